@@ -1,0 +1,78 @@
+"""The ledger of one client: what its calls used and cost, as the server told."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from puter.replies import Usage
+
+
+@dataclass(slots=True)
+class Spent:
+    """Sums over answered calls.
+
+    Attributes:
+        requests: Answered calls.
+        input_tokens: Tokens sent.
+        output_tokens: Tokens received.
+        cost: US dollars; calls without a known price count as 0.
+    """
+
+    requests: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cost: Decimal = Decimal(0)
+
+    def _add(self, usage: Usage, cost: Decimal | None) -> None:
+        self.requests += 1
+        self.input_tokens += usage.input_tokens
+        self.output_tokens += usage.output_tokens
+        self.cost += cost or 0
+
+
+class Ledger(Spent):
+    """:class:`Spent` in all, and ``by_model``; safe to share between threads and tasks."""
+
+    __slots__ = ("_by_model", "_lock")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._by_model: dict[str, Spent] = {}
+        self._lock = threading.Lock()
+
+    @property
+    def by_model(self) -> dict[str, Spent]:
+        """Sums per model, a fresh dict each time."""
+        with self._lock:
+            return {
+                model: Spent(one.requests, one.input_tokens, one.output_tokens, one.cost)
+                for model, one in self._by_model.items()
+            }
+
+    def record(self, model: str, usage: Usage, cost: Decimal | None) -> None:
+        with self._lock:
+            self._add(usage, cost)
+            self._by_model.setdefault(model, Spent())._add(usage, cost)
+
+    def __reduce__(self) -> Any:
+        return _ledger, (
+            self.requests,
+            self.input_tokens,
+            self.output_tokens,
+            self.cost,
+            self.by_model,
+        )
+
+
+def _ledger(
+    requests: int, input_tokens: int, output_tokens: int, cost: Decimal, by_model: dict[str, Spent]
+) -> Ledger:
+    ledger = Ledger()
+    ledger.requests, ledger.input_tokens = requests, input_tokens
+    ledger.output_tokens, ledger.cost = output_tokens, cost
+    ledger._by_model = by_model
+    return ledger

@@ -1,0 +1,177 @@
+"""Signing in and out, and asking who is signed in."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeAlias
+
+from puter.credentials import HOW_TO_SIGN_IN
+from puter.exceptions import (
+    PuterAPIError,
+    PuterAuthError,
+    PuterInputError,
+    PuterRateLimitError,
+    PuterResponseError,
+    PuterTwoFactorRequired,
+)
+from puter.exchange import Call, exchange
+from puter.flow import Flow, admit, ask
+from puter.replies import Account
+from puter.wire import calls
+from puter.wire.errors import WRONG_HOST
+
+Code: TypeAlias = str | Callable[[], str | Awaitable[str]] | None
+
+
+def login(call: Call, *, otp: Code = None, recovery_code: Code = None) -> Flow[bool]:
+    """Sign in with user name (or e-mail address) and password, and a second factor if asked."""
+    if otp is not None and recovery_code is not None:
+        raise PuterInputError("Give otp= or recovery_code=, not both")
+    who = call.credentials
+    if who.username is None or who.password is None:
+        raise PuterAuthError(
+            "There is no user name and password to sign in with", hint=HOW_TO_SIGN_IN
+        )
+    field = "email" if "@" in who.username else "username"
+    answer = yield from _post(call, "", {field: who.username, "password": who.password})
+    if answer.get("next_step") == "otp":
+        answer = yield from _second_factor(call, answer, otp, recovery_code)
+    token = answer.get("token")
+    if not (
+        answer.get("proceed") is True
+        and answer.get("next_step", "complete") == "complete"
+        and token
+    ):
+        raise PuterAuthError(
+            "Puter did not complete the sign-in",
+            body={key: value for key, value in answer.items() if key in ("proceed", "next_step")},
+            hint="Sign in in the browser to see what it wants, or use an API token.",
+        )
+    who.sign_in(token, call.config)
+    return True
+
+
+def _second_factor(
+    call: Call, answer: dict[str, Any], otp: Code, recovery_code: Code
+) -> Flow[dict[str, Any]]:
+    given = otp if otp is not None else recovery_code
+    name, path = ("otp", "/otp") if otp is not None else ("recovery_code", "/recovery-code")
+    if given is None:
+        raise PuterTwoFactorRequired(
+            "This account signs in with a second factor",
+            hint="Call login(otp='123456'), login(otp=ask_user) with a function that returns the "
+            "code, or login(recovery_code=...).",
+        )
+    code = (yield from ask(given)) if callable(given) else given
+    if not isinstance(code, str) or not code.strip():
+        raise PuterInputError(f"{name} must be a non-empty str, or a function that returns one")
+    payload = {"token": str(answer.get("otp_jwt_token", "")), "code": "".join(code.split())}
+    answer = yield from _post(call, path, payload)
+    if answer.get("proceed") is not True:
+        raise PuterAuthError(
+            f"The {name.replace('_', ' ')} was refused",
+            reason=f"{name}_refused",
+            hint="Codes change every 30 s and a recovery code works once: "
+            "call login() with a new one.",
+        )
+    return answer
+
+
+def _post(call: Call, path: str, payload: dict[str, str]) -> Flow[dict[str, Any]]:
+    try:
+        reply = yield from exchange(call, calls.login(call.config, path, payload))
+    except PuterRateLimitError as error:
+        error.hint = "Puter allows 10 sign-ins in 15 minutes: wait, or use a token."
+        raise
+    except PuterAPIError as error:
+        raise _refused(error) from error.__cause__
+    data = reply.data
+    if not isinstance(data, dict):
+        raise PuterResponseError("The answer to the sign-in has an unknown shape", hint=WRONG_HOST)
+    return data
+
+
+def _refused(error: PuterAPIError) -> PuterAPIError | PuterAuthError:
+    """A sign-in that the server refused with any 4xx is an authentication error."""
+    if error.status not in (400, 403, 404) or isinstance(error, PuterResponseError):
+        return error
+    if error.message == "Not Found":
+        return PuterResponseError(
+            "There is no sign-in at login_url", status=404, code=error.code, hint=WRONG_HOST
+        )
+    hint = "Check the user name (upper and lower case count) or the e-mail address."
+    if "captcha" in error.message.lower():
+        hint = (
+            "This Puter wants a captcha from scripts: use an API token from the dashboard instead."
+        )
+    elif error.status == 403:
+        hint = "A proxy may add an Origin header, which Puter refuses; sign in without it."
+    elif error.status == 400:
+        hint = "Check the user name and the password (6 characters or more)."
+    return PuterAuthError(
+        error.message,
+        status=error.status,
+        code=error.code,
+        body=error.body,
+        attempts=error.attempts,
+        hint=hint,
+    )
+
+
+def ensure_signed_in(call: Call) -> Flow[None]:
+    """Sign in before a call when there is a password but no token; once for all who wait."""
+    who = call.credentials
+    if who.token is not None or not call.config.auto_login or not who.can_log_in:
+        return
+    refusals = who.refusals
+    slot = yield from admit(who.gate, timeout=call.time_left())
+    try:
+        if who.token is not None:
+            return
+        if who.refusals != refusals and who.refusal is not None:
+            raise who.refusal.again()
+        yield from login(call)
+    except PuterAuthError as error:
+        if who.refusal is not error:
+            who.refusals += 1
+            who.refusal = error
+        raise
+    finally:
+        slot.release()
+
+
+def logout(call: Call) -> Flow[None]:
+    """Revoke the session where the token may do that, and forget the token in any case."""
+    who = call.credentials
+    if who.token is None:
+        return
+    try:
+        reply = yield from exchange(call, calls.gui_get(call.config, "/get-anticsrf-token"))
+        proof = reply.data.get("token") if isinstance(reply.data, dict) else None
+        request = calls.gui_post(call.config, "/logout", {"anti_csrf": proof}, expect="any")
+        yield from exchange(call, request)
+    except PuterAPIError as error:
+        if error.status is None:
+            raise  # the session may still be open: say so
+    except PuterAuthError:
+        pass  # it is over already
+    finally:
+        who.sign_out()
+
+
+def whoami(call: Call) -> Flow[Account]:
+    yield from ensure_signed_in(call)
+    reply = yield from exchange(call, calls.api_get(call.config, "/whoami"))
+    data = reply.data
+    if not isinstance(data, dict) or not isinstance(data.get("username"), str):
+        raise PuterResponseError("The answer to whoami has an unknown shape", hint=WRONG_HOST)
+    return Account(
+        username=data["username"],
+        uuid=str(data.get("uuid", "")),
+        email=data.get("email"),
+        email_confirmed=data.get("email_confirmed"),
+        is_temp=data.get("is_temp"),
+        two_factor=data.get("otp"),
+        app_name=data.get("app_name"),
+        raw=data,
+    )

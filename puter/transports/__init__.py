@@ -1,0 +1,1 @@
+"""The drivers: the only code that touches the network, the clock or an event loop."""

@@ -1,0 +1,1 @@
+"""Puter's dialect: building requests and reading answers. Everything here is pure."""

@@ -1,0 +1,272 @@
+"""From a reply that is no success to the typed error: by ``code`` first, by status second."""
+
+from __future__ import annotations
+
+import math
+import re
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING, Any
+
+from puter import exceptions as e
+from puter.wire.redact import redact
+
+if TYPE_CHECKING:
+    from puter.wire.http import Reply, Request
+
+WRONG_HOST = (
+    "This is not the API host of a Puter: check api_base (hosted: https://api.puter.com) "
+    "and login_url (hosted: https://puter.com/login), and any proxy in between."
+)
+SIGN_IN_AGAIN = "Call login() again, or get a new token from the Puter dashboard."
+
+# code -> class, hint
+_BY_CODE: dict[str, tuple[type[e.PuterError], str]] = {
+    "token_missing": (e.PuterAuthError, SIGN_IN_AGAIN),
+    "token_auth_failed": (
+        e.PuterAuthError,
+        "The token was not issued by this Puter; check api_base, or call login().",
+    ),
+    "reauth_required": (e.PuterAuthError, SIGN_IN_AGAIN),
+    "password_mismatch": (
+        e.PuterAuthError,
+        "Check the password; 10 attempts are allowed in 15 minutes.",
+    ),
+    "password_required": (e.PuterAuthError, "Give the password, or a token instead."),
+    "account_suspended": (e.PuterAuthError, "Ask the operator of this Puter."),
+    "account_is_not_verified": (e.PuterAuthError, "Verify the account in the browser first."),
+    "email_confirmation_required": (
+        e.PuterAuthError,
+        "The account must be verified: confirm the e-mail address in the browser first.",
+    ),
+    "email_must_be_confirmed": (
+        e.PuterAuthError,
+        "The account must be verified: confirm the e-mail address in the browser first.",
+    ),
+    "phone_verification_required": (
+        e.PuterAuthError,
+        "The account must be verified: confirm the phone number in the browser first.",
+    ),
+    "card_verification_required": (
+        e.PuterAuthError,
+        "The account must be verified: confirm the card in the browser first.",
+    ),
+    "too_many_requests": (
+        e.PuterRateLimitError,
+        "Lower max_concurrency or rate_limit_requests; another program may use the account too.",
+    ),
+    "upstream_rate_limited": (
+        e.PuterRateLimitError,
+        "The model's vendor is busy: try again later or choose another model.",
+    ),
+    "insufficient_funds": (
+        e.PuterInsufficientFundsError,
+        "Look at what is left in the Puter dashboard, ask a cheaper model, or lower max_tokens.",
+    ),
+    "subscription_required": (e.PuterSubscriptionRequiredError, "This needs a paid Puter plan."),
+    "storage_limit_reached": (
+        e.PuterBadRequestError,
+        "The input is over the server's limit; send less.",
+    ),
+    "moderation_flagged": (e.PuterBadRequestError, "The text was flagged; change it."),
+    "upstream_bad_request": (
+        e.PuterBadRequestError,
+        "The model's vendor refused the request; its own words are above.",
+    ),
+    "upstream_provider_unavailable": (
+        e.PuterUpstreamError,
+        "The model's vendor is down: try again later or choose another model.",
+    ),
+    "upstream_failed": (
+        e.PuterUpstreamError,
+        "Every route failed (see .upstream_attempts): try again later or choose another model.",
+    ),
+    "upstream_auth_failed": (
+        e.PuterUpstreamError,
+        "The vendor refused Puter's own key, which is not your fault: choose another model.",
+    ),
+    "error_400_from_delegate": (e.PuterUpstreamError, "The model's vendor refused the request."),
+    "bad_response": (e.PuterUpstreamError, "The model's vendor returned nothing: try again."),
+    "permission_denied": (e.PuterPermissionError, "Use a token that may do this."),
+    "access_denied": (e.PuterPermissionError, "Choose a path in your own folders."),
+    "forbidden": (
+        e.PuterPermissionError,
+        "Use a token that may do this, such as the one login() gets.",
+    ),
+    "app_or_api_token_required": (e.PuterPermissionError, "This needs a full API token."),
+    "app_blocked": (e.PuterPermissionError, "Ask the operator of this Puter."),
+    "not_found": (e.PuterNotFoundError, "Check the name, and that api_base is the API host."),
+    "subject_does_not_exist": (
+        e.PuterNotFoundError,
+        "Check the path: absolute, or starting with ~/ ; an app token sees its own folders only.",
+    ),
+    "client_bad_request": (e.PuterBadRequestError, "The request is too large or malformed."),
+    "internal_error": (
+        e.PuterServerError,
+        "Puter failed. It says so for some wrong arguments too: check those in extra=.",
+    ),
+    "db_unavailable": (e.PuterServerError, "Puter's database is down: try again later."),
+}
+_BY_STATUS: dict[int, tuple[type[e.PuterError], str]] = {
+    401: (e.PuterAuthError, SIGN_IN_AGAIN),
+    402: (e.PuterQuotaError, "See what is left in the Puter dashboard."),
+    403: (e.PuterPermissionError, "Use a token that may do this."),
+    404: (e.PuterNotFoundError, "Check the name, and that api_base is the API host."),
+    408: (e.PuterServerError, "Try again."),
+    413: (e.PuterBadRequestError, "The request is too large for this server; send less."),
+    429: _BY_CODE["too_many_requests"],
+}
+_ANY_400 = (e.PuterBadRequestError, "Check the arguments.")
+_ANY_500 = (e.PuterServerError, "Puter, or a proxy in front of it, failed: try again later.")
+
+
+def check(request: Request, reply: Reply) -> Reply:
+    """The reply, if it is the success that the request expects.
+
+    Raises:
+        PuterError: The typed error for anything else.
+    """
+    if 300 <= reply.status < 400:
+        raise _not_puter(request, reply, "a redirect" + _target(request, reply))
+    data = _decoded(reply)
+    if not 200 <= reply.status < 300:
+        if isinstance(data, dict):
+            raise from_body(data, reply, request)
+        raise _without_body(request, reply)
+    if isinstance(data, dict) and data.get("success") is False:
+        raise from_body(data, reply, request)
+    if request.expect == "json" and data is _NOTHING:
+        if reply.content_type != "text/html" and not reply.body.strip():
+            raise e.PuterEmptyResponseError(
+                f"{_place(request)} answered with an empty body",
+                status=reply.status,
+                hint="A proxy may have cut it. " + WRONG_HOST,
+            )
+        raise _not_puter(request, reply, _sort_of(reply))
+    return reply
+
+
+_NOTHING: Any = object()
+
+
+def _decoded(reply: Reply) -> Any:
+    if reply.stream is not None or reply.content_type not in _MAYBE_JSON:
+        return _NOTHING
+    try:
+        return reply.data
+    except ValueError:
+        return _NOTHING
+
+
+_MAYBE_JSON = ("application/json", "text/plain", "application/octet-stream", "")
+
+
+def from_body(data: dict[str, Any], reply: Reply, request: Request) -> e.PuterError:
+    """The typed error for a flat error body, or an older ``{"success": false, ...}``."""
+    fault = data.get("error")
+    inner = fault if isinstance(fault, dict) else data
+    code = inner.get("errorCode") or inner.get("code") or data.get("code")
+    code = code if isinstance(code, str) else None
+    told = inner.get("message") or (fault if isinstance(fault, str) else None) or code
+    text = str(told or f"the server said no, without a reason (HTTP {reply.status})")
+    status = inner.get("status")
+    status = status if reply.status < 300 and isinstance(status, int) else reply.status
+    return make(
+        text, status=status, code=code, body=data, headers=reply.headers, secrets=request.secrets
+    )
+
+
+def make(
+    text: str,
+    *,
+    status: int | None,
+    code: str | None,
+    body: Any = None,
+    headers: dict[str, str] | None = None,
+    secrets: tuple[str, ...] = (),
+) -> e.PuterError:
+    """The typed error for a code, status and message, with secrets removed."""
+    kind, hint = _choose(status, code)
+    text = redact(text, secrets)
+    body = redact(body, secrets)
+    details: dict[str, Any] = {"status": status, "code": code, "body": body, "hint": hint}
+    fields = body if isinstance(body, dict) else {}
+    fault = fields.get("error")
+    inner: dict[str, Any] = fault if isinstance(fault, dict) else fields
+    if issubclass(kind, e.PuterAuthError):
+        details["reason"] = inner.get("reason") if isinstance(inner.get("reason"), str) else None
+    if kind is e.PuterRateLimitError:
+        details["retry_after"] = retry_after(headers or {})
+    if kind is e.PuterBadRequestError and text.startswith("Model not found"):
+        kind = e.PuterModelNotFoundError
+        details["hint"] = "See get_available_models() for names."
+    return kind(text, **details)
+
+
+def _choose(status: int | None, code: str | None) -> tuple[type[e.PuterError], str]:
+    if status == 401:  # any 401 is about who you are, whatever its code
+        kind, hint = _BY_CODE.get(code or "", _BY_STATUS[401])
+        return (kind, hint) if issubclass(kind, e.PuterAuthError) else _BY_STATUS[401]
+    if code in _BY_CODE:
+        return _BY_CODE[code]
+    if status in _BY_STATUS:
+        return _BY_STATUS[status]
+    return _ANY_500 if status is not None and status >= 500 else _ANY_400
+
+
+def retry_after(headers: dict[str, str]) -> float | None:
+    """Seconds of a ``Retry-After`` header: a number, or a date counted from the ``Date`` header."""
+    text = headers.get("retry-after", "").strip()
+    try:
+        seconds = float(text)
+    except ValueError:
+        try:
+            then, now = parsedate_to_datetime(text), parsedate_to_datetime(headers.get("date", ""))
+            seconds = (then - now).total_seconds()
+        except (ValueError, TypeError, IndexError):
+            return None
+    return seconds if math.isfinite(seconds) and seconds > 0 else None
+
+
+def _without_body(request: Request, reply: Reply) -> e.PuterError:
+    if (reply.status < 500 and reply.status not in _BY_STATUS) or reply.status == 404:
+        return _not_puter(request, reply, _sort_of(reply))
+    kind, hint = _choose(reply.status, None)
+    return kind(
+        f"{_place(request)} answered {_sort_of(reply)}",
+        status=reply.status,
+        body=_shown(reply, request) or None,
+        hint=f"{hint} The answer is not Puter's own; a proxy may have made it.",
+        **({"retry_after": retry_after(reply.headers)} if kind is e.PuterRateLimitError else {}),
+    )
+
+
+def _not_puter(request: Request, reply: Reply, what: str) -> e.PuterResponseError:
+    return e.PuterResponseError(
+        f"{_place(request)} answered with {what}",
+        status=reply.status,
+        body=_shown(reply, request) or None,
+        hint=WRONG_HOST,
+    )
+
+
+def _sort_of(reply: Reply) -> str:
+    if not reply.body.strip():
+        return "an empty body"
+    if reply.content_type == "text/html" or reply.body.lstrip()[:1] == b"<":
+        return "an HTML page"
+    if reply.content_type == "application/json":
+        return "broken JSON"
+    return f"something that is not JSON ({reply.content_type or 'no content type'})"
+
+
+def _target(request: Request, reply: Reply) -> str:
+    where = re.sub(r"[?#].*", "", reply.headers.get("location", ""))
+    return f" to {redact(where, request.secrets)!r}" if where else ""
+
+
+def _shown(reply: Reply, request: Request) -> str:
+    return str(redact(reply.body[:500].decode("utf-8", "replace"), request.secrets))
+
+
+def _place(request: Request) -> str:
+    return f"{request.method} {request.url}"

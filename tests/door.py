@@ -1,0 +1,209 @@
+"""One behaviour, two doors: a client whose HTTP library is replaced by a script.
+
+``door.answers(...)`` queues what the server says (the last one is repeated), ``await door("chat",
+"hi")`` calls ``chat`` or ``async_chat``, and ``door.sent`` is what went out.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import aiohttp
+import requests
+import responses
+import urllib3
+from aiohttp.client_reqrep import ConnectionKey
+from aioresponses import CallbackResult, aioresponses
+
+from puter import PuterAI
+
+ANYWHERE = re.compile(r".*")
+API = "https://api.puter.com"
+
+
+@dataclass
+class Sent:
+    """A request as it left the client."""
+
+    method: str
+    url: str
+    headers: dict[str, str]
+    body: bytes
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+    @property
+    def args(self) -> Any:
+        return self.json["args"]
+
+
+@dataclass
+class Answer:
+    """What the server says."""
+
+    status: int = 200
+    body: bytes = b""
+    headers: dict[str, str] = field(default_factory=dict)
+
+
+class Fault:
+    """A failure below HTTP, as either library raises it."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def blocking(self) -> Exception:
+        pool: Any = None
+        refused = urllib3.exceptions.NewConnectionError(pool, "refused")
+        return {
+            "refused": requests.ConnectionError(
+                urllib3.exceptions.MaxRetryError(pool, "/", refused)
+            ),
+            "connect_timeout": requests.ConnectTimeout("slow"),
+            "silence": requests.ReadTimeout("silent"),
+            "cut": requests.ConnectionError(
+                urllib3.exceptions.ProtocolError(
+                    "Connection aborted.", ConnectionResetError(104, "reset")
+                )
+            ),
+        }[self.name]
+
+    def asynchronous(self) -> Exception:
+        key: Any = ConnectionKey("x", 1, True, True, None, None, None)
+        return {
+            "refused": aiohttp.ClientConnectorError(key, ConnectionRefusedError(111, "refused")),
+            "connect_timeout": aiohttp.ConnectionTimeoutError("slow"),
+            "silence": aiohttp.SocketTimeoutError("silent"),
+            "cut": aiohttp.ServerDisconnectedError(),
+        }[self.name]
+
+
+REFUSED, CONNECT_TIMEOUT, SILENCE, CUT = map(
+    Fault, ("refused", "connect_timeout", "silence", "cut")
+)
+
+
+def chat_body(text: str | None = "Hello!", **changes: Any) -> dict[str, Any]:
+    """A chat answer in the OpenAI family's shape; ``message`` and ``metadata`` are merged in."""
+    message = {"role": "assistant", "content": text, "refusal": None, **changes.pop("message", {})}
+    metadata = {"service_used": "openai-completion", "providerUsed": "gpt-5-nano"}
+    metadata.update(changes.pop("metadata", {}))
+    result = {
+        "index": 0,
+        "message": message,
+        "finish_reason": "stop",
+        "usage": {
+            "prompt_tokens": 11,
+            "completion_tokens": 7,
+            "cached_tokens": 0,
+            "usd_cents": 0.0078,
+        },
+        "via_ai_chat_service": True,
+        **changes,
+    }
+    return {"success": True, "result": result, "service": {"name": "ai-chat"}, "metadata": metadata}
+
+
+def error_body(message: str, code: str | None, **more: Any) -> dict[str, Any]:
+    body = {"error": message, "message": message, **more}
+    return {**body, "code": code} if code else body
+
+
+class Door:
+    """A scripted server behind one of the doors."""
+
+    def __init__(self, kind: str) -> None:
+        self.kind = kind
+        self.sent: list[Sent] = []
+        self._script: list[Answer | Fault | Callable[[Sent], Any]] = [json_answer(chat_body())]
+
+    def client(self, **settings: Any) -> PuterAI:
+        """A signed-in client that retries without waiting."""
+        defaults: dict[str, Any] = {
+            "token": "test-token-secret",
+            "retry_delay": 0.0,
+            "max_retries": 2,
+        }
+        return PuterAI(**{**defaults, **settings})
+
+    def answers(self, *script: Any) -> None:
+        """Queue dicts (JSON), (status, dict), Answers, Faults, or functions of the request."""
+        self._script = [_answer(one) for one in script]
+
+    async def __call__(self, ai: PuterAI, method: str, *args: Any, **kwargs: Any) -> Any:
+        if self.kind == "sync":
+            return getattr(ai, method)(*args, **kwargs)
+        return await getattr(ai, f"async_{method}")(*args, **kwargs)
+
+    def _next(self, sent: Sent) -> Answer | Fault:
+        self.sent.append(sent)
+        one = self._script.pop(0) if len(self._script) > 1 else self._script[0]
+        return _answer(one(sent)) if callable(one) else one  # type: ignore[return-value]
+
+    @contextmanager
+    def open(self) -> Iterator[Door]:
+        with self._responses() if self.kind == "sync" else self._aioresponses():
+            yield self
+
+    @contextmanager
+    def _responses(self) -> Iterator[None]:
+        def callback(request: Any) -> tuple[int, Mapping[str, str], bytes]:
+            body = request.body or b""
+            answer = self._next(Sent(request.method, request.url, dict(request.headers), body))
+            if isinstance(answer, Fault):
+                raise answer.blocking()
+            return answer.status, answer.headers, answer.body
+
+        with responses.RequestsMock(assert_all_requests_are_fired=False) as mock:
+            for method in ("GET", "POST"):
+                mock.add_callback(method, ANYWHERE, callback, content_type=None)
+            yield
+
+    @contextmanager
+    def _aioresponses(self) -> Iterator[None]:
+        def callback_for(method: str) -> Callable[..., CallbackResult]:
+            def callback(url: Any, **kwargs: Any) -> CallbackResult:
+                body = kwargs.get("data") or b""
+                answer = self._next(Sent(method, str(url), dict(kwargs["headers"]), body))
+                if isinstance(answer, Fault):
+                    raise answer.asynchronous()
+                kind = {k.lower(): v for k, v in answer.headers.items()}.get("content-type", "")
+                return CallbackResult(
+                    status=answer.status,
+                    body=answer.body,
+                    headers=answer.headers,
+                    content_type=kind,
+                )
+
+            return callback
+
+        with aioresponses() as mock:
+            mock.get(ANYWHERE, callback=callback_for("GET"), repeat=True)
+            mock.post(ANYWHERE, callback=callback_for("POST"), repeat=True)
+            yield
+
+
+def json_answer(data: Any, status: int = 200, **headers: str) -> Answer:
+    return Answer(
+        status, json.dumps(data).encode(), {"Content-Type": "application/json", **headers}
+    )
+
+
+def text_answer(text: str | bytes, content_type: str, status: int = 200, **headers: str) -> Answer:
+    body = text.encode() if isinstance(text, str) else text
+    return Answer(status, body, {"Content-Type": content_type, **headers})
+
+
+def _answer(one: Any) -> Any:
+    if isinstance(one, (Answer, Fault)) or callable(one):
+        return one
+    if isinstance(one, tuple):
+        return json_answer(one[1], one[0])
+    return json_answer(one)
