@@ -209,7 +209,11 @@ class Throttle(Throttler):
             self._held_until = max(self._held_until, self._clock() + seconds)
 
     def resize(self, rate_limit: float, period: float, max_concurrency: float) -> None:
-        """Change the limits, as in the constructor; those who may go now are woken."""
+        """Change the limits, as in the constructor; those who may go now are woken.
+
+        Raises:
+            ValueError: A limit is out of range; nothing has changed.
+        """
         if not (rate_limit >= 1 and 0 < period < math.inf and max_concurrency >= 1):
             raise ValueError(
                 "a throttle needs rate_limit >= 1, a finite period > 0 and max_concurrency >= 1, "
@@ -240,8 +244,6 @@ class Throttle(Throttler):
         with self._lock:
             self._settle()
 
-    # The rest runs under the lock, `_look` apart, which takes it.
-
     def _look(self, slot: Slot) -> float | None:
         """Admit ``slot`` if its turn has come (None), or queue it and say when to look again."""
         with self._lock:
@@ -265,6 +267,8 @@ class Throttle(Throttler):
                 self._busy = False
             self._settle()
             return None if turn else slot._alarm
+
+    # The rest runs under the lock.
 
     def _settle(self) -> None:
         while self._gone and not self._busy:
