@@ -1,0 +1,55 @@
+"""``python -m puter.testing``: a LocalPuter to try things against, until Ctrl-C."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import threading
+from typing import TYPE_CHECKING
+
+from puter.testing.limits import TIERS
+from puter.testing.server import LocalPuter
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Serve until interrupted."""
+    parser = argparse.ArgumentParser(prog="python -m puter.testing", description=__doc__)
+    parser.add_argument(
+        "--port", type=int, default=0, help="port to listen on; any free one by default"
+    )
+    parser.add_argument(
+        "--tier",
+        choices=(*TIERS, "none"),
+        default="user_free",
+        help="limits of the account (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--host-routing",
+        action="store_true",
+        help="tell API and GUI host apart by name (api.localhost and localhost)",
+    )
+    options = parser.parse_args(arguments)
+    tier = None if options.tier == "none" else options.tier
+    done = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: done.set())
+    server = LocalPuter(port=options.port, tier=tier, one_port=not options.host_routing)
+    try:
+        server.start()
+    except OSError as error:
+        parser.error(f"cannot listen on port {options.port}: {error.strerror}")
+    with server as puter:
+        print(f"LocalPuter listens on {puter.url} (Ctrl-C ends it)")
+        print(f"User {puter.username!r}, password {puter.password!r}, token:\n{puter.token}\n")
+        print(f"export PUTER_API_BASE={puter.api_base}")
+        print(f"export PUTER_LOGIN_URL={puter.login_url}")
+        print(f"export PUTER_AUTH_TOKEN={puter.token}", flush=True)
+        while not done.wait(0.5):  # on Windows, a wait without end would not see Ctrl-C
+            pass
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,224 @@
+"""Users and the tokens they hold."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import hmac
+import json
+import secrets
+import threading
+import time
+import uuid
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+from puter.testing.http import ApiError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from puter.testing.limits import Tier
+
+TokenKind = Literal["session", "api", "app", "scoped", "worker", "otp", "reauth"]
+Requirement = Literal["email", "phone", "card"]
+
+# Puter backend: a one-time-password step is valid for 5 minutes, a re-login hint for 10.
+_LIFETIMES = {"otp": 300.0, "reauth": 600.0}
+
+
+@dataclass(eq=False)
+class User:
+    """An account; change its attributes at any time, the server looks at each request.
+
+    Args:
+        username: login name, case-sensitive.
+        password: ``None`` for an account without one (social login).
+        email: address, or ``None``.
+        otp: accepted one-time passwords; not empty turns two-factor sign-in on.
+        recovery_codes: each is accepted once instead of a one-time password.
+        suspended: logins answer 401 and calls 403.
+        requires: verification still owed; AI calls answer 403 until it is ``None``.
+        is_temp: made by signing up without name and password.
+        tier: limits of the account, ``None`` = unlimited.
+    """
+
+    username: str
+    password: str | None = field(repr=False)
+    email: str | None = None
+    otp: Sequence[str] = field(default=(), repr=False)
+    recovery_codes: set[str] = field(default_factory=set, repr=False)
+    suspended: bool = False
+    requires: Requirement | None = None
+    is_temp: bool = False
+    tier: Tier | None = None
+    uuid: str = field(default_factory=lambda: str(uuid.uuid4()))
+
+    def summary(self) -> dict[str, Any]:
+        """What a login answer tells about the user."""
+        return {
+            "username": self.username,
+            "uuid": self.uuid,
+            "email": self.email,
+            "email_confirmed": self.email is not None and self.requires != "email",
+            "requires_email_confirmation": self.requires == "email",
+            "phone": None,
+            "requires_phone_verification": self.requires == "phone",
+            "requires_card_verification": self.requires == "card",
+            "is_temp": self.is_temp,
+            "taskbar_items": [],
+        }
+
+
+@dataclass(eq=False)
+class Token:
+    """What the server knows of a token it issued; ``expires`` is a ``time.time()``."""
+
+    user: User
+    kind: TokenKind
+    uid: str
+    expires: float | None = None
+    revoked: bool = False
+
+
+class Accounts:
+    """All users and tokens of one server; safe to use from any thread."""
+
+    def __init__(self) -> None:
+        self._secret = secrets.token_bytes(32)
+        self._lock = threading.RLock()
+        self._users: dict[str, User] = {}
+        self._tokens: dict[str, Token] = {}
+        self._anti_csrf: dict[str, User] = {}
+        self._captchas: dict[str, str] = {}
+
+    def add(self, user: User) -> User:
+        """Take in a user. Raises ValueError when the name is taken."""
+        with self._lock:
+            if user.username in self._users:
+                raise ValueError(f"there is a user {user.username!r} already; choose another name.")
+            self._users[user.username] = user
+        return user
+
+    def find(self, *, username: str | None = None, email: str | None = None) -> User | None:
+        """The user of that name, or of that address: each is looked up in its own field only."""
+        with self._lock:
+            if username is not None:
+                return self._users.get(username)
+            return next((u for u in self._users.values() if u.email == email), None)
+
+    def issue(self, user: User, kind: TokenKind, lifetime: float | None = None) -> str:
+        """A new signed token (a JWT). ``lifetime`` in seconds; ``None`` = no expiry."""
+        uid = str(uuid.uuid4())
+        now = time.time()
+        lifetime = _LIFETIMES.get(kind) if lifetime is None else lifetime
+        expires = None if lifetime is None else now + lifetime
+        payload = {"type": kind, "version": "2", "uuid": uid, "user_uid": user.uuid}
+        jwt = _sign({**payload, "iat": int(now)}, self._secret)
+        with self._lock:
+            self._tokens[jwt] = Token(user, kind, uid, expires)
+        return jwt
+
+    def record_of(self, jwt: str) -> Token | None:
+        """The token ``jwt``, by its text or its uuid."""
+        with self._lock:
+            found = self._tokens.get(jwt)
+            return found or next((t for t in self._tokens.values() if t.uid == jwt), None)
+
+    def known(self, jwt: str) -> Token:
+        """The token ``jwt``. Raises LookupError when this server did not issue it."""
+        token = self.record_of(jwt)
+        if token is None:
+            raise LookupError("this server did not issue that token.")
+        return token
+
+    def authenticate(self, jwt: str | None) -> Token:
+        """The live token behind ``jwt``. Raises ApiError 401 as the Puter backend words it."""
+        if jwt is None:
+            raise ApiError(401, "Missing authentication token", "token_missing")
+        with self._lock:
+            token = self._tokens.get(jwt)
+        if token is None or token.kind in _LIFETIMES:
+            if not _is_jwt(jwt):
+                raise _reauth(reason="token_v1")
+            raise ApiError(401, "Authentication failed.", "token_auth_failed")
+        expired = token.expires is not None and token.expires <= time.time()
+        if token.revoked or expired:
+            raise _reauth(
+                reason="session_revoked" if token.revoked else "session_expired",
+                auth_id=token.user.uuid,
+                reauth_token=self.issue(token.user, "reauth"),
+            )
+        return token
+
+    def pending_login(self, jwt: object) -> User:
+        """The user behind a one-time-password step. Raises ApiError 400 for any other token."""
+        with self._lock:
+            token = self._tokens.get(jwt) if isinstance(jwt, str) else None
+        if token is None or token.kind != "otp" or (token.expires or 0) <= time.time():
+            raise ApiError(400, "Invalid token.", "bad_request")
+        return token.user
+
+    def take_recovery_code(self, user: User, code: str) -> bool:
+        """True once for each of the user's recovery codes."""
+        with self._lock:
+            known = code in user.recovery_codes
+            user.recovery_codes.discard(code)
+        return known
+
+    def new_captcha(self) -> tuple[str, str]:
+        """A captcha's token and its answer."""
+        token, answer = secrets.token_hex(32), secrets.token_hex(3)
+        with self._lock:
+            self._captchas[token] = answer
+        return token, answer
+
+    def solve_captcha(self, token: object, answer: object) -> bool:
+        """True for the right answer; a captcha can be tried once."""
+        with self._lock:
+            known = self._captchas.pop(token, None) if isinstance(token, str) else None
+        return known is not None and known == answer
+
+    def new_anti_csrf(self, user: User) -> str:
+        """A code that allows ``user`` one logout or revocation."""
+        code = secrets.token_hex(32)
+        with self._lock:
+            self._anti_csrf[code] = user
+        return code
+
+    def use_anti_csrf(self, user: User, code: object) -> None:
+        """Accept an anti-CSRF code once. Raises ApiError 400 for any other."""
+        with self._lock:
+            owner = self._anti_csrf.pop(code, None) if isinstance(code, str) else None
+        if owner is not user:
+            raise ApiError(400, "Incorrect anti-CSRF token.", "bad_request")
+
+
+def _reauth(**extra: str) -> ApiError:
+    return ApiError(401, "Re-authentication required", "reauth_required", **extra)
+
+
+def _encode(data: bytes) -> str:
+    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
+
+
+def _sign(payload: dict[str, Any], secret: bytes) -> str:
+    head, body = (
+        _encode(json.dumps(part, separators=(",", ":")).encode())
+        for part in ({"alg": "HS256", "typ": "JWT"}, payload)
+    )
+    signature = hmac.new(secret, f"{head}.{body}".encode(), hashlib.sha256).digest()
+    return f"{head}.{body}.{_encode(signature)}"
+
+
+def _is_jwt(text: str) -> bool:
+    """True for three dotted parts whose first two hold JSON objects."""
+    parts = text.split(".")
+    if len(parts) != 3:
+        return False
+    try:
+        claims = [json.loads(base64.urlsafe_b64decode(part + "==")) for part in parts[:2]]
+    except (ValueError, binascii.Error):
+        return False
+    return all(isinstance(claim, dict) for claim in claims)

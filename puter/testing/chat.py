@@ -1,0 +1,204 @@
+"""Chat: the methods of ``puter-chat-completion``, and what they check in a request."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from puter.testing import catalogue
+from puter.testing.answers import legacy_usage, render, tokens_in
+from puter.testing.http import ApiError, bad_request, internal_error
+from puter.testing.messages import Family, for_vendor, normalize, text_of
+from puter.testing.replies import Fault, Reply, UpstreamFailure, pause
+from puter.testing.responder import converse
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from puter.testing.catalogue import Model
+    from puter.testing.drivers import DriverCall
+
+
+# Puter backend: provider and model when neither is named.
+DEFAULT_PROVIDER = "azure-openai"
+DEFAULT_MODEL = "gpt-5.4-nano"
+
+LOREM = "Lorem tempor esse consequat nulla aliqua, sint veniam magna culpa in laborum dolore."
+
+_OPENAI_PROVIDERS = ("openai-completion", "azure-openai")
+
+
+@dataclass(frozen=True)
+class ChatCall:
+    """A valid chat call, as scripted callables get it.
+
+    Attributes:
+        args: the arguments as sent.
+        routes: the providers' offers of the model, in the order the server would try them.
+        user: name of the calling user.
+    """
+
+    args: Mapping[str, Any]
+    routes: Sequence[Model]
+    user: str
+
+    @property
+    def messages(self) -> list[Any]:
+        """The messages as sent."""
+        messages: list[Any] = self.args["messages"]
+        return messages
+
+    @property
+    def model(self) -> str:
+        """The id of the model that plays."""
+        return str(self.routes[0]["id"])
+
+    @property
+    def provider(self) -> str:
+        """The provider that plays it."""
+        return str(self.routes[0]["provider"])
+
+    @property
+    def family(self) -> Family:
+        """The form of the answer: ``openai``, ``responses`` or ``claude``."""
+        if self.provider in ("claude", "fake-chat"):
+            return "claude"
+        if self.routes[0].get("responses_api_only"):
+            return "responses"
+        if self.provider in _OPENAI_PROVIDERS and (self._searches or self.args.get("compaction")):
+            return "responses"
+        return "openai"
+
+    @cached_property
+    def normalized(self) -> list[dict[str, Any]]:
+        """The messages after the server tidied them."""
+        return normalize(self.messages)
+
+    @property
+    def upstream_messages(self) -> list[dict[str, Any]]:
+        """The messages as the vendor would get them, the server's known faults included."""
+        return for_vendor(self.family, self.normalized)
+
+    @property
+    def last_role(self) -> str:
+        """The role of the last message."""
+        return str(self.normalized[-1]["role"]) if self.normalized else ""
+
+    @property
+    def last_text(self) -> str:
+        """The text of the last message."""
+        return text_of(self.normalized[-1]) if self.normalized else ""
+
+    @property
+    def user_texts(self) -> list[str]:
+        """The texts of all messages of the user."""
+        return [text_of(message) for message in self.normalized if message["role"] == "user"]
+
+    @property
+    def _searches(self) -> bool:
+        tools = self.args.get("tools")
+        return isinstance(tools, list) and any(
+            isinstance(tool, dict) and tool.get("type") == "web_search" for tool in tools
+        )
+
+
+async def complete(call: DriverCall) -> Any:
+    """The method ``complete``."""
+    chat = accept(call.args, call.user.username, call.backend.default_model)
+    script = call.backend.script
+    answer = await script.answer(chat)
+    await pause(call.backend.latency)
+    if answer is None:
+        answer = Reply(blocked=True) if script.blocks(chat.last_text) else built_in(chat)
+    await pause(answer.delay)
+    if isinstance(answer, UpstreamFailure):
+        raise answer.error(chat.routes)
+    if isinstance(answer, Fault):
+        return answer
+    if answer.blocked:
+        chat = ChatCall(chat.args, catalogue.load("chat").routes("fake"), chat.user)
+        answer = Reply(text=LOREM)
+    result = render(chat, answer)
+    if call.backend.legacy and answer.raw is None:
+        result["usage"] = legacy_usage(chat.model, result["usage"])
+    metadata = {"service_used": chat.provider, "providerUsed": chat.model}
+    return call.result(result, metadata=metadata)
+
+
+async def models(call: DriverCall) -> Any:
+    """The method ``models``."""
+    return call.result(catalogue.load("chat").all)
+
+
+async def list_ids(call: DriverCall) -> Any:
+    """The method ``list``."""
+    return call.result(catalogue.load("chat").ids(hidden=True))
+
+
+def accept(args: Mapping[str, Any], user: str, default_model: str | None) -> ChatCall:
+    """Check the arguments as the server does. Raises ApiError."""
+    routes = _choose(args, default_model)
+    messages = args.get("messages")
+    if messages is None:
+        attempts = [
+            {
+                "model": route["id"],
+                "provider": route["provider"],
+                "error": "messages is not iterable",
+            }
+            for route in routes[:3]
+        ]
+        raise ApiError(500, "All providers failed", "internal_error", attempts=attempts)
+    if not isinstance(messages, list) or isinstance(args.get("tools"), str):
+        raise internal_error()
+    call = ChatCall(args, routes, user)
+    prompt = " ".join(call.user_texts)  # faults in the messages show here
+    limit = _max_tokens(args)
+    if limit is not None and limit <= 0 and _is_priced(routes[0]):
+        raise ApiError(402, "No usage left for request.", "insufficient_funds")
+    if args.get("moderation") and "forbidden" in prompt and call.provider in _OPENAI_PROVIDERS:
+        raise bad_request("message is not allowed", errorCode="moderation_flagged")
+    return call
+
+
+def _choose(args: Mapping[str, Any], default_model: str | None) -> list[Model]:
+    known = catalogue.load("chat")
+    model, provider = args.get("model"), args.get("provider")
+    if model and not isinstance(model, str):
+        raise internal_error()
+    if not model and not provider:
+        model, provider = default_model or DEFAULT_MODEL, None
+        if default_model is None:
+            provider = DEFAULT_PROVIDER
+    elif not model:
+        model = catalogue.PROVIDER_DEFAULTS.get(provider if isinstance(provider, str) else "")
+    routes = known.routes(model) if isinstance(model, str) else []
+    if not routes:
+        raise bad_request(f"Model not found: {args.get('model') or 'undefined'}")
+    # An unknown provider, or one without this model, is ignored.
+    return [route for route in routes if route["provider"] == provider] or routes
+
+
+def _max_tokens(args: Mapping[str, Any]) -> float | None:
+    limit = args.get("max_tokens")
+    if isinstance(limit, str):
+        try:
+            return float(limit)
+        except ValueError:
+            return None  # text that is no number is ignored
+    return limit if isinstance(limit, int | float) and not isinstance(limit, bool) else None
+
+
+def _is_priced(model: Model) -> bool:
+    return catalogue.price(model, "output") > 0
+
+
+def built_in(call: ChatCall) -> Reply:
+    """What LocalPuter says of its own accord."""
+    if call.provider == "fake-chat":
+        return Reply(text=LOREM)
+    text, limit = converse(call), _max_tokens(call.args)
+    if limit is not None and tokens_in(text) > limit:
+        return Reply(text=text[: int(limit) * 4], finish_reason="length")
+    return Reply(text=text)

@@ -1,0 +1,90 @@
+"""The journal: every request LocalPuter received, for tests to look at."""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+
+@dataclass(eq=False)
+class RecordedRequest:
+    """A request as it arrived, and what became of it.
+
+    ``json`` is the parsed body (``None`` when the server did not parse it). ``started`` and
+    ``finished`` are ``time.monotonic()`` seconds. ``status`` and ``finished`` stay ``None``
+    while the request is in progress, and for good when it got no answer.
+    """
+
+    method: str
+    path: str
+    host: str
+    headers: Mapping[str, str]
+    query: Mapping[str, str]
+    body: bytes = b""
+    json: Any = None
+    status: int | None = None
+    token_user: str | None = None
+    started: float = field(default_factory=time.monotonic)
+    finished: float | None = None
+
+    @property
+    def is_chat(self) -> bool:
+        """True for a chat ``complete`` call."""
+        return (
+            self.path == "/drivers/call"
+            and isinstance(self.json, dict)
+            and self.json.get("interface") == "puter-chat-completion"
+            and self.json.get("method") == "complete"
+        )
+
+
+class Journal:
+    """Requests in order of arrival; safe to use from any thread."""
+
+    def __init__(self) -> None:
+        self._entries: list[RecordedRequest] = []
+        self._changed = threading.Condition()
+
+    def add(self, record: RecordedRequest) -> None:
+        """Write down one more."""
+        with self._changed:
+            self._entries.append(record)
+            self._changed.notify_all()
+
+    def notify(self) -> None:
+        """Wake those who wait: a request got its answer, or lost its client."""
+        with self._changed:
+            self._changed.notify_all()
+
+    def entries(self) -> list[RecordedRequest]:
+        """Everything so far."""
+        with self._changed:
+            return list(self._entries)
+
+    def clear(self) -> None:
+        """Forget everything so far."""
+        with self._changed:
+            self._entries.clear()
+
+    def wait_for(
+        self, wanted: int | Callable[[RecordedRequest], object], timeout: float
+    ) -> list[RecordedRequest]:
+        """Block until so many requests arrived, or one satisfies the condition."""
+
+        def found() -> list[RecordedRequest]:
+            if isinstance(wanted, int):
+                return list(self._entries) if len(self._entries) >= wanted else []
+            return [entry for entry in self._entries if wanted(entry)]
+
+        with self._changed:
+            if wanted == 0 or self._changed.wait_for(found, timeout):
+                return found()
+            raise TimeoutError(
+                f"no such request within {timeout:g} s; {len(self._entries)} arrived. "
+                "Check the condition, or give a longer timeout."
+            )

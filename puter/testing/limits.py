@@ -1,0 +1,85 @@
+"""Rate windows and concurrency slots, with the numbers of the Puter backend."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter, defaultdict, deque
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from puter.testing.http import ApiError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Hashable
+
+
+@dataclass(frozen=True)
+class Tier:
+    """What an account may do: AI calls per user and per interface and method.
+
+    Args:
+        name: how the server calls the tier.
+        requests: calls per rolling ``period``.
+        period: length of the window in seconds.
+        concurrency: calls at a time; a stream counts until it is closed.
+        allowance: US dollars per month.
+    """
+
+    name: str
+    requests: int = 30
+    period: float = 10.0
+    concurrency: int = 3
+    allowance: float = 0.5
+
+
+# Puter backend: calls per 10 s, calls at a time, monthly allowance. The allowance of paid plans
+# differs by plan; 10 dollars stands for all of them.
+TIERS = {
+    tier.name: tier
+    for tier in (
+        Tier("paid", requests=200, concurrency=20, allowance=10.0),
+        Tier("user_free", requests=30, concurrency=3, allowance=0.5),
+        Tier("temp_free", requests=20, concurrency=2, allowance=0.25),
+    )
+}
+
+
+class Limits:
+    """Sliding windows and slots, by any key; safe to use from any thread."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._windows: defaultdict[Hashable, deque[float]] = defaultdict(deque)
+        self._running: Counter[Hashable] = Counter()
+
+    def hit(self, key: Hashable, requests: int, period: float) -> None:
+        """Count one request. Raises ApiError 429 when ``period`` seconds already saw that many."""
+        now = self._clock()
+        with self._lock:
+            window = self._windows[key]
+            while window and window[0] <= now - period:
+                window.popleft()
+            if len(window) >= requests:
+                raise ApiError(429, "Too many requests.", "too_many_requests")
+            window.append(now)
+
+    @contextmanager
+    def slot(self, key: Hashable, slots: int) -> Generator[None]:
+        """Hold one of ``slots`` places. Raises ApiError 429 when all are taken."""
+        with self._lock:
+            if self._running[key] >= slots:
+                raise ApiError(429, "Too many concurrent requests.", "too_many_requests")
+            self._running[key] += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._running[key] -= 1
+
+    def reset(self) -> None:
+        """Forget every window. Running calls keep their slots."""
+        with self._lock:
+            self._windows.clear()

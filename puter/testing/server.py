@@ -1,0 +1,436 @@
+"""LocalPuter: the Puter backend in a thread, for tests, examples and trying things out."""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import os
+import socket
+import threading
+import weakref
+from typing import TYPE_CHECKING, Any, overload
+
+from aiohttp import web
+
+from puter.testing.accounts import Requirement, TokenKind, User
+from puter.testing.backend import Backend
+from puter.testing.limits import TIERS, Tier
+from puter.testing.site import Site
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from types import TracebackType
+
+    from typing_extensions import Self
+
+    from puter.ai import PuterAI
+    from puter.testing.journal import RecordedRequest
+    from puter.testing.replies import Answer, Fault, Responder
+    from puter.testing.script import Blocker
+
+
+# Connections that may wait to be accepted: a test may open thousands at once.
+_BACKLOG = 1024
+
+
+class LocalPuter:
+    """A Puter server on the loopback interface: real sockets, no account, no cost.
+
+    It follows the Puter backend in its checks, limits, error bodies and answer forms, and plays
+    every model of the shipped catalogue. Without instructions a small built-in partner answers;
+    tests lay down what they need with `reply_with`, `respond` and `fail_next`, and look at what
+    arrived in `requests`.
+
+    Args:
+        tier: limits of accounts: ``"paid"``, ``"user_free"``, ``"temp_free"``, a `Tier`, or
+            ``None`` for no limits. Puter backend: ``user_free`` allows 30 requests per 10 s and
+            3 at a time, per interface and method.
+        one_port: serve the API and the GUI host on one origin. ``False`` tells them apart by
+            the left-most label of ``Host`` (``api.``), as the real server does.
+        host: address to listen on.
+        port: port to listen on; 0 takes any free one.
+        legacy: report failures as ``200 {"success": false}`` and ``usage`` as a list, as older
+            servers did.
+        keep_alive: seconds after which an idle connection is closed. Puter backend: 5.
+        username: name of the default user.
+        password: password of the default user.
+        default_model: model that answers when a call names none. Puter backend: gpt-5.4-nano.
+        latency: seconds every AI call takes at least.
+        captcha: demand a captcha on login.
+
+    Example:
+        >>> import requests
+        >>> with LocalPuter() as puter:
+        ...     requests.get(puter.url + "/healthcheck").json()
+        {'ok': True}
+    """
+
+    def __init__(
+        self,
+        *,
+        tier: str | Tier | None = "user_free",
+        one_port: bool = True,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        legacy: bool = False,
+        keep_alive: float = 5.0,
+        username: str = "alice",
+        password: str = "correct horse",  # noqa: S107 - of an account that exists only here
+        default_model: str | None = None,
+        latency: float = 0.0,
+        captcha: bool = False,
+    ) -> None:
+        self._host = host
+        self._port = port
+        self._one_port = one_port
+        self._keep_alive = keep_alive
+        self._backend = Backend(
+            tier=_tier(tier),
+            legacy=legacy,
+            captcha=captcha,
+            latency=latency,
+            default_model=default_model,
+        )
+        self.username = username
+        self.password = password
+        self.add_user(username, password, email=f"{username}@example.com")
+        self._token = self.issue_token(username)
+        self._running: _Running | None = None
+        self._lock = threading.Lock()
+
+    # --- lifecycle -------------------------------------------------------------------------------
+
+    def start(self) -> Self:
+        """Listen. Returns the server itself; does nothing when it runs already."""
+        with self._lock:
+            if self._running is None:
+                family = socket.AF_INET6 if ":" in self._host else socket.AF_INET
+                address = (self._host, self._port)
+                listener = socket.create_server(address, family=family, backlog=_BACKLOG)
+                self._port = listener.getsockname()[1]
+                site = Site(self._backend, one_port=self._one_port, gui_origin=self.gui_url)
+                self._running = _Running(listener, site, self._keep_alive)
+        return self
+
+    def stop(self) -> None:
+        """Close every connection, whatever is in progress, and end the thread. Idempotent."""
+        with self._lock:
+            running, self._running = self._running, None
+        if running is not None:
+            running.stop()
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+    async def __aenter__(self) -> Self:
+        return self.start()  # listens at once and waits for nothing
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await asyncio.to_thread(self.stop)
+
+    def __repr__(self) -> str:
+        state = "running" if self._running is not None else "stopped"
+        return f"<LocalPuter {self.url if self._port else 'not started'} ({state})>"
+
+    # --- where it is -----------------------------------------------------------------------------
+
+    @property
+    def url(self) -> str:
+        """Base of the API, for example ``http://127.0.0.1:43123``."""
+        return self._origin("" if self._one_port else "api.")
+
+    @property
+    def api_base(self) -> str:
+        """The same as `url`."""
+        return self.url
+
+    @property
+    def gui_url(self) -> str:
+        """Base of the GUI host, where logins go."""
+        return self._origin("")
+
+    @property
+    def login_url(self) -> str:
+        """Where passwords go."""
+        return self.gui_url + "/login"
+
+    @property
+    def port(self) -> int:
+        """The port; 0 before the first start with any free port."""
+        return self._port
+
+    def _origin(self, label: str) -> str:
+        if not self._port:
+            raise RuntimeError("LocalPuter has no address yet: call start(), or use `with`.")
+        if self._one_port:
+            host = f"[{self._host}]" if ":" in self._host else self._host
+        else:
+            host = f"{label}localhost"
+        return f"http://{host}:{self._port}"
+
+    # --- who may call ----------------------------------------------------------------------------
+
+    @property
+    def token(self) -> str:
+        """A session token of the default user."""
+        return self._token
+
+    def client(self, **options: Any) -> PuterAI:
+        """A `PuterAI` that talks to this server; ``options`` override its settings."""
+        from puter.ai import PuterAI
+
+        settings: dict[str, Any] = {
+            "api_base": self.url,
+            "login_url": self.login_url,
+            "proxy": "",  # never through a proxy of the environment
+        }
+        if not options.keys() & {"token", "username", "password"}:
+            settings["token"] = self.token
+        return PuterAI(**{**settings, **options})
+
+    def add_user(
+        self,
+        username: str,
+        password: str | None,
+        *,
+        email: str | None = None,
+        otp: str | Sequence[str] | None = None,
+        recovery_codes: Sequence[str] = (),
+        suspended: bool = False,
+        requires: Requirement | None = None,
+        tier: str | Tier | None = None,
+    ) -> User:
+        """Add an account.
+
+        Args:
+            username: login name; each may exist once.
+            password: ``None`` for an account that signs in elsewhere.
+            email: address; may be used to log in as well.
+            otp: one-time password, or several; turns two-factor sign-in on.
+            recovery_codes: accepted once each instead of a one-time password.
+            suspended: refuse logins and calls.
+            requires: ``email``, ``phone`` or ``card``: the verification still owed.
+            tier: limits of this account; ``None`` = those of the server.
+
+        Raises:
+            ValueError: the name is taken, or there is no such tier.
+        """
+        return self._backend.accounts.add(
+            User(
+                username,
+                password,
+                email=email,
+                otp=(otp,) if isinstance(otp, str) else tuple(otp or ()),
+                recovery_codes=set(recovery_codes),
+                suspended=suspended,
+                requires=requires,
+                tier=self._backend.tier if tier is None else _tier(tier),
+            )
+        )
+
+    def issue_token(self, user: str | User, kind: TokenKind = "session") -> str:
+        """A new token for ``user``: ``session``, ``api``, ``app``, ``scoped`` or ``worker``.
+
+        Raises:
+            LookupError: there is no such user.
+        """
+        if isinstance(user, str):
+            found = self._backend.accounts.find(username=user)
+            if found is None:
+                raise LookupError(f"no user {user!r}; add one with add_user().")
+            user = found
+        return self._backend.accounts.issue(user, kind)
+
+    def revoke(self, token: str) -> None:
+        """Revoke a token: it answers 401 ``session_revoked`` from now on."""
+        self._backend.accounts.known(token).revoked = True
+
+    def expire(self, token: str) -> None:
+        """Let a token expire: it answers 401 ``session_expired`` from now on."""
+        self._backend.accounts.known(token).expires = 0.0
+
+    # --- what it answers -------------------------------------------------------------------------
+
+    def reply_with(self, *replies: Answer | Responder) -> None:
+        """Queue answers; each valid chat call takes one, first come first served.
+
+        Args:
+            replies: a text, a `Reply`, a fault such as `Failure` or `Hang`, or a function (plain
+                or ``async``) that takes a `ChatCall` and returns one of these.
+
+        Raises:
+            TypeError: something else was given.
+        """
+        self._backend.script.queue(replies)
+
+    @overload
+    def respond(self, responder: Responder) -> Responder: ...
+    @overload
+    def respond(self, responder: None) -> None: ...
+    def respond(self, responder: Responder | None) -> Responder | None:
+        """Answer every chat that finds no queued reply with ``responder(call)``.
+
+        A plain function runs in a thread of its own and may block; an ``async`` one runs on the
+        server's event loop. ``None`` brings the built-in partner back. Usable as a decorator.
+        """
+        self._backend.script.responder = responder
+        return responder
+
+    def block(self, *prompts: Blocker) -> None:
+        """Answer some prompts with lorem ipsum from ``fake-chat``, as Puter does when it blocks.
+
+        Args:
+            prompts: texts that a blocked prompt holds, or functions that are true for it; they
+                replace the earlier ones. None at all blocks nothing.
+        """
+        self._backend.script.blockers = prompts
+
+    def fail_next(self, fault: Fault, times: int = 1, path: str | None = None) -> None:
+        """Let the next ``times`` requests (to ``path``, when given) meet ``fault``."""
+        self._backend.script.plan(fault, times, path)
+
+    def reset_limits(self) -> None:
+        """Forget all rate windows, those of logins included."""
+        self._backend.limits.reset()
+
+    # --- what it saw -----------------------------------------------------------------------------
+
+    @property
+    def requests(self) -> list[RecordedRequest]:
+        """Everything received so far, in order of arrival."""
+        return self._backend.journal.entries()
+
+    @property
+    def chats(self) -> list[RecordedRequest]:
+        """The chat ``complete`` calls among `requests`."""
+        return [record for record in self.requests if record.is_chat]
+
+    def clear_requests(self) -> None:
+        """Forget what was received so far."""
+        self._backend.journal.clear()
+
+    def wait_for(
+        self, wanted: int | Callable[[RecordedRequest], object], timeout: float = 5.0
+    ) -> list[RecordedRequest]:
+        """Block until requests arrived.
+
+        Args:
+            wanted: how many in all, or a condition that at least one must satisfy.
+            timeout: seconds to wait.
+
+        Returns:
+            All requests received, or those that satisfy the condition.
+
+        Raises:
+            TimeoutError: they did not arrive in time.
+        """
+        return self._backend.journal.wait_for(wanted, timeout)
+
+    async def async_wait_for(
+        self, wanted: int | Callable[[RecordedRequest], object], timeout: float = 5.0
+    ) -> list[RecordedRequest]:
+        """`wait_for` without blocking the running event loop."""
+        return await asyncio.to_thread(self.wait_for, wanted, timeout)
+
+    @property
+    def running_now(self) -> int:
+        """AI calls in progress."""
+        return self._backend.running_now
+
+    @property
+    def peak_running(self) -> int:
+        """Most AI calls ever in progress at once."""
+        return self._backend.peak_running
+
+
+class _Running:
+    """A listening socket and the thread with the event loop that serves it."""
+
+    def __init__(self, listener: socket.socket, site: Site, keep_alive: float) -> None:
+        self._listener = listener
+        self._site = site
+        self._keep_alive = keep_alive
+        self._pid = os.getpid()
+        self._ready = threading.Event()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._stop: asyncio.Event | None = None
+        self._thread = threading.Thread(target=self._run, name="LocalPuter", daemon=True)
+        self._thread.start()
+        _all_running.add(self)
+
+    def stop(self) -> None:
+        _all_running.discard(self)
+        if os.getpid() != self._pid:  # the parent's server is not the forked child's to stop
+            return
+        self._ready.wait()
+        if self._loop is not None and self._stop is not None and self._thread.is_alive():
+            self._loop.call_soon_threadsafe(self._stop.set)
+        self._thread.join()
+
+    def close_in_child(self) -> None:
+        """Let go of the port: else it would answer nobody once the parent stopped."""
+        self._listener.close()
+
+    def _run(self) -> None:
+        try:
+            asyncio.run(self._serve())
+        finally:
+            self._listener.close()
+            self._ready.set()
+
+    async def _serve(self) -> None:
+        loop = asyncio.get_running_loop()
+        server = web.Server(
+            self._site,
+            handler_cancellation=True,  # a client that leaves frees its slot
+            access_log=None,
+            keepalive_timeout=self._keep_alive,
+        )
+        listening = await loop.create_server(server, sock=self._listener, backlog=_BACKLOG)
+        self._loop, self._stop = loop, asyncio.Event()
+        self._ready.set()
+        await self._stop.wait()
+        listening.close()
+        for connection in server.connections:
+            if connection.transport is not None:
+                connection.transport.abort()
+        # asyncio.run() cancels what is still in progress, and closes the loop
+
+
+_all_running: weakref.WeakSet[_Running] = weakref.WeakSet()
+
+
+def _stop_all() -> None:
+    for running in list(_all_running):
+        running.stop()
+
+
+def _after_fork_in_child() -> None:
+    for running in list(_all_running):
+        running.close_in_child()
+
+
+atexit.register(_stop_all)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork_in_child)
+
+
+def _tier(tier: str | Tier | None) -> Tier | None:
+    if not isinstance(tier, str):
+        return tier
+    if tier not in TIERS:
+        raise ValueError(f"no tier {tier!r}; there are {', '.join(TIERS)}, and None for no limits.")
+    return TIERS[tier]

@@ -1,0 +1,295 @@
+"""Logins, sign-ups, and the kinds of token."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from puter.testing import LocalPuter
+from tests.local_puter.support import Caller, error_of
+
+if TYPE_CHECKING:
+    import requests
+
+    from puter.testing.accounts import TokenKind
+
+
+GOOD = "correct horse"
+NO_PASSWORD = (400, "password_required", "Password is required.")
+NO_USERNAME = (404, "not_found", "Username not found.")
+NOBODY = (400, "bad_request", "Username or email is required.")
+
+
+@pytest.mark.parametrize(
+    ("fields", "refusal"),
+    [
+        ({}, NOBODY),
+        ({"username": "", "password": GOOD}, NOBODY),
+        ({"email": 5, "password": GOOD}, (400, "bad_request", "email must be a string.")),
+        ({"username": "alice"}, NO_PASSWORD),
+        ({"username": "alice", "password": 123456}, NO_PASSWORD),
+        ({"username": "alice", "password": "short"}, (400, "bad_request", "Invalid password.")),
+        (
+            {"username": "alice", "password": "wrong one"},
+            (401, "password_mismatch", "Incorrect password."),
+        ),
+        ({"username": "ALICE", "password": GOOD}, NO_USERNAME),
+        ({"username": "alice@example.com", "password": GOOD}, NO_USERNAME),
+        ({"email": "alice", "password": GOOD}, (404, "not_found", "Email not found.")),
+        (
+            {"username": "social", "password": GOOD},
+            (401, "unauthorized", "This account has no password."),
+        ),
+    ],
+)
+def test_refused_logins(
+    caller: Caller, fields: dict[str, Any], refusal: tuple[int, str, str]
+) -> None:
+    caller.puter.add_user("social", None)
+    assert error_of(caller.login(**fields)) == refusal
+
+
+def test_login_by_email(caller: Caller) -> None:
+    body = caller.login(email="alice@example.com", password="correct horse").json()
+    assert body["user"]["username"] == "alice"
+    assert caller.get("/whoami", token=body["token"]).json()["username"] == "alice"
+
+
+def test_an_unparsed_login_is_a_500(caller: Caller) -> None:
+    response = caller.session.post(caller.puter.login_url, data=b"{}", timeout=5)
+    assert error_of(response) == (500, "internal_error", "Internal Server Error")
+
+
+def test_the_origin_rule(caller: Caller) -> None:
+    good = caller.puter.gui_url
+    for origin, status in (
+        (good, 200),
+        (good.upper() + "/", 200),
+        ("null", 403),
+        ("https://puter.com", 403),
+    ):
+        login = {"username": "alice", "password": "correct horse"}
+        response = caller.post("/login", login, token=None, headers={"Origin": origin})
+        assert response.status_code == status
+        assert response.headers["Access-Control-Allow-Origin"] == origin
+    assert caller.get("/whoami", headers={"Origin": "https://x.org"}).status_code == 200
+
+
+def test_two_factor(caller: Caller) -> None:
+    caller.puter.add_user(
+        "bob", "bobs password", otp=["111111", "222222"], recovery_codes=["ABCD1234"]
+    )
+    first = caller.login(username="bob", password="bobs password")
+    assert first.status_code == 202
+    assert first.json()["next_step"] == "otp"
+    assert "token" not in first.json()
+    step = first.json()["otp_jwt_token"]
+
+    def second(path: str, **fields: Any) -> requests.Response:
+        return caller.post(path, fields, token=None)
+
+    assert error_of(second("/login/otp", token=step))[2] == "code is required."
+    assert error_of(second("/login/otp", token="x", code="111111"))[2] == "Invalid token."
+    assert error_of(second("/login/otp", token=caller.puter.token, code="111111"))[0] == 400
+    wrong = second("/login/otp", token=step, code="000000")
+    assert (wrong.status_code, wrong.json()) == (200, {"proceed": False})
+    right = second("/login/otp", token=step, code="222222").json()
+    assert (right["proceed"], right["next_step"]) == (True, "complete")
+    assert caller.get("/whoami", token=right["token"]).json()["otp"] is True
+    recovered = second("/login/recovery-code", token=step, code="ABCD1234").json()
+    assert recovered["next_step"] == "complete"
+    again = second("/login/recovery-code", token=step, code="ABCD1234").json()
+    assert again == {"proceed": False}
+    caller.puter.expire(step)
+    assert error_of(second("/login/otp", token=step, code="111111"))[2] == "Invalid token."
+    # The intermediate token opens nothing else.
+    assert error_of(caller.get("/whoami", token=step))[1] == "token_auth_failed"
+
+
+def test_captcha(session: requests.Session) -> None:
+    with LocalPuter(captcha=True) as puter:
+        caller = Caller(puter, session)
+        login = {"username": "alice", "password": "correct horse"}
+        assert error_of(caller.login(**login))[2] == "Captcha verification required."
+        riddle = caller.get("/api/captcha/generate", token=None).json()
+        answer = riddle["image"].partition(">")[2].partition(">")[2].partition("<")[0]
+        fields = {"captchaToken": riddle["token"], "captchaAnswer": answer}
+        assert caller.login(**login, **fields).status_code == 200
+        assert error_of(caller.login(**login, **fields))[2] == "Invalid captcha response."
+
+
+def test_sign_up(caller: Caller) -> None:
+    guest = caller.post("/signup", {"is_temp": True}, token=None).json()
+    assert guest["user"]["is_temp"] is True
+    assert caller.chat("hi", token=guest["token"]).status_code == 200
+    fields = {"username": "carol", "email": "carol@example.com", "password": "carols password"}
+    member = caller.post("/signup", fields, token=None).json()
+    assert member["user"]["requires_email_confirmation"] is True
+    code = "email_confirmation_required"
+    assert error_of(caller.chat("hi", token=member["token"]))[:2] == (403, code)
+    assert caller.get("/whoami", token=member["token"]).status_code == 200
+    for change in ({}, {"username": "no spaces"}, {"username": "dave", "email": "nowhere"}):
+        assert error_of(caller.post("/signup", {**fields, **change}, token=None))[0] == 400
+
+
+def test_logout_needs_a_session_and_a_fresh_code(caller: Caller) -> None:
+    puter = caller.puter
+    for kind in ("api", "app"):
+        token = puter.issue_token("alice", kind)
+        assert caller.get("/get-anticsrf-token", token=token).status_code == 403
+        assert caller.post("/logout", {}, token=token).status_code == 403
+    code = caller.get("/get-anticsrf-token").json()["token"]
+    response = caller.post("/logout", {"anti_csrf": code})
+    assert (response.status_code, response.text) == (200, "logged out")
+    body = caller.get("/whoami").json()
+    assert (body["code"], body["reason"]) == ("reauth_required", "session_revoked")
+    token = puter.issue_token("alice")
+    assert caller.post("/logout", {"anti_csrf": code}, token=token).status_code == 400  # used
+
+
+def test_token_failures(caller: Caller) -> None:
+    puter = caller.puter
+    head, body, signature = puter.token.split(".")
+    forged = f"{head}.{body}.{signature[::-1]}"
+    with LocalPuter() as other:
+        foreign = other.token
+    for token, code, reason in (
+        (None, "token_missing", None),
+        ("garbage", "reauth_required", "token_v1"),
+        ("a.b.c", "reauth_required", "token_v1"),
+        (forged, "token_auth_failed", None),
+        (foreign, "token_auth_failed", None),
+    ):
+        answer = caller.get("/whoami", token=token)
+        assert error_of(answer)[:2] == (401, code)
+        assert answer.json().get("reason") == reason
+    puter.expire(puter.token)
+    answer = caller.get("/whoami").json()
+    assert (answer["code"], answer["reason"]) == ("reauth_required", "session_expired")
+    assert answer["reauth_token"].count(".") == 2
+    me = caller.get("/whoami", token=puter.issue_token("alice")).json()["uuid"]
+    assert answer["auth_id"] == me
+    with pytest.raises(LookupError):
+        puter.revoke("unheard of")
+    with pytest.raises(LookupError, match="nobody"):
+        puter.issue_token("nobody")
+
+
+def test_where_the_token_is_looked_for(caller: Caller) -> None:
+    good, bad = caller.puter.token, "garbage"
+    url = caller.puter.url + "/drivers/call"
+    call = {"interface": "puter-chat-completion", "method": "list"}
+    places: list[dict[str, Any]] = [
+        {"json": {**call, "auth_token": bad}},
+        {"headers": {"Authorization": f"Bearer {bad}"}},
+        {"headers": {"x-api-key": bad}},
+        {"headers": {"Cookie": f"puter_auth_token={bad}"}},
+        {"params": {"auth_token": bad}},
+    ]
+    # The first one present wins, valid or not.
+    for position, first in enumerate(places):
+        merged: dict[str, Any] = {"json": call, "headers": {}, "params": {}}
+        for later in places[position + 1 :]:
+            for key, value in later.items():
+                merged[key] = {**merged[key], **{k: v.replace(bad, good) for k, v in value.items()}}
+        for key, value in first.items():
+            merged[key] = {**merged[key], **value}
+        assert caller.session.post(url, timeout=5, **merged).status_code == 401
+        text = repr(merged).replace(bad, good)
+        assert good in text
+    for absent in ("Basic abc", "Bearer", "Bearer ", "undefined", "Bearer undefined"):
+        headers = {"Authorization": absent, "x-api-key": good}
+        assert caller.session.post(url, json=call, headers=headers, timeout=5).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("kind", "driver", "create", "anti_csrf"),
+    [
+        ("session", 200, 200, 200),
+        ("api", 200, 403, 403),
+        ("app", 200, 403, 403),
+        ("worker", 200, 200, 200),
+        ("scoped", 403, 403, 403),
+    ],
+)
+def test_what_each_kind_of_token_opens(
+    caller: Caller, kind: TokenKind, driver: int, create: int, anti_csrf: int
+) -> None:
+    token = caller.puter.issue_token("alice", kind)
+    assert caller.chat("hi", token=token).status_code == driver
+    assert caller.get("/whoami", token=token).status_code == driver
+    assert caller.get("/drivers/list-interfaces", token=token).status_code == driver
+    wish = {"permissions": ["full-api-access"]}
+    assert caller.post("/auth/create-access-token", wish, token=token).status_code == create
+    assert caller.get("/get-anticsrf-token", token=token).status_code == anti_csrf
+    assert caller.get("/puterai/chat/models", token=token).status_code == 200
+
+
+def test_access_tokens(caller: Caller) -> None:
+    def create(**fields: Any) -> requests.Response:
+        return caller.post("/auth/create-access-token", fields)
+
+    assert create(permissions=[]).status_code == 400
+    assert create(permissions=["full-api-access"], label=5).status_code == 400
+    assert create(permissions=["full-api-access"], label="x" * 65).status_code == 400
+    assert create(permissions=["full-api-access"], expiresIn="soon").status_code == 400
+    refused = create(permissions=["root"])
+    assert refused.status_code == 403
+    assert refused.json()["missing_permissions"] == ["root"]
+    full = create(permissions=["full-api-access"], label="mine", expiresIn="30d").json()["token"]
+    assert caller.chat("hi", token=full).status_code == 200
+    message = "Access tokens may not create access tokens"
+    wish = {"permissions": ["full-api-access"]}
+    nested = caller.post("/auth/create-access-token", wish, token=full)
+    assert error_of(nested) == (403, "forbidden", message)
+    scoped = create(permissions=["driver:puter-chat-completion"]).json()["token"]
+    message = "Access tokens are not allowed to access this resource"
+    assert error_of(caller.get("/whoami", token=scoped)) == (403, "forbidden", message)
+    gone = create(permissions=["full-api-access"], expiresIn=0).json()["token"]
+    assert caller.get("/whoami", token=gone).json()["reason"] == "session_expired"
+
+    assert caller.post("/auth/revoke-access-token", {"tokenOrUuid": full}).status_code == 400
+    code = caller.get("/get-anticsrf-token").json()["token"]
+    revoke = {"tokenOrUuid": full, "anti_csrf": code}
+    assert caller.post("/auth/revoke-access-token", revoke).json() == {"ok": True}
+    assert caller.get("/whoami", token=full).json()["reason"] == "session_revoked"
+
+
+def test_an_app_token_sees_less(caller: Caller) -> None:
+    asked = caller.post("/auth/get-user-app-token", {"origin": "https://app.example"}).json()
+    about = caller.get("/whoami", token=asked["token"]).json()
+    assert "email" not in about
+    assert about["username"] == "alice"
+    assert about["app_name"]
+    assert asked["app_uid"].startswith("app-")
+    assert caller.post("/auth/get-user-app-token", {}).status_code == 400
+
+
+@pytest.mark.parametrize("requires", ["email", "phone", "card"])
+def test_accounts_that_owe_a_verification(caller: Caller, requires: Any) -> None:
+    user = caller.puter.add_user("new", "new password", email="n@x.org", requires=requires)
+    token = caller.puter.issue_token(user)
+    assert error_of(caller.chat("hi", token=token))[0] == 403
+    about = caller.get("/whoami", token=token).json()
+    flags = {key: about[key] for key in about if key.startswith("requires_")}
+    assert [value for key, value in flags.items() if requires in key] == [True]
+    assert sum(flags.values()) == 1
+    user.requires = None
+    assert caller.chat("hi", token=token).status_code == 200
+
+
+def test_a_suspended_account(caller: Caller) -> None:
+    user = caller.puter.add_user("mallory", "mallorys password")
+    token = caller.puter.issue_token(user)
+    user.suspended = True
+    assert error_of(caller.chat("hi", token=token)) == (403, "forbidden", "Account suspended")
+    login = caller.login(username="mallory", password="mallorys password")
+    assert error_of(login)[:2] == (401, "account_suspended")
+
+
+def test_names_are_unique(puter: LocalPuter) -> None:
+    with pytest.raises(ValueError, match="alice"):
+        puter.add_user("alice", "another password")
+    with pytest.raises(ValueError, match="platinum"):
+        puter.add_user("rich", "a password", tier="platinum")
