@@ -1,0 +1,183 @@
+"""Documentation is true: every code block of every page, and every example, runs.
+
+Python blocks run from top to bottom of their page, in one namespace, against a LocalPuter; `await`
+may stand at top level. Shell blocks run when they call this project. A block that cannot run here
+says why in a comment before it: `<!-- no-run: needs a browser -->`. Text blocks are output.
+
+Run as a script (`python test_docs.py page.md`), this file executes the Python blocks of one page.
+"""
+
+from __future__ import annotations
+
+import ast
+import asyncio
+import builtins
+import contextlib
+import inspect
+import json
+import os
+import re
+import subprocess
+import sys
+import textwrap
+import traceback
+import types
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+README = ROOT / "README.md"
+PAGES = [README, ROOT / "ARCHITECTURE.md", *sorted((ROOT / "docs").rglob("*.md"))]
+EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
+SHELL = {"bash", "console", "sh"}
+NOT_CODE = {"http", "text", "toml"}
+FENCE = re.compile(r"^ *(?P<ticks>`{3,}|~{3,})(?P<info>.*)$")
+NO_RUN = re.compile(r"^ *<!-- *no-run\b:?(?P<reason>.*?)-->$")
+OURS = re.compile(r"^export |\bpython (-m puter\b|examples/)")
+COMPLAINTS = re.compile(
+    r"(Resource|Runtime)Warning|Unclosed|never awaited|never retrieved|Exception ignored"
+)
+
+
+@dataclass(frozen=True)
+class Block:
+    """A fenced block: the line its code begins on, and why it is not run, if so."""
+
+    page: Path
+    line: int
+    language: str
+    code: str
+    no_run: str | None
+
+    def __str__(self) -> str:
+        return f"{self.page.relative_to(ROOT)}:{self.line}"
+
+
+def blocks_of(page: Path) -> list[Block]:
+    """Read the fenced blocks of a page, in order."""
+    blocks: list[Block] = []
+    lines = page.read_text(encoding="utf-8").splitlines()
+    opening: re.Match[str] | None = None
+    start, before = 0, ""  # `before`: the last line with text on it ahead of the fence
+    for number, line in enumerate(lines):
+        fence = FENCE.match(line)
+        if opening is None and fence:
+            opening, start = fence, number + 1
+        elif opening is None:
+            before = line if line.strip() else before
+        elif fence and fence["ticks"].startswith(opening["ticks"]) and not fence["info"].strip():
+            language = (opening["info"].split() or [""])[0]
+            code = textwrap.dedent("\n".join(lines[start:number])) + "\n"
+            marker = NO_RUN.match(before)
+            no_run = marker["reason"].strip() if marker else None
+            blocks.append(Block(page, start + 1, language, code, no_run))
+            opening, before = None, ""
+    assert opening is None, f"{page.relative_to(ROOT)}:{start}: this fence is never closed"
+    return blocks
+
+
+def run_python(page: Path) -> None:
+    """Execute the Python blocks of a page as one fresh `__main__`; stop at the first that fails."""
+    main = sys.modules["__main__"] = types.ModuleType("__main__")
+    vars(main)["__builtins__"] = builtins
+    with contextlib.closing(asyncio.new_event_loop()) as loop:
+        for block in blocks_of(page):
+            if block.language != "python" or block.no_run:
+                continue
+            try:
+                run_block(block, vars(main), loop)
+            except BaseException:  # noqa: BLE001 -- SystemExit would end a page too early as well
+                traceback.print_exc()
+                sys.exit(f"{block}: this block fails")
+        loop.run_until_complete(loop.shutdown_asyncgens())
+
+
+def run_block(block: Block, names: dict[str, Any], loop: asyncio.AbstractEventLoop) -> None:
+    """Execute one block; only those that await need the loop, others may call `asyncio.run`."""
+    source = "\n" * (block.line - 1) + block.code  # tracebacks then name the page's own lines
+    flags = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
+    code = compile(source, block.page, "exec", flags, dont_inherit=True)
+    result = types.FunctionType(code, names)()
+    if inspect.iscoroutine(result):
+        loop.run_until_complete(result)
+
+
+def commands(block: Block) -> str:
+    """The commands of a shell block, without prompts, output and comments."""
+    lines = block.code.replace("\\\n", "").splitlines()
+    if block.language == "console":
+        return "\n".join(line[2:] for line in lines if line.startswith("$ "))
+    return "\n".join(line for line in lines if line.strip() and not line.startswith("#"))
+
+
+def run(where: object, command: list[str], folder: Path, **environment: str) -> None:
+    """Run a command in `folder` as a user would; fail unless it ends well and quietly."""
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    home = {"HOME": str(folder), "PATH": path, "PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "default"}
+    done = subprocess.run(
+        command,
+        cwd=folder,
+        env={**os.environ, **home, **environment},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=50,
+        check=False,
+    )
+    output = f"{where}\n{done.stdout}\n{done.stderr}"
+    assert done.returncode == 0, output
+    assert not COMPLAINTS.search(done.stderr), output
+
+
+def check(block: Block) -> None:
+    """The block is of a kind that runs, or there is a reason why it does not."""
+    assert block.no_run != "", f"{block}: say why: <!-- no-run: reason -->"
+    if block.no_run or block.language in {"python", *NOT_CODE}:
+        return
+    if block.language == "json":
+        try:
+            json.loads(block.code)
+        except ValueError as error:
+            pytest.fail(f"{block}: {error}")
+        return
+    assert block.language in SHELL, f"{block}: what is a block of {block.language!r}?"
+    lines = commands(block).splitlines()
+    assert lines, f"{block}: no command in this block"
+    for line in lines:
+        assert OURS.search(line), f"{block}: cannot run {line!r} here; mark the block no-run"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_page(page: Path, tmp_path: Path) -> None:
+    from puter.testing import LocalPuter
+
+    blocks = blocks_of(page)
+    if page == README:  # .ci/run runs its first two shell blocks, as they stand
+        for block in [block for block in blocks if block.language == "bash"][:2]:
+            blocks.remove(block)
+    for block in blocks:
+        check(block)
+    (tmp_path / "examples").symlink_to(ROOT / "examples")
+    with LocalPuter(tier=None) as puter:
+        settings = {
+            "PUTER_API_BASE": puter.api_base,
+            "PUTER_LOGIN_URL": puter.login_url,
+            "PUTER_AUTH_TOKEN": puter.token,
+            "PUTER_PROXY": "",
+        }
+        run(page.name, [sys.executable, __file__, str(page)], tmp_path, **settings)
+        for block in blocks:
+            if block.language in SHELL and not block.no_run:
+                run(block, ["bash", "-ec", commands(block)], tmp_path, **settings)
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.name)
+def test_example_runs_without_credentials(example: Path, tmp_path: Path) -> None:
+    run(example.name, [sys.executable, str(example)], tmp_path)
+
+
+if __name__ == "__main__":
+    run_python(Path(sys.argv[1]))
