@@ -18,7 +18,9 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from puter.ai import PuterAI
+    from puter.attachments import PuterFile
     from puter.config import PuterConfig
+    from puter.conversation import Conversation
     from puter.exceptions import (
         PuterAPIError,
         PuterAuthError,
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
         PuterInsufficientFundsError,
         PuterModelNotFoundError,
         PuterNotFoundError,
+        PuterOptionWarning,
         PuterParseError,
         PuterPermissionError,
         PuterQuotaError,
@@ -46,12 +49,24 @@ if TYPE_CHECKING:
         PuterTwoFactorRequired,
         PuterUpstreamError,
     )
-    from puter.replies import Account, ChatReply, ToolCall, Usage
+    from puter.media import Image
+    from puter.replies import Account, ChatChunk, ChatReply, ToolCall, Usage
+    from puter.streaming import AsyncChatStream, ChatStream
+    from puter.tools import StopChat, Tool, tool_result
 
 _HOMES = {
     "PuterAI": "puter.ai",
     "PuterConfig": "puter.config",
     "Account": "puter.replies",
+    "AsyncChatStream": "puter.streaming",
+    "ChatChunk": "puter.replies",
+    "ChatStream": "puter.streaming",
+    "Conversation": "puter.conversation",
+    "Image": "puter.media",
+    "PuterFile": "puter.attachments",
+    "StopChat": "puter.tools",
+    "Tool": "puter.tools",
+    "tool_result": "puter.tools",
     "ChatReply": "puter.replies",
     "ToolCall": "puter.replies",
     "Usage": "puter.replies",
@@ -59,7 +74,12 @@ _HOMES = {
 
 __all__ = [
     "Account",
+    "AsyncChatStream",
+    "ChatChunk",
     "ChatReply",
+    "ChatStream",
+    "Conversation",
+    "Image",
     "PuterAI",
     "PuterAPIError",
     "PuterAuthError",
@@ -71,10 +91,12 @@ __all__ = [
     "PuterConnectionError",
     "PuterEmptyResponseError",
     "PuterError",
+    "PuterFile",
     "PuterInputError",
     "PuterInsufficientFundsError",
     "PuterModelNotFoundError",
     "PuterNotFoundError",
+    "PuterOptionWarning",
     "PuterParseError",
     "PuterPermissionError",
     "PuterQuotaError",
@@ -87,9 +109,12 @@ __all__ = [
     "PuterToolError",
     "PuterTwoFactorRequired",
     "PuterUpstreamError",
+    "StopChat",
+    "Tool",
     "ToolCall",
     "Usage",
     "__version__",
+    "tool_result",
 ]
 
 

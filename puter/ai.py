@@ -9,28 +9,28 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from puter.chatting import Chatting
 from puter.config import PuterConfig, check_names
-from puter.conversation import Conversation
+from puter.conversation import Conversation, text_or_none
 from puter.credentials import Credentials
 from puter.exceptions import PuterConfigError, PuterError
 from puter.exchange import Call
+from puter.history import History, load
 from puter.ledger import Ledger
 from puter.models import registry
 from puter.operations import auth
-from puter.operations.chat import Question, chat
-from puter.options import check_options
 from puter.retry import RetryBudget
 from puter.throttle import Throttle
+from puter.wire.chat import check_messages
 
 if TYPE_CHECKING:
     from types import TracebackType
 
-    from typing_extensions import Self, Unpack
+    from typing_extensions import Self
 
     from puter.flow import Flow
     from puter.operations.auth import Code
-    from puter.options import ChatOptions
-    from puter.replies import Account, ChatReply
+    from puter.replies import Account
     from puter.transports.asynchronous import Asynchronous
     from puter.transports.blocking import Blocking
 
@@ -46,6 +46,7 @@ class _Shared:
         self.credentials = credentials
         self.ledger = Ledger()
         self.budget = RetryBudget()
+        self.warned: set[tuple[str, str]] = set()  # options that a model drops, told once
         self.closed = False
         self._blocking: Blocking | None = None
         self._asynchronous: Asynchronous | None = None
@@ -87,7 +88,7 @@ class _Shared:
         return asynchronous
 
 
-class PuterAI:
+class PuterAI(Chatting):
     """A client of Puter's AI, for sync and async code alike.
 
     Making one touches no network, file, thread or event loop. Threads and tasks may share it; it
@@ -98,7 +99,7 @@ class PuterAI:
         username: Account name or e-mail address. Default: ``PUTER_USERNAME``.
         password: Its password. Default: ``PUTER_PASSWORD``.
         token: A Puter token, instead of signing in. Default: ``PUTER_AUTH_TOKEN`` or
-            ``PUTER_TOKEN``.
+            ``PUTER_TOKEN``, unless a user name or password is given.
         config: Settings; a copy is kept. Default: :meth:`PuterConfig.from_env`.
         **config_overrides: Single settings by name, see :class:`PuterConfig`.
 
@@ -136,16 +137,16 @@ class PuterAI:
                 hint="Single settings go in by name: PuterAI(timeout=60).",
             )
         env = os.environ
+        if token is None and username is None and password is None:
+            token = env.get("PUTER_AUTH_TOKEN") or env.get("PUTER_TOKEN") or None
         self._shared = _Shared(
             Credentials(
                 username if username is not None else env.get("PUTER_USERNAME") or None,
                 password if password is not None else env.get("PUTER_PASSWORD") or None,
-                token
-                if token is not None
-                else env.get("PUTER_AUTH_TOKEN") or env.get("PUTER_TOKEN") or None,
+                token,
             )
         )
-        self._conversation = Conversation()
+        self._own = History()
         self._throttle = Throttle(*self._limits())
         self._throttled_by = self._limits()
         self._registry = registry()
@@ -153,6 +154,14 @@ class PuterAI:
         self._random: Callable[[], float] = random.random
 
     # ------------------------------------------------------------ machinery
+
+    @property
+    def _client(self) -> PuterAI:
+        return self
+
+    @property
+    def _history(self) -> History:
+        return self._own
 
     def _limits(self) -> tuple[float, float, float]:
         config = self.config
@@ -252,77 +261,58 @@ class PuterAI:
 
     # ------------------------------------------------------------ chat
 
-    def chat(
-        self,
-        prompt: str | None = None,
-        model: str | None = None,
-        *,
-        messages: Sequence[Mapping[str, Any] | str] | None = None,
-        system: str | None = None,
-        content_parts: Sequence[Mapping[str, Any] | str] | None = None,
-        remember: bool = True,
-        **options: Unpack[ChatOptions],
-    ) -> ChatReply:
-        """Ask a model and remember the exchange.
-
-        Args:
-            prompt: What to say.
-            model: Which model. Default: ``current_model``.
-            messages: A whole conversation to send instead of the history, which is left alone; a
-                ``prompt`` beside it becomes its last user message.
-            system: Instructions for this call only.
-            content_parts: Ready content parts (pictures, files) to send with the prompt.
-            remember: Whether the exchange is added to ``chat_history``. Default True.
-            **options: ``temperature``, ``max_tokens``, ``provider``, ``timeout``, ``extra``;
-                see :class:`puter.options.ChatOptions`.
-
-        Returns:
-            The answer: a ``str`` with ``.model``, ``.usage``, ``.cost`` and more.
-
-        Raises:
-            TypeError: An option is unknown; the message suggests the nearest.
-            PuterInputError: An argument is wrong; nothing was sent.
-            PuterAuthError: Not signed in, or the token is no longer good.
-            PuterModelNotFoundError: The server does not know the model.
-            PuterInsufficientFundsError: The allowance is used up.
-            PuterRateLimitError: Waiting for Puter's limits did not help.
-            PuterBlockedError: The server's stand-in answered instead of the model.
-            PuterEmptyResponseError: The answer has nothing in it.
-            PuterConnectionError: No answer; a chat that may have run is not sent again.
-            PuterAPIError: Anything else the server refused.
-
-        Example:
-            >>> reply = ai.chat("What is the capital of France?", "gpt-5-nano")  # doctest: +SKIP
-            >>> print(reply, reply.cost)  # doctest: +SKIP
-            Paris 0.0000042
-        """
-        check_options("chat", options, _CHAT_ARGUMENTS)
-        question = Question(prompt, model, messages, system, content_parts, remember, options)
-        return self._run(chat, self._conversation, question)
-
-    async def async_chat(
-        self,
-        prompt: str | None = None,
-        model: str | None = None,
-        *,
-        messages: Sequence[Mapping[str, Any] | str] | None = None,
-        system: str | None = None,
-        content_parts: Sequence[Mapping[str, Any] | str] | None = None,
-        remember: bool = True,
-        **options: Unpack[ChatOptions],
-    ) -> ChatReply:
-        check_options("async_chat", options, _CHAT_ARGUMENTS)
-        question = Question(prompt, model, messages, system, content_parts, remember, options)
-        return await self._async_run(chat, self._conversation, question)
-
     @property
     def chat_history(self) -> list[dict[str, Any]]:
         """The live list of messages exchanged so far."""
-        return self._conversation.messages
+        return self._own.messages
 
     def clear_chat_history(self) -> None:
         """Forget the messages exchanged so far."""
-        self._conversation.clear()
+        self._own.clear()
+
+    def conversation(
+        self,
+        *,
+        system: str | None = None,
+        model: str | None = None,
+        messages: Sequence[Mapping[str, Any] | str] = (),
+    ) -> Conversation:
+        """Begin a conversation of its own, beside the client's history.
+
+        Args:
+            system: Instructions sent with every call.
+            model: The model of calls that name none. Default: the client's.
+            messages: What was said before.
+
+        Raises:
+            PuterInputError: An argument is wrong.
+
+        Example:
+            >>> talk = PuterAI(token="...").conversation(system="Answer in one word.")
+            >>> talk.messages
+            []
+        """
+        return Conversation(
+            self,
+            History(
+                check_messages(messages) if messages else (),
+                system=text_or_none("system", system),
+                model=text_or_none("model", model),
+                queued=True,
+            ),
+        )
+
+    def load_conversation(self, path: str | os.PathLike[str]) -> Conversation:
+        """Go on with a conversation that ``Conversation.save`` wrote.
+
+        Raises:
+            PuterInputError: The file holds none, or one of a newer SDK.
+            OSError: It could not be read.
+
+        Example:
+            >>> talk = ai.load_conversation("talk.json")  # doctest: +SKIP
+        """
+        return Conversation(self, load(path))
 
     # ------------------------------------------------------------ models
 
@@ -386,7 +376,7 @@ class PuterAI:
         twin = object.__new__(type(self))
         twin.__dict__.update(self.__dict__)
         twin.config = self.config.replace(**overrides)
-        twin._conversation = Conversation()
+        twin._own = History()
         if any(name in overrides for name in _LIMITS):
             twin._throttled_by = twin._limits()
             twin._throttle = Throttle(*twin._throttled_by)
@@ -436,12 +426,12 @@ class PuterAI:
         return {
             "config": self.config,
             "username": self._shared.credentials.username,
-            "messages": self._conversation.snapshot(),
+            "messages": self._own.snapshot(),
         }
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         PuterAI.__init__(self, state["username"], config=state["config"])
-        self._conversation = Conversation(state["messages"])
+        self._own = History(state["messages"])
 
     def __repr__(self) -> str:
         who = self._shared.credentials
@@ -450,8 +440,6 @@ class PuterAI:
         return f"<PuterAI {name}model={self.current_model!r}, {self.config.api_base}, {state}>"
 
 
-_CHAT_ARGUMENTS = ("prompt", "model", "messages", "system", "content_parts", "remember")
-
-for _name in ("login", "logout", "whoami", "chat", "close"):
+for _name in ("login", "logout", "whoami", "close"):
     # One docstring serves both doors.
     getattr(PuterAI, f"async_{_name}").__doc__ = getattr(PuterAI, _name).__doc__

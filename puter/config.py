@@ -6,7 +6,6 @@ import copy
 import difflib
 import ipaddress
 import json
-import math
 import os
 import re
 from collections.abc import Callable, Mapping
@@ -42,10 +41,14 @@ def is_loopback(host: str) -> bool:
         return False
 
 
+_MOST = 10**9
+"""Bound of every number: 30 years in seconds, and no timer or socket overflows."""
+
+
 def _fail(name: str, value: Any, wanted: str) -> PuterConfigError:
     shown = repr(value) if len(repr(value)) <= 60 else f"a {type(value).__name__}"
-    if _is_private(name) or (isinstance(value, str) and "@" in value):
-        shown = "the value given"  # it may hold a password
+    if _is_private(name) or (isinstance(value, str) and re.search("[@?]", value)):
+        shown = "the value given"  # it may hold a password or a token
     return PuterConfigError(f"{name}={shown} is not valid", hint=f"{name} must be {wanted}.")
 
 
@@ -62,8 +65,8 @@ def _number(
         good = (
             isinstance(value, int if whole else (int, float))
             and not isinstance(value, bool)
-            and math.isfinite(value)
-            and (value > least if above else value >= least)
+            and (least < value if above else least <= value)
+            and value <= _MOST
         )
         if not good:
             raise _fail(name, value, wanted + (", or None for no limit" if none else ""))
@@ -105,7 +108,9 @@ def _split(name: str, value: str, wanted: str) -> SplitResult:
     return parts
 
 
-def _login_url(name: str, value: Any) -> str:
+def _login_url(name: str, value: Any) -> str | None:
+    if value is None:
+        return None  # derived from api_base
     url = _url(name, value)
     return url if urlsplit(url).path else f"{url}/login"
 
@@ -134,7 +139,10 @@ def _verify(name: str, value: Any) -> bool | str | None:
         raise _fail(name, value, "True, or the path of a CA bundle, or None for the environment")
     path = os.fspath(value)
     if not isinstance(path, str) or not os.path.exists(path):
-        raise PuterConfigError(f"verify: there is no CA bundle at {str(path)!r}")
+        raise PuterConfigError(
+            f"verify: there is no CA bundle at {str(path)!r}",
+            hint="Give the path of a PEM file, or leave it out.",
+        )
     return path
 
 
@@ -144,14 +152,24 @@ def _headers(name: str, value: Any) -> Mapping[str, str]:
         raise _fail(name, value, wanted)
     for key, text in value.items():
         if not isinstance(key, str) or not re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", key):
-            raise PuterConfigError(f"headers: {str(key)[:40]!r} is not a header name")
+            raise PuterConfigError(
+                f"headers: {str(key)[:40]!r} is not a header name",
+                hint="Use letters, digits and hyphens.",
+            )
         if key.lower() in OUR_HEADERS:
             raise PuterConfigError(
                 f"headers: {key!r} is set by the client and cannot be configured",
                 hint="Give the token as token=..., and leave Origin and cookies to browsers.",
             )
-        if not isinstance(text, str) or not re.fullmatch(r"[\t\x20-\x7e]*", text):
-            raise PuterConfigError(f"headers: the value of {key!r} must be printable ASCII text")
+        if (
+            not isinstance(text, str)
+            or not re.fullmatch(r"[\t\x20-\x7e]*", text)
+            or text != text.strip()
+        ):
+            raise PuterConfigError(
+                f"headers: the value of {key!r} cannot be sent",
+                hint="It must be printable ASCII text without white space around it.",
+            )
     return MappingProxyType(dict(value))
 
 
@@ -264,14 +282,10 @@ class PuterConfig:
         if name not in CHECKS:
             raise unknown_setting(name)
         before = dict(self.__dict__)
+        self.__dict__[name] = CHECKS[name](name, value)
         if name == "login_url":
             self.__dict__["_login_given"] = value is not None
-        self.__dict__[name] = (
-            _derive_login(self.api_base)
-            if name == "login_url" and value is None
-            else CHECKS[name](name, value)
-        )
-        if name == "api_base" and not self.__dict__.get("_login_given"):
+        if name in ("api_base", "login_url") and not self.__dict__.get("_login_given"):
             self.__dict__["login_url"] = _derive_login(self.api_base)
         if self.__dict__.get("_ready"):
             try:
@@ -314,7 +328,7 @@ class PuterConfig:
                 found[one.name] = CHECKS[one.name](one.name, _parse(one.name, text))
             except PuterConfigError as error:
                 raise PuterConfigError(f"{variable}: {error.message}", hint=error.hint) from None
-            except ValueError:
+            except (ValueError, RecursionError):
                 raise PuterConfigError(
                     f"{variable} could not be read", hint=f"See PuterConfig.{one.name}."
                 ) from None
@@ -363,7 +377,7 @@ class PuterConfig:
 def _public(config: PuterConfig, stand_in: str | None = None) -> dict[str, Any]:
     """The settings that may hold secrets, without them (or with a stand-in)."""
     headers = {
-        name: stand_in if _smells_secret(name) else value
+        name: stand_in or value
         for name, value in config.headers.items()
         if stand_in or not _smells_secret(name)
     }
@@ -392,17 +406,17 @@ def _derive_login(api_base: str) -> str:
 def _parse(name: str, text: str) -> Any:
     default = getattr(PuterConfig, name, None)
     word = text.strip().lower()
+    if word == "none" and name != "default_model":
+        return None
     if name == "headers":
         return json.loads(text)
     if name == "verify":
         return {"true": True, "1": True, "false": False, "0": False}.get(word, text)
     if isinstance(default, bool):
         if word not in _FLAGS:
-            raise PuterConfigError(f"{text!r} is neither true nor false")
+            raise PuterConfigError(f"{text!r} is neither true nor false", hint="Use 1 or 0.")
         return _FLAGS[word]
     if name in _NUMBERS:
-        if word == "none":
-            return None
         number = float(word)
         return int(number) if number.is_integer() else number
     return text

@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from puter.config import origin_of
-from puter.exceptions import PuterAuthError, PuterInputError
+from puter.exceptions import PuterAuthError, PuterError, PuterInputError
 from puter.throttle import Throttle
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ class Credentials:
         # One sign-in at a time: callers that waited share its outcome, good or bad.
         self.gate = Throttle(rate_limit=float("inf"), max_concurrency=1)
         self.refusals = 0
-        self.refusal: PuterAuthError | None = None
+        self.refusal: PuterError | None = None
 
     def sign_in(self, token: str, config: PuterConfig) -> None:
         self.token, self._hosts = check_token(token), _hosts(config)
@@ -82,19 +82,20 @@ def _hosts(config: PuterConfig) -> tuple[str, str]:
 
 def _text(name: str, value: Any) -> str | None:
     if value is not None and (not isinstance(value, str) or not value):
-        raise PuterInputError(f"{name} must be a non-empty str, not {type(value).__name__}")
+        raise PuterInputError(f"{name} must be a non-empty str")
     return value
 
 
 def check_token(token: Any) -> str:
-    """The token without surrounding white space.
+    """The token without surrounding white space and the word ``Bearer``.
 
     Raises:
         PuterInputError: It cannot be one; the message does not show it.
     """
-    if not isinstance(token, str) or not re.fullmatch(r"[\x21-\x7e]+", token.strip()):
+    bare = re.sub(r"(?i)^bearer(\s+|$)", "", token.strip()) if isinstance(token, str) else ""
+    if not re.fullmatch(r"[\x21-\x7e]+", bare):
         raise PuterInputError(
             "The token must be a non-empty str of printable ASCII without spaces",
             hint="Copy it again from the Puter dashboard, or call login() instead.",
         )
-    return token.strip().removeprefix("Bearer ").strip()
+    return bare

@@ -8,6 +8,7 @@ from typing import TypeAlias
 
 logging.getLogger("puter").addHandler(logging.NullHandler())
 _http = logging.getLogger("puter.http")
+_tools = logging.getLogger("puter.tools")
 _retry = logging.getLogger("puter.retry")
 
 
@@ -32,15 +33,29 @@ class Retrying:
     reason: str
 
 
-Event: TypeAlias = "Answered | Retrying"
+@dataclass(frozen=True, slots=True)
+class ToolRan:
+    """A tool was run; ``error`` is what it raised, if anything."""
+
+    name: str
+    call_id: str
+    error: Exception | None = None
+
+
+Event: TypeAlias = "Answered | Retrying | ToolRan"
 
 
 def log(event: Event) -> None:
-    """Write the event to the ``puter.http`` (debug) or ``puter.retry`` (info) logger."""
+    """Write the event to the logger ``puter.http``, ``puter.retry`` or ``puter.tools``."""
     if isinstance(event, Retrying):
         _retry.info(
             "%s %s: attempt %d failed (%s), next one in %.2f s",
             event.method, event.url, event.attempt, event.reason, event.delay,
         )  # fmt: skip
+    elif isinstance(event, ToolRan):
+        if event.error is None:
+            _tools.debug("%s ran (%s)", event.name, event.call_id)
+        else:
+            _tools.info("%s failed (%s): %r", event.name, event.call_id, event.error)
     else:
         _http.debug("%s %s -> %d in %.3f s", event.method, event.url, event.status, event.seconds)

@@ -3,22 +3,20 @@
     PuterError
       PuterConfigError (also ValueError)      a bad setting
       PuterInputError (also ValueError)       a bad argument, found before any traffic
-      PuterAuthError                          not signed in, sign-in refused, account must be
-      verified; .reason
+      PuterAuthError                          not signed in, refused, account not verified; .reason
         PuterTwoFactorRequired
       PuterBudgetError                        the budget that the user set is spent
-      PuterToolError                          a tool loop that did not come to an end
-      PuterAPIError                           the server's word, or its silence
+      PuterToolError                          a tool loop that did not come to an end; .messages
+      PuterAPIError                           the server's word, or its silence; .retry_after
         PuterConnectionError                  no answer; .sent says whether the request may have run
           PuterTimeoutError                   connecting, silence, or the deadline
-        PuterResponseError                    an answer that is not Puter's: HTML, redirect, not
-        JSON
+        PuterResponseError                    an answer that is not Puter's: HTML, redirect
           PuterEmptyResponseError             an answer with nothing in it; .reply
         PuterBadRequestError
           PuterModelNotFoundError             .suggestions
         PuterPermissionError
         PuterNotFoundError
-        PuterRateLimitError                   .retry_after
+        PuterRateLimitError                   waiting did not help
         PuterQuotaError
           PuterInsufficientFundsError
           PuterSubscriptionRequiredError
@@ -56,6 +54,7 @@ __all__ = [
     "PuterInsufficientFundsError",
     "PuterModelNotFoundError",
     "PuterNotFoundError",
+    "PuterOptionWarning",
     "PuterParseError",
     "PuterPermissionError",
     "PuterQuotaError",
@@ -160,6 +159,10 @@ class PuterTwoFactorRequired(PuterAuthError):
     """The account has two-factor sign-in and no code was given."""
 
 
+class PuterOptionWarning(UserWarning):
+    """An option was set that the model's provider does not read; the call is made without it."""
+
+
 class PuterBudgetError(PuterError):
     """The budget that the user set is spent; the call was not made."""
 
@@ -175,7 +178,13 @@ class PuterToolError(PuterError):
 
 
 class PuterAPIError(PuterError):
-    """The server answered with an error, or did not answer."""
+    """The server answered with an error, or did not answer.
+
+    Attributes:
+        retry_after: Seconds the server asked to wait, ``None`` when it did not say.
+    """
+
+    retry_after: float | None = None
 
     @property
     def upstream_attempts(self) -> list[dict[str, Any]]:
@@ -235,13 +244,8 @@ class PuterNotFoundError(PuterAPIError):
 
 
 class PuterRateLimitError(PuterAPIError):
-    """Too many requests, and waiting did not help.
+    """Too many requests, and waiting did not help."""
 
-    Attributes:
-        retry_after: Seconds the server asked to wait, ``None`` when it did not say.
-    """
-
-    retry_after: float | None = None
     retryable = True
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -27,7 +28,7 @@ class Call:
     """What one call works with: settings as they were when it began, and the client's own parts.
 
     Attributes:
-        attempts: How often a request was sent so far.
+        attempts: How often the present request was sent so far.
     """
 
     config: PuterConfig
@@ -75,6 +76,7 @@ def exchange(call: Call, request: Request) -> Flow[Reply]:
     Raises:
         PuterError: The typed error of the last attempt, with ``attempts`` filled in.
     """
+    call.attempts = 0  # a sign-in before it does not count
     steps = retrying(call, throttled(call, signed(call, checked(call))))
     return (yield from steps(request))
 
@@ -126,6 +128,18 @@ def throttled(call: Call, inner: Exchange) -> Exchange:
     return step
 
 
+def heed(throttle: Throttle, *, reason: str, delay: float) -> None:
+    """Puter's own gate said no: fewer run at a time from now on, or everyone waits a while.
+
+    Puter backend: "Too many concurrent requests." when too many run, else "Too many requests.".
+    """
+    most = throttle.max_concurrency
+    if "concurrent" in reason and most < math.inf:
+        throttle.resize(throttle.rate_limit, throttle.period, max(1, most - 1))
+    else:
+        throttle.hold_off(delay)
+
+
 def retrying(call: Call, inner: Exchange) -> Exchange:
     """Send again what may be sent again."""
 
@@ -148,15 +162,14 @@ def retrying(call: Call, inner: Exchange) -> Exchange:
                 ):
                     raise
                 reason = f"{type(error).__name__} {error.code or ''}".strip()
+                words = error.message
                 at_gate = at_gate and error.code != "upstream_rate_limited"
             else:
                 call.budget.answered()
                 return reply
             yield from tell(Retrying(request.method, request.url, attempt, delay, reason))
             if at_gate and request.limited:
-                call.throttle.hold_off(
-                    delay
-                )  # Puter's own gate: everyone waits, not this call alone
+                heed(call.throttle, reason=words, delay=delay)
             yield from pause(delay)
 
     return step

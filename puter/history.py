@@ -1,23 +1,51 @@
-"""Conversations: messages that grow by whole turns."""
+"""The messages of a conversation: they grow by whole turns, and can be kept in a file."""
 
 from __future__ import annotations
 
+import copy
+import json
+import os
 import threading
 from collections.abc import Iterable
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from puter.exceptions import PuterInputError
+from puter.files import write_whole
+from puter.throttle import Throttle
+from puter.wire.chat import check_messages
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 Message = dict[str, Any]
 
+VERSION = 1
+"""Of the file that :func:`dump` writes."""
 
-class Conversation:
+
+class History:
     """Messages exchanged so far. A turn is added whole, when it has succeeded, or not at all.
 
     Attributes:
         messages: The live list of message dicts, oldest first.
+        system: Instructions sent before the messages with every call.
+        model: The model that answers when a call names none.
+        gate: Lets one turn at a time through, where each must see the one before.
     """
 
-    def __init__(self, messages: Iterable[Message] = ()) -> None:
+    def __init__(
+        self,
+        messages: Iterable[Message] = (),
+        *,
+        system: str | None = None,
+        model: str | None = None,
+        queued: bool = False,
+    ) -> None:
         self.messages: list[Message] = list(messages)
+        self.system = system
+        self.model = model
+        self.gate = Throttle(rate_limit=float("inf"), max_concurrency=1) if queued else None
         self._lock = threading.Lock()
 
     def snapshot(self) -> list[Message]:
@@ -28,13 +56,131 @@ class Conversation:
         with self._lock:
             self.messages.extend(turn)
 
+    def cut(self, choose: Callable[[list[Message]], tuple[int, int]]) -> list[Message]:
+        """Take out the messages between the two places that ``choose`` names, and return them."""
+        with self._lock:
+            start, end = choose(self.messages)
+            gone = self.messages[start:end]
+            del self.messages[start:end]
+            return gone
+
     def clear(self) -> None:
         with self._lock:
             self.messages.clear()
 
-    def __getstate__(self) -> dict[str, Any]:
-        return {"messages": self.snapshot()}
+    def copy(self) -> History:
+        return History(
+            copy.deepcopy(self.snapshot()),
+            system=self.system,
+            model=self.model,
+            queued=self.gate is not None,
+        )
 
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.messages = state["messages"]
-        self._lock = threading.Lock()
+    def __reduce__(self) -> Any:
+        return _history, (self.snapshot(), self.system, self.model, self.gate is not None)
+
+
+def _history(
+    messages: list[Message], system: str | None, model: str | None, queued: bool
+) -> History:
+    return History(messages, system=system, model=model, queued=queued)
+
+
+def turn_starts(messages: list[Message]) -> list[int]:
+    """Where a new turn begins: at what the user said, not at the result of a tool."""
+    return [
+        place
+        for place, message in enumerate(messages)
+        if message.get("role") == "user"
+        and not _is_tool_result(message)
+        and (place == 0 or messages[place - 1].get("role") != "user")
+    ]
+
+
+def _is_tool_result(message: Message) -> bool:
+    content = message.get("content")
+    return isinstance(content, list) and any(
+        isinstance(part, dict) and part.get("type") == "tool_result" for part in content
+    )
+
+
+def last_turn(messages: list[Message]) -> tuple[int, int]:
+    starts = turn_starts(messages)
+    return (starts[-1] if starts else 0), len(messages)
+
+
+def overflow(
+    messages: list[Message], max_messages: int | None, max_tokens: int | None
+) -> tuple[int, int]:
+    """The oldest whole turns that must go for the rest to fit; the last turn always stays."""
+    starts = turn_starts(messages)
+    sizes = [estimate_tokens(message) for message in messages]
+    for start in [0, *starts]:
+        fits = max_messages is None or len(messages) - start <= max_messages
+        if fits and (max_tokens is None or sum(sizes[start:]) <= max_tokens):
+            return 0, start
+    return 0, starts[-1] if starts else 0
+
+
+def estimate_tokens(message: Message) -> int:
+    """Roughly how many tokens a message takes: a quarter of its characters, 1,000 for a picture."""
+    content = message.get("content")
+    if isinstance(content, str):
+        return len(content) // 4 + 4
+    total = 4
+    for part in content if isinstance(content, list) else [message]:
+        if isinstance(part, dict) and part.get("type") in _LARGE:
+            total += 1000
+        else:
+            total += len(part if isinstance(part, str) else json.dumps(part, default=str)) // 4
+    return total
+
+
+_LARGE = ("image_url", "image", "video_url", "input_audio", "file", "document", "input_image")
+
+
+def dump(history: History, path: str | os.PathLike[str]) -> Path:
+    """Write the conversation as JSON, whole or not at all."""
+    data = {
+        "puter_conversation": VERSION,
+        "system": history.system,
+        "model": history.model,
+        "messages": history.snapshot(),
+    }
+    try:
+        text = json.dumps(data, ensure_ascii=False, indent=1, allow_nan=False).encode() + b"\n"
+    except (TypeError, ValueError, RecursionError) as error:
+        raise PuterInputError(
+            f"The conversation cannot be written as JSON: {error}",
+            hint="Messages may hold str, numbers, bool, None, lists and dicts only.",
+        ) from error
+    write_whole(path, text)
+    return Path(path)
+
+
+def load(path: str | os.PathLike[str]) -> History:
+    """Read what :func:`dump` wrote.
+
+    Raises:
+        PuterInputError: The file holds no conversation, or one of a newer SDK.
+        OSError: It could not be read.
+    """
+    try:
+        data = json.loads(Path(path).read_bytes())
+    except (ValueError, RecursionError) as error:
+        raise PuterInputError(f"{os.fspath(path)!r} is not JSON") from error
+    version = data.get("puter_conversation") if isinstance(data, dict) else None
+    if not isinstance(version, int) or not isinstance(data.get("messages"), list):
+        raise PuterInputError(
+            f"{os.fspath(path)!r} holds no conversation", hint="Give a file that save() wrote."
+        )
+    if version > VERSION:
+        raise PuterInputError(
+            f"{os.fspath(path)!r} was written by a newer version of this SDK",
+            hint="Upgrade with pip install -U puter-python-sdk.",
+        )
+    for name in ("system", "model"):
+        if data.get(name) is not None and not isinstance(data[name], str):
+            raise PuterInputError(f"{os.fspath(path)!r} is damaged: {name} is no text")
+    messages = check_messages(data["messages"]) if data["messages"] else []
+    return History(messages, system=data.get("system"), model=data.get("model"), queued=True)

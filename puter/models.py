@@ -79,6 +79,14 @@ class ModelRegistry:
         """The id of a known model; an unknown name as given, for the server to decide."""
         return self.find(name) or name.strip()
 
+    @cached_property
+    def _entries(self) -> dict[str, Mapping[str, Any]]:
+        return {model["id"]: model for model in self.catalogue.get("chat", ())}
+
+    def entry(self, name: str) -> Mapping[str, Any]:
+        """What the catalogue says of a model, ``{}`` when it is not known."""
+        return self._entries.get(self.find(name) or "", {})
+
     def provider_of(self, name: str) -> str | None:
         """Who serves a model, None when not known."""
         found = self.find(name)
@@ -87,9 +95,10 @@ class ModelRegistry:
     def suggest(self, name: str, count: int = 3) -> tuple[str, ...]:
         """Known names close to one that is not known."""
         asked = name.strip().lower()
-        near = difflib.get_close_matches(asked, self._ids, n=count, cutoff=0.6)
+        others = [one for one in self._ids if one != asked]
+        near = difflib.get_close_matches(asked, others, n=count, cutoff=0.6)
         if len(near) < count and len(asked) >= 3:
-            near += sorted(one for one in self._ids if asked in one and one not in near)
+            near += sorted(one for one in others if asked in one and one not in near)
         return tuple(self._ids[one] for one in near[:count])
 
 
@@ -106,7 +115,8 @@ def drivers_of(catalogue: Mapping[str, Any]) -> dict[str, str]:
         if model["provider"] not in _RESOLD:
             for name in (model["id"], *model.get("aliases", ())):
                 vendors.setdefault(name, model["provider"])
-    listed: list[tuple[str, str]] = sorted((one["id"], one["provider"]) for one in catalogue["chat"])
+    chat: list[dict[str, str]] = catalogue["chat"]
+    listed = sorted((one["id"], one["provider"]) for one in chat)
     return {
         name: vendors.get(name, provider) for name, provider in listed if provider != "fake-chat"
     }
@@ -160,11 +170,11 @@ def main(arguments: list[str] | None = None) -> int:
         with PuterAI(**settings) as ai:
             lists = ai._run(catalogue)
             source = ai.config.api_base
-    except PuterError as error:
+        today = datetime.now(timezone.utc).date().isoformat()
+        write({"captured": today, "source": source, **lists}, given.output)
+    except (PuterError, OSError) as error:
         print(f"puter.models: {error}", file=sys.stderr)
         return 1
-    today = datetime.now(timezone.utc).date().isoformat()
-    write({"captured": today, "source": source, **lists}, given.output)
     print(f"{len(drivers_of(lists))} chat models written to {given.output}")
     return 0
 

@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
-from typing_extensions import Self
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+    from puter.media import Image
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +90,7 @@ class ChatReply(str):
         reasoning: What the model thought aloud, ``""`` if nothing.
         refusal: The refusal, if this is one; the text repeats it.
         tool_calls: Tools the model wants called.
-        images: Pictures in the answer, as URLs or data URIs.
+        images: Pictures in the answer.
         annotations: Citations and the like, as the server sent them.
         compaction: Compacted conversation to send along next time, if the server made one.
         messages: The messages this call added to the conversation, ready to send again.
@@ -114,7 +117,7 @@ class ChatReply(str):
     reasoning: str
     refusal: str | None
     tool_calls: tuple[ToolCall, ...]
-    images: tuple[str, ...]
+    images: tuple[Image, ...]
     annotations: tuple[Any, ...]
     compaction: dict[str, Any] | None
     messages: tuple[dict[str, Any], ...]
@@ -134,7 +137,7 @@ class ChatReply(str):
         reasoning: str = "",
         refusal: str | None = None,
         tool_calls: tuple[ToolCall, ...] = (),
-        images: tuple[str, ...] = (),
+        images: tuple[Image, ...] = (),
         annotations: tuple[Any, ...] = (),
         compaction: dict[str, Any] | None = None,
         messages: tuple[dict[str, Any], ...] = (),
@@ -172,10 +175,10 @@ class ChatReply(str):
             text, **{**{name: getattr(self, name) for name in self.__slots__}, **changes}
         )
 
-    def __setattr__(self, name: str, value: Any) -> NoReturn:
+    def __setattr__(self, name: str, value: Any = None) -> NoReturn:
         raise AttributeError(f"a ChatReply cannot be changed; use reply.but({name}=...)")
 
-    __delattr__ = __setattr__  # type: ignore[assignment]  # both refuse
+    __delattr__ = __setattr__  # both refuse
 
     def __reduce__(self) -> Any:
         return _reply, (self.text, {name: getattr(self, name) for name in self.__slots__})
@@ -188,3 +191,83 @@ class ChatReply(str):
 
 def _reply(text: str, attributes: Mapping[str, Any]) -> ChatReply:
     return ChatReply(text, **attributes)
+
+
+class ChatChunk(str):
+    """A piece of a streamed answer: a ``str`` that is its text for ``type == "text"``, else ``""``.
+
+    So ``print(chunk, end="")`` and ``"".join(stream)`` give the text and nothing else.
+
+    Attributes:
+        type: ``text``, ``reasoning``, ``tool_use``, ``image``, ``extra_content``, ``compaction``,
+            ``usage``, or whatever a newer server sends.
+        reasoning: What the model thinks aloud, for ``reasoning``.
+        tool_use: The call, complete, for ``tool_use``.
+        image: The picture, for ``image``.
+        extra_content: Vendor metadata, for ``extra_content``.
+        compaction: The compacted conversation, for ``compaction``.
+        usage: Tokens of the whole answer, for ``usage``: the last chunk of a good stream.
+        raw: The line as the server sent it.
+
+    Example:
+        >>> ChatChunk("Hi"), ChatChunk("", type="reasoning", reasoning="Hm.").reasoning
+        (ChatChunk('Hi'), 'Hm.')
+    """
+
+    __slots__ = (
+        "compaction", "extra_content", "image", "raw", "reasoning", "tool_use", "type", "usage",
+    )  # fmt: skip
+
+    type: str
+    reasoning: str
+    tool_use: ToolCall | None
+    image: Image | None
+    extra_content: Any
+    compaction: dict[str, Any] | None
+    usage: Usage | None
+    raw: dict[str, Any]
+
+    def __new__(
+        cls,
+        text: str,
+        *,
+        type: str = "text",  # noqa: A002 - the wire's own name
+        reasoning: str = "",
+        tool_use: ToolCall | None = None,
+        image: Image | None = None,
+        extra_content: Any = None,
+        compaction: dict[str, Any] | None = None,
+        usage: Usage | None = None,
+        raw: dict[str, Any] | None = None,
+    ) -> Self:
+        self = str.__new__(cls, text)
+        put = object.__setattr__
+        put(self, "type", type)
+        put(self, "reasoning", reasoning)
+        put(self, "tool_use", tool_use)
+        put(self, "image", image)
+        put(self, "extra_content", extra_content)
+        put(self, "compaction", compaction)
+        put(self, "usage", usage)
+        put(self, "raw", raw if raw is not None else {"type": type, "text": text})
+        return self
+
+    @property
+    def text(self) -> str:
+        return str.__str__(self)
+
+    def __setattr__(self, name: str, value: Any = None) -> NoReturn:
+        raise AttributeError("a ChatChunk cannot be changed")
+
+    __delattr__ = __setattr__  # both refuse
+
+    def __reduce__(self) -> Any:
+        return _chunk, (self.text, {name: getattr(self, name) for name in self.__slots__})
+
+    def __repr__(self) -> str:
+        shown = f"{self.text!r}" if self.type == "text" else f"type={self.type!r}"
+        return f"ChatChunk({shown})"
+
+
+def _chunk(text: str, attributes: Mapping[str, Any]) -> ChatChunk:
+    return ChatChunk(text, **attributes)

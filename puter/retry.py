@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from puter.exceptions import (
+    PuterAPIError,
     PuterConnectionError,
     PuterError,
     PuterRateLimitError,
@@ -27,21 +28,21 @@ class RetryBudget:
     Waiting out a 429 is free: the throttle already slows it down, and nothing ran.
     """
 
-    def __init__(self, size: float = 50.0) -> None:
-        self._size = self._left = size
+    def __init__(self, size: int = 50) -> None:
+        self._size = self._left = size * 10  # in tenths: ten answers make exactly one
         self._lock = threading.Lock()
 
     def take(self) -> bool:
         with self._lock:
-            if self._left < 1:
+            if self._left < 10:
                 return False
-            self._left -= 1
+            self._left -= 10
             return True
 
     def answered(self) -> None:
         if self._left < self._size:
             with self._lock:
-                self._left = min(self._size, self._left + 0.1)
+                self._left = min(self._size, self._left + 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +96,7 @@ class RetryPolicy:
         # Never below three quarters, so that the defaults (15.5 s in all) always cross Puter's 10
         # s window.
         step = min(nominal, self.max_retry_delay) * (0.75 + 0.25 * random())
-        stated = error.retry_after if isinstance(error, PuterRateLimitError) else None
+        stated = error.retry_after if isinstance(error, PuterAPIError) else None
         if stated is None:
             return step
         return None if stated > self.max_retry_delay else stated + step / 4

@@ -6,11 +6,14 @@
 
 from __future__ import annotations
 
+import inspect
+import io
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import aiohttp
@@ -24,6 +27,8 @@ from puter import PuterAI
 
 ANYWHERE = re.compile(r".*")
 API = "https://api.puter.com"
+LONGEST = 2**16
+"""Bytes of one piece."""
 
 
 @dataclass
@@ -51,6 +56,85 @@ class Answer:
     status: int = 200
     body: bytes = b""
     headers: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass
+class Stream(Answer):
+    """An answer whose body comes piece by piece.
+
+    A piece is bytes, a Fault, or a function called (and awaited) when its turn comes.
+
+    Attributes:
+        read: How many pieces were asked for.
+        closed: Whether the client let go of the connection.
+    """
+
+    pieces: tuple[Any, ...] = ()
+    read: int = 0
+    closed: bool = False
+
+    def next(self) -> Any:
+        self.read += 1
+        return self.pieces[self.read - 1] if self.read <= len(self.pieces) else b""
+
+
+class _BlockingBody(io.RawIOBase):
+    def __init__(self, stream: Stream) -> None:
+        self._stream = stream
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        while not isinstance(piece := self._stream.next(), bytes):
+            if isinstance(piece, Fault):
+                raise piece.blocking()
+            piece()
+        buffer[: len(piece)] = piece
+        return len(piece)
+
+    def close(self) -> None:
+        self._stream.closed = True
+        super().close()
+
+
+class _AsynchronousBody:
+    """Stands where aiohttp's StreamReader would."""
+
+    def __init__(self, stream: Stream) -> None:
+        self._stream = stream
+
+    async def readany(self) -> bytes:
+        while not isinstance(piece := self._stream.next(), bytes):
+            if isinstance(piece, Fault):
+                raise piece.asynchronous()
+            if inspect.isawaitable(waiting := piece()):
+                await waiting
+        return piece
+
+    def feed_data(self, _: bytes) -> None:
+        """aioresponses would put all of the body here."""
+
+    def feed_eof(self) -> None:
+        """And say that it is all."""
+
+    def exception(self) -> None:
+        return None
+
+    def set_exception(self, *_: object) -> None:
+        self._stream.closed = True
+
+
+class _StreamedResponse(aiohttp.ClientResponse):
+    def __init__(self, stream: Stream, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._body_of = _AsynchronousBody(stream)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name != "content":  # aioresponses sets a reader of its own
+            super().__setattr__(name, value)
+
+    content = property(lambda self: self._body_of)
 
 
 class Fault:
@@ -154,12 +238,15 @@ class Door:
 
     @contextmanager
     def _responses(self) -> Iterator[None]:
-        def callback(request: Any) -> tuple[int, Mapping[str, str], bytes]:
+        def callback(request: Any) -> tuple[int, Mapping[str, str], Any]:
             body = request.body or b""
             answer = self._next(Sent(request.method, request.url, dict(request.headers), body))
             if isinstance(answer, Fault):
                 raise answer.blocking()
-            return answer.status, answer.headers, answer.body
+            body = answer.body
+            if isinstance(answer, Stream):
+                body = io.BufferedReader(_BlockingBody(answer), LONGEST)
+            return answer.status, answer.headers, body
 
         with responses.RequestsMock(assert_all_requests_are_fired=False) as mock:
             for method in ("GET", "POST"):
@@ -174,12 +261,14 @@ class Door:
                 answer = self._next(Sent(method, str(url), dict(kwargs["headers"]), body))
                 if isinstance(answer, Fault):
                     raise answer.asynchronous()
+                streamed = partial(_StreamedResponse, answer)
                 kind = {k.lower(): v for k, v in answer.headers.items()}.get("content-type", "")
                 return CallbackResult(
                     status=answer.status,
                     body=answer.body,
                     headers=answer.headers,
                     content_type=kind,
+                    response_class=streamed if isinstance(answer, Stream) else None,
                 )
 
             return callback
@@ -199,6 +288,43 @@ def json_answer(data: Any, status: int = 200, **headers: str) -> Answer:
 def text_answer(text: str | bytes, content_type: str, status: int = 200, **headers: str) -> Answer:
     body = text.encode() if isinstance(text, str) else text
     return Answer(status, body, {"Content-Type": content_type, **headers})
+
+
+def lines(*values: Any) -> bytes:
+    """Lines of a stream."""
+    return b"".join(json.dumps(one).encode() + b"\n" for one in values)
+
+
+def stream_answer(*pieces: Any, **headers: str) -> Stream:
+    """A streamed answer; a dict is a line of its own, anything else a piece as :class:`Stream` says."""
+    ready = tuple(lines(one) if isinstance(one, dict) else one for one in pieces)
+    return Stream(headers={"Content-Type": "application/x-ndjson", **headers}, pieces=ready)
+
+
+async def each(stream: Any) -> AsyncIterator[Any]:
+    """The chunks of a stream from either door."""
+    if hasattr(stream, "__aiter__"):
+        async for chunk in stream:
+            yield chunk
+    else:
+        for chunk in stream:
+            yield chunk
+
+
+async def chunks(stream: Any) -> list[Any]:
+    return [one async for one in each(stream)]
+
+
+async def until_done(stream: Any) -> Any:
+    reply = stream.until_done()
+    return await reply if inspect.isawaitable(reply) else reply
+
+
+async def shut(stream: Any) -> None:
+    if hasattr(stream, "aclose"):
+        await stream.aclose()
+    else:
+        stream.close()
 
 
 def _answer(one: Any) -> Any:

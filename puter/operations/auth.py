@@ -9,6 +9,7 @@ from puter.credentials import HOW_TO_SIGN_IN
 from puter.exceptions import (
     PuterAPIError,
     PuterAuthError,
+    PuterError,
     PuterInputError,
     PuterRateLimitError,
     PuterResponseError,
@@ -37,11 +38,8 @@ def login(call: Call, *, otp: Code = None, recovery_code: Code = None) -> Flow[b
     if answer.get("next_step") == "otp":
         answer = yield from _second_factor(call, answer, otp, recovery_code)
     token = answer.get("token")
-    if not (
-        answer.get("proceed") is True
-        and answer.get("next_step", "complete") == "complete"
-        and token
-    ):
+    done = answer.get("proceed") is True and answer.get("next_step", "complete") == "complete"
+    if not (done and isinstance(token, str) and token):
         raise PuterAuthError(
             "Puter did not complete the sign-in",
             body={key: value for key, value in answer.items() if key in ("proceed", "next_step")},
@@ -97,7 +95,11 @@ def _refused(error: PuterAPIError) -> PuterAPIError | PuterAuthError:
         return error
     if error.message == "Not Found":
         return PuterResponseError(
-            "There is no sign-in at login_url", status=404, code=error.code, hint=WRONG_HOST
+            "There is no sign-in at login_url",
+            status=404,
+            code=error.code,
+            attempts=error.attempts,
+            hint=WRONG_HOST,
         )
     hint = "Check the user name (upper and lower case count) or the e-mail address."
     if "captcha" in error.message.lower():
@@ -130,12 +132,12 @@ def ensure_signed_in(call: Call) -> Flow[None]:
             return
         if who.refusals != refusals and who.refusal is not None:
             raise who.refusal.again()
-        yield from login(call)
-    except PuterAuthError as error:
-        if who.refusal is not error:
+        try:
+            yield from login(call)
+        except PuterError as error:
             who.refusals += 1
-            who.refusal = error
-        raise
+            who.refusal = error.again()
+            raise
     finally:
         slot.release()
 
@@ -151,7 +153,7 @@ def logout(call: Call) -> Flow[None]:
         request = calls.gui_post(call.config, "/logout", {"anti_csrf": proof}, expect="any")
         yield from exchange(call, request)
     except PuterAPIError as error:
-        if error.status is None:
+        if error.status is None or error.status >= 500:
             raise  # the session may still be open: say so
     except PuterAuthError:
         pass  # it is over already

@@ -1,86 +1,141 @@
-"""Chat: past messages and a new one out, a reply back, and the whole turn remembered."""
+"""Chat: a question out, an answer back, tools in between, and the whole turn remembered."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from puter.exceptions import PuterInputError, PuterModelNotFoundError
-from puter.exchange import Call, exchange
-from puter.operations.auth import ensure_signed_in
-from puter.wire import calls
-from puter.wire.chat import (
-    Message,
-    assistant_messages,
-    chat_args,
-    check_messages,
-    judge,
-    read_chat,
-    user_message,
-)
+from puter.exceptions import PuterStreamError, PuterToolError
+from puter.flow import Flow, admit
+from puter.operations.answering import streamed, whole
+from puter.operations.asking import Question, Route, compose, route_of
+from puter.operations.tools import run_calls
+from puter.replies import ChatReply, Usage
+from puter.wire.chat import Message, assistant_messages, judge
 
 if TYPE_CHECKING:
-    from puter.conversation import Conversation
-    from puter.flow import Flow
-    from puter.replies import ChatReply
+    from collections.abc import Callable
+
+    from puter.exchange import Call
+    from puter.history import History
+    from puter.tools import Toolbox
+
+T = TypeVar("T")
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Question:
-    """What the user asked, before it is checked."""
-
-    prompt: str | None = None
-    model: str | None = None
-    messages: Sequence[Any] | None = None
-    system: str | None = None
-    content_parts: Sequence[Any] | None = None
-    remember: bool = True
-    options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+def chat(call: Call, history: History, question: Question) -> Flow[ChatReply]:
+    """Ask, run the tools that the model calls, and return its last answer."""
+    return (yield from in_turn(call, history, talk(call, history, question)))
 
 
-def chat(call: Call, conversation: Conversation, question: Question) -> Flow[ChatReply]:
-    turn, messages = compose(conversation, question)
-    model = call.registry.resolve(question.model or call.config.default_model)
-    request = calls.chat(
-        call.config,
-        chat_args(messages, model, question.options),
-        timeout=question.options.get("timeout", call.config.timeout),
-    )
-    yield from ensure_signed_in(call)
+def stream(call: Call, history: History, question: Question) -> Flow[ChatReply]:
+    """The same with the chunks of every answer as they come."""
+    return (yield from in_turn(call, history, talk(call, history, question, streamed)))
+
+
+def in_turn(call: Call, history: History, steps: Flow[T]) -> Flow[T]:
+    """Carry the flow out when its turn has come; the client's own history has no queue."""
+    if history.gate is None:
+        return (yield from steps)
+    place = yield from admit(history.gate, timeout=call.time_left())
     try:
-        reply = yield from exchange(call, request)
-    except PuterModelNotFoundError as error:
-        error.suggestions = call.registry.suggest(model)
-        if error.suggestions:
-            error.hint = f"Did you mean {' or '.join(map(repr, error.suggestions))}?"
-        raise
-    answer = read_chat(reply.data).but(attempts=call.attempts, elapsed=call.elapsed)
-    call.ledger.record(answer.model or model, answer.usage, answer.cost)
-    judge(answer, asked=model, provider=question.options.get("provider"))
-    answer = answer.but(messages=tuple(turn + assistant_messages(answer)))
-    if question.remember and question.messages is None:
-        conversation.commit(answer.messages)
-    return answer
+        return (yield from steps)
+    finally:
+        place.release()
 
 
-def compose(conversation: Conversation, question: Question) -> tuple[list[Message], list[Message]]:
-    """The user's side of this turn, and everything that is sent.
+def talk(
+    call: Call,
+    history: History,
+    question: Question,
+    answer: Callable[..., Flow[None]] = whole,
+) -> Flow[ChatReply]:
+    """One turn, with as many answers as there are rounds of tools."""
+    route = route_of(call, history, question)
+    turn, sent = yield from compose(history, question)
+    before = sent[: len(sent) - len(turn)]
+    going = _Talk(call, history, question, route, turn)
+    while going.reply is None:
+        try:
+            yield from answer(call, route, before + going.turn, question, going.settle)
+        except PuterStreamError as error:
+            if error.partial is not None:
+                error.partial = going.so_far(error.partial)
+            raise
+        if going.reply is None and question.tools is not None:
+            yield from going.run_tools(question.tools)
+    return going.reply
 
-    Raises:
-        PuterInputError: The question cannot be sent as it stands.
-    """
-    for name, value in (("model", question.model), ("system", question.system)):
-        if value is not None and (not isinstance(value, str) or not value.strip()):
-            raise PuterInputError(f"{name} must be a non-empty str, not {value!r}")
-    if question.messages is None:
-        turn = [user_message(question.prompt, question.content_parts or ())]
-        sent = conversation.snapshot() + turn
-    else:
-        turn = check_messages(question.messages)
-        if question.prompt is not None or question.content_parts:
-            turn = [*turn, user_message(question.prompt, question.content_parts or ())]
-        sent = turn
-    if question.system is not None:
-        sent = [{"role": "system", "content": question.system}, *sent]
-    return turn, sent
+
+class _Talk:
+    """One turn under way: its messages, what it cost so far, and its reply once there is one."""
+
+    def __init__(
+        self, call: Call, history: History, question: Question, route: Route, turn: list[Message]
+    ) -> None:
+        self.turn = list(turn)
+        self.reply: ChatReply | None = None
+        self._call = call
+        self._history = history
+        self._question = question
+        self._route = route
+        self._rounds: list[ChatReply] = []  # answers whose tools were run
+
+    def settle(self, answer: ChatReply) -> bool:
+        """Book an answer and judge it; unless it wants tools run, it is the reply."""
+        self._call.ledger.record(answer.model or self._route.model, answer.usage, answer.cost)
+        judge(answer, asked=self._route.model, provider=self._question.options.get("provider"))
+        if not (answer.tool_calls and self._question.runs(answer.tool_calls)):
+            self._finish(answer, assistant_messages(answer))
+        elif len(self._rounds) == self._question.max_rounds:
+            raise PuterToolError(
+                f"The model still called tools after {self._question.max_rounds} rounds",
+                hint="Raise max_rounds, or look at .messages for what it is after.",
+                messages=tuple(self.turn + assistant_messages(answer)),
+            )
+        else:
+            self._rounds.append(answer)
+        return self.reply is not None
+
+    def run_tools(self, tools: Toolbox) -> Flow[None]:
+        """Run the calls of the last answer and add them, each with its result, to the turn."""
+        answer = self._rounds[-1]
+        done, stop = yield from run_calls(answer.tool_calls, tools, self._question.before_tool)
+        self.turn += assistant_messages(answer)[: -len(answer.tool_calls)] + done
+        if stop is not None:
+            self._rounds.pop()
+            text = stop.message.strip()
+            closing = [{"role": "assistant", "content": text}] if text else []
+            self._finish(answer.but(text=text or answer.text, tool_calls=()), closing)
+
+    def so_far(self, answer: ChatReply) -> ChatReply:
+        """An answer with the cost of all before it added, and the messages of the turn."""
+        return sum_up([*self._rounds, answer]).but(
+            elapsed=self._call.elapsed,
+            messages=tuple(self.turn + assistant_messages(answer)),
+        )
+
+    def _finish(self, answer: ChatReply, messages: list[Message]) -> None:
+        self.turn += messages
+        self.reply = self.so_far(answer).but(messages=tuple(self.turn))
+        question = self._question
+        # A turn with unanswered calls would be refused next time: it goes on with messages=.
+        if question.remember and question.messages is None and not answer.tool_calls:
+            self._history.commit(self.turn)
+
+
+def sum_up(answers: list[ChatReply]) -> ChatReply:
+    """The last answer with usage, cost and attempts of all; one unknown cost leaves it unknown."""
+    if len(answers) == 1:
+        return answers[0]
+    costs = [one.cost for one in answers]
+    known = [one for one in costs if one is not None]
+    usages = [one.usage for one in answers]
+    counts = [one.name for one in dataclasses.fields(Usage) if one.name != "raw"]
+    sums: dict[str, Any] = {name: sum(getattr(one, name) for one in usages) for name in counts}
+    return answers[-1].but(
+        usage=Usage(**sums, raw=[one.raw for one in usages]),
+        cost=sum(known, Decimal(0)) if len(known) == len(costs) else None,
+        attempts=sum(one.attempts for one in answers),
+    )

@@ -27,6 +27,12 @@ def model_list(call: Call, kind: str) -> Flow[list[dict[str, Any]]]:
     path = f"/puterai/{kind}/models/details"
     reply = yield from exchange(call, calls.api_get(call.config, path, signed=False))
     models = reply.data.get("models") if isinstance(reply.data, dict) else None
-    if not isinstance(models, list) or not all(isinstance(m, dict) and "id" in m for m in models):
+    if not isinstance(models, list) or not all(map(_is_model, models)):
         raise PuterResponseError(f"The list of {kind} models has an unknown shape", hint=WRONG_HOST)
-    return sorted(models, key=lambda model: (str(model.get("provider")), str(model["id"])))
+    return sorted(models, key=lambda model: (model["provider"], model["id"]))
+
+
+def _is_model(model: Any) -> bool:
+    return isinstance(model, dict) and all(
+        isinstance(model.get(key), str) for key in ("id", "provider")
+    )

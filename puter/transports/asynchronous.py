@@ -5,28 +5,37 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import inspect
+import io
+import math
 import os
 import ssl
 import threading
 import weakref
 from collections.abc import AsyncGenerator, Callable
 from functools import lru_cache
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import aiohttp
-from aiohttp.http_exceptions import ContentEncodingError
+from aiohttp.http_exceptions import ContentEncodingError, HttpProcessingError
+from multidict import CIMultiDict, CIMultiDictProxy
 from yarl import URL
 
 from puter import events, flow
 from puter.exceptions import PuterError
 from puter.transports import failures
 from puter.transports.route import Routes, ca_bundle
-from puter.wire.http import Reply, Request
+from puter.wire.http import Reply, Request, stays_open
+
+if TYPE_CHECKING:
+    from puter.throttle import Slot
 
 T = TypeVar("T")
 
 IDLE_LIMIT = 4.0
 """Seconds a kept connection may idle (Puter backend: closed after 5, Keep-Alive: timeout=5)."""
+
+LARGE = 2**20
+"""Bytes from which on aiohttp wants a body as a file."""
 
 
 class Asynchronous:
@@ -42,26 +51,37 @@ class Asynchronous:
 
     async def run(self, steps: flow.Flow[T]) -> T:
         """Carry the flow out and return its result."""
+        try:
+            while not isinstance(end := await self.advance(steps), flow.Done):
+                pass
+            return end.value
+        finally:
+            steps.close()
+
+    async def advance(self, steps: flow.Flow[T]) -> flow.Opened | flow.Emit | flow.Done[T]:
+        """Carry the flow out up to the next thing meant for the user."""
         resume: Callable[[Any], flow.Effect] = steps.send
         value: Any = None
         try:
             while True:
                 effect = resume(value)
+                if isinstance(effect, (flow.Emit, flow.Opened)):
+                    return effect
                 try:
                     value, resume = await self._perform(effect), steps.send
                 except BaseException as error:
                     value, resume = error, steps.throw
         except StopIteration as done:
-            result: T = done.value
-            return result
+            return flow.Done(done.value)
         finally:
             value = None  # an error kept here would be a reference cycle
-            steps.close()
 
     async def _perform(self, effect: flow.Effect) -> Any:
         match effect:
             case flow.Send(request):
                 return await self._send(request)
+            case flow.Read(body, patience):
+                return await body.read(patience)
             case flow.Admit(gate, ticket, timeout):
                 try:
                     return await gate.enter_async(ticket, timeout)
@@ -71,28 +91,27 @@ class Asynchronous:
                 await asyncio.sleep(seconds)
             case flow.Tell(event):
                 events.log(event)
-            case flow.Ask(function, args):
-                return await _ask(function, args)
+            case flow.Ask():
+                return await _ask(effect)
+            case flow.AskAll(asks, _):
+                return await _ask_all(asks)
         return None
 
     async def _send(self, request: Request) -> Reply:
-        status = None
+        response = None
         try:
-            session = await self._current()
-            async with session.request(**self._arguments(request)) as response:
-                status = response.status
-                body = await response.read()
-                return Reply(status, response.headers, body, url=request.url)
-        except (PuterError, asyncio.CancelledError):
-            raise
-        except Exception as error:
-            translated = translate(error, request, status)
-            if translated is None:
-                raise
-            # aiohttp's response errors hold the request's headers, and with them the token.
-            raise translated from (
-                None if isinstance(error, aiohttp.ClientResponseError) else error
-            )
+            with _Translated(request):
+                session = await self._current()
+                response = await session.request(**self._arguments(request))
+            status, headers = response.status, response.headers
+            if stays_open(request, status, headers.get("Content-Type", "")):
+                body, response = _Body(response, request), None
+                return Reply(status, headers, url=request.url, stream=body)
+            with _Translated(request, status):
+                return Reply(status, headers, await response.read(), url=request.url)
+        finally:
+            if response is not None:
+                response.release()
 
     def _arguments(self, request: Request) -> dict[str, Any]:
         headers = dict(request.headers)
@@ -102,16 +121,12 @@ class Asynchronous:
         return {
             "method": request.method,
             "url": URL(request.url, encoded=True),
-            "data": request.body,
+            "data": _payload(request.body),
             "headers": headers,
             "allow_redirects": False,
             "proxy": route.proxy,
             "ssl": _tls(ca_bundle(route.bundle)) if request.url.startswith("https:") else True,
-            "timeout": aiohttp.ClientTimeout(
-                total=request.time_left,
-                sock_connect=request.connect_timeout,
-                sock_read=request.timeout,
-            ),
+            "timeout": _limits(request),
         }
 
     async def _current(self) -> aiohttp.ClientSession:
@@ -150,6 +165,67 @@ class Asynchronous:
             return self._sessions.pop(loop, None)
 
 
+class _Body:
+    """The open body of a streamed reply."""
+
+    def __init__(self, response: aiohttp.ClientResponse, request: Request) -> None:
+        self.slot: Slot | None = None
+        self._response = response
+        self._request = request
+        self._loop = asyncio.get_running_loop()
+
+    async def read(self, patience: float | None = None) -> bytes:
+        """Bytes as soon as there are any; ``b""`` at the end."""
+        timer = None
+        if patience is not None:
+            timer = self._loop.call_later(patience, self._response.close)
+        try:
+            with _Translated(self._request, self._response.status):
+                return await self._response.content.readany()
+        finally:
+            if timer is not None:
+                timer.cancel()
+
+    def close(self) -> None:
+        try:
+            mine = asyncio.get_running_loop() is self._loop
+        except RuntimeError:
+            mine = False
+        if mine or self._loop.is_closed():
+            self._close_response()
+        else:  # a finalizer in another thread: sockets belong to their loop
+            with contextlib.suppress(RuntimeError):  # it closed just now
+                self._loop.call_soon_threadsafe(self._close_response)
+        if self.slot is not None:
+            self.slot.release()
+
+    hang_up = close
+
+    def _close_response(self) -> None:
+        with contextlib.suppress(RuntimeError):  # its loop is closed: the socket went with it
+            self._response.close()
+
+
+class _Translated:
+    """Errors of aiohttp become ours."""
+
+    def __init__(self, request: Request, status: int | None = None) -> None:
+        self._request = request
+        self._status = status
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
+        if not isinstance(error, Exception) or isinstance(error, PuterError):
+            return
+        translated = translate(error, self._request, self._status)
+        if translated is None:
+            return
+        _strip(error)
+        raise translated from error
+
+
 class _LoopSession:
     """A session and the async generator that closes it when its loop shuts down.
 
@@ -185,9 +261,8 @@ class _LoopSession:
         if connector is None or self.session.closed:
             return
         self.session.detach()
-        closing = connector.close().__await__()
-        with contextlib.suppress(StopIteration, RuntimeError):  # done, or its loop is closed
-            next(closing)
+        with contextlib.suppress(RuntimeError):  # its loop is closed
+            connector._close()  # close() leaves a task to a loop that may never run
 
 
 async def _closing(session: aiohttp.ClientSession) -> AsyncGenerator[None, None]:
@@ -214,6 +289,23 @@ def _abandon_all(sessions: dict[asyncio.AbstractEventLoop, _LoopSession], pid: i
     sessions.clear()
 
 
+def _limits(request: Request) -> aiohttp.ClientTimeout:
+    connect, left = request.connect_timeout, request.time_left
+    if left is not None:  # a little less: the error must know that it was connecting
+        connect = min(left * 0.99, math.inf if connect is None else connect)
+    return aiohttp.ClientTimeout(
+        total=left,
+        connect=connect,  # resolving the name and the handshake included
+        sock_read=request.timeout,
+        ceil_threshold=math.inf,  # no rounding up to whole seconds
+    )
+
+
+def _payload(body: bytes | None) -> bytes | io.BytesIO | None:
+    """Bodies that aiohttp would warn about go out piece by piece."""
+    return io.BytesIO(body) if body is not None and len(body) > LARGE else body
+
+
 @lru_cache(maxsize=16)
 def _tls(bundle: str) -> ssl.SSLContext:
     if os.path.isdir(bundle):
@@ -221,11 +313,49 @@ def _tls(bundle: str) -> ssl.SSLContext:
     return ssl.create_default_context(cafile=bundle)
 
 
-async def _ask(function: Callable[..., Any], args: tuple[Any, ...]) -> Any:
-    if inspect.iscoroutinefunction(function):
-        return await function(*args)
-    answer = await asyncio.to_thread(function, *args)
+async def _ask(question: flow.Ask) -> Any:
+    if question.cheap or inspect.iscoroutinefunction(question.function):
+        answer = question.function(*question.args)
+    else:
+        answer = await _in_thread(question)
     return await answer if inspect.isawaitable(answer) else answer
+
+
+async def _in_thread(question: flow.Ask) -> Any:
+    """Run it in a thread, and do not leave that alone when this task is cancelled."""
+    running = asyncio.ensure_future(asyncio.to_thread(question.function, *question.args))
+    try:
+        return await asyncio.shield(running)
+    except asyncio.CancelledError:
+        await asyncio.wait({running})
+        raise
+
+
+async def _ask_all(asks: tuple[flow.Ask, ...]) -> list[Any]:
+    tasks = [asyncio.ensure_future(_outcome(one)) for one in asks]
+    try:
+        return list(await asyncio.gather(*tasks))
+    except BaseException:
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
+        raise
+
+
+async def _outcome(question: flow.Ask) -> Any:
+    try:
+        return await _ask(question)
+    except Exception as error:
+        return error
+
+
+def _strip(error: BaseException) -> None:
+    """A response error of aiohttp holds the request's headers and URL, and with them secrets."""
+    if isinstance(error, aiohttp.ClientResponseError):
+        where = error.request_info.real_url.origin()
+        bare = aiohttp.RequestInfo(where, "", CIMultiDictProxy(CIMultiDict()), where)
+        error.request_info, error.history, error.headers = bare, (), None
+        error.args = (bare, ())
 
 
 def translate(error: Exception, request: Request, status: int | None = None) -> PuterError | None:
@@ -242,7 +372,7 @@ def translate(error: Exception, request: Request, status: int | None = None) -> 
         return failures.not_connected(request, error)
     if isinstance(error, (aiohttp.InvalidURL, aiohttp.NonHttpUrlClientError)):
         return failures.bad_address(request, error)
-    if isinstance(error, aiohttp.ContentTypeError | aiohttp.ClientResponseError) or (
+    if isinstance(error, (aiohttp.ClientResponseError, HttpProcessingError)) or (
         isinstance(error, aiohttp.ClientPayloadError)
         and isinstance(error.__cause__, ContentEncodingError)
     ):

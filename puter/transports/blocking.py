@@ -8,26 +8,25 @@ import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from http.cookiejar import DefaultCookiePolicy
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import requests
-import requests.adapters
 import urllib3
-from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+from urllib3.util.ssl_match_hostname import CertificateError
 
 from puter import events, flow
-from puter.exceptions import PuterError, PuterInputError
+from puter.exceptions import PuterError, PuterInputError, PuterTimeoutError
 from puter.transports import failures
+from puter.transports.connections import CHUNK, Adapter, Watch, watch
 from puter.transports.route import Routes, ca_bundle
-from puter.wire.http import Reply, Request
+from puter.wire.http import Reply, Request, stays_open
+
+if TYPE_CHECKING:
+    from puter.throttle import Slot
 
 T = TypeVar("T")
-
-IDLE_LIMIT = 4.0
-"""Seconds a kept connection may idle (Puter backend: closed after 5, Keep-Alive: timeout=5)."""
-
-CHUNK = 65536
 
 
 class Blocking:
@@ -41,26 +40,37 @@ class Blocking:
 
     def run(self, steps: flow.Flow[T]) -> T:
         """Carry the flow out and return its result."""
+        try:
+            while not isinstance(end := self.advance(steps), flow.Done):
+                pass
+            return end.value
+        finally:
+            steps.close()
+
+    def advance(self, steps: flow.Flow[T]) -> flow.Opened | flow.Emit | flow.Done[T]:
+        """Carry the flow out up to the next thing meant for the user."""
         resume: Callable[[Any], flow.Effect] = steps.send
         value: Any = None
         try:
             while True:
                 effect = resume(value)
+                if isinstance(effect, (flow.Emit, flow.Opened)):
+                    return effect
                 try:
                     value, resume = self._perform(effect), steps.send
                 except BaseException as error:
                     value, resume = error, steps.throw
         except StopIteration as done:
-            result: T = done.value
-            return result
+            return flow.Done(done.value)
         finally:
             value = None  # an error kept here would be a reference cycle
-            steps.close()
 
     def _perform(self, effect: flow.Effect) -> Any:
         match effect:
             case flow.Send(request):
                 return self._send(request)
+            case flow.Read(body, patience):
+                return body.read(patience)
             case flow.Admit(gate, ticket, timeout):
                 try:
                     return gate.enter(ticket, timeout)
@@ -70,25 +80,25 @@ class Blocking:
                 time.sleep(seconds)
             case flow.Tell(event):
                 events.log(event)
-            case flow.Ask(function, args):
-                return _ask(function, args)
+            case flow.Ask():
+                return _ask(effect)
+            case flow.AskAll(asks, until):
+                return _ask_all(asks, until)
         return None
 
     def _send(self, request: Request) -> Reply:
         response = None
+        under = Watch(request)
+        watch.set(under)
         try:
-            response = self._open(request)
-            body = _body(response, request)
-            return Reply(response.status_code, response.headers, body, url=request.url)
-        except PuterError:
-            raise
-        except Exception as error:
-            status = response.status_code if response is not None else None
-            translated = translate(error, request, status)
-            if translated is None:
-                raise
-            _strip(error)
-            raise translated from error
+            with _translated(request, under):
+                response = self._open(request)
+            status, headers = response.status_code, response.headers
+            if stays_open(request, status, headers.get("Content-Type", "")):
+                body, response = _Body(response, request, under), None
+                return Reply(status, headers, url=request.url, stream=body)
+            with _translated(request, under, status):
+                return Reply(status, headers, response.content, url=request.url)
         finally:
             if response is not None:
                 response.close()
@@ -128,6 +138,50 @@ class Blocking:
             self._session = None
 
 
+class _Body:
+    """The open body of a streamed reply."""
+
+    def __init__(self, response: requests.Response, request: Request, under: Watch) -> None:
+        self.slot: Slot | None = None
+        self._response = response
+        self._request = request
+        self._under = under
+
+    def read(self, patience: float | None = None) -> bytes:
+        """Bytes as soon as there are any; ``b""`` at the end."""
+        self._under.patience = patience
+        with _translated(self._request, self._under, self._response.status_code):
+            data: bytes | None = self._response.raw.read1(CHUNK, decode_content=True)
+            return data or b""
+
+    def close(self) -> None:
+        self._response.close()
+        if self.slot is not None:
+            self.slot.release()
+
+    def hang_up(self) -> None:
+        self._under.hang_up()  # closing would wait for the read
+        if self.slot is not None:
+            self.slot.release()
+
+
+@contextmanager
+def _translated(request: Request, under: Watch, status: int | None = None) -> Iterator[None]:
+    """Errors of the libraries below become ours."""
+    try:
+        yield
+    except PuterError:
+        raise
+    except Exception as error:
+        translated = translate(error, request, status)
+        if translated is None:
+            raise
+        if isinstance(translated, PuterTimeoutError) and under.is_over:
+            translated = failures.out_of_time(request, sent=translated.sent)
+        _strip(error)
+        raise translated from error
+
+
 _ACCEPT_ENCODING = requests.utils.default_headers()["Accept-Encoding"]
 
 
@@ -135,61 +189,10 @@ def _new_session() -> requests.Session:
     session = requests.Session()
     session.trust_env = False  # no .netrc; proxies and CA bundle come with each request
     session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
-    adapter = _Adapter(pool_connections=8, pool_maxsize=64)
+    adapter = Adapter(pool_connections=8, pool_maxsize=64)
     session.mount("https://", adapter)
     session.mount("http://", adapter)
     return session
-
-
-class _FreshPool(HTTPConnectionPool):
-    """A pool that drops connections idle for so long that the server is about to close them."""
-
-    def _put_conn(self, conn: Any) -> None:
-        if conn is not None:
-            conn.idle_since = time.monotonic()
-        super()._put_conn(conn)
-
-    def _get_conn(self, timeout: float | None = None) -> Any:
-        conn = super()._get_conn(timeout)
-        if time.monotonic() - getattr(conn, "idle_since", float("inf")) > IDLE_LIMIT:
-            conn.close()
-        return conn
-
-
-class _FreshTlsPool(_FreshPool, HTTPSConnectionPool):
-    pass
-
-
-_POOLS: dict[str, Any] = {"http": _FreshPool, "https": _FreshTlsPool}
-
-
-class _Adapter(requests.adapters.HTTPAdapter):
-    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
-        super().init_poolmanager(*args, **kwargs)
-        self.poolmanager.pool_classes_by_scheme = _POOLS
-
-    def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:
-        manager = super().proxy_manager_for(proxy, **kwargs)
-        manager.pool_classes_by_scheme = _POOLS
-        return manager
-
-
-def _body(response: requests.Response, request: Request) -> bytes:
-    if request.time_left is None:
-        return response.content
-    until = time.monotonic() + request.time_left - response.elapsed.total_seconds()
-    return b"".join(_within(response, request, until))
-
-
-def _within(response: requests.Response, request: Request, until: float) -> Iterator[bytes]:
-    sock = getattr(getattr(response.raw, "connection", None), "sock", None)
-    for chunk in response.iter_content(CHUNK):
-        yield chunk
-        left = until - time.monotonic()
-        if left <= 0:
-            raise failures.out_of_time(request, sent=True)
-        if sock is not None:
-            sock.settimeout(_shorter(request.timeout, left))
 
 
 def _shorter(limit: float | None, left: float | None) -> float | None:
@@ -198,8 +201,21 @@ def _shorter(limit: float | None, left: float | None) -> float | None:
     return min(limit, left)
 
 
-def _ask(function: Callable[..., Any], args: tuple[Any, ...]) -> Any:
-    answer = function(*args)
+def _ask_all(asks: tuple[flow.Ask, ...], until: type[Exception]) -> list[Any]:
+    outcomes: list[Any] = []
+    for one in asks:
+        try:
+            outcomes.append(_ask(one))
+        except Exception as error:
+            outcomes.append(error)
+            if isinstance(error, until):
+                break
+    return outcomes
+
+
+def _ask(question: flow.Ask) -> Any:
+    function = question.function
+    answer = function(*question.args)
     if inspect.isawaitable(answer):
         if inspect.iscoroutine(answer):
             answer.close()
@@ -225,7 +241,7 @@ def translate(error: Exception, request: Request, status: int | None = None) -> 
         return any(isinstance(one, kinds) for one in inner)
 
     u3 = urllib3.exceptions
-    if has(ssl.SSLCertVerificationError):
+    if has(ssl.SSLCertVerificationError, CertificateError):
         return failures.bad_certificate(request, error)
     if has(requests.ConnectTimeout, u3.ConnectTimeoutError) and not has(u3.NewConnectionError):
         return failures.connect_timeout(request)
@@ -242,6 +258,7 @@ def translate(error: Exception, request: Request, status: int | None = None) -> 
         requests.exceptions.InvalidHeader,
         requests.exceptions.InvalidProxyURL,
         u3.LocationValueError,
+        u3.ProxySchemeUnsupported,
     ):
         return failures.bad_address(request, error)
     if isinstance(error, (requests.RequestException, u3.HTTPError, OSError)):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import ssl
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -82,9 +83,10 @@ def out_of_time(request: Request, *, sent: bool) -> PuterError:
 
 
 def cut_off(request: Request, error: BaseException) -> PuterError:
+    inner = _innermost(error)
+    why = f": {reason(error, request)}" if isinstance(inner, OSError) and inner.errno else ""
     return PuterConnectionError(
-        f"{host_of(request)} closed the connection before the answer was complete: "
-        f"{reason(error, request)}",
+        f"{host_of(request)} closed the connection before the answer was complete{why}",
         sent=True,
         retryable=request.repeatable,
         hint=billed(request),
@@ -120,6 +122,7 @@ def reason(error: BaseException, request: Request) -> str:
         return f"{os.strerror(inner.errno)} ({errno.errorcode[inner.errno]})"
     words = str(inner) if not isinstance(inner, OSError) or inner.args else ""
     words = words if len(words) < 160 and " object at 0x" not in words else ""
+    words = re.sub(r"(?<=://)[^\s/@]+@", "", words)  # a proxy's user and password
     return str(redact(f"{type(inner).__name__}{': ' + words if words else ''}", request.secrets))
 
 

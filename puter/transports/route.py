@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
+from puter.config import CHECKS
 from puter.exceptions import PuterConfigError
 
 if TYPE_CHECKING:
@@ -52,12 +53,13 @@ def _proxy_of(scheme: str, netloc: str) -> str | None:
         return None
     if "://" not in proxy:
         proxy = f"http://{proxy}"
-    if urlsplit(proxy).scheme not in ("http", "https"):
+    try:
+        return str(CHECKS["proxy"]("proxy", proxy))
+    except PuterConfigError:
         raise PuterConfigError(
-            f"The environment names a {urlsplit(proxy).scheme} proxy; only http proxies are known",
+            f"The environment names a {proxy.partition('://')[0]} proxy that cannot be used",
             hint="Set PUTER_PROXY to an http:// proxy, or to '' for none.",
-        )
-    return proxy
+        ) from None
 
 
 def _bundle_of(verify: bool | str | None) -> str | None:

@@ -57,5 +57,5 @@ def login(config: PuterConfig, path: str, payload: dict[str, str]) -> Request:
         payload,
         signed=False,
         waits=False,
-        secrets=tuple(payload.values()),
+        secrets=tuple(value for key, value in payload.items() if key not in ("username", "email")),
     )

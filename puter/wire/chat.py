@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-import math
 from collections.abc import Iterable, Mapping, Sequence
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import Any
 
 from puter.exceptions import (
@@ -14,12 +14,16 @@ from puter.exceptions import (
     PuterInputError,
     PuterResponseError,
 )
+from puter.media import Image
 from puter.replies import ChatReply, ToolCall, Usage
 
 Message = dict[str, Any]
 
 CANNED = ("fake", "costly", "abuse")
 """Models the server answers itself, at no cost (Puter backend, ``fake-chat``)."""
+
+EXTRAS = ("canonical_id", "extra_content")
+"""Keys of a tool call that vendors want back with it: OpenAI Responses, Gemini."""
 
 _FINISH = {
     **dict.fromkeys(
@@ -54,8 +58,6 @@ def user_message(prompt: str | None, parts: Sequence[Any] = ()) -> Message:
             f"prompt must be a str, not {type(prompt).__name__}",
             hint="Pass a list of messages as messages=[...], and pictures as content_parts=[...].",
         )
-    if isinstance(parts, (str, bytes, Mapping)) or not isinstance(parts, Sequence):
-        raise PuterInputError("content_parts must be a list of content parts")
     if not (prompt and prompt.strip()) and not parts:
         raise PuterInputError("The prompt is empty", hint="Say something, or pass messages=[...].")
     if not parts:
@@ -138,60 +140,6 @@ def _check_part(part: Any, place: str) -> Any:
     return dict(part)
 
 
-def chat_args(messages: list[Message], model: str, options: Mapping[str, Any]) -> dict[str, Any]:
-    """The ``args`` of a chat call; options that are None are left out, ``extra`` is merged in last.
-
-    Raises:
-        PuterInputError: An option has a value the server would answer with an error.
-    """
-    args: dict[str, Any] = {"messages": messages, "model": model}
-    for name, value in options.items():
-        if value is not None and name in _OPTION_CHECKS:
-            _OPTION_CHECKS[name](name, value)
-            args[name] = value
-    extra = options.get("extra")
-    if extra is not None:
-        if not isinstance(extra, Mapping) or not all(isinstance(key, str) for key in extra):
-            raise PuterInputError("extra must be a dict with str keys")
-        for name in ("messages", "stream", "test_mode"):
-            if name in extra:
-                raise PuterInputError(f"extra must not hold {name!r}", hint=_NOT_EXTRA[name])
-        args.update(extra)
-    return args
-
-
-_NOT_EXTRA = {
-    "messages": "Pass messages=... to chat itself.",
-    "stream": "It changes the form of the answer.",
-    "test_mode": "Chat has no test mode and would be billed; model='fake' is free.",
-}
-
-
-def _finite(name: str, value: Any) -> None:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
-        raise PuterInputError(f"{name} must be a number, not {value!r}")
-
-
-def _positive_int(name: str, value: Any) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise PuterInputError(
-            f"{name} must be a whole number, 1 or more, not {value!r}",
-            hint="The server answers 0 and less with 'No usage left'.",
-        )
-
-
-def _nonempty_str(name: str, value: Any) -> None:
-    if not isinstance(value, str) or not value.strip():
-        raise PuterInputError(f"{name} must be a non-empty str, not {value!r}")
-
-
-_OPTION_CHECKS = {
-    "temperature": _finite,
-    "max_tokens": _positive_int,
-    "provider": _nonempty_str,
-}
-
-
 # ---------------------------------------------------------------- back
 
 
@@ -227,9 +175,9 @@ def read_chat(data: Any) -> ChatReply:
         reasoning=_reasoning(message, blocks),
         refusal=refusal,
         tool_calls=calls,
-        images=tuple(_images(message.get("images"))),
+        images=read_images(message.get("images")),
         annotations=tuple(_list(message.get("annotations"))),
-        compaction=_compaction(result.get("compaction")),
+        compaction=read_compaction(result.get("compaction")),
         raw=result,
     )
 
@@ -265,12 +213,30 @@ def judge(reply: ChatReply, *, asked: str, provider: str | None = None) -> ChatR
 def assistant_messages(reply: ChatReply) -> list[Message]:
     """The reply in the form that every route keeps intact: text, then a message per call."""
     messages: list[Message] = []
-    if reply.strip():
-        messages.append({"role": "assistant", "content": reply.text})
+    if reply.compaction is not None:
+        messages.append(dict(reply.compaction))
+    thoughts = _signed_thoughts(reply.raw) if reply.tool_calls else []
+    text: Any = reply.text if reply.strip() else None
+    if thoughts:
+        text = [*thoughts, *([{"type": "text", "text": text}] if text else [])]
+    if text:
+        messages.append({"role": "assistant", "content": text})
     for call in reply.tool_calls:
         block = {"type": "tool_use", "id": call.id, "name": call.name, "input": call.arguments}
         messages.append({"role": "assistant", "content": [{**block, **call.extra}]})
     return messages
+
+
+def _signed_thoughts(raw: Any) -> list[dict[str, Any]]:
+    """Claude's thinking blocks: while it thinks it takes a tool's result only with them before."""
+    message = raw.get("message") if isinstance(raw, dict) else None
+    content = message.get("content") if isinstance(message, dict) else None
+    return [
+        one
+        for one in (content if isinstance(content, list) else ())
+        if isinstance(one, dict)
+        and (one.get("signature") or one.get("type") == "redacted_thinking")
+    ]
 
 
 def read_usage(usage: Any) -> tuple[Usage, Decimal | None]:
@@ -279,24 +245,13 @@ def read_usage(usage: Any) -> tuple[Usage, Decimal | None]:
         return Usage(raw=usage), None
 
     def first(*names: str) -> int:
-        for name in names:
-            value = usage.get(name)
-            if (
-                isinstance(value, (int, float))
-                and not isinstance(value, bool)
-                and math.isfinite(value)
-            ):
-                return int(value)
-        return 0
+        counts = (_count(usage.get(name)) for name in names)
+        return next((count for count in counts if count is not None), 0)
 
     details = usage.get("completion_tokens_details")
     thought = first("thinking_tokens", "reasoning_tokens")
-    if (
-        not thought
-        and isinstance(details, dict)
-        and isinstance(details.get("reasoning_tokens"), int)
-    ):
-        thought = details["reasoning_tokens"]
+    if not thought and isinstance(details, dict):
+        thought = _count(details.get("reasoning_tokens")) or 0
     return (
         Usage(
             input_tokens=first("prompt_tokens", "input_tokens", "prompt"),
@@ -309,14 +264,20 @@ def read_usage(usage: Any) -> tuple[Usage, Decimal | None]:
     )
 
 
+def _count(value: Any) -> int | None:
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return None
+    return int(value) if 0 <= value < 2**63 else None
+
+
 def _dollars(cents: Any) -> Decimal | None:
     if isinstance(cents, bool) or not isinstance(cents, (int, float, str)):
         return None
     try:
         amount = Decimal(str(cents))
-    except InvalidOperation:
+        return amount / 100 if amount.is_finite() else None
+    except ArithmeticError:
         return None
-    return amount / 100 if amount.is_finite() else None
 
 
 def _text(value: Any) -> str:
@@ -357,17 +318,15 @@ def _calls(calls: Any) -> tuple[ToolCall, ...]:
 
 
 def _tool_uses(blocks: list[dict[str, Any]]) -> tuple[ToolCall, ...]:
-    return tuple(
-        _call(one, _text(one.get("name")), one.get("input"))
-        for one in blocks
-        if one.get("type") == "tool_use"
-    )
+    return tuple(read_tool_use(one) for one in blocks if one.get("type") == "tool_use")
+
+
+def read_tool_use(block: dict[str, Any]) -> ToolCall:
+    return _call(block, _text(block.get("name")), block.get("input"))
 
 
 def _call(one: dict[str, Any], name: str, arguments: Any) -> ToolCall:
-    extra: dict[str, Any] = {
-        key: one[key] for key in ("canonical_id", "extra_content") if key in one
-    }
+    extra: dict[str, Any] = {key: one[key] for key in EXTRAS if key in one}
     return ToolCall(_text(one.get("id")), name, arguments_of(arguments), extra)
 
 
@@ -392,13 +351,23 @@ def _reasoning(message: dict[str, Any], blocks: list[dict[str, Any]]) -> str:
     )
 
 
-def _images(images: Any) -> Iterable[str]:
+def read_images(images: Any) -> tuple[Image, ...]:
+    """Pictures of an answer, whatever wraps their URLs; what is none is left in ``raw``."""
+    found: list[Image] = []
     for one in _list(images):
-        where = one.get("image_url") if isinstance(one, dict) else one
+        where = one.get("image_url", one.get("url")) if isinstance(one, dict) else one
         url = where.get("url") if isinstance(where, dict) else where
         if isinstance(url, str) and url:
-            yield url
+            with contextlib.suppress(PuterResponseError, ValueError):
+                found.append(Image.of(url))
+    return tuple(found)
 
 
-def _compaction(value: Any) -> dict[str, Any] | None:
-    return value if isinstance(value, dict) else None
+def read_compaction(value: Any) -> dict[str, Any] | None:
+    """The message that carries a compacted conversation into the next call."""
+    if not isinstance(value, dict) or "encrypted_content" not in value:
+        return None
+    return {
+        "type": "compaction",
+        **{k: value[k] for k in ("id", "encrypted_content") if k in value},
+    }

@@ -127,6 +127,8 @@ def check(request: Request, reply: Reply) -> Reply:
     """
     if 300 <= reply.status < 400:
         raise _not_puter(request, reply, "a redirect" + _target(request, reply))
+    if reply.stream is not None:
+        return reply
     data = _decoded(reply)
     if not 200 <= reply.status < 300:
         if isinstance(data, dict):
@@ -149,7 +151,7 @@ _NOTHING: Any = object()
 
 
 def _decoded(reply: Reply) -> Any:
-    if reply.stream is not None or reply.content_type not in _MAYBE_JSON:
+    if reply.content_type not in _MAYBE_JSON:
         return _NOTHING
     try:
         return reply.data
@@ -166,10 +168,13 @@ def from_body(data: dict[str, Any], reply: Reply, request: Request) -> e.PuterEr
     inner = fault if isinstance(fault, dict) else data
     code = inner.get("errorCode") or inner.get("code") or data.get("code")
     code = code if isinstance(code, str) else None
-    told = inner.get("message") or (fault if isinstance(fault, str) else None) or code
-    text = str(told or f"the server said no, without a reason (HTTP {reply.status})")
+    told = [
+        one for one in (inner.get("message"), fault, code) if isinstance(one, str) and one.strip()
+    ]
+    text = told[0] if told else "The server said no, without a reason"
     status = inner.get("status")
-    status = status if reply.status < 300 and isinstance(status, int) else reply.status
+    stated = reply.status < 300 and isinstance(status, int) and 400 <= status < 600
+    status = status if stated else reply.status
     return make(
         text, status=status, code=code, body=data, headers=reply.headers, secrets=request.secrets
     )
@@ -187,14 +192,17 @@ def make(
     """The typed error for a code, status and message, with secrets removed."""
     kind, hint = _choose(status, code)
     text = redact(text, secrets)
-    body = redact(body, secrets)
+    try:
+        body = redact(body, secrets)
+    except RecursionError:
+        body = None  # nobody reads what is nested that deeply
     details: dict[str, Any] = {"status": status, "code": code, "body": body, "hint": hint}
     fields = body if isinstance(body, dict) else {}
     fault = fields.get("error")
     inner: dict[str, Any] = fault if isinstance(fault, dict) else fields
     if issubclass(kind, e.PuterAuthError):
         details["reason"] = inner.get("reason") if isinstance(inner.get("reason"), str) else None
-    if kind is e.PuterRateLimitError:
+    if issubclass(kind, e.PuterAPIError):
         details["retry_after"] = retry_after(headers or {})
     if kind is e.PuterBadRequestError and text.startswith("Model not found"):
         kind = e.PuterModelNotFoundError
@@ -222,7 +230,7 @@ def retry_after(headers: dict[str, str]) -> float | None:
         try:
             then, now = parsedate_to_datetime(text), parsedate_to_datetime(headers.get("date", ""))
             seconds = (then - now).total_seconds()
-        except (ValueError, TypeError, IndexError):
+        except (ValueError, TypeError, IndexError, OverflowError):
             return None
     return seconds if math.isfinite(seconds) and seconds > 0 else None
 
@@ -236,7 +244,9 @@ def _without_body(request: Request, reply: Reply) -> e.PuterError:
         status=reply.status,
         body=_shown(reply, request) or None,
         hint=f"{hint} The answer is not Puter's own; a proxy may have made it.",
-        **({"retry_after": retry_after(reply.headers)} if kind is e.PuterRateLimitError else {}),
+        **(
+            {"retry_after": retry_after(reply.headers)} if issubclass(kind, e.PuterAPIError) else {}
+        ),
     )
 
 

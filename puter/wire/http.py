@@ -51,6 +51,13 @@ class Request:
     verify: bool | str | None = None
 
 
+def stays_open(request: Request, status: int, content_type: str) -> bool:
+    """Whether the body is left to be read as it comes: a streamed success, not an error's JSON."""
+    kind = content_type.partition(";")[0].strip().lower()
+    whole = kind in ("", "application/json") or kind.startswith("text/")
+    return request.stream and 200 <= status < 300 and not whole
+
+
 class Reply:
     """What came back: status, headers (lower-case names) and the whole body."""
 
@@ -80,10 +87,7 @@ class Reply:
     def data(self) -> Any:
         """The decoded JSON body; raises ``ValueError`` when it is none."""
         if self._data is _UNREAD:
-            try:
-                self._data = json.loads(self.body)
-            except RecursionError:
-                raise ValueError("nested too deeply") from None
+            self._data = read_json(self.body)
         return self._data
 
     def __repr__(self) -> str:
@@ -91,6 +95,17 @@ class Reply:
 
 
 _UNREAD: Any = object()
+
+
+def read_json(data: bytes) -> Any:
+    """Decode JSON of the server; raises ``ValueError`` when it is none."""
+    try:
+        value = json.loads(data)
+        if rb"\u" in data:  # half an emoji, cut off by max_tokens, fits no request
+            value = json.loads(json.dumps(value, ensure_ascii=False).encode(errors="replace"))
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+    return value
 
 
 def json_bytes(value: Any) -> bytes:
@@ -121,7 +136,10 @@ def build(
     config: PuterConfig, method: str, url: str, payload: Any = None, **treatment: Any
 ) -> Request:
     """A request with the headers, timeouts and route of ``config``."""
-    headers = {"User-Agent": USER_AGENT, "Accept": "*/*", **config.headers}
+    given = {name.lower() for name in config.headers}
+    ours = {"User-Agent": USER_AGENT, "Accept": "*/*"}
+    headers = {name: value for name, value in ours.items() if name.lower() not in given}
+    headers.update(config.headers)
     body = None
     if payload is not None:
         headers["Content-Type"] = "application/json"

@@ -7,7 +7,11 @@ from collections.abc import Iterable
 from typing import Any
 
 MARK = "<redacted>"
-_TOKEN = re.compile(r"eyJ[\w-]{5,}\.[\w-]{5,}\.[\w-]*|(?<=[Bb]earer )[^\s\"',;]+")
+_SECRET = re.compile(
+    r"eyJ[\w-]{5,}\.[\w-]{5,}\.[\w-]*"  # a JWT
+    r"|(?<=[Bb]earer )[^\s\"',;]+"
+    r"|(?<=://)[^/\s@\"']+(?=@)"  # user and password of a URL
+)
 _PRIVATE_KEYS = frozenset(
     "token auth_token reauth_token otp_jwt_token password anti_csrf authorization api_key".split()
 )
@@ -24,7 +28,7 @@ def redact(value: Any, secrets: Iterable[str] = ()) -> Any:
         for secret in secrets:
             if len(secret) >= 4:
                 value = value.replace(secret, MARK)
-        return _TOKEN.sub(MARK, value)
+        return _SECRET.sub(MARK, value)
     if isinstance(value, dict):
         return {
             redact(key, secrets): MARK

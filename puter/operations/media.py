@@ -1,0 +1,37 @@
+"""Fetching what a media URL points to: another host's, so never with the Puter token."""
+
+from __future__ import annotations
+
+from urllib.parse import urljoin, urlsplit
+
+from puter.exceptions import PuterAPIError, PuterNotFoundError, PuterServerError
+from puter.exchange import Call, retrying
+from puter.flow import Flow, send
+from puter.wire.http import Reply, Request, build
+
+REDIRECTS = 5
+"""Redirects followed at most; storage hosts use one or two."""
+
+
+def fetch(call: Call, url: str) -> Flow[tuple[bytes, str]]:
+    """The bytes behind a URL, and the MIME type its host tells."""
+    steps = retrying(call, _got)
+    for _ in range(REDIRECTS + 1):
+        request = build(call.config, "GET", url, repeatable=True, signed=False, expect="any")
+        reply = yield from steps(request)
+        if not 300 <= reply.status < 400:
+            return reply.body, reply.content_type
+        url = urljoin(url, reply.headers.get("location", ""))
+    raise PuterAPIError(f"{urlsplit(url).netloc} redirects in circles", hint="Try again later.")
+
+
+def _got(request: Request) -> Flow[Reply]:
+    reply = yield from send(request)
+    if reply.status < 400:
+        return reply
+    kind = PuterServerError if reply.status >= 500 else PuterNotFoundError
+    raise kind(
+        f"The file at {request.url.partition('?')[0]} could not be fetched",
+        status=reply.status,
+        hint="Such addresses expire: fetch them soon, or ask again.",
+    )

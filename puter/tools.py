@@ -1,0 +1,307 @@
+"""Tools from plain functions: their schema, their arguments, and what goes back to the model."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import json
+import re
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import MISSING, replace
+from typing import Any, TypeAlias
+
+from puter.docstrings import describe
+from puter.exceptions import PuterError, PuterInputError
+from puter.replies import ToolCall
+from puter.schema import Codec, Mismatch, Parameter, convert, hints_of, object_codec, to_json
+
+_NAME = re.compile(r"^[A-Za-z0-9_-]{1,64}$")
+
+
+class StopChat(PuterError):
+    """Raised by a tool, or by ``before_tool``: stop here and return this text as the answer.
+
+    Example:
+        >>> def hang_up(reason: str) -> str:
+        ...     raise StopChat(f"Goodbye: {reason}")
+    """
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(message)
+
+
+class Tool:
+    """A function that the model may call.
+
+    Plain functions given as ``tools=[...]`` become tools by themselves; use this class to say more.
+
+    Args:
+        function: Sync or async; its type hints and docstring tell the model what it takes.
+        name: Default: the function's own name.
+        description: Default: the beginning of its docstring.
+        cheap: It returns at once, so async code calls it directly instead of in a thread.
+
+    Attributes:
+        name: What the model calls it.
+        description: What the model is told of it.
+        parameters: JSON Schema of its arguments.
+
+    Raises:
+        PuterInputError: It cannot be called with named arguments, a type hint has no form in JSON,
+            or the name is not usable.
+
+    Example:
+        >>> def add(a: int, b: int = 1) -> int:
+        ...     '''Add two numbers.'''
+        ...     return a + b
+        >>> Tool(add).parameters["required"]
+        ['a']
+    """
+
+    def __init__(
+        self,
+        function: Callable[..., Any],
+        *,
+        name: str | None = None,
+        description: str | None = None,
+        cheap: bool = False,
+    ) -> None:
+        if not callable(function):
+            raise PuterInputError(f"A tool must be callable, not {type(function).__name__}")
+        self.function = function
+        self.name = name if name is not None else _name_of(function)
+        if not isinstance(self.name, str) or not _NAME.match(self.name):
+            raise PuterInputError(
+                f"{self.name!r} cannot name a tool",
+                hint="Use up to 64 letters, digits, _ and - : Tool(function, name='...').",
+            )
+        text, told = describe(_documented(function))
+        self.description = description if description is not None else text
+        self.cheap = cheap
+        self._codec, self._positional = _arguments_of(function, self.name, told)
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        return self._codec.schema
+
+    @property
+    def schema(self) -> dict[str, Any]:
+        """The tool as the server wants it."""
+        function: dict[str, Any] = {"name": self.name, "parameters": self.parameters}
+        if self.description:
+            function["description"] = self.description
+        return {"type": "function", "function": function}
+
+    @property
+    def is_async(self) -> bool:
+        return is_async(self.function)
+
+    def bind(self, arguments: Mapping[str, Any]) -> Callable[[], Any]:
+        """The call with checked and converted arguments, ready to be made.
+
+        Raises:
+            ValueError: They do not fit; the message says where.
+        """
+        values = convert(self._codec, arguments)
+        positional = [values.pop(name) for name in self._positional if name in values]
+        bound = functools.partial(self.function, *positional, **values)
+        return _aware(bound) if self.is_async else bound
+
+    def __repr__(self) -> str:
+        return f"Tool({self.name})"
+
+
+ToolLike: TypeAlias = Tool | Callable[..., Any] | Mapping[str, Any]
+"""What ``tools=[...]`` takes: functions, :class:`Tool` objects, and raw schemas."""
+
+Verdict: TypeAlias = ToolCall | bool | str | None
+BeforeTool: TypeAlias = Callable[[ToolCall], Verdict | Awaitable[Verdict]]
+"""Asked before a tool runs: None or True lets it run, a ``ToolCall`` replaces the arguments, False
+or a sentence for the model keeps it from running; it may raise :class:`StopChat`."""
+
+
+class Toolbox:
+    """The tools of one call, by name."""
+
+    def __init__(self, tools: Any) -> None:
+        if isinstance(tools, (str, bytes, Mapping)) or not isinstance(tools, Iterable):
+            raise PuterInputError("tools must be a list of functions, Tool objects or schemas")
+        self.tools: dict[str, Tool] = {}
+        self.schemas: list[dict[str, Any]] = []
+        names: set[str] = set()
+        for one in tools:
+            tool = one if isinstance(one, (Tool, Mapping)) else Tool(one)
+            if isinstance(tool, Tool):
+                self.tools[tool.name] = tool
+                schema, name = tool.schema, tool.name
+            else:
+                schema, name = _raw(tool)
+            if name and name in names:
+                raise PuterInputError(
+                    f"Two tools are named {name!r}", hint="Give one a name: Tool(f, name='...')."
+                )
+            names.add(name)
+            self.schemas.append(schema)
+
+    @property
+    def asynchronous(self) -> list[str]:
+        return [tool.name for tool in self.tools.values() if tool.is_async]
+
+    def can_run(self, calls: Iterable[ToolCall]) -> bool:
+        """Whether every call is of a tool that is a function here, or of none that is known."""
+        declared = {_raw(schema)[1] for schema in self.schemas} - self.tools.keys()
+        return not any(call.name in declared for call in calls)
+
+
+def toolbox(tools: Any) -> Toolbox | None:
+    return None if tools is None else Toolbox(tools)
+
+
+def refuse_async(tools: Toolbox | None, before: Any) -> None:
+    """The sync door cannot wait for async functions.
+
+    Raises:
+        PuterInputError: Names those that are.
+    """
+    names = list(tools.asynchronous) if tools is not None else []
+    if before is not None and is_async(before):
+        names.append("before_tool")
+    if names:
+        raise PuterInputError(
+            f"{', '.join(names)}: asynchronous, and this is the sync door",
+            hint="Pass plain functions, or await async_chat(...).",
+        )
+
+
+def _raw(schema: Mapping[str, Any]) -> tuple[dict[str, Any], str]:
+    """A ready schema in any of the forms that the server takes, and the name in it."""
+    function = schema.get("function")
+    name = function.get("name") if isinstance(function, Mapping) else schema.get("name")
+    if isinstance(name, str) and name:
+        return dict(schema), name
+    if schema.get("type") not in (None, "function"):
+        return dict(schema), ""  # a built-in tool of a vendor, such as web_search
+    raise PuterInputError(
+        f"A tool's schema has no name: {json.dumps(dict(schema), default=str)[:80]}",
+        hint="It looks like {'type': 'function', 'function': {'name': ..., 'parameters': {...}}}.",
+    )
+
+
+def tool_result(call: ToolCall | str, content: Any) -> dict[str, Any]:
+    """Build the message that answers a tool call, to send after ``reply.messages``.
+
+    Args:
+        call: The call, or its id.
+        content: What the tool returned: text as it is, anything else as JSON.
+
+    Example:
+        >>> tool_result("call_1", {"t": 20})
+        {'role': 'tool', 'tool_call_id': 'call_1', 'content': '{"t": 20}'}
+    """
+    if not isinstance(call, (ToolCall, str)):
+        raise PuterInputError(f"tool_result() wants a ToolCall or its id, not {call!r}")
+    identity = call.id if isinstance(call, ToolCall) else call
+    return {"role": "tool", "tool_call_id": identity, "content": result_text(content)}
+
+
+def result_text(value: Any) -> str:
+    """What the model reads of a result."""
+    if isinstance(value, str):
+        return value
+    return json.dumps(to_json(value), ensure_ascii=False)
+
+
+def judged(call: ToolCall, verdict: Any) -> tuple[ToolCall, str | None]:
+    """The call after ``before_tool``, and the sentence that keeps it from running, if any."""
+    if verdict is None or verdict is True:
+        return call, None
+    if isinstance(verdict, ToolCall):
+        return replace(verdict, id=call.id, extra=call.extra), None
+    if verdict is False:
+        return call, "The user did not allow this call."
+    if isinstance(verdict, str):
+        return call, verdict
+    raise PuterInputError(
+        f"before_tool returned {verdict!r}",
+        hint="Return None or True to run, a ToolCall to change it, False or a str to refuse.",
+    )
+
+
+def error_text(error: BaseException) -> str:
+    """A tool's failure, told to the model."""
+    if isinstance(error, Mismatch):
+        return f"Error: wrong arguments: {error}"
+    return (
+        f"Error: {type(error).__name__}: {error}"
+        if str(error)
+        else f"Error: {type(error).__name__}"
+    )
+
+
+def is_async(function: Any) -> bool:
+    bare = function
+    while isinstance(bare, functools.partial):
+        bare = bare.func
+    call = getattr(type(bare), "__call__", None)  # noqa: B004 - its kind is wanted, not whether
+    return inspect.iscoroutinefunction(bare) or inspect.iscoroutinefunction(call)
+
+
+def _aware(bound: functools.partial[Any]) -> Callable[[], Any]:
+    async def call() -> Any:
+        return await bound()
+
+    return call
+
+
+def _name_of(function: Any) -> str:
+    while isinstance(function, functools.partial):
+        function = function.func
+    name = getattr(function, "__name__", None)
+    return str(name if name is not None else type(function).__name__)
+
+
+def _documented(function: Any) -> Any:
+    while isinstance(function, functools.partial):
+        function = function.func
+    if inspect.isroutine(function) or inspect.isclass(function):
+        return function
+    return (
+        function
+        if "__doc__" in vars(type(function)) and type(function).__doc__
+        else function.__call__
+    )
+
+
+def _arguments_of(function: Any, name: str, told: dict[str, str]) -> tuple[Codec, list[str]]:
+    try:
+        signature = inspect.signature(function)
+    except (TypeError, ValueError) as error:
+        raise PuterInputError(
+            f"The signature of {name} cannot be read", hint="Wrap it in a function of your own."
+        ) from error
+    bare = function
+    while isinstance(bare, functools.partial):
+        bare = bare.func
+    hints = hints_of(bare if inspect.isroutine(bare) else type(bare).__call__)
+    parameters: list[Parameter] = []
+    positional: list[str] = []
+    for one in signature.parameters.values():
+        if one.kind in (one.VAR_POSITIONAL, one.VAR_KEYWORD):
+            raise PuterInputError(
+                f"{name} takes {'*' if one.kind == one.VAR_POSITIONAL else '**'}{one.name}, "
+                "and a model can only fill named parameters",
+                hint="Name each parameter, or pass a list or a dict.",
+            )
+        if one.kind == one.POSITIONAL_ONLY:
+            positional.append(one.name)
+        has_default = one.default is not one.empty
+        parameters.append(
+            Parameter(
+                one.name,
+                hints.get(one.name, Any),
+                told.get(one.name, ""),
+                one.default if has_default else MISSING,
+                not has_default,
+            )
+        )
+    return object_codec(parameters, dict, of=name), positional
