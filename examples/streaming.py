@@ -1,0 +1,33 @@
+"""An answer as it comes, word by word; Ctrl-C stops it and keeps what was said.
+
+    python examples/streaming.py "Tell me a story"
+"""
+
+from __future__ import annotations
+
+import sys
+
+from where import open_client
+
+from puter import PuterStreamError
+
+
+def main() -> None:
+    prompt = " ".join(sys.argv[1:]) or "What is 6 times 7?"
+    with open_client() as ai, ai.chat(prompt, stream=True) as stream:
+        try:
+            for chunk in stream:
+                if chunk.type == "reasoning":
+                    print(f"({chunk.reasoning})", end="", flush=True)
+                print(chunk, end="", flush=True)
+        except PuterStreamError as error:
+            print(f"\n[{error}]\nso far: {error.partial}")
+            return
+        except KeyboardInterrupt:
+            print("\n[stopped]")
+            return
+        print(f"\n\n{stream.reply.usage.output_tokens} tokens, {stream.reply.cost} USD")
+
+
+if __name__ == "__main__":
+    main()
