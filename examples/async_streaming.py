@@ -1,6 +1,6 @@
 """Two answers streamed at once, each line as it grows.
 
-    python examples/async_streaming.py
+python examples/async_streaming.py
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Show the model a picture: a path, a URL, bytes, an open file, a PIL image or a Puter file.
 
-    python examples/picture.py cat.jpg "What is this?"
+python examples/picture.py cat.jpg "What is this?"
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """An answer as it comes, word by word; Ctrl-C stops it and keeps what was said.
 
-    python examples/streaming.py "Tell me a story"
+python examples/streaming.py "Tell me a story"
 """
 
 from __future__ import annotations

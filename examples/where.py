@@ -1,4 +1,4 @@
-"""Shared by the examples: your Puter when credentials are set, else a LocalPuter on this machine."""
+"""For the examples: your Puter when credentials are set, else a LocalPuter on this machine."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from puter import PuterAI
 from puter.testing import LocalPuter
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator
 
 
 @contextmanager
-def open_client() -> Iterator[PuterAI]:
+def open_client() -> Generator[PuterAI, None, None]:
     """A client that is closed at the end."""
     if os.environ.keys() & {"PUTER_AUTH_TOKEN", "PUTER_TOKEN", "PUTER_USERNAME"}:
         with PuterAI() as ai:

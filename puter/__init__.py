@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from puter.account import AccountUsage
     from puter.ai import PuterAI
-    from puter.attachments import PuterFile
+    from puter.catalogue import CostEstimate, Model, ModelList
     from puter.config import PuterConfig
     from puter.conversation import Conversation
     from puter.exceptions import (
@@ -49,37 +50,55 @@ if TYPE_CHECKING:
         PuterTwoFactorRequired,
         PuterUpstreamError,
     )
-    from puter.media import Image
+    from puter.media import Audio, Image, Media, Video
     from puter.replies import Account, ChatChunk, ChatReply, ToolCall, Usage
+    from puter.results import OcrText, Transcript
+    from puter.sources import PuterFile
     from puter.streaming import AsyncChatStream, ChatStream
     from puter.tools import StopChat, Tool, tool_result
 
 _HOMES = {
-    "PuterAI": "puter.ai",
-    "PuterConfig": "puter.config",
     "Account": "puter.replies",
+    "AccountUsage": "puter.account",
     "AsyncChatStream": "puter.streaming",
+    "Audio": "puter.media",
     "ChatChunk": "puter.replies",
+    "ChatReply": "puter.replies",
     "ChatStream": "puter.streaming",
     "Conversation": "puter.conversation",
+    "CostEstimate": "puter.catalogue",
     "Image": "puter.media",
-    "PuterFile": "puter.attachments",
+    "Media": "puter.media",
+    "Model": "puter.catalogue",
+    "ModelList": "puter.catalogue",
+    "OcrText": "puter.results",
+    "PuterAI": "puter.ai",
+    "PuterConfig": "puter.config",
+    "PuterFile": "puter.sources",
     "StopChat": "puter.tools",
     "Tool": "puter.tools",
-    "tool_result": "puter.tools",
-    "ChatReply": "puter.replies",
     "ToolCall": "puter.replies",
+    "Transcript": "puter.results",
     "Usage": "puter.replies",
+    "Video": "puter.media",
+    "tool_result": "puter.tools",
 }
 
 __all__ = [
     "Account",
+    "AccountUsage",
     "AsyncChatStream",
+    "Audio",
     "ChatChunk",
     "ChatReply",
     "ChatStream",
     "Conversation",
+    "CostEstimate",
     "Image",
+    "Media",
+    "Model",
+    "ModelList",
+    "OcrText",
     "PuterAI",
     "PuterAPIError",
     "PuterAuthError",
@@ -112,7 +131,9 @@ __all__ = [
     "StopChat",
     "Tool",
     "ToolCall",
+    "Transcript",
     "Usage",
+    "Video",
     "__version__",
     "tool_result",
 ]

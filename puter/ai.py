@@ -14,10 +14,11 @@ from puter.config import PuterConfig, check_names
 from puter.conversation import Conversation, text_or_none
 from puter.credentials import Credentials
 from puter.exceptions import PuterConfigError, PuterError
-from puter.exchange import Call
+from puter.exchange import Call, counted
 from puter.history import History, load
 from puter.ledger import Ledger
 from puter.models import registry
+from puter.operating import AccountDoors, FileDoors, MediaDoors, ModelDoors, share_docstrings
 from puter.operations import auth
 from puter.retry import RetryBudget
 from puter.throttle import Throttle
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
+    from puter.catalogue import ModelList
     from puter.flow import Flow
     from puter.operations.auth import Code
     from puter.replies import Account
@@ -88,7 +90,7 @@ class _Shared:
         return asynchronous
 
 
-class PuterAI(Chatting):
+class PuterAI(Chatting, MediaDoors, ModelDoors, AccountDoors, FileDoors):
     """A client of Puter's AI, for sync and async code alike.
 
     Making one touches no network, file, thread or event loop. Threads and tasks may share it; it
@@ -150,6 +152,7 @@ class PuterAI(Chatting):
         self._throttle = Throttle(*self._limits())
         self._throttled_by = self._limits()
         self._registry = registry()
+        self._catalogues: dict[str, ModelList] = {}
         self._clock: Callable[[], float] = time.monotonic
         self._random: Callable[[], float] = random.random
 
@@ -189,12 +192,12 @@ class PuterAI(Chatting):
         )
 
     def _run(self, operation: Callable[..., Flow[T]], *args: Any, **kwargs: Any) -> T:
-        driver = self._shared.blocking
-        return driver.run(operation(self._call(), *args, **kwargs))
+        driver, call = self._shared.blocking, self._call()
+        return driver.run(counted(call, operation(call, *args, **kwargs)))
 
     async def _async_run(self, operation: Callable[..., Flow[T]], *args: Any, **kwargs: Any) -> T:
-        driver = self._shared.asynchronous
-        return await driver.run(operation(self._call(), *args, **kwargs))
+        driver, call = self._shared.asynchronous, self._call()
+        return await driver.run(counted(call, operation(call, *args, **kwargs)))
 
     # ------------------------------------------------------------ signing in
 
@@ -377,6 +380,7 @@ class PuterAI(Chatting):
         twin.__dict__.update(self.__dict__)
         twin.config = self.config.replace(**overrides)
         twin._own = History()
+        twin._catalogues = {}
         if any(name in overrides for name in _LIMITS):
             twin._throttled_by = twin._limits()
             twin._throttle = Throttle(*twin._throttled_by)
@@ -440,6 +444,4 @@ class PuterAI(Chatting):
         return f"<PuterAI {name}model={self.current_model!r}, {self.config.api_base}, {state}>"
 
 
-for _name in ("login", "logout", "whoami", "close"):
-    # One docstring serves both doors.
-    getattr(PuterAI, f"async_{_name}").__doc__ = getattr(PuterAI, _name).__doc__
+share_docstrings(PuterAI)

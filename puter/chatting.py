@@ -6,6 +6,7 @@ import warnings
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
 from puter.exceptions import PuterInputError, PuterOptionWarning
+from puter.exchange import counted
 from puter.operations.asking import Question, route_of
 from puter.operations.chat import chat, stream
 from puter.operations.parse import parse
@@ -20,12 +21,12 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
     from puter.ai import PuterAI
-    from puter.attachments import Source
     from puter.exchange import Call
     from puter.history import History
     from puter.options import ChatArguments, ChatOptions
     from puter.replies import ChatReply
     from puter.schema import Codec
+    from puter.sources import Source
     from puter.streaming import AsyncChatStream, ChatStream
     from puter.tools import BeforeTool, ToolLike
 
@@ -148,8 +149,8 @@ class Chatting:
         if stream:
             from puter.streaming import ChatStream
 
-            return ChatStream(driver, _stream(call, self._history, question))
-        return driver.run(chat(call, self._history, question))
+            return ChatStream(driver, counted(call, _stream(call, self._history, question)))
+        return driver.run(counted(call, chat(call, self._history, question)))
 
     @overload
     async def async_chat(
@@ -205,8 +206,10 @@ class Chatting:
         if stream:
             from puter.streaming import AsyncChatStream
 
-            return await AsyncChatStream.open(driver, _stream(call, self._history, question))
-        return await driver.run(chat(call, self._history, question))
+            return await AsyncChatStream.open(
+                driver, counted(call, _stream(call, self._history, question))
+            )
+        return await driver.run(counted(call, chat(call, self._history, question)))
 
     async_chat.__doc__ = chat.__doc__
 
@@ -269,7 +272,7 @@ class Chatting:
         refuse_async(question.tools, question.before_tool)
         call = self._prepare("parse", question, False)
         driver = self._client._shared.blocking
-        return driver.run(parse(call, self._history, question, made, retries))
+        return driver.run(counted(call, parse(call, self._history, question, made, retries)))
 
     @overload
     async def async_parse(
@@ -303,7 +306,7 @@ class Chatting:
         made, question = self._typed("async_parse", output_type, retries, prompt, model, arguments)
         call = self._prepare("async_parse", question, False)
         driver = self._client._shared.asynchronous
-        return await driver.run(parse(call, self._history, question, made, retries))
+        return await driver.run(counted(call, parse(call, self._history, question, made, retries)))
 
     async_parse.__doc__ = parse.__doc__
 

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from puter.events import Answered, Retrying
 from puter.exceptions import PuterError, PuterRateLimitError, PuterTimeoutError
@@ -21,6 +20,8 @@ if TYPE_CHECKING:
     from puter.models import ModelRegistry
     from puter.throttle import Slot, Throttle
     from puter.wire.http import Reply, Request
+
+T = TypeVar("T")
 
 
 @dataclass(slots=True)
@@ -81,6 +82,15 @@ def exchange(call: Call, request: Request) -> Flow[Reply]:
     return (yield from steps(request))
 
 
+def counted(call: Call, steps: Flow[T]) -> Flow[T]:
+    """Errors found in an answer, after the exchange, tell its attempts as well."""
+    try:
+        return (yield from steps)
+    except PuterError as error:
+        error.attempts = error.attempts or call.attempts
+        raise
+
+
 def checked(call: Call) -> Exchange:
     """One attempt: send, then turn anything but a success into its error."""
 
@@ -128,14 +138,13 @@ def throttled(call: Call, inner: Exchange) -> Exchange:
     return step
 
 
-def heed(throttle: Throttle, *, reason: str, delay: float) -> None:
+def heed(throttle: Throttle, words: str, delay: float) -> None:
     """Puter's own gate said no: fewer run at a time from now on, or everyone waits a while.
 
     Puter backend: "Too many concurrent requests." when too many run, else "Too many requests.".
     """
-    most = throttle.max_concurrency
-    if "concurrent" in reason and most < math.inf:
-        throttle.resize(throttle.rate_limit, throttle.period, max(1, most - 1))
+    if "concurrent" in words:
+        throttle.narrow()
     else:
         throttle.hold_off(delay)
 
@@ -166,10 +175,11 @@ def retrying(call: Call, inner: Exchange) -> Exchange:
                 at_gate = at_gate and error.code != "upstream_rate_limited"
             else:
                 call.budget.answered()
+                call.throttle.answered()
                 return reply
             yield from tell(Retrying(request.method, request.url, attempt, delay, reason))
             if at_gate and request.limited:
-                heed(call.throttle, reason=words, delay=delay)
+                heed(call.throttle, words, delay)
             yield from pause(delay)
 
     return step

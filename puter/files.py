@@ -5,26 +5,53 @@ from __future__ import annotations
 import os
 import uuid
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+
+class Incomplete:
+    """A file that appears under its name only when it is done, so a crash never leaves half of it.
+
+    A file that is replaced keeps its mode; a link to one stays a link. Left without
+    :meth:`done`, nothing is left behind.
+
+    Raises:
+        OSError: It could not be written.
+    """
+
+    def __init__(self, beside: str | os.PathLike[str]) -> None:
+        target = Path(os.path.realpath(beside))
+        self._temporary = target.with_name(f".{uuid.uuid4().hex}.tmp")  # a name may be full length
+        self._file = self._temporary.open("xb")
+
+    def write(self, data: bytes) -> None:
+        self._file.write(data)
+
+    def done(self, path: Path) -> Path:
+        """Give it its name; on disk before that."""
+        target = Path(os.path.realpath(path))
+        if target.exists():
+            os.chmod(self._temporary, target.stat().st_mode & 0o777)
+        self._file.flush()
+        os.fsync(self._file.fileno())
+        self._file.close()
+        self._temporary.replace(target)
+        return path
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        try:
+            self._file.close()  # a full disk is told here once more
+        finally:
+            self._temporary.unlink(missing_ok=True)
 
 
 def write_whole(path: str | os.PathLike[str], data: bytes) -> None:
-    """Write a file so that a crash leaves the old one or the new one, never half of one.
-
-    A file that is replaced keeps its mode; a link to one stays a link.
-
-    Raises:
-        OSError: It could not be written; nothing is left behind.
-    """
-    target = Path(os.path.realpath(path))
-    temporary = target.with_name(f".{target.name}.{uuid.uuid4().hex}.tmp")
-    try:
-        with temporary.open("xb") as file:
-            if target.exists():
-                os.chmod(temporary, target.stat().st_mode & 0o777)
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(target)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+    """Write a file so that a crash leaves the old one or the new one, never half of one."""
+    with Incomplete(path) as file:
+        file.write(data)
+        file.done(Path(path))

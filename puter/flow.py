@@ -31,9 +31,13 @@ class Body(Protocol):
 
     Attributes:
         slot: Its place behind the gate, given back when it is closed.
+        asynchronous: Whether ``read`` is awaited.
     """
 
     slot: Slot | None
+
+    @property
+    def asynchronous(self) -> bool: ...
 
     def read(self, patience: float | None = None) -> Any:
         """The next bytes, or an awaitable of them behind the async door."""

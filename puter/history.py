@@ -170,7 +170,7 @@ def load(path: str | os.PathLike[str]) -> History:
     except (ValueError, RecursionError) as error:
         raise PuterInputError(f"{os.fspath(path)!r} is not JSON") from error
     version = data.get("puter_conversation") if isinstance(data, dict) else None
-    if not isinstance(version, int) or not isinstance(data.get("messages"), list):
+    if type(version) is not int or not isinstance(data.get("messages"), list):
         raise PuterInputError(
             f"{os.fspath(path)!r} holds no conversation", hint="Give a file that save() wrote."
         )

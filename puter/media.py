@@ -5,52 +5,62 @@ from __future__ import annotations
 import asyncio
 import base64
 import binascii
+import html
+import io
 import os
 import random
 import time
-from functools import partial
+import warnings
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
 from urllib.parse import unquote_to_bytes, urlsplit
 
 from puter.exceptions import PuterError, PuterInputError, PuterResponseError
-from puter.files import write_whole
+from puter.files import Incomplete
 from puter.wire.mime import canonical, extension_of, mime_of
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
     from puter.exchange import Call
+    from puter.flow import Body, Flow
+    from puter.wire.http import Reply
 
 
 Bytes: TypeAlias = bytes  # the class below has a property of the name
 
 
 class Media:
-    """Bytes, or a URL whose bytes are fetched once, when they are wanted, without the Puter token.
+    """Bytes in memory, an answer still on its way, or a URL fetched when its bytes are wanted.
 
-    Immutable as far as can be seen from outside; compares by its bytes or URL.
+    A URL is another host's, so it is fetched without the Puter token, and only once. Long answers
+    are not held in memory: :meth:`save` and :meth:`iter_bytes` pass them on as they come.
 
     Attributes:
         mime_type: Such as ``image/png``; ``""`` while it is not known.
         url: Where it came from, None when it came as bytes.
     """
 
-    __slots__ = ("_data", "mime_type", "url")
+    __slots__ = ("__weakref__", "_body", "_data", "_head", "mime_type", "url")
 
     mime_type: str
     url: str | None
     _data: bytes | None
+    _head: bytes
+    _body: Body | None
 
     def __init__(
         self, data: bytes | None = None, *, mime_type: str = "", url: str | None = None
     ) -> None:
         if (data is None) == (url is None):
             raise PuterInputError("Give either the bytes or the URL")
-        put = object.__setattr__
-        put(self, "_data", data)
-        put(self, "url", url)
-        put(self, "mime_type", mime_type or mime_of(data, _path_of(url or "")))
+        self._set(_data=data, _head=b"", _body=None, url=url)
+        self._set(mime_type=mime_type or mime_of(data, _path_of(url or "")))
+
+    def _set(self, **values: Any) -> None:
+        for name, value in values.items():
+            object.__setattr__(self, name, value)
 
     @classmethod
     def of(cls, address: str) -> Self:
@@ -69,16 +79,24 @@ class Media:
             )
         return cls(url=address)
 
+    @classmethod
+    def arriving(cls, head: Bytes, body: Body, mime_type: str) -> Self:
+        """From an answer of which only the beginning has come."""
+        media = cls(head, mime_type=mime_type)
+        media._set(_data=None, _head=head, _body=body)
+        return media
+
     @property
     def bytes(self) -> Bytes:
         """The bytes, if they are in memory.
 
         Raises:
-            PuterError: They have not been fetched yet.
+            PuterError: They are not, or not yet.
         """
         if self._data is None:
+            what = self.url if self.url is not None else "this answer"
             raise PuterError(
-                f"The bytes of {self.url} have not been fetched",
+                f"The bytes of {what} are not in memory",
                 hint="Call read() or save() first, or await async_read() or async_save().",
             )
         return self._data
@@ -87,63 +105,166 @@ class Media:
         """The bytes; a URL is fetched the first time.
 
         Raises:
-            PuterAPIError: The URL could not be fetched.
+            PuterAPIError: They could not be fetched, or stopped half-way.
 
         Example:
             >>> Media(b"GIF89a").read()
             b'GIF89a'
         """
         if self._data is None:
-            from puter.operations.media import fetch
-            from puter.transports.blocking import Blocking
-
-            driver = Blocking()
-            try:
-                self._keep(driver.run(fetch(_call(), str(self.url))))
-            finally:
-                driver.close()
+            self._set(_data=b"".join(self.iter_bytes()))
         return self.bytes
 
     async def async_read(self) -> Bytes:
         if self._data is None:
-            from puter.operations.media import fetch
-            from puter.transports.asynchronous import Asynchronous
-
-            driver = Asynchronous()
-            try:
-                self._keep(await driver.run(fetch(_call(), str(self.url))))
-            finally:
-                await driver.aclose()
+            self._set(_data=b"".join([data async for data in self.async_iter_bytes()]))
         return self.bytes
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write the bytes to a file, whole or not at all, and return its path.
 
+        They are passed on as they come, so a long film needs no memory.
+
         Args:
             path: Where to; an extension is added from ``mime_type`` when it has none.
 
         Raises:
-            PuterAPIError: The URL could not be fetched.
+            PuterAPIError: They could not be fetched, or stopped half-way.
             OSError: The file could not be written.
+
+        Example:
+            >>> Image.of("data:image/gif;base64,R0lGODlh").save("dot")  # doctest: +SKIP
+            PosixPath('dot.gif')
         """
-        self.read()
-        return self._write(path)
+        kept = _Kept()
+        with Incomplete(path) as file:
+            for data in self.iter_bytes():
+                file.write(data)
+                kept.add(data)
+            target = file.done(self._named(path))
+        self._keep(kept)
+        return target
 
     async def async_save(self, path: str | os.PathLike[str]) -> Path:
-        await self.async_read()
-        return await asyncio.to_thread(self._write, path)
+        kept = _Kept()
+        with Incomplete(path) as file:
+            async for data in self.async_iter_bytes():
+                await asyncio.to_thread(file.write, data)
+                kept.add(data)
+            target = await asyncio.to_thread(file.done, self._named(path))
+        self._keep(kept)
+        return target
 
-    def _write(self, path: str | os.PathLike[str]) -> Path:
+    def iter_bytes(self) -> Iterator[Bytes]:
+        """The bytes in pieces, as they come; they are not kept.
+
+        Raises:
+            PuterAPIError: They could not be fetched, or stopped half-way.
+
+        Example:
+            >>> b"".join(Media(b"GIF89a").iter_bytes())
+            b'GIF89a'
+        """
+        if self._data is not None:
+            yield self._data
+            return
+        if self.url is None:
+            body = self._take(asynchronous=False)
+            try:
+                yield self._head
+                while data := body.read():
+                    yield data
+            finally:
+                body.close()
+            return
+        from puter.transports.blocking import Blocking
+
+        driver = Blocking()
+        try:
+            reply = driver.run(self._fetch())
+            if reply.stream is None:
+                yield self._first(reply, reply.body)
+                return
+            try:
+                yield self._first(reply, reply.stream.read())
+                while data := reply.stream.read():
+                    yield data
+            finally:
+                reply.stream.close()
+        finally:
+            driver.close()
+
+    async def async_iter_bytes(self) -> AsyncIterator[Bytes]:
+        if self._data is not None:
+            yield self._data
+            return
+        if self.url is None:
+            body = self._take(asynchronous=True)
+            try:
+                yield self._head
+                while data := await body.read():
+                    yield data
+            finally:
+                body.close()
+            return
+        from puter.transports.asynchronous import Asynchronous
+
+        driver = Asynchronous()
+        try:
+            reply = await driver.run(self._fetch())
+            if reply.stream is None:
+                yield self._first(reply, reply.body)
+                return
+            try:
+                yield self._first(reply, await reply.stream.read())
+                while data := await reply.stream.read():
+                    yield data
+            finally:
+                reply.stream.close()
+        finally:
+            await driver.aclose()
+
+    def close(self) -> None:
+        """Free the connection of an answer that is still on its way. Safe to repeat."""
+        body = self._body
+        self._set(_body=None)
+        if body is not None:
+            body.close()
+
+    def _take(self, *, asynchronous: bool) -> Body:
+        body = self._body
+        if body is None:
+            raise PuterError("This answer has been passed on already", hint="Keep what came.")
+        if body.asynchronous is not asynchronous:
+            raise PuterError(
+                f"This answer came through the {'async' if body.asynchronous else 'sync'} door",
+                hint="Use async_read(), async_save() or async_iter_bytes()."
+                if body.asynchronous
+                else "Use read(), save() or iter_bytes().",
+            )
+        self._set(_body=None)
+        return body
+
+    def _fetch(self) -> Flow[Reply]:
+        from puter.operations.fetch import fetch
+
+        return fetch(_call(), str(self.url))
+
+    def _first(self, reply: Reply, data: Bytes) -> Bytes:
+        """The first bytes of a URL tell what it is, or else its host does."""
+        told = canonical(reply.content_type)
+        self._set(mime_type=mime_of(data, "") or told or self.mime_type)
+        return data
+
+    def _keep(self, kept: _Kept) -> None:
+        if self._data is None and kept.data is not None:
+            self._set(_data=b"".join(kept.data))
+
+    def _named(self, path: str | os.PathLike[str]) -> Path:
         target = Path(path)
         if not target.suffix:
             target = target.with_name(target.name + extension_of(self.mime_type))
-        write_whole(target, self.bytes)
         return target
-
-    def _keep(self, fetched: tuple[Bytes, str]) -> None:
-        data, mime_type = fetched
-        object.__setattr__(self, "_data", data)
-        object.__setattr__(self, "mime_type", mime_of(data, "") or mime_type or self.mime_type)
 
     def data_uri(self) -> str:
         """``data:<mime type>;base64,...`` of bytes in memory."""
@@ -163,9 +284,13 @@ class Media:
         return hash(self._key())
 
     def _key(self) -> tuple[Any, ...]:
-        return (self.url,) if self.url is not None else (self.mime_type, self._data)
+        if self.url is not None:
+            return (self.url,)
+        return (self.mime_type, self._data) if self._data is not None else (id(self),)
 
     def __reduce__(self) -> Any:
+        if self.url is None:
+            _ = self.bytes  # an answer on its way cannot be kept: says so
         return _rebuild, (type(self), self._data, self.mime_type, self.url)
 
     def __repr__(self) -> str:
@@ -173,9 +298,40 @@ class Media:
         where = f", {self.url}" if self.url is not None else ""
         return f"<{type(self).__name__} {self.mime_type or 'of unknown type'}{size}{where}>"
 
+    def __del__(self) -> None:
+        if getattr(self, "_body", None) is not None:
+            warnings.warn(
+                f"a {type(self).__name__} was dropped before it was read; read, save or close it",
+                ResourceWarning,
+                stacklevel=2,
+                source=self,
+            )
+            self.close()
+
+    def _source(self) -> str:
+        """What an HTML page can show."""
+        return html.escape(self.url if self._data is None and self.url else self.data_uri())
+
+
+class _Kept:
+    """What passed by, as long as it is little: then a URL need not be fetched again."""
+
+    MOST = 8 * 2**20
+
+    def __init__(self) -> None:
+        self.data: list[bytes] | None = []
+        self._size = 0
+
+    def add(self, data: bytes) -> None:
+        self._size += len(data)
+        if self._size > self.MOST:
+            self.data = None
+        elif self.data is not None:
+            self.data.append(data)
+
 
 class Image(Media):
-    """A picture.
+    """A picture; notebooks show it.
 
     Example:
         >>> Image.of("data:image/gif;base64,R0lGODlh").bytes
@@ -183,6 +339,59 @@ class Image(Media):
     """
 
     __slots__ = ()
+
+    def to_pil(self) -> Any:
+        """The picture as a ``PIL.Image.Image``; fetches it when it is a URL.
+
+        Raises:
+            ImportError: Pillow is not installed.
+            PuterAPIError: The URL could not be fetched.
+        """
+        try:
+            import PIL.Image
+        except ImportError:
+            raise ImportError("to_pil() needs Pillow: pip install pillow") from None
+        return PIL.Image.open(io.BytesIO(self.read()))
+
+    def _repr_png_(self) -> Bytes | None:
+        return self._data if self.mime_type == "image/png" else None
+
+    def _repr_jpeg_(self) -> Bytes | None:
+        return self._data if self.mime_type == "image/jpeg" else None
+
+    def _repr_html_(self) -> str | None:
+        if self._data is not None and self.mime_type in ("image/png", "image/jpeg"):
+            return None  # shown as what it is
+        return f'<img src="{self._source()}">'
+
+
+class Audio(Media):
+    """Sound; notebooks show a player.
+
+    A long answer may still be on its way: read, save or close it, or put ``with`` around it.
+    """
+
+    __slots__ = ()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _repr_html_(self) -> str | None:
+        if self._data is None and self.url is None:
+            return None
+        return f'<audio controls src="{self._source()}"></audio>'
+
+
+class Video(Media):
+    """A film; notebooks show a player."""
+
+    __slots__ = ()
+
+    def _repr_html_(self) -> str:
+        return f'<video controls src="{self._source()}"></video>'
 
 
 def _call() -> Call:
@@ -209,10 +418,7 @@ def _call() -> Call:
 
 def _rebuild(cls: type[Media], data: bytes | None, mime_type: str, url: str | None) -> Media:
     media = object.__new__(cls)
-    put = partial(object.__setattr__, media)
-    put("_data", data)
-    put("mime_type", mime_type)
-    put("url", url)
+    media._set(_data=data, _head=b"", _body=None, mime_type=mime_type, url=url)
     return media
 
 
@@ -241,5 +447,5 @@ def from_data_uri(address: str) -> tuple[bytes, str]:
     return data, canonical(head)
 
 
-for _name in ("read", "save"):
+for _name in ("read", "save", "iter_bytes"):
     getattr(Media, f"async_{_name}").__doc__ = getattr(Media, _name).__doc__

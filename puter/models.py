@@ -83,6 +83,12 @@ class ModelRegistry:
     def _entries(self) -> dict[str, Mapping[str, Any]]:
         return {model["id"]: model for model in self.catalogue.get("chat", ())}
 
+    @cached_property
+    def all_ids(self) -> frozenset[str]:
+        """Ids of all kinds of models."""
+        kinds = ("chat", "image", "video")
+        return frozenset(one["id"] for kind in kinds for one in self.catalogue.get(kind, ()))
+
     def entry(self, name: str) -> Mapping[str, Any]:
         """What the catalogue says of a model, ``{}`` when it is not known."""
         return self._entries.get(self.find(name) or "", {})

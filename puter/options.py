@@ -11,7 +11,7 @@ from puter.config import CHECKS
 from puter.exceptions import PuterInputError
 
 if TYPE_CHECKING:
-    from puter.attachments import Source
+    from puter.sources import Source
     from puter.tools import BeforeTool, ToolLike
 
 
@@ -181,7 +181,9 @@ def _texts(name: str, value: Any) -> None:
         raise PuterInputError(f"{name} must be a list of str, not {value!r}")
 
 
-def _timeout(name: str, value: Any) -> None:
+def check_timeout(name: str, value: Any) -> None:
+    if value is None:
+        return
     try:
         CHECKS["timeout"](name, value)
     except ValueError as error:
@@ -211,6 +213,6 @@ _CHECKS: dict[str, Callable[[str, Any], None]] = {
     **dict.fromkeys(("context_management", "response", "custom", "metadata"), _mapping),
     "tool_choice": _text_or_mapping,
     "include": _texts,
-    "timeout": _timeout,
+    "timeout": check_timeout,
     "extra": _extra,
 }

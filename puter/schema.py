@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import contextlib
 import dataclasses
 import datetime as dt
 import enum
@@ -17,6 +18,7 @@ import inspect
 import json
 import math
 import os
+import re
 import types
 import typing
 import uuid
@@ -93,9 +95,12 @@ def convert(made: Codec, value: Any) -> Any:
         Mismatch: It does not fit.
     """
     try:
-        return made.load(value, "", False)
-    except Mismatch:
-        return made.load(value, "", True)
+        try:
+            return made.load(value, "", False)
+        except Mismatch:
+            return made.load(value, "", True)
+    except RecursionError:
+        raise Mismatch.at("the value", "it is nested too deeply") from None
 
 
 class Parameter(NamedTuple):
@@ -121,7 +126,8 @@ def object_codec(
 class _Compiler:
     def __init__(self) -> None:
         self.defs: dict[str, Schema] = {}
-        self._open: dict[Any, str] = {}  # types being made, to find those that hold themselves
+        self._names: dict[Any, str] = {}  # of types in `defs`; namesakes get a number
+        self._open: set[Any] = set()  # types being made, to find those that hold themselves
         self._recursive: dict[Any, Codec | None] = {}
 
     def make(self, of: Any) -> Codec:
@@ -131,7 +137,7 @@ class _Compiler:
         if isinstance(of, TypeVar):
             return self.make(of.__bound__ or Any)
         if type(of).__name__ == "TypeAliasType":
-            return self.make(of.__value__)
+            return self._once(of, lambda: self.make(of.__value__))
         if hasattr(of, "__supertype__"):
             return self.make(of.__supertype__)
         if getattr(origin, "_name", "") in ("Required", "NotRequired", "ReadOnly"):
@@ -139,10 +145,10 @@ class _Compiler:
         if origin in (Union, types.UnionType):
             return self._union(args)
         if origin is Literal:
-            return _one_of(list(args), {value: value for value in args})
-        if of in _SCALARS:
+            return _one_of(args, {})
+        if isinstance(of, abc.Hashable) and of in _SCALARS:
             return _SCALARS[of]
-        if isinstance(of, type):
+        if isinstance(of, type) and origin is None:  # list[int] is a type, too, in Python 3.10
             made = self._class(of)
             if made is not None:
                 return made
@@ -185,38 +191,47 @@ class _Compiler:
 
     def _class(self, of: type) -> Codec | None:
         if issubclass(of, enum.Enum):
-            values = {member.value: member for member in of}
-            names = {name: member for name, member in of.__members__.items() if name not in values}
-            return _one_of([member.value for member in of], {**values, **names})
-        if hasattr(of, "model_json_schema") and hasattr(of, "model_validate"):
+            return _one_of(tuple(of), of.__members__)
+        if hasattr(of, "model_json_schema") and hasattr(of, "model_validate_json"):
             return self._pydantic(of)
-        if not (
+        if (
             dataclasses.is_dataclass(of)
-            or typing.is_typeddict(of)
+            or _is_typed_dict(of)
             or (issubclass(of, tuple) and hasattr(of, "_fields"))
         ):
-            return None
+            return self._once(
+                of, lambda: self.named(_fields(of), lambda values: of(**values), of.__name__)
+            )
+        return None
+
+    def _once(self, of: Any, make: Callable[[], Codec]) -> Codec:
+        """What ``make`` makes; a type that holds itself becomes a definition to refer to."""
         if of in self._open:
             self._recursive.setdefault(of, None)
-            return Codec(
-                {"$ref": f"#/$defs/{self._open[of]}"},
-                lambda value, path, lax: self._known(of).load(value, path, lax),
-            )
-        if self._recursive.get(of) is not None:
-            return Codec({"$ref": f"#/$defs/{of.__name__}"}, self._known(of).load)
-        self._open[of] = of.__name__
-        try:
-            made = self.named(_fields(of), lambda values: of(**values), of.__name__)
-        finally:
-            del self._open[of]
-        if of in self._recursive:
-            self.defs[of.__name__] = made.schema
+        elif of not in self._recursive:
+            self._open.add(of)
+            try:
+                made = make()
+            finally:
+                self._open.discard(of)
+            if of not in self._recursive:
+                return made
+            self.defs[self._definition(of)] = made.schema
             self._recursive[of] = made
-            return Codec({"$ref": f"#/$defs/{of.__name__}"}, made.load)
-        return made
+        return Codec(
+            {"$ref": f"#/$defs/{self._definition(of)}"},
+            lambda value, path, lax: self._known(of).load(value, path, lax),
+        )
 
-    def _known(self, of: type) -> Codec:
+    def _known(self, of: Any) -> Codec:
         return cast("Codec", self._recursive[of])  # complete before any value is loaded
+
+    def _definition(self, of: Any) -> str:
+        """The type's name among the definitions."""
+        if of not in self._names:
+            same = sum(one.__name__ == of.__name__ for one in self._names)
+            self._names[of] = re.sub(r"\W", "_", of.__name__) + (str(same + 1) if same else "")
+        return self._names[of]
 
     def named(
         self, parameters: list[Parameter], build: Callable[[dict[str, Any]], Any], of: str
@@ -231,14 +246,19 @@ class _Compiler:
                 raise PuterInputError(
                     f"{of}.{one.name}: {error.message}", hint=error.hint
                 ) from None
-            schema = dict(part.schema)
+            told = dict(part.schema)
             if one.description:
-                schema.setdefault("description", one.description)
-            if one.default is not dataclasses.MISSING and _is_plain(one.default):
-                schema["default"] = to_json(one.default)
-            properties[one.name] = schema
+                told.setdefault("description", one.description)
+            if one.default is not dataclasses.MISSING:
+                with contextlib.suppress(TypeError):  # some defaults have no form in JSON
+                    told["default"] = to_json(one.default, _refuse)
+            properties[one.name] = told
         required = [one.name for one in parameters if one.required]
-        schema = {"type": "object", "properties": properties, "additionalProperties": False}
+        schema: Schema = {
+            "type": "object",
+            "properties": properties,
+            "additionalProperties": False,
+        }
         if required:
             schema["required"] = required
 
@@ -247,9 +267,8 @@ class _Compiler:
                 raise Mismatch(path, f"an object ({of})", value)
             unknown = [name for name in value if name not in parts]
             if unknown:
-                raise Mismatch.at(
-                    _under(path, unknown[0]), f"no such field; there are {', '.join(parts)}"
-                )
+                known = f"there are {', '.join(parts)}" if parts else "there are none"
+                raise Mismatch.at(_under(path, str(unknown[0])), f"no such field; {known}")
             for name in required:
                 if name not in value:
                     raise Mismatch.at(_under(path, name), "it is missing")
@@ -258,20 +277,20 @@ class _Compiler:
             }
             try:
                 return build(loaded)
-            except (TypeError, ValueError) as error:
-                if isinstance(error, Mismatch):
-                    raise
+            except Exception as error:  # whatever the type's own checks raise
                 raise Mismatch(path, f"a valid {of} ({error})", value) from error
 
         return Codec(schema, load)
 
     def _pydantic(self, of: Any) -> Codec:
-        schema: Schema = of.model_json_schema()
-        self.defs.update(schema.pop("$defs", {}))
+        name = self._definition(of)
+        schema: Schema = of.model_json_schema(ref_template=f"#/$defs/{name}.{{model}}")
+        for inner, one in schema.pop("$defs", {}).items():
+            self.defs[f"{name}.{inner}"] = one
 
         def load(value: Any, path: str, lax: bool) -> Any:
             try:
-                return of.model_validate(value, strict=None if lax else False)
+                return of.model_validate_json(json.dumps(value), strict=None if lax else True)
             except ValueError as error:  # pydantic's ValidationError is one
                 faults: list[dict[str, Any]] = getattr(error, "errors", list)()
                 if not faults:
@@ -309,6 +328,8 @@ class _Compiler:
 
     def _mapping(self, key: Any, value: Any) -> Codec:
         keys, values = self.make(key), self.make(value)
+        if keys.schema.get("type") in ("array", "object"):
+            raise PuterInputError(f"The keys of a dict cannot be {_name(key)} in JSON")
 
         def load(given: Any, path: str, lax: bool) -> Any:
             if not isinstance(given, Mapping):
@@ -329,31 +350,37 @@ def _array(item: Codec, build: Callable[[Any], Any], *, unique: bool) -> Codec:
     def load(value: Any, path: str, lax: bool) -> Any:
         if not isinstance(value, (list, tuple)):
             raise Mismatch(path, "an array", value)
-        return build(item.load(one, f"{path}[{i}]", lax) for i, one in enumerate(value))
+        items = [item.load(one, f"{path}[{i}]", lax) for i, one in enumerate(value)]
+        try:
+            return build(items)
+        except TypeError as error:
+            raise Mismatch(path, f"an array for a set ({error})", value) from error
 
     schema: Schema = {"type": "array", "items": item.schema}
     return Codec({**schema, "uniqueItems": True} if unique else schema, load)
 
 
-def _one_of(shown: list[Any], values: dict[Any, Any]) -> Codec:
+def _one_of(members: tuple[Any, ...], names: Mapping[str, Any]) -> Codec:
+    """One of these values or Enum members; laxly also by name."""
+    try:
+        shown = [to_json(one, _refuse) for one in members]
+    except TypeError:
+        shown = [()]
     if any(not isinstance(one, (str, int, float, bool, type(None))) for one in shown):
         raise PuterInputError("Literal and Enum values must be str, numbers, bool or None")
     kinds = {_json_type(one) for one in shown}
     schema: Schema = {"enum": shown}
     if len(kinds) == 1:
         schema = {"type": kinds.pop(), "enum": shown}
-    by_type = {(type(key), key): value for key, value in values.items()}
+    pairs = list(zip(shown, members, strict=True))
 
     def load(value: Any, path: str, lax: bool) -> Any:
-        try:
-            if (type(value), value) in by_type:
-                return by_type[type(value), value]
-        except TypeError:  # a list or a dict has no hash
-            pass
-        if lax:
-            for key, one in values.items():
-                if str(key).lower() == str(value).lower():
-                    return one
+        for one, member in pairs:  # True equals 1, but does not mean it
+            if one == value and isinstance(one, bool) == isinstance(value, bool):
+                return member
+        for one, member in (*pairs, *names.items()) if lax else ():
+            if str(one).lower() == str(value).lower():
+                return member
         raise Mismatch(path, "one of " + ", ".join(json.dumps(one) for one in shown), value)
 
     return Codec(schema, load)
@@ -366,12 +393,13 @@ def _json_type(value: Any) -> str:
     return names.get(type(value), "string")
 
 
-def _is_plain(value: Any) -> bool:
-    try:
-        json.dumps(to_json(value))
-    except (TypeError, ValueError):
-        return False
-    return True
+def _refuse(value: Any) -> Any:
+    raise TypeError(f"a {type(value).__name__} has no form in JSON")
+
+
+def _is_typed_dict(of: type) -> bool:
+    """Whether of ``typing`` or ``typing_extensions``, which are two before Python 3.13."""
+    return issubclass(of, dict) and hasattr(of, "__required_keys__")
 
 
 def _name(of: Any) -> str:
@@ -380,9 +408,12 @@ def _name(of: Any) -> str:
 
 def _fields(of: type) -> list[Parameter]:
     hints = hints_of(of)
-    if typing.is_typeddict(of):
+    if _is_typed_dict(of):
         needed: frozenset[str] = of.__required_keys__  # type: ignore[attr-defined]
-        return [Parameter(name, hint, required=name in needed) for name, hint in hints.items()]
+        return [
+            Parameter(name, hint, required=_marked(hint, default=name in needed))
+            for name, hint in hints.items()
+        ]
     if dataclasses.is_dataclass(of):
         return [
             Parameter(
@@ -409,6 +440,12 @@ def _fields(of: type) -> list[Parameter]:
     ]
 
 
+def _marked(hint: Any, *, default: bool) -> bool:
+    """Under ``from __future__ import annotations`` a TypedDict itself sees no NotRequired."""
+    mark = getattr(get_origin(hint), "_name", "")
+    return default if mark not in ("Required", "NotRequired") else mark == "Required"
+
+
 def hints_of(of: Any) -> dict[str, Any]:
     """The type hints of a class or function, resolved.
 
@@ -417,7 +454,7 @@ def hints_of(of: Any) -> dict[str, Any]:
     """
     try:
         return typing.get_type_hints(of, include_extras=True)
-    except (NameError, TypeError) as error:
+    except (NameError, TypeError, AttributeError, SyntaxError) as error:
         raise PuterInputError(
             f"The type hints of {getattr(of, '__name__', of)} cannot be read: {error}",
             hint="Types named in them must exist at module level.",
@@ -449,16 +486,14 @@ def _whole(value: Any, path: str, lax: bool) -> int:
 
 
 def _real(value: Any, path: str, lax: bool) -> float:
-    if isinstance(value, (int, float)) and not isinstance(value, bool):
-        return float(value)
-    if lax and isinstance(value, str):
-        try:
-            number = float(value.strip())
-        except ValueError:
-            number = math.nan
-        if math.isfinite(number):
-            return number
-    raise Mismatch(path, "a number", value)
+    number = math.nan
+    kinds = (int, float, str) if lax else (int, float)
+    if isinstance(value, kinds) and not isinstance(value, bool):
+        with contextlib.suppress(ValueError, OverflowError):
+            number = float(value)
+    if not math.isfinite(number):
+        raise Mismatch(path, "a number", value)
+    return number
 
 
 def _truth(value: Any, path: str, lax: bool) -> bool:
@@ -505,7 +540,14 @@ def _decimal(value: Any, path: str, lax: bool) -> Decimal:
 
 
 def _span(value: Any, path: str, lax: bool) -> dt.timedelta:
-    return dt.timedelta(seconds=_real(value, path, lax))
+    try:
+        return dt.timedelta(seconds=_real(value, path, lax))
+    except OverflowError:
+        raise Mismatch(path, "a number of seconds", value) from None
+
+
+def _path(value: Any, path: str, lax: bool) -> Path:
+    return Path(_text(value, path, lax))
 
 
 def _text_schema(kind: str) -> Schema:
@@ -536,7 +578,7 @@ _SCALARS: dict[Any, Codec] = {
     dt.timedelta: Codec({"type": "number", "description": "seconds"}, _span),
     Decimal: Codec({"type": ["string", "number"]}, _decimal),
     uuid.UUID: Codec(_text_schema("uuid"), _parsed(uuid.UUID, "a UUID")),
-    Path: Codec({"type": "string"}, _parsed(Path, "a path")),
+    Path: Codec({"type": "string"}, _path),
     bytes: Codec(
         {"type": "string", "contentEncoding": "base64"},
         _parsed(lambda text: base64.b64decode(text, validate=True), "base64"),
@@ -553,34 +595,50 @@ _SETS: dict[Any, Callable[[Any], Any]] = {
 _DICTS = (dict, abc.Mapping, abc.MutableMapping)
 
 
-def to_json(value: Any) -> Any:
-    """The JSON form of a Python value, the way back from :func:`convert`; unknown ones as text."""
+def to_json(value: Any, unknown: Callable[[Any], Any] = str) -> Any:
+    """The JSON form of a Python value, the way back from :func:`convert`.
+
+    Args:
+        value: Of any type.
+        unknown: Writes what has no form of its own. Default: as text.
+    """
     match value:
         case None | bool() | str() | int() if not isinstance(value, enum.Enum):
             return value
-        case float():
+        case float() if not isinstance(value, enum.Enum):
             return value if math.isfinite(value) else str(value)
         case enum.Enum():
-            return to_json(value.value)
+            return to_json(value.value, unknown)
         case dt.datetime() | dt.date() | dt.time():
             return value.isoformat()
         case dt.timedelta():
             return value.total_seconds()
+        case Decimal() | uuid.UUID():
+            return str(value)
         case bytes() | bytearray():
             return base64.b64encode(value).decode()
         case PurePath():
             return os.fspath(value)
+        case _:
+            return _composite_json(value, unknown)
+
+
+def _composite_json(value: Any, unknown: Callable[[Any], Any]) -> Any:
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {one.name: to_json(getattr(value, one.name)) for one in dataclasses.fields(value)}
+        return {
+            one.name: to_json(getattr(value, one.name), unknown)
+            for one in dataclasses.fields(value)
+        }
     if hasattr(value, "model_dump") and not isinstance(value, type):
         return value.model_dump(mode="json")
-    if isinstance(value, tuple) and hasattr(value, "_asdict"):
-        return {name: to_json(one) for name, one in value._asdict().items()}
+    names: tuple[str, ...] | None = getattr(value, "_fields", None)
+    if isinstance(value, tuple) and names is not None:
+        return {name: to_json(one, unknown) for name, one in zip(names, value, strict=True)}
     if isinstance(value, Mapping):
         return {
-            name if isinstance(name, str) else str(to_json(name)): to_json(one)
+            name if isinstance(name, str) else str(to_json(name, unknown)): to_json(one, unknown)
             for name, one in value.items()
         }
     if isinstance(value, (list, tuple, set, frozenset)):
-        return [to_json(one) for one in value]
-    return str(value)
+        return [to_json(one, unknown) for one in value]
+    return unknown(value)

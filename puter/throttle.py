@@ -29,6 +29,10 @@ if TYPE_CHECKING:
 _WATCH = 1.0
 
 
+# Good answers after which a narrowed gate is tried one wider.
+_ENOUGH = 50
+
+
 @final
 class Slot:
     """Leave to make one call, from `Throttle.enter`; also a context manager.
@@ -114,6 +118,8 @@ class Throttle(Throttler):
         self._clock = clock
         self._tickets = itertools.count()
         self._held_until = -math.inf
+        self._most: float = max_concurrency  # as set; `narrow` goes below it
+        self._good = 0
         self._entered: list[Slot] = []  # of `async with`; slots are alike, any one will do
         self._reset()
         self.resize(rate_limit, period, max_concurrency)
@@ -222,8 +228,27 @@ class Throttle(Throttler):
         with self._lock:
             self.rate_limit = cast("int", rate_limit)  # the library compares it with a length only
             self.period = period
-            self.max_concurrency = max_concurrency
+            self.max_concurrency = self._most = max_concurrency
         self._give_back(Slot(self, -1, None))  # nobody's: to wake those who may go now
+
+    def narrow(self) -> None:
+        """The server says that too many run at once: one fewer from now on."""
+        with self._lock:
+            if self.max_concurrency < math.inf:
+                self.max_concurrency = max(1, self.max_concurrency - 1)
+            self._good = 0
+
+    def answered(self) -> None:
+        """A call went well; enough of them, and a narrowed gate is tried one wider again."""
+        if self.max_concurrency >= self._most:
+            return
+        with self._lock:
+            self._good += 1
+            if self._good < _ENOUGH:
+                return
+            self._good = 0
+            self.max_concurrency = min(self._most, self.max_concurrency + 1)
+        self._give_back(Slot(self, -1, None))
 
     def _nap(self, alarm: float, deadline: float) -> float:
         now = self._clock()

@@ -15,7 +15,7 @@ from puter.exceptions import PuterError, PuterInputError
 from puter.replies import ToolCall
 from puter.schema import Codec, Mismatch, Parameter, convert, hints_of, object_codec, to_json
 
-_NAME = re.compile(r"^[A-Za-z0-9_-]{1,64}$")
+_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
 class StopChat(PuterError):
@@ -70,7 +70,7 @@ class Tool:
             raise PuterInputError(f"A tool must be callable, not {type(function).__name__}")
         self.function = function
         self.name = name if name is not None else _name_of(function)
-        if not isinstance(self.name, str) or not _NAME.match(self.name):
+        if not isinstance(self.name, str) or not _NAME.fullmatch(self.name):
             raise PuterInputError(
                 f"{self.name!r} cannot name a tool",
                 hint="Use up to 64 letters, digits, _ and - : Tool(function, name='...').",
@@ -78,7 +78,7 @@ class Tool:
         text, told = describe(_documented(function))
         self.description = description if description is not None else text
         self.cheap = cheap
-        self._codec, self._positional = _arguments_of(function, self.name, told)
+        self._codec, self._names, self._positional = _arguments_of(function, self.name, told)
 
     @property
     def parameters(self) -> dict[str, Any]:
@@ -102,8 +102,10 @@ class Tool:
         Raises:
             ValueError: They do not fit; the message says where.
         """
+        if "_unreadable" in arguments and "_unreadable" not in self._names:
+            raise Mismatch.at("the arguments", "they are no JSON object")
         values = convert(self._codec, arguments)
-        positional = [values.pop(name) for name in self._positional if name in values]
+        positional = [values.pop(name, default) for name, default in self._positional.items()]
         bound = functools.partial(self.function, *positional, **values)
         return _aware(bound) if self.is_async else bound
 

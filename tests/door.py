@@ -206,6 +206,7 @@ class Door:
     def __init__(self, kind: str) -> None:
         self.kind = kind
         self.sent: list[Sent] = []
+        self.answered: Any = None
         self._script: list[Answer | Fault | Callable[[Sent], Any]] = [json_answer(chat_body())]
 
     def client(self, **settings: Any) -> PuterAI:
@@ -229,7 +230,8 @@ class Door:
     def _next(self, sent: Sent) -> Answer | Fault:
         self.sent.append(sent)
         one = self._script.pop(0) if len(self._script) > 1 else self._script[0]
-        return _answer(one(sent)) if callable(one) else one  # type: ignore[return-value]
+        self.answered = _answer(one(sent)) if callable(one) else one
+        return self.answered  # type: ignore[no-any-return]
 
     @contextmanager
     def open(self) -> Iterator[Door]:
@@ -313,6 +315,11 @@ async def each(stream: Any) -> AsyncIterator[Any]:
 
 async def chunks(stream: Any) -> list[Any]:
     return [one async for one in each(stream)]
+
+
+async def step(stream: Any) -> Any:
+    """The next chunk."""
+    return await anext(stream) if hasattr(stream, "__anext__") else next(stream)
 
 
 async def until_done(stream: Any) -> Any:

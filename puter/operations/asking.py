@@ -7,11 +7,12 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from puter.attachments import listed, part_of
+from puter.attachments import part_of
 from puter.exceptions import PuterInputError, PuterModelNotFoundError
 from puter.exchange import Call, exchange
 from puter.flow import Flow, ask
 from puter.operations.auth import ensure_signed_in
+from puter.sources import listed
 from puter.wire import calls
 from puter.wire.chat import Message, check_messages, user_message
 from puter.wire.dialect import Family, dress, family_of, option_args

@@ -142,14 +142,19 @@ def ensure_signed_in(call: Call) -> Flow[None]:
         slot.release()
 
 
+def anti_csrf(call: Call) -> Flow[Any]:
+    """A one-time proof for what only a session may do."""
+    reply = yield from exchange(call, calls.gui_get(call.config, "/get-anticsrf-token"))
+    return reply.data.get("token") if isinstance(reply.data, dict) else None
+
+
 def logout(call: Call) -> Flow[None]:
     """Revoke the session where the token may do that, and forget the token in any case."""
     who = call.credentials
     if who.token is None:
         return
     try:
-        reply = yield from exchange(call, calls.gui_get(call.config, "/get-anticsrf-token"))
-        proof = reply.data.get("token") if isinstance(reply.data, dict) else None
+        proof = yield from anti_csrf(call)
         request = calls.gui_post(call.config, "/logout", {"anti_csrf": proof}, expect="any")
         yield from exchange(call, request)
     except PuterAPIError as error:

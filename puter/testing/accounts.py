@@ -42,6 +42,7 @@ class User:
         requires: verification still owed; AI calls answer 403 until it is ``None``.
         is_temp: made by signing up without name and password.
         tier: limits of the account, ``None`` = unlimited.
+        allowance: US dollars a month, ``None`` = that of the tier.
     """
 
     username: str
@@ -53,6 +54,7 @@ class User:
     requires: Requirement | None = None
     is_temp: bool = False
     tier: Tier | None = None
+    allowance: float | None = None
     uuid: str = field(default_factory=lambda: str(uuid.uuid4()))
 
     def summary(self) -> dict[str, Any]:
@@ -73,13 +75,17 @@ class User:
 
 @dataclass(eq=False)
 class Token:
-    """What the server knows of a token it issued; ``expires`` is a ``time.time()``."""
+    """What the server knows of a token it issued.
+
+    ``expires`` is a ``time.time()``; ``app`` the uid of the app that acts for the user.
+    """
 
     user: User
     kind: TokenKind
     uid: str
     expires: float | None = None
     revoked: bool = False
+    app: str | None = None
 
 
 class Accounts:
@@ -108,8 +114,19 @@ class Accounts:
                 return self._users.get(username)
             return next((u for u in self._users.values() if u.email == email), None)
 
-    def issue(self, user: User, kind: TokenKind, lifetime: float | None = None) -> str:
-        """A new signed token (a JWT). ``lifetime`` in seconds; ``None`` = no expiry."""
+    def issue(
+        self, user: User, kind: TokenKind, lifetime: float | None = None, app: str | None = None
+    ) -> str:
+        """A new signed token (a JWT).
+
+        Args:
+            user: whose.
+            kind: what it is good for.
+            lifetime: seconds; ``None`` = no expiry.
+            app: uid of the app an ``app`` token is for; ``None`` = that of some web page.
+        """
+        if kind == "app" and app is None:
+            app = app_uid("https://app.example")
         uid = str(uuid.uuid4())
         now = time.time()
         lifetime = _LIFETIMES.get(kind) if lifetime is None else lifetime
@@ -117,7 +134,7 @@ class Accounts:
         payload = {"type": kind, "version": "2", "uuid": uid, "user_uid": user.uuid}
         jwt = _sign({**payload, "iat": int(now)}, self._secret)
         with self._lock:
-            self._tokens[jwt] = Token(user, kind, uid, expires)
+            self._tokens[jwt] = Token(user, kind, uid, expires, app=app)
         return jwt
 
     def record_of(self, jwt: str) -> Token | None:
@@ -193,6 +210,11 @@ class Accounts:
             owner = self._anti_csrf.pop(code, None) if isinstance(code, str) else None
         if owner is not user:
             raise ApiError(400, "Incorrect anti-CSRF token.", "bad_request")
+
+
+def app_uid(origin: str) -> str:
+    """The uid of the app that a web page is."""
+    return f"app-{uuid.uuid5(uuid.NAMESPACE_URL, origin)}"
 
 
 def _reauth(**extra: str) -> ApiError:

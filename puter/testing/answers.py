@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING, Any
 
-from puter.testing.messages import text_of
+from puter.testing.messages import calls_in, text_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from puter.testing.replies import Reply
 
 _REASONING_KEY = {"zai": "reasoning", "byteplus": "reasoning"}
+_OWN_ID = re.compile(r"(?:call|toolu)_(\d{1,9})")
 _CLAUDE_STOP_REASONS = {
     "stop": "end_turn",
     "length": "max_tokens",
@@ -41,7 +43,7 @@ def render(call: ChatCall, reply: Reply) -> dict[str, Any]:
 
 
 def _openai(call: ChatCall, reply: Reply, usage: dict[str, Any]) -> dict[str, Any]:
-    calls = _tool_calls(reply)
+    calls = tool_calls(call, reply)
     silent = bool(calls or reply.refusal) and not reply.text
     message: dict[str, Any] = {
         "role": "assistant",
@@ -67,18 +69,15 @@ def _openai(call: ChatCall, reply: Reply, usage: dict[str, Any]) -> dict[str, An
     }
 
 
-def _responses(_call: ChatCall, reply: Reply, usage: dict[str, Any]) -> dict[str, Any]:
+def _responses(call: ChatCall, reply: Reply, usage: dict[str, Any]) -> dict[str, Any]:
     message: dict[str, Any] = {
         "content": reply.text or "",
         "reasoning": reply.reasoning,
         "refusal": reply.refusal,
         "role": "assistant",
     }
-    calls = _tool_calls(reply)
-    if calls:
-        message["tool_calls"] = [
-            {**call, "canonical_id": f"fc_{number}"} for number, call in enumerate(calls, 1)
-        ]
+    if calls := tool_calls(call, reply):
+        message["tool_calls"] = calls
     result = {
         "finish_reason": "stop",  # whatever happened
         "index": 0,
@@ -96,7 +95,7 @@ def _responses(_call: ChatCall, reply: Reply, usage: dict[str, Any]) -> dict[str
 
 
 def _claude(call: ChatCall, reply: Reply, usage: dict[str, Any]) -> dict[str, Any]:
-    calls = _tool_calls(reply, "toolu")
+    calls = tool_calls(call, reply)
     blocks: list[dict[str, Any]] = []
     if reply.compaction is not None:
         blocks.append({"type": "compaction", "content": reply.compaction})
@@ -135,21 +134,28 @@ def _claude(call: ChatCall, reply: Reply, usage: dict[str, Any]) -> dict[str, An
     return result
 
 
-def _tool_calls(reply: Reply, prefix: str = "call") -> list[dict[str, Any]]:
-    """The reply's tool calls as OpenAI writes them."""
-    calls = []
-    for number, given in enumerate(reply.tool_calls, 1):
+def tool_calls(call: ChatCall, reply: Reply) -> list[dict[str, Any]]:
+    """The reply's tool calls as OpenAI writes them, numbered on from those before."""
+    calls: list[dict[str, Any]] = []
+    if not reply.tool_calls:
+        return calls
+    taken = [_OWN_ID.fullmatch(str(use["id"])) for use in calls_in(call.normalized)]
+    first = 1 + max((int(own[1]) for own in taken if own), default=0)
+    for number, given in enumerate(reply.tool_calls, first):
         function = given.get("function", given)
         arguments = function.get("arguments", {})
         if not isinstance(arguments, str):
             arguments = json.dumps(arguments, ensure_ascii=False, separators=(",", ":"))
-        calls.append(
-            {
-                "id": given.get("id", f"{prefix}_{number}"),
-                "type": "function",
-                "function": {"name": function["name"], "arguments": arguments},
-            }
-        )
+        entry = {
+            "id": given.get("id", f"{'toolu' if call.family == 'claude' else 'call'}_{number}"),
+            "type": "function",
+            "function": {"name": function["name"], "arguments": arguments},
+        }
+        if call.family == "responses":
+            entry["canonical_id"] = f"fc_{number}"
+        if "extra_content" in given:
+            entry["extra_content"] = given["extra_content"]
+        calls.append(entry)
     return calls
 
 
@@ -210,7 +216,9 @@ def cost_of(model: Model, usage: Mapping[str, Any]) -> float | None:
     costs = model["costs"]
     if "input_cost_key" not in model:
         return None
-    cents = sum(count * costs.get(key, 0) for key, count in usage.items())
+    # Cached tokens without a price of their own cost as much as others.
+    prices = {"cached_tokens": costs.get(model["input_cost_key"], 0), **costs}
+    cents = sum(count * prices.get(key, 0) for key, count in usage.items())
     return round(float(cents) / float(costs["tokens"]), 12)
 
 

@@ -8,9 +8,14 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from puter.testing.accounts import Accounts, TokenKind, User
+from puter.testing.files import CAPACITY, Files
 from puter.testing.http import ApiError, Exchange
 from puter.testing.journal import Journal
+from puter.testing.kvstore import KeyValues
 from puter.testing.limits import Limits, Tier
+from puter.testing.media import VENDORS
+from puter.testing.metering import Metering
+from puter.testing.samples import Samples
 from puter.testing.script import Script
 
 if TYPE_CHECKING:
@@ -38,13 +43,23 @@ class Backend:
     captcha: bool = False
     latency: float = 0.0
     default_model: str | None = None
+    allowance: float | None = None
+    vendors: tuple[str, ...] = VENDORS
+    capacity: int = CAPACITY
     accounts: Accounts = field(default_factory=Accounts)
     limits: Limits = field(default_factory=Limits)
     journal: Journal = field(default_factory=Journal)
     script: Script = field(default_factory=Script)
+    metering: Metering = field(default_factory=Metering)
+    kv: KeyValues = field(default_factory=KeyValues)
+    samples: Samples = field(default_factory=Samples)
+    files: Files = field(init=False)
     running_now: int = 0
     peak_running: int = 0
     _count_lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
+
+    def __post_init__(self) -> None:
+        self.files = Files(self.accounts, self.capacity)
 
     def authorise(
         self,

@@ -182,8 +182,12 @@ def _preference(model: Model) -> tuple[int, float, str]:
 
 
 @cache
-def load(kind: str) -> Catalogue:
-    """The catalogue shipped with the package."""
+def load(kind: str, vendors: tuple[str, ...] | None = None) -> Catalogue:
+    """The catalogue shipped with the package; of pictures and films, that of ``vendors``."""
     data = json.loads(files("puter").joinpath("catalogue.json").read_text("utf-8"))
-    models = tuple(data[kind])
+    models = tuple(
+        model
+        for model in data[kind]
+        if kind == "chat" or vendors is None or model["provider"].partition("-")[0] in vendors
+    )
     return Catalogue((*models, *RESOLD), CANNED) if kind == "chat" else Catalogue(models)

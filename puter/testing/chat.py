@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, field
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
-from puter.testing import catalogue
-from puter.testing.answers import legacy_usage, render, tokens_in
+from puter.testing import catalogue, streams
+from puter.testing.answers import count_usage, legacy_usage, render, tokens_in
+from puter.testing.attachments import attach
 from puter.testing.http import ApiError, bad_request, internal_error
 from puter.testing.messages import Family, for_vendor, normalize, text_of
-from puter.testing.replies import Fault, Reply, UpstreamFailure, pause
+from puter.testing.player import typed_answer, wanted_calls
+from puter.testing.replies import Fault, Reply, StreamFault, UpstreamFailure, pause
 from puter.testing.responder import converse
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
+
+    from aiohttp import web
 
     from puter.testing.catalogue import Model
     from puter.testing.drivers import DriverCall
@@ -42,6 +46,9 @@ class ChatCall:
     args: Mapping[str, Any]
     routes: Sequence[Model]
     user: str
+    _attach: Callable[[Sequence[Any], str], list[Any]] | None = field(
+        default=None, repr=False, compare=False
+    )
 
     @property
     def messages(self) -> list[Any]:
@@ -72,8 +79,9 @@ class ChatCall:
 
     @cached_property
     def normalized(self) -> list[dict[str, Any]]:
-        """The messages after the server tidied them."""
-        return normalize(self.messages)
+        """The messages after the server tidied them and put the user's files in."""
+        messages = normalize(self.messages)
+        return messages if self._attach is None else self._attach(messages, self.provider)
 
     @property
     def upstream_messages(self) -> list[dict[str, Any]]:
@@ -105,25 +113,57 @@ class ChatCall:
 
 async def complete(call: DriverCall) -> Any:
     """The method ``complete``."""
-    chat = accept(call.args, call.user.username, call.backend.default_model)
+    files = partial(attach, files=call.backend.files, token=call.exchange.token)
+    chat = accept(call.args, call.user.username, call.backend.default_model, files)
     script = call.backend.script
+    tokens = call.backend.metering.affordable_tokens(call.user, chat.routes[0])
+    if tokens < 1:
+        raise ApiError(402, "No usage left for request.", "insufficient_funds")
+    streamed = streams.is_wanted(chat.args)
     answer = await script.answer(chat)
     await pause(call.backend.latency)
     if answer is None:
-        answer = Reply(blocked=True) if script.blocks(chat.last_text) else built_in(chat)
+        answer = Reply(blocked=True) if script.blocks(chat.last_text) else built_in(chat, tokens)
     await pause(answer.delay)
     if isinstance(answer, UpstreamFailure):
+        if streamed and chat.provider == "claude":
+            line = streams.error_line(answer.told(chat.provider))
+            return await streams.send(call.exchange, [streams.line_of(line)])
         raise answer.error(chat.routes)
+    fault = answer if streamed and isinstance(answer, StreamFault) else None
+    if fault is not None:
+        given = built_in(chat, tokens) if fault.reply is None else fault.reply
+        answer = Reply(text=given) if isinstance(given, str) else given
     if isinstance(answer, Fault):
         return answer
     if answer.blocked:
         chat = ChatCall(chat.args, catalogue.load("chat").routes("fake"), chat.user)
         answer = Reply(text=LOREM)
+    bill(call, chat, answer)
+    if streamed:
+        return await _stream(call, chat, answer, fault)
     result = render(chat, answer)
     if call.backend.legacy and answer.raw is None:
         result["usage"] = legacy_usage(chat.model, result["usage"])
     metadata = {"service_used": chat.provider, "providerUsed": chat.model}
     return call.result(result, metadata=metadata)
+
+
+async def _stream(
+    call: DriverCall, chat: ChatCall, reply: Reply, fault: StreamFault | None
+) -> web.StreamResponse:
+    legacy = call.backend.legacy
+    lines = streams.encode(chat, reply, legacy=legacy)
+    if fault is not None:
+        lines = fault.spoil(lines, legacy=legacy)
+    end = None if fault is None else fault.end
+    return await streams.send(call.exchange, lines, pace=reply.pace, gate=reply.gate, end=end)
+
+
+def bill(call: DriverCall, chat: ChatCall, reply: Reply) -> None:
+    """Charge the whole answer, before its first byte: whoever leaves early pays for all of it."""
+    usage = call.exchange.record.usage = count_usage(chat, reply)
+    call.backend.metering.charge_chat(call.exchange.token, chat.routes[0], usage)
 
 
 async def models(call: DriverCall) -> Any:
@@ -136,7 +176,12 @@ async def list_ids(call: DriverCall) -> Any:
     return call.result(catalogue.load("chat").ids(hidden=True))
 
 
-def accept(args: Mapping[str, Any], user: str, default_model: str | None) -> ChatCall:
+def accept(
+    args: Mapping[str, Any],
+    user: str,
+    default_model: str | None,
+    files: Callable[[Sequence[Any], str], list[Any]] | None = None,
+) -> ChatCall:
     """Check the arguments as the server does. Raises ApiError."""
     routes = _choose(args, default_model)
     messages = args.get("messages")
@@ -152,7 +197,7 @@ def accept(args: Mapping[str, Any], user: str, default_model: str | None) -> Cha
         raise ApiError(500, "All providers failed", "internal_error", attempts=attempts)
     if not isinstance(messages, list) or isinstance(args.get("tools"), str):
         raise internal_error()
-    call = ChatCall(args, routes, user)
+    call = ChatCall(args, routes, user, files)
     prompt = " ".join(call.user_texts)  # faults in the messages show here
     limit = _max_tokens(args)
     if limit is not None and limit <= 0 and _is_priced(routes[0]):
@@ -194,11 +239,15 @@ def _is_priced(model: Model) -> bool:
     return catalogue.price(model, "output") > 0
 
 
-def built_in(call: ChatCall) -> Reply:
-    """What LocalPuter says of its own accord."""
+def built_in(call: ChatCall, affordable: float = float("inf")) -> Reply:
+    """What LocalPuter says of its own accord; Puter shortens what an account cannot pay."""
     if call.provider == "fake-chat":
         return Reply(text=LOREM)
+    if calls := wanted_calls(call):
+        return Reply(tool_calls=calls)
     text, limit = converse(call), _max_tokens(call.args)
-    if limit is not None and tokens_in(text) > limit:
+    limit = affordable if limit is None else min(limit, affordable)
+    text = typed_answer(call, text) or text
+    if tokens_in(text) > limit:
         return Reply(text=text[: int(limit) * 4], finish_reason="length")
     return Reply(text=text)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from puter.testing import catalogue, chat
+from puter.testing import catalogue, chat, images, kvstore, ocr, speech, transcripts, videos
 from puter.testing.http import ApiError, Exchange, bad_request, internal_error
 from puter.testing.replies import Failure, Fault
 
@@ -23,13 +23,14 @@ CALLS_PER_MINUTE = 8000
 
 @dataclass(frozen=True)
 class DriverCall:
-    """One call of one method, past all checks."""
+    """One call of one method, past all checks; ``asked`` is the driver's name as sent."""
 
     backend: Backend
     exchange: Exchange
     user: User
     driver: str
     args: Mapping[str, Any]
+    asked: str | None = None
 
     def result(self, value: object, *, metadata: object = None) -> web.StreamResponse:
         """The success envelope."""
@@ -37,6 +38,10 @@ class DriverCall:
         if metadata is not None:
             body["metadata"] = metadata
         return self.exchange.json(body)
+
+    def done(self) -> web.StreamResponse:
+        """The success envelope of a method that returns nothing."""
+        return self.exchange.json({"success": True, "service": {"name": self.driver}})
 
 
 Method: TypeAlias = Callable[[DriverCall], Awaitable["web.StreamResponse | Fault"]]
@@ -59,10 +64,10 @@ class Interface:
 
 def _models_of(kind: str) -> dict[str, Method]:
     async def models(call: DriverCall) -> web.StreamResponse:
-        return call.result(catalogue.load(kind).all)
+        return call.result(catalogue.load(kind, call.backend.vendors).all)
 
     async def list_ids(call: DriverCall) -> web.StreamResponse:
-        return call.result(catalogue.load(kind).ids())
+        return call.result(catalogue.load(kind, call.backend.vendors).ids())
 
     return {"models": models, "list": list_ids}
 
@@ -78,22 +83,27 @@ INTERFACES: dict[str, Interface] = {
     ),
     "puter-image-generation": Interface(
         "ai-image",
-        _models_of("image"),
+        {"generate": images.generate, **_models_of("image")},
         _named("openai gemini together cloudflare xai replicate byteplus", "image-generation"),
     ),
     "puter-tts": Interface(
         "ai-tts",
-        {},
+        speech.TTS,
         ("aws-polly", *_named("openai elevenlabs gemini xai speechify", "tts")),
     ),
     "puter-video-generation": Interface(
         "ai-video",
-        _models_of("video"),
+        {"generate": videos.generate, **_models_of("video")},
         _named("openai together gemini byteplus", "video-generation"),
     ),
-    "puter-speech2speech": Interface("ai-speech2speech", {}, ("elevenlabs-voice-changer",)),
-    "puter-speech2txt": Interface("ai-speech2txt", {}, _named("openai xai", "speech2txt")),
-    "puter-ocr": Interface("ai-ocr", {}, ("aws-textract", "mistral")),
+    "puter-speech2speech": Interface(
+        "ai-speech2speech", {"convert": speech.convert}, ("elevenlabs-voice-changer",)
+    ),
+    "puter-speech2txt": Interface(
+        "ai-speech2txt", transcripts.METHODS, _named("openai xai", "speech2txt")
+    ),
+    "puter-ocr": Interface("ai-ocr", {"recognize": ocr.recognize}, ("aws-textract", "mistral")),
+    "puter-kvstore": Interface("puter-kvstore", kvstore.METHODS, limited=False),
 }
 
 
@@ -122,8 +132,8 @@ async def _call(backend: Backend, exchange: Exchange, user: User) -> web.StreamR
             key = (user.uuid, name, method_name)
             limits.hit(key, tier.requests, tier.period)
             held.enter_context(limits.slot(key, tier.concurrency))
-        held.enter_context(backend.running())
-        return await _run(backend, exchange, user, interface, method, fields.get("args", {}))
+        held.enter_context(backend.running() if interface.limited else nullcontext())
+        return await _run(backend, exchange, user, interface, method)
 
 
 async def _run(
@@ -132,13 +142,13 @@ async def _run(
     user: User,
     interface: Interface,
     method: Method,
-    args: object,
 ) -> web.StreamResponse:
+    args, asked = exchange.fields.get("args", {}), exchange.fields.get("driver")
     if not isinstance(args, dict | list):
         raise internal_error()
     # An array is an object without the fields anybody asks for.
     given = args if isinstance(args, dict) else {}
-    outcome = await method(DriverCall(backend, exchange, user, interface.driver, given))
+    outcome = await method(DriverCall(backend, exchange, user, interface.driver, given, asked))
     if isinstance(outcome, Failure) and outcome.body is None and backend.legacy:
         raise outcome.error()
     return await outcome.carry_out(exchange) if isinstance(outcome, Fault) else outcome

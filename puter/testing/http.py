@@ -135,21 +135,29 @@ class Exchange:
         )
 
     def finish(self, response: web.StreamResponse) -> web.StreamResponse:
-        """Put on the headers all answers carry and note the answer; call it before sending."""
+        """`start`, `done`, and the header of what may be compressed; call it before sending."""
+        response.headers.setdefault("Vary", "Accept-Encoding")
+        self.done()
+        return self.start(response)
+
+    def start(self, response: web.StreamResponse) -> web.StreamResponse:
+        """Put on the headers all answers carry and note the status."""
         headers = response.headers
         headers["Server"] = "LocalPuter"
-        headers.setdefault("Vary", "Accept-Encoding")
         if origin := self.request.headers.get("Origin"):
             headers["Access-Control-Allow-Origin"] = origin
-            headers["Vary"] = "Origin, " + headers["Vary"]
+            headers["Vary"] = ", ".join(filter(None, ("Origin", headers.get("Vary"))))
         if response.status in NEEDS_UPGRADE:
             headers["X-Needs-Upgrade"] = "true"
         if self.request.keep_alive:
             headers["Connection"] = "keep-alive"
             headers["Keep-Alive"] = f"timeout={self.request.protocol.keepalive_timeout:g}"
         self.record.status = response.status
-        self.record.finished = time.monotonic()
         return response
+
+    def done(self) -> None:
+        """Note that the answer is complete."""
+        self.record.finished = time.monotonic()
 
     def _compress(self, response: web.StreamResponse) -> None:
         accepted = self.request.headers.get("Accept-Encoding", "").lower()

@@ -10,14 +10,18 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from puter.testing.media import MediaCall
+
 
 @dataclass(eq=False)
 class RecordedRequest:
     """A request as it arrived, and what became of it.
 
     ``json`` is the parsed body (``None`` when the server did not parse it). ``started`` and
-    ``finished`` are ``time.monotonic()`` seconds. ``status`` and ``finished`` stay ``None``
-    while the request is in progress, and for good when it got no answer.
+    ``finished`` are ``time.monotonic()`` seconds. ``status`` is ``None`` before the answer begins
+    and ``finished`` before it is complete, and for good when that never happens. ``dropped``
+    turns true when the connection is lost before that. ``usage`` is what a chat is billed; an
+    abandoned stream is billed in full. ``media`` is a media call as its vendor got it.
     """
 
     method: str
@@ -31,6 +35,9 @@ class RecordedRequest:
     token_user: str | None = None
     started: float = field(default_factory=time.monotonic)
     finished: float | None = None
+    dropped: bool = False
+    usage: Mapping[str, Any] | None = None
+    media: MediaCall | None = None
 
     @property
     def is_chat(self) -> bool:

@@ -104,6 +104,31 @@ def text_of(message: Mapping[str, Any]) -> str:
     return "".join(str(part.get("text", "")) for part in parts if part.get("type") == "text")
 
 
+def calls_in(messages: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """The tool calls of normalised messages as ``tool_use`` blocks."""
+    return [
+        use
+        for message in messages
+        for use in (
+            *_parts(message, "tool_use"),
+            *(_tool_use(call) for call in message.get("tool_calls") or ()),
+        )
+    ]
+
+
+def results_in(messages: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The texts of the tool results in normalised messages, in either form."""
+    found: list[Any] = []
+    for message in messages:
+        if message["role"] == "tool":
+            found.append(message["content"])
+        found += [part.get("content") for part in _parts(message, "tool_result")]
+    return [
+        given if isinstance(given, str) else text_of({"content": given}) or dumps(given).decode()
+        for given in found
+    ]
+
+
 def for_vendor(family: Family, messages: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """Normalised messages as the vendor gets them."""
     convert = {"openai": _for_openai, "responses": _for_responses, "claude": _for_claude}[family]

@@ -9,22 +9,30 @@ Fault                     anything that is not a proper chat answer
   Reset                   the same with a TCP reset
   Truncate                fewer bytes than Content-Length promises
   InvalidUtf8             a JSON answer that is not UTF-8
+  StreamFault             a streamed answer that goes wrong after its start
+    StreamError           the vendor fails: an error line, then a clean end
+    StreamCut             a clean end, but without the usage line
+    StreamDisconnect      the connection closes in the middle of the body
+    StreamReset           the same with a TCP reset
+    Garbage               a line that is no JSON among the others
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from aiohttp import web
 
-from puter.testing.http import ApiError, Exchange, hang
+from puter.testing.http import ApiError, Exchange, dumps, hang
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Sequence
 
     from puter.testing.chat import ChatCall
+    from puter.testing.gate import Gate
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,12 +53,21 @@ class Reply:
         compaction: the summary that replaces the conversation so far.
         extra: further keys of the message, such as Gemini's ``extra_content``.
         blocked: lorem ipsum from ``fake-chat`` instead, as for prompts Puter blocks.
-        raw: the whole ``result`` object; everything else is ignored.
+        raw: the whole ``result`` object; everything else is ignored, unless streamed.
         delay: seconds to wait before the answer.
+        chunks: what a stream sends instead of ``text`` word by word: texts, ready lines as
+            mappings, or bytes sent as they are, their line ending included. A line of type
+            ``usage`` or ``error`` is the last; otherwise the usage follows. Without ``text``,
+            an answer that is not streamed holds the texts of ``chunks``.
+        pace: seconds between the lines of a stream.
+        gate: holds the lines of a stream back until the test lets them pass.
+        no_usage: end a stream with a usage line that tells nothing.
 
     Example:
         >>> Reply(tool_calls=[{"name": "get_weather", "arguments": {"city": "Paris"}}]).text
         ''
+        >>> Reply(chunks=["Hel", "lo"]).text
+        'Hello'
     """
 
     text: str | None = ""
@@ -66,6 +83,20 @@ class Reply:
     blocked: bool = False
     raw: Mapping[str, Any] | None = None
     delay: float = 0.0
+    chunks: Sequence[str | Mapping[str, Any] | bytes] = ()
+    pace: float = 0.0
+    gate: Gate | None = None
+    no_usage: bool = False
+
+    def __post_init__(self) -> None:
+        if self.chunks and self.text == "":
+            object.__setattr__(self, "text", "".join(map(_text_of, self.chunks)))
+
+
+def _text_of(chunk: str | Mapping[str, Any] | bytes) -> str:
+    if isinstance(chunk, Mapping):
+        return str(chunk.get("text", "")) if chunk.get("type") == "text" else ""
+    return chunk if isinstance(chunk, str) else ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,9 +164,23 @@ class Failure(Fault):
         return exchange.finish(web.Response(status=self.status, body=body, headers=headers))
 
 
+# Anthropic's name for each status.
+_CLAUDE_ERRORS = {
+    400: "invalid_request_error",
+    401: "authentication_error",
+    403: "permission_error",
+    404: "not_found_error",
+    413: "request_too_large",
+    429: "rate_limit_error",
+    529: "overloaded_error",
+}
+
+
 @dataclass(frozen=True)
 class UpstreamFailure(Fault):
     """The vendor behind Puter answered ``status``; Puter reports it in its own words.
+
+    A stream of a Claude model reports it as a single ``error`` line under a 200.
 
     Args:
         status: the vendor's HTTP status. Puter answers 429 for 429, 500 for 401 and 403, and
@@ -153,13 +198,22 @@ class UpstreamFailure(Fault):
         attempt: dict[str, Any] = {"status": self.status}
         if self.code:
             attempt["code"] = self.code
-        attempt["error"] = f"{self.status} {self.message}"
+        attempt["error"] = self.told(routes[0]["provider"] if routes else "")
         attempts = [
             {"model": route["id"], "provider": route["provider"], **attempt}
             for route in routes[:3]  # Puter backend: three routes at most
         ]
         status, message, code = upstream_error(self.status, attempt["error"])
         return ApiError(status, message, code, attempts=attempts)
+
+    def told(self, provider: str) -> str:
+        """Status and text as the vendor's library puts them; Claude's text is a JSON body."""
+        message = self.message
+        if provider == "claude" and not message.startswith("{"):
+            kind = self.code or _CLAUDE_ERRORS.get(self.status, "api_error")
+            error = {"type": kind, "message": message}
+            message = dumps({"type": "error", "error": error}).decode()
+        return f"{self.status} {message}"
 
     async def carry_out(self, exchange: Exchange) -> web.StreamResponse:
         """Answer with no route tried."""
@@ -246,6 +300,100 @@ class InvalidUtf8(Fault):
         """Send the bytes."""
         headers = {"Content-Type": "application/json; charset=utf-8"}
         return exchange.finish(web.Response(body=self.body, headers=headers))
+
+
+@dataclass(frozen=True, kw_only=True)
+class StreamFault(Fault):
+    """Base of the faults of a stream. A chat that is not streamed fails in the nearest way.
+
+    Args:
+        after: lines that come before, of ``reply`` or of what LocalPuter says of its own accord;
+            never its usage line.
+        reply: the answer that goes wrong.
+    """
+
+    after: int = 1
+    reply: Reply | str | None = None
+
+    def spoil(self, lines: list[bytes], *, legacy: bool) -> list[bytes]:
+        """The lines that are sent instead of ``lines``."""
+        del legacy  # only error lines look different there
+        # The empty line sends nothing, but has its pace and its turn at the gate.
+        return [*self._before(lines), b""]
+
+    async def end(self, exchange: Exchange) -> None:
+        """What follows the last line, if not a clean end."""
+
+    def _before(self, lines: list[bytes]) -> list[bytes]:
+        return lines[: min(self.after, len(lines) - 1)]
+
+
+@dataclass(frozen=True)
+class StreamError(StreamFault):
+    """The vendor fails after the start: a line with ``message``, then a clean end.
+
+    Args:
+        message: the vendor's text; Claude's is a JSON body.
+        code: Puter's slug; only older servers (``LocalPuter(legacy=True)``) tell it.
+    """
+
+    message: str = "the vendor failed"
+    code: str = "error_400_from_delegate"
+
+    def spoil(self, lines: list[bytes], *, legacy: bool) -> list[bytes]:
+        """The lines before, and the error."""
+        line: dict[str, Any] = {"type": "error", "message": self.message}
+        if legacy:
+            line = {"error": {"code": self.code, "message": self.message}}
+        return [*self._before(lines), dumps(line) + b"\n"]
+
+    async def carry_out(self, exchange: Exchange) -> web.StreamResponse:
+        """Fail as the vendor's outage."""
+        return await UpstreamFailure(500, self.message).carry_out(exchange)
+
+
+@dataclass(frozen=True)
+class StreamCut(StreamFault):
+    """A clean end without the usage line, as a proxy on the way makes of a lost connection."""
+
+    async def carry_out(self, exchange: Exchange) -> web.StreamResponse:
+        """Cut."""
+        return await Truncate().carry_out(exchange)
+
+
+@dataclass(frozen=True)
+class StreamDisconnect(StreamFault, Disconnect):
+    """The connection closes before the body is complete."""
+
+    async def end(self, exchange: Exchange) -> None:
+        """Close."""
+        await self.carry_out(exchange)
+
+
+@dataclass(frozen=True)
+class StreamReset(StreamFault, Reset):
+    """The connection is reset before the body is complete."""
+
+    async def end(self, exchange: Exchange) -> None:
+        """Reset."""
+        await self.carry_out(exchange)
+
+
+@dataclass(frozen=True)
+class Garbage(StreamFault):
+    """``line`` among the others; the rest of the stream is as it should be."""
+
+    line: bytes = b"<html>502 Bad Gateway</html>\n"
+
+    def spoil(self, lines: list[bytes], *, legacy: bool) -> list[bytes]:
+        """All lines and one more."""
+        del legacy  # only error lines look different there
+        before = self._before(lines)
+        return [*before, self.line, *lines[len(before) :]]
+
+    async def carry_out(self, exchange: Exchange) -> web.StreamResponse:
+        """Answer with the line instead of JSON."""
+        return await Failure(200, body=self.line).carry_out(exchange)
 
 
 Answer: TypeAlias = "str | Reply | Fault"

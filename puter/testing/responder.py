@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from puter.testing.player import tool_results
+
 if TYPE_CHECKING:
     from puter.testing.chat import ChatCall
 
@@ -22,8 +24,8 @@ _SIGNS = {"plus": "+", "minus": "-", "times": "*", "divided by": "/"}
 def converse(call: ChatCall) -> str:
     """Answer the last message of ``call``."""
     text = call.last_text
-    if call.last_role == "tool":
-        return f"The tool answered: {text}"
+    if results := tool_results(call):
+        return f"The tool{'s' * (len(results) > 1)} answered: {'; '.join(results)}"
     if told := _MY_NAME.search(text):
         return f"Nice to meet you, {told[1]}!"
     if _ASKS_NAME.search(text):

@@ -7,20 +7,25 @@ import inspect
 import logging
 import threading
 from collections import deque
+from collections.abc import Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from puter.testing.http import internal_error
+from puter.testing.media import AudioBody, MediaResult
 from puter.testing.replies import Answer, Fault, Reply, Responder
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from puter.testing.chat import ChatCall
+    from puter.testing.media import MediaCall, MediaResponder
 
 log = logging.getLogger("puter.testing")
 
+_C = TypeVar("_C")
+_R = TypeVar("_R")
 Blocker: TypeAlias = "str | Callable[[str], object]"
 
 
@@ -37,6 +42,7 @@ class Script:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._queue: deque[Answer | Responder] = deque()
+        self._media: deque[MediaResult | MediaResponder] = deque()
         self._planned: list[_Planned] = []
         self.responder: Responder | None = None
         self.blockers: tuple[Blocker, ...] = ()
@@ -50,6 +56,18 @@ class Script:
                 )
         with self._lock:
             self._queue.extend(replies)
+
+    def queue_media(self, results: tuple[MediaResult | MediaResponder, ...]) -> None:
+        """Lay down results for the next media calls. Raises TypeError for anything that is none."""
+        for result in results:
+            kinds = (bytes, str, Mapping, AudioBody, Fault)
+            if not isinstance(result, kinds) and not callable(result):
+                raise TypeError(
+                    "a media result is bytes, a str, a mapping, an AudioBody, a fault or a "
+                    f"callable, not {type(result).__name__}."
+                )
+        with self._lock:
+            self._media.extend(results)
 
     def plan(self, fault: Fault, times: int, path: str | None) -> None:
         """Lay down a failure for the next requests."""
@@ -81,30 +99,37 @@ class Script:
         if entry is None:
             return None
         if callable(entry):
-            try:
-                answer = await _ask(entry, call)
-            except Exception as error:
-                log.exception("the responder %r raised", entry)
-                raise internal_error() from error
+            answer: Answer = await _ask(entry, call)
         else:
             answer = entry
         return Reply(text=answer) if isinstance(answer, str) else answer
 
-
-async def _ask(responder: Responder, call: ChatCall) -> Answer:
-    if inspect.iscoroutinefunction(responder):
-        result: Answer | Awaitable[Answer] = await responder(call)
-    else:
-        result = await _in_thread(responder, call)
-    return await result if inspect.isawaitable(result) else result
+    async def media_answer(self, call: MediaCall) -> MediaResult | None:
+        """The scripted result of ``call``, or ``None`` when nothing was laid down."""
+        with self._lock:
+            entry = self._media.popleft() if self._media else None
+        return await _ask(entry, call) if callable(entry) else entry
 
 
-async def _in_thread(responder: Responder, call: ChatCall) -> Answer | Awaitable[Answer]:
+async def _ask(responder: Callable[[_C], _R | Awaitable[_R]], call: _C) -> _R:
+    try:
+        if inspect.iscoroutinefunction(responder):
+            result: Any = await responder(call)
+        else:
+            result = await _in_thread(responder, call)
+        given: _R = await result if inspect.isawaitable(result) else result
+        return given
+    except Exception as error:
+        log.exception("the responder %r raised", responder)
+        raise internal_error() from error
+
+
+async def _in_thread(responder: Callable[[_C], _R | Awaitable[_R]], call: _C) -> _R | Awaitable[_R]:
     """Run a plain function in a thread of its own: it may block without stopping the server.
 
     A daemon thread rather than an executor, whose threads would keep the interpreter alive.
     """
-    outcome: Future[Answer | Awaitable[Answer]] = Future()
+    outcome: Future[_R | Awaitable[_R]] = Future()
 
     def run() -> None:
         try:

@@ -14,7 +14,9 @@ from aiohttp import web
 
 from puter.testing.accounts import Requirement, TokenKind, User
 from puter.testing.backend import Backend
+from puter.testing.files import CAPACITY, FileView
 from puter.testing.limits import TIERS, Tier
+from puter.testing.media import VENDORS
 from puter.testing.site import Site
 
 if TYPE_CHECKING:
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 
     from puter.ai import PuterAI
     from puter.testing.journal import RecordedRequest
+    from puter.testing.media import MediaResponder, MediaResult
     from puter.testing.replies import Answer, Fault, Responder
     from puter.testing.script import Blocker
 
@@ -38,8 +41,8 @@ class LocalPuter:
 
     It follows the Puter backend in its checks, limits, error bodies and answer forms, and plays
     every model of the shipped catalogue. Without instructions a small built-in partner answers;
-    tests lay down what they need with `reply_with`, `respond` and `fail_next`, and look at what
-    arrived in `requests`.
+    tests lay down what they need with `reply_with`, `media_with`, `respond` and `fail_next`, and
+    look at what arrived in `requests` and at what is stored in `files`.
 
     Args:
         tier: limits of accounts: ``"paid"``, ``"user_free"``, ``"temp_free"``, a `Tier`, or
@@ -57,6 +60,12 @@ class LocalPuter:
         default_model: model that answers when a call names none. Puter backend: gpt-5.4-nano.
         latency: seconds every AI call takes at least.
         captcha: demand a captcha on login.
+        allowance: US dollars each account may spend a month; ``None`` = as its tier says. Puter
+            backend: 0.50 for ``user_free``, 0.25 for ``temp_free``.
+        providers: vendors of media that are set up: ``openai``, ``gemini``, ``together``,
+            ``xai``, ``byteplus``, ``aws-polly``, ``elevenlabs``, ``speechify``,
+            ``aws-textract``, ``mistral``. ``None`` = all of them.
+        storage: bytes each account may store. Puter backend: 80,949,268,480.
 
     Example:
         >>> import requests
@@ -79,6 +88,9 @@ class LocalPuter:
         default_model: str | None = None,
         latency: float = 0.0,
         captcha: bool = False,
+        allowance: float | None = None,
+        providers: Sequence[str] | None = None,
+        storage: int = CAPACITY,
     ) -> None:
         self._host = host
         self._port = port
@@ -90,6 +102,9 @@ class LocalPuter:
             captcha=captcha,
             latency=latency,
             default_model=default_model,
+            vendors=_vendors(providers),
+            capacity=storage,
+            allowance=allowance,
         )
         self.username = username
         self.password = password
@@ -212,6 +227,7 @@ class LocalPuter:
         suspended: bool = False,
         requires: Requirement | None = None,
         tier: str | Tier | None = None,
+        allowance: float | None = None,
     ) -> User:
         """Add an account.
 
@@ -224,6 +240,7 @@ class LocalPuter:
             suspended: refuse logins and calls.
             requires: ``email``, ``phone`` or ``card``: the verification still owed.
             tier: limits of this account; ``None`` = those of the server.
+            allowance: US dollars a month; ``None`` = as the server, else the tier, says.
 
         Raises:
             ValueError: the name is taken, or there is no such tier.
@@ -238,6 +255,7 @@ class LocalPuter:
                 suspended=suspended,
                 requires=requires,
                 tier=self._backend.tier if tier is None else _tier(tier),
+                allowance=self._backend.allowance if allowance is None else allowance,
             )
         )
 
@@ -275,6 +293,25 @@ class LocalPuter:
             TypeError: something else was given.
         """
         self._backend.script.queue(replies)
+
+    def media_with(self, *results: MediaResult | MediaResponder) -> None:
+        """Queue results of media calls; each valid one that is no test mode takes one.
+
+        Args:
+            results: ``bytes`` (a picture, film or sound), a ``str`` (a URL or data URI; for OCR
+                and speech to text the text), a mapping (the whole result), an `AudioBody`, a
+                fault such as `Failure`, or a function (plain or ``async``) that takes a
+                `MediaCall` and returns one of these.
+
+        Raises:
+            TypeError: something else was given.
+        """
+        self._backend.script.queue_media(results)
+
+    @property
+    def files(self) -> FileView:
+        """The files of all users by path, to look at and to change."""
+        return FileView(self._backend.files, self.username)
 
     @overload
     def respond(self, responder: Responder) -> Responder: ...
@@ -426,6 +463,14 @@ def _after_fork_in_child() -> None:
 atexit.register(_stop_all)
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork_in_child)
+
+
+def _vendors(names: Sequence[str] | None) -> tuple[str, ...]:
+    if names is None:
+        return VENDORS
+    if unknown := [name for name in names if name not in VENDORS]:
+        raise ValueError(f"no provider {unknown[0]!r}; there are {', '.join(VENDORS)}.")
+    return tuple(names)
 
 
 def _tier(tier: str | Tier | None) -> Tier | None:

@@ -6,7 +6,7 @@ import re
 import secrets
 from typing import TYPE_CHECKING, Any
 
-from puter.testing.accounts import TokenKind, User
+from puter.testing.accounts import TokenKind, User, app_uid
 from puter.testing.backend import COOKIE, Backend
 from puter.testing.http import ApiError, Exchange, bad_request, internal_error
 from puter.testing.limits import TIERS
@@ -68,7 +68,7 @@ async def signup(backend: Backend, exchange: Exchange) -> web.StreamResponse:
     if fields.get("is_temp"):
         name = f"local_guest_{secrets.randbelow(10**8):08d}"
         tier = TIERS["temp_free"] if limited else None
-        user = User(name, None, is_temp=True, tier=tier)
+        user = User(name, None, is_temp=True, tier=tier, allowance=backend.allowance)
     else:
         chosen, password, email = (fields.get(key) for key in ("username", "password", "email"))
         if not isinstance(chosen, str) or not re.fullmatch(r"\w{1,45}", chosen):
@@ -79,6 +79,7 @@ async def signup(backend: Backend, exchange: Exchange) -> web.StreamResponse:
             raise bad_request("Password must be at least 6 characters long.")
         tier = TIERS["user_free"] if limited else None
         user = User(chosen, password, email, requires="email", tier=tier)
+        user.allowance = backend.allowance
     try:
         backend.accounts.add(user)
     except ValueError:
@@ -197,8 +198,9 @@ async def get_user_app_token(backend: Backend, exchange: Exchange) -> web.Stream
     origin, uid = (exchange.fields.get(key) for key in ("origin", "app_uid"))
     if not uid and not origin:
         raise bad_request("`app_uid` or `origin` is required")
-    uid = uid or f"app-{origin}"
-    return exchange.json({"token": backend.accounts.issue(user, "app"), "app_uid": uid})
+    uid = str(uid or app_uid(str(origin)))
+    token = backend.accounts.issue(user, "app", app=uid)
+    return exchange.json({"token": token, "app_uid": uid})
 
 
 def _signed_in(backend: Backend, exchange: Exchange, user: User) -> web.StreamResponse:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable
@@ -11,7 +12,7 @@ from urllib.parse import unquote
 from aiohttp import web
 from multidict import CIMultiDict, MultiDict
 
-from puter.testing import catalogue, drivers, signin
+from puter.testing import catalogue, drivers, fileroutes, metering, signin
 from puter.testing.backend import Backend
 from puter.testing.http import ApiError, Exchange, internal_error, not_found
 from puter.testing.journal import RecordedRequest
@@ -46,8 +47,8 @@ async def home(_backend: Backend, exchange: Exchange) -> web.StreamResponse:
 
 
 def _public_list(kind: str, *, details: bool) -> Route:
-    async def models(_backend: Backend, exchange: Exchange) -> web.StreamResponse:
-        known = catalogue.load(kind)
+    async def models(backend: Backend, exchange: Exchange) -> web.StreamResponse:
+        known = catalogue.load(kind, None if kind == "chat" else backend.vendors)
         return exchange.json({"models": known.listed if details else known.ids()})
 
     return models
@@ -76,6 +77,11 @@ API: dict[tuple[str, str], Route] = {
     ("POST", "/drivers/call"): drivers.call,
     ("GET", "/drivers/list-interfaces"): drivers.list_interfaces,
     ("POST", "/lsmod"): drivers.lsmod,
+    ("GET", "/metering/usage"): metering.usage,
+    ("GET", "/metering/usage/*"): metering.app_usage,
+    ("GET", "/metering/allCosts"): metering.all_costs,
+    ("GET", "/metering/globalUsage"): metering.global_usage,
+    **fileroutes.ROUTES,
     **{
         ("GET", f"/puterai/{kind}/models{suffix}"): _public_list(kind, details=bool(suffix))
         for kind in ("chat", "image", "video")
@@ -109,14 +115,20 @@ class Site:
         )
         exchange = Exchange(request, record, self._gui_origin)
         try:
-            return await self._answer(exchange)
+            response = await self._answer(exchange)
+        except asyncio.CancelledError:
+            record.dropped = True
+            raise
         except ApiError as error:
-            return exchange.error(error)
+            response = exchange.error(error)
         except Exception:
             log.exception("LocalPuter failed on %s %s", record.method, record.path)
-            return exchange.error(internal_error())
+            response = exchange.error(internal_error())
         finally:
             self._backend.journal.notify()
+        if exchange.user is not None:
+            self._backend.metering.sent(exchange.token, response)
+        return response
 
     async def _answer(self, exchange: Exchange) -> web.StreamResponse:
         record = exchange.record
@@ -135,12 +147,13 @@ class Site:
     def _find(self, exchange: Exchange) -> Route:
         record = exchange.record
         method = "GET" if record.method == "HEAD" else record.method
-        key = (method, record.path.rstrip("/") or "/")
+        path = record.path.rstrip("/") or "/"
+        key, below = (method, path), (method, path.rpartition("/")[0] + "/*")
         if self._one_port:
-            route = API.get(key) or GUI.get(key)
+            route = API.get(key) or GUI.get(key) or API.get(below)
         else:
             is_api = record.host.partition(".")[0].lower() == "api"
-            route = (API if is_api else GUI).get(key)
+            route = API.get(key) or API.get(below) if is_api else GUI.get(key)
             if route is None and not is_api and method == "GET":
                 return _go_home
         if route is None:

@@ -91,6 +91,8 @@ class Asynchronous:
                 await asyncio.sleep(seconds)
             case flow.Tell(event):
                 events.log(event)
+            case flow.Opened() | flow.Emit():
+                pass  # for the user: advance() hands them over
             case flow.Ask():
                 return await _ask(effect)
             case flow.AskAll(asks, _):
@@ -167,6 +169,8 @@ class Asynchronous:
 
 class _Body:
     """The open body of a streamed reply."""
+
+    asynchronous = True
 
     def __init__(self, response: aiohttp.ClientResponse, request: Request) -> None:
         self.slot: Slot | None = None

@@ -7,7 +7,7 @@ import os
 import ssl
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from http.cookiejar import DefaultCookiePolicy
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -80,6 +80,8 @@ class Blocking:
                 time.sleep(seconds)
             case flow.Tell(event):
                 events.log(event)
+            case flow.Opened() | flow.Emit():
+                pass  # for the user: advance() hands them over
             case flow.Ask():
                 return _ask(effect)
             case flow.AskAll(asks, until):
@@ -141,18 +143,28 @@ class Blocking:
 class _Body:
     """The open body of a streamed reply."""
 
+    asynchronous = False
+
     def __init__(self, response: requests.Response, request: Request, under: Watch) -> None:
         self.slot: Slot | None = None
+        self._pieces: Iterator[bytes] | None = None
         self._response = response
         self._request = request
         self._under = under
+        self._read1 = getattr(response.raw, "read1", None) or self._read_little
 
     def read(self, patience: float | None = None) -> bytes:
         """Bytes as soon as there are any; ``b""`` at the end."""
         self._under.patience = patience
         with _translated(self._request, self._under, self._response.status_code):
-            data: bytes | None = self._response.raw.read1(CHUNK, decode_content=True)
+            data: bytes | None = self._read1(CHUNK, decode_content=True)
             return data or b""
+
+    def _read_little(self, *_: Any, **__: Any) -> bytes:
+        """For urllib3 before 2.1, which has no ``read1``: a chunk, or else a byte."""
+        pieces = self._pieces or self._response.raw.stream(1, decode_content=True)
+        self._pieces = pieces
+        return next(pieces, b"")
 
     def close(self) -> None:
         self._response.close()
@@ -166,7 +178,9 @@ class _Body:
 
 
 @contextmanager
-def _translated(request: Request, under: Watch, status: int | None = None) -> Iterator[None]:
+def _translated(
+    request: Request, under: Watch, status: int | None = None
+) -> Generator[None, None, None]:
     """Errors of the libraries below become ours."""
     try:
         yield
@@ -185,8 +199,13 @@ def _translated(request: Request, under: Watch, status: int | None = None) -> It
 _ACCEPT_ENCODING = requests.utils.default_headers()["Accept-Encoding"]
 
 
+class _Session(requests.Session):
+    def get_redirect_target(self, resp: requests.Response) -> None:
+        """None: nothing is followed here, and requests trips over a broken ``Location``."""
+
+
 def _new_session() -> requests.Session:
-    session = requests.Session()
+    session = _Session()
     session.trust_env = False  # no .netrc; proxies and CA bundle come with each request
     session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
     adapter = Adapter(pool_connections=8, pool_maxsize=64)

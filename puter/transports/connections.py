@@ -128,7 +128,8 @@ class _Pool(HTTPConnectionPool):
     ConnectionCls: Any = _Connection
 
     def urlopen(self, *args: Any, **kwargs: Any) -> Any:
-        return super().urlopen(*args, enforce_content_length=True, **kwargs)  # urllib3 1 does not
+        kwargs["enforce_content_length"] = True  # urllib3 1 lets a body pass that was cut short
+        return super().urlopen(*args, **kwargs)
 
     def _put_conn(self, conn: Any) -> None:
         if conn is not None:

@@ -40,6 +40,10 @@ def api_get(config: PuterConfig, path: str, **treatment: Any) -> Request:
     return build(config, "GET", config.api_base + path, repeatable=True, **treatment)
 
 
+def api_post(config: PuterConfig, path: str, payload: Any, **treatment: Any) -> Request:
+    return build(config, "POST", config.api_base + path, payload, **treatment)
+
+
 def gui_get(config: PuterConfig, path: str, **treatment: Any) -> Request:
     return build(config, "GET", origin_of(config.login_url) + path, repeatable=True, **treatment)
 

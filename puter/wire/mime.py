@@ -94,9 +94,10 @@ def mime_of(data: bytes | None, name: str) -> str:
     """The type of bytes, else of a file name; ``""`` when neither tells."""
     start = (data or b"")[:16]
     for signature, offset, kind in _SIGNATURES:
-        if start[offset : offset + len(signature)] == signature:
-            # "BM" alone is any text that begins so.
-            return kind if kind != "image/bmp" or b"\x00" in start else ""
+        if start[offset : offset + len(signature)] == signature and (
+            kind != "image/bmp" or b"\x00" in start  # "BM" alone is any text that begins so
+        ):
+            return kind
     stem, dot, extension = name.rpartition(".")
     known = _BY_EXTENSION.get(f".{extension.lower()}") if dot and stem else None
     return known or canonical(mimetypes.guess_type(name)[0] or "")

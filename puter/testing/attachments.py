@@ -1,0 +1,85 @@
+"""Files of the user inside chat messages, as each route hands them to its vendor."""
+
+from __future__ import annotations
+
+import base64
+from typing import TYPE_CHECKING, Any
+
+from puter.testing.files import OCTETS
+from puter.testing.http import ApiError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from puter.testing.accounts import Token
+    from puter.testing.files import Entry, Files
+
+# Puter backend: bytes of a file, inlined for OpenAI's API or uploaded to Anthropic's.
+MAX_INLINE = 5_000_000
+MAX_UPLOAD = 30_000_000
+
+# Everybody else gets the part as it came.
+_INLINING = (
+    "openai-completion",
+    "openai-responses",
+    "azure-openai",
+    "azure-openai-responses",
+    "meta",
+)
+
+
+def attach(
+    messages: Sequence[Mapping[str, Any]], provider: str, files: Files, token: Token
+) -> list[dict[str, Any]]:
+    """Normalised messages with every ``puter_path`` replaced, where ``provider`` does that.
+
+    A file that cannot be used never fails the call: the model reads a sentence instead.
+    """
+    if provider not in (*_INLINING, "claude"):
+        return [dict(message) for message in messages]
+    return [
+        {
+            **message,
+            "content": [_part(part, provider, files, token) for part in message["content"]]
+            if isinstance(message.get("content"), list)
+            else message.get("content"),
+        }
+        for message in messages
+    ]
+
+
+def _part(part: Any, provider: str, files: Files, token: Token) -> Any:
+    path = part.get("puter_path") if isinstance(part, dict) else None
+    if not path:
+        return part
+    limit = MAX_UPLOAD if provider == "claude" else MAX_INLINE
+    try:
+        entry = files.find(token, path)
+    except ApiError as error:
+        return _sentence(str(error))
+    if entry.is_dir:
+        return _sentence("Expected a file, got a directory")
+    if len(entry.data) > limit:
+        return _sentence(f"input file exceeded maximum of {limit} bytes")
+    return _uploaded(entry) if provider == "claude" else _inlined(entry)
+
+
+def _sentence(reason: str) -> dict[str, Any]:
+    return {"type": "text", "text": f"{{error: {reason}; the user did not write this message}}"}
+
+
+def _inlined(entry: Entry) -> dict[str, Any]:
+    kind = entry.content_type or OCTETS
+    address = f"data:{kind};base64,{base64.b64encode(entry.data).decode()}"
+    if kind.startswith("image/"):
+        return {"type": "image_url", "image_url": {"url": address}}
+    if kind.startswith("audio/"):
+        sound = {"data": address, "format": kind.partition("/")[2]}
+        return {"type": "input_audio", "input_audio": sound}
+    return _sentence("input file has unsupported MIME type")
+
+
+def _uploaded(entry: Entry) -> dict[str, Any]:
+    is_image = (entry.content_type or "").startswith("image/")
+    source = {"type": "file", "file_id": f"file_{entry.uid}"}
+    return {"type": "image" if is_image else "document", "source": source}

@@ -1,0 +1,377 @@
+"""The file system over plain HTTP: uploads, reading, listing, deleting, files in chats."""
+
+from __future__ import annotations
+
+import base64
+import copy
+import hashlib
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from puter.testing import ChatCall, LocalPuter
+from tests.local_puter.support import Caller, captures, error_of
+from tests.local_puter.test_captures import local, replay
+
+if TYPE_CHECKING:
+    import requests
+
+FILES = captures("files")
+DOT = base64.b64decode(FILES["fs_write_dedupe"]["request"]["body"]["fileContent"])
+
+VARYING = {
+    "id",
+    "uid",
+    "uuid",
+    "parent_id",
+    "parent_uid",
+    "parentUid",
+    "modified",
+    "created",
+    "accessed",
+}
+
+
+def settled(value: Any) -> Any:
+    """Without the values of ids and times, which are new each time."""
+    if isinstance(value, dict):
+        return {key: key in VARYING or settled(item) for key, item in value.items()}
+    return [settled(item) for item in value] if isinstance(value, list) else value
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_captures_to_the_last_byte(name: str, session: requests.Session) -> None:
+    capture = copy.deepcopy(FILES[name])
+    with local() as puter:
+        puter.add_user("admin", None)
+        puter.files["~/Documents/dot.png"] = DOT
+        puter.files["~/Documents/new/sub/a.txt"] = b"hello text"
+        if name in ("readdir", "delete_path"):
+            puter.files["~/Documents/b.png"] = DOT
+        if name == "readdir":
+            for earlier in ("fs_write_dedupe", "fs_write_size_mismatch", "fs_write_wrong_size"):
+                assert replay(puter, session, FILES[earlier]["request"], puter.token).ok
+        response = replay(puter, session, capture["request"], puter.token)
+    wanted = capture["response"]
+    assert response.status_code == wanted["status"]
+    for header in ("Content-Type", "Vary", "Content-Range", "Content-Disposition"):
+        assert response.headers.get(header) == wanted["headers"].get(header)
+    if isinstance(wanted["body"], str):
+        assert response.text == wanted["body"]
+        assert response.headers["Last-Modified"].endswith(" GMT")
+        return
+    assert settled(response.json()) == settled(wanted["body"])
+
+
+def write(caller: Caller, path: str, content: str = "hello", **meta: Any) -> requests.Response:
+    metadata = {"path": path, "size": len(content), **meta}
+    return caller.post("/fs/write", {"fileMetadata": metadata, "fileContent": content})
+
+
+# --- writing -------------------------------------------------------------------------------------
+
+
+def test_writing_and_reading_back(caller: Caller) -> None:
+    data = bytes(range(256))
+    body: dict[str, Any] = {
+        "fileMetadata": {
+            "path": "~/Documents/deep/down/all.bin",
+            "size": 1,
+            "contentType": "application/x-all",
+            "createMissingParents": True,
+        },
+        "fileContent": base64.b64encode(data).decode(),
+        "encoding": "base64",
+    }
+    answer = caller.post("/fs/write", body).json()
+    assert answer["wasOverwrite"] is False
+    assert answer["contentHashSha256"] == hashlib.sha256(data).hexdigest()
+    assert answer["fsEntry"]["size"] == 256
+    assert caller.get("/read?file=~/Documents/deep/down/all.bin").content == data
+    typed = caller.get("/fs/read?path=/alice/Documents/deep/down/all.bin")
+    assert (typed.content, typed.headers["Content-Type"]) == (data, "application/x-all")
+    assert caller.puter.files["~/Documents/deep/down/all.bin"] == data
+    body["fileMetadata"]["overwrite"] = True
+    again = caller.post("/fs/write", {**body, "fileContent": ""}).json()
+    assert (again["wasOverwrite"], again["fsEntry"]["uid"]) == (True, answer["fsEntry"]["uid"])
+    assert caller.puter.files["~/Documents/deep/down/all.bin"] == b""
+
+
+@pytest.mark.parametrize(
+    ("path", "meta", "outcome"),
+    [
+        ("", {}, (400, "bad_request", "Missing path")),
+        ("~/a.txt", {"size": None}, (400, "bad_request", "Invalid file size")),
+        ("~/a.txt", {"size": "5"}, (400, "bad_request", "Invalid file size")),
+        ("/a.txt", {}, (400, "cannot_write_to_root", "Cannot write to root path")),
+        (
+            "~/no/a.txt",
+            {},
+            (404, "not_found", "Parent path does not exist: /alice/no"),
+        ),
+        ("/bob/a.txt", {}, (404, "subject_does_not_exist", "Subject does not exist")),
+        ("/nobody/a.txt", {}, (404, "subject_does_not_exist", "Subject does not exist")),
+        ("~/../bob/a.txt", {}, (404, "subject_does_not_exist", "Subject does not exist")),
+    ],
+)
+def test_faults_of_writing(path: str, meta: Any, outcome: Any, caller: Caller) -> None:
+    caller.puter.add_user("bob", None)
+    assert error_of(write(caller, path, **meta)) == outcome
+    assert not caller.puter.files
+
+
+def test_taken_names(caller: Caller) -> None:
+    assert write(caller, "~/a.txt").ok
+    taken = write(caller, "~/a.txt")
+    assert error_of(taken)[:2] == (409, "item_with_same_name_exists")
+    assert taken.json()["entry_name"] == "a.txt"
+    names = [write(caller, "~/a.txt", dedupeName=True).json()["fsEntry"]["name"] for _ in range(2)]
+    assert names == ["a (1).txt", "a (2).txt"]
+    assert write(caller, "~/Documents", overwrite=True).status_code == 409
+
+
+def test_storage_is_limited(session: requests.Session) -> None:
+    with LocalPuter(storage=10) as puter:
+        caller = Caller(puter, session)
+        assert write(caller, "~/a", "x" * 10).ok
+        full = write(caller, "~/b", "x")
+        assert error_of(full)[:2] == (413, "storage_limit_reached")
+        assert full.headers["X-Needs-Upgrade"] == "true"
+        assert write(caller, "~/a", "y" * 10, overwrite=True).ok
+        assert caller.post("/df", {}).json() == {"used": 10, "capacity": 10}
+
+
+def batch(caller: Caller, *operations: dict[str, Any], data: bytes = DOT) -> requests.Response:
+    form: list[Any] = [("operation_id", (None, "0"))]
+    info = {"name": "b.png", "type": "image/png", "size": len(data)}
+    form.append(("fileinfo", (None, json.dumps(info))))
+    form += [("operation", (None, json.dumps(operation))) for operation in operations]
+    form.append(("file", ("b.png", data, "image/png")))
+    headers = {"Authorization": f"Bearer {caller.puter.token}"}
+    url = caller.puter.url + "/batch"
+    return caller.session.post(url, files=form, headers=headers, timeout=5)
+
+
+WRITE = {"op": "write", "path": "/alice/Documents", "name": "b.png", "item_upload_id": 0}
+
+
+def test_batch_uploads(caller: Caller) -> None:
+    data = b"\r\n--\r\n\x00\xff" + DOT
+    response = batch(caller, WRITE, data=data)
+    assert response.status_code == 200
+    [entry] = response.json()["results"]
+    assert (entry["path"], entry["type"]) == ("/alice/Documents/b.png", "image/png")
+    assert caller.puter.files["~/Documents/b.png"] == data
+    caller.puter.add_user("bob", None)
+    mixed = batch(
+        caller,
+        {**WRITE, "name": "c.png"},
+        {**WRITE, "path": "/bob/Documents"},
+        {**WRITE, "path": "/alice/none"},
+        {**WRITE, "path": "/alice/none", "create_missing_ancestors": True},
+        {"op": "mkdir", "path": "/alice/folder"},
+        WRITE,
+    )
+    assert mixed.status_code == 218
+    assert mixed.ok
+    first, other, missing, made, folder, taken = mixed.json()["results"]
+    lost = {"error": True, "status": 404, "message": "Subject does not exist"}
+    assert other == missing == {**lost, "code": "subject_does_not_exist"}
+    assert (first["name"], made["dirname"], folder["is_dir"]) == ("c.png", "/alice/none", True)
+    assert taken["code"] == "item_with_same_name_exists"
+
+
+def test_faults_of_batches(caller: Caller) -> None:
+    assert caller.post("/batch", {}).status_code == 400
+    unknown = batch(caller, {"op": "dance", "path": "/alice/x"})
+    assert (unknown.status_code, unknown.json()["results"][0]["status"]) == (218, 400)
+    no_file = batch(caller, {**WRITE, "item_upload_id": 1})
+    assert no_file.json()["results"][0]["error"] is True
+
+
+# --- looking -------------------------------------------------------------------------------------
+
+
+def test_a_home_has_its_folders(caller: Caller) -> None:
+    listed = caller.post("/readdir", {"path": "~"}).json()
+    names = ["AppData", "Desktop", "Documents", "Pictures", "Public", "Trash", "Videos"]
+    assert [entry["name"] for entry in listed] == names
+    assert caller.post("/readdir", {"path": "~/Documents"}).json() == []
+    stat = caller.post("/stat", {"path": "~/Documents"}).json()
+    assert (stat["type"], stat["is_empty"], stat["owner"]) == (
+        "folder",
+        True,
+        {"username": "alice"},
+    )
+    assert caller.post("/stat", {"uid": stat["uid"]}).json() == stat
+
+
+def test_ranges(caller: Caller) -> None:
+    caller.puter.files["~/a"] = b"0123456789"
+    for header, content in (
+        ("bytes=2-4", b"234"),
+        ("bytes=7-", b"789"),
+        ("bytes=-2", b"89"),
+        ("bytes=5-99", b"56789"),
+    ):
+        part = caller.get("/read?file=~/a", headers={"Range": header})
+        assert (part.status_code, part.content) == (206, content)
+    beyond = caller.get("/read?file=~/a", headers={"Range": "bytes=10-"})
+    assert (beyond.status_code, beyond.headers["Content-Range"]) == (416, "bytes */10")
+    assert caller.get("/read?file=~/a", headers={"Range": "lines=1-2"}).status_code == 200
+
+
+def test_files_of_others_look_missing(caller: Caller) -> None:
+    puter = caller.puter
+    puter.add_user("bob", None)
+    puter.files["/bob/Documents/secret.txt"] = b"secret"
+    uid = caller.post(
+        "/stat", {"path": "~/Documents/secret.txt"}, token=puter.issue_token("bob")
+    ).json()["uid"]
+    text = "Entry not found: path=/bob/Documents/secret.txt"
+    missing = (404, "subject_does_not_exist", text)
+    path = {"path": "/bob/Documents/secret.txt"}
+    for route in ("/stat", "/fs/stat", "/readdir", "/delete", "/fs/delete"):
+        assert error_of(caller.post(route, path)) == missing
+    for route in ("/read", "/fs/read"):
+        assert error_of(caller.get(route, params=path)) == missing
+    assert error_of(caller.post("/stat", {"uid": uid}))[0] == 404
+    assert puter.files["/bob/Documents/secret.txt"] == b"secret"
+
+
+def test_an_app_sees_only_its_own_folder(caller: Caller) -> None:
+    answer = caller.post("/auth/get-user-app-token", {"origin": "https://my.app"}).json()
+    own = f"~/AppData/{answer['app_uid']}/a.txt"
+    caller.puter.files["~/a.txt"] = caller.puter.files[own] = b"x"
+    token = answer["token"]
+    assert caller.get("/read", params={"path": own}, token=token).content == b"x"
+    assert caller.get("/read", params={"path": "~/a.txt"}, token=token).status_code == 404
+    refused = caller.post("/stat", {"path": "~"}, token=caller.puter.issue_token("alice", "scoped"))
+    assert refused.status_code == 403
+
+
+def test_relative_and_missing_paths(caller: Caller) -> None:
+    caller.puter.files["~/a.txt"] = b"x"
+    text = "Entry not found: path=a.txt"
+    assert error_of(caller.post("/stat", {"path": "a.txt"})) == (
+        404,
+        "subject_does_not_exist",
+        text,
+    )
+    nothing = (400, "bad_request", "Missing entry reference (expected one of: path, uid, id)")
+    assert error_of(caller.post("/stat", {})) == nothing
+    assert error_of(caller.get("/read")) == nothing
+    not_a_directory = error_of(caller.post("/readdir", {"path": "~/a.txt"}))
+    assert not_a_directory[:2] == (400, "dest_is_not_a_directory")
+
+
+# --- changing ------------------------------------------------------------------------------------
+
+
+def test_directories(caller: Caller) -> None:
+    made = caller.post("/mkdir", {"parent": "~/Documents", "path": "folder1"})
+    assert (made.status_code, made.json()["path"]) == (200, "/alice/Documents/folder1")
+    assert caller.post("/mkdir", {"path": "~/Documents/folder1"}).status_code == 409
+    again = {"path": "~/Documents/folder1", "dedupe_name": True}
+    assert caller.post("/mkdir", again).json()["name"] == "folder1 (1)"
+    deep = {"path": "~/x/y/z"}
+    assert caller.post("/mkdir", deep).status_code == 404
+    assert caller.post("/mkdir", {**deep, "create_missing_parents": True}).ok
+    assert caller.post("/mkdir", {}).status_code == 400
+    assert write(caller, "~/x/y/z/a.txt").ok
+    assert write(caller, "~/x/y/z/a.txt/b.txt").status_code == 400
+
+
+def test_deleting(caller: Caller) -> None:
+    files = caller.puter.files
+    for name in ("a", "b", "folder/c", "folder/d", "folder2/e"):
+        files[f"~/Documents/{name}"] = b"x"
+    kept = caller.post("/delete", {"path": "~/Documents/folder", "recursive": False})
+    assert error_of(kept)[1] == "not_empty"
+    removed = caller.post("/delete", {"paths": ["~/Documents/a", "~/Documents/folder"]})
+    assert [entry["name"] for entry in removed.json()] == ["a", "folder"]
+    assert list(files) == ["/alice/Documents/b", "/alice/Documents/folder2/e"]
+    assert caller.post("/fs/delete", {"path": "~/Documents/b"}).json() == {"ok": True}
+    assert list(files) == ["/alice/Documents/folder2/e"]
+
+
+def test_what_is_gone_is_gone(caller: Caller) -> None:
+    for path in ("/write", "/upload", "/kv/set", "/kv/get", "/ai/img2txt", "/ai/txt2vid"):
+        assert error_of(caller.post(path, {})) == (404, "not_found", "Not Found")
+    assert error_of(caller.get("/getReadURL"))[0] == 404
+
+
+def test_the_view_for_tests(puter: LocalPuter) -> None:
+    files = puter.files
+    files["~/Documents/a.txt"] = b"hello"
+    assert dict(files) == {"/alice/Documents/a.txt": b"hello"}
+    assert "~/Documents/a.txt" in files
+    assert "~/Documents" not in files
+    assert repr(files) == "<files of LocalPuter: /alice/Documents/a.txt>"
+    del files["~/Documents/a.txt"]
+    assert len(files) == 0
+    with pytest.raises(KeyError):
+        files["~/Documents/a.txt"]
+    with pytest.raises(ValueError, match="cannot be written"):
+        files["~/Documents"] = b"x"
+
+
+# --- files in chats ------------------------------------------------------------------------------
+
+
+def shown(caller: Caller, path: str, model: str) -> Any:
+    """The part that the vendor gets for a file."""
+    seen: list[ChatCall] = []
+
+    def answer(call: ChatCall) -> str:
+        seen.append(call)
+        return "seen"
+
+    caller.puter.reply_with(answer)
+    part = {"type": "file", "puter_path": path}
+    caller.answer({"role": "user", "content": ["look", part]}, model=model)
+    return seen[0].upstream_messages[0]["content"][1]
+
+
+def sentence(reason: str) -> dict[str, str]:
+    return {"type": "text", "text": f"{{error: {reason}; the user did not write this message}}"}
+
+
+OPENAI, CLAUDE, OTHER = "gpt-4.1", "claude-haiku-4-5", "ollama:ollama/gpt-oss:20b"
+
+
+def test_files_in_chats(caller: Caller) -> None:
+    files = caller.puter.files
+    files["~/dot.png"] = DOT
+    files["~/a.mp3"] = b"ID3"
+    files["~/a.txt"] = b"hello"
+    uri = f"data:image/png;base64,{base64.b64encode(DOT).decode()}"
+    assert shown(caller, "~/dot.png", OPENAI) == {"type": "image_url", "image_url": {"url": uri}}
+    assert shown(caller, "/alice/a.mp3", OPENAI) == {
+        "type": "input_audio",
+        "input_audio": {"data": "data:audio/mpeg;base64,SUQz", "format": "mpeg"},
+    }
+    unsupported = sentence("input file has unsupported MIME type")
+    assert shown(caller, "~/a.txt", OPENAI) == unsupported
+    for path, kind in (("~/dot.png", "image"), ("~/a.txt", "document")):
+        part = shown(caller, path, CLAUDE)
+        assert (part["type"], part["source"]["type"]) == (kind, "file")
+    assert shown(caller, "~/a.txt", OTHER) == {"type": "file", "puter_path": "~/a.txt"}
+
+
+@pytest.mark.parametrize("model", [OPENAI, CLAUDE])
+def test_a_missing_file_never_fails_a_chat(model: str, caller: Caller) -> None:
+    missing = sentence("Entry not found: path=/alice/none.png")
+    assert shown(caller, "~/none.png", model) == missing
+    assert shown(caller, "~/Documents", model) == sentence("Expected a file, got a directory")
+    limit = 5_000_000 if model == OPENAI else 30_000_000
+    caller.puter.files["~/big.png"] = bytes(limit + 1)
+    large = sentence(f"input file exceeded maximum of {limit} bytes")
+    assert shown(caller, "~/big.png", model) == large
+
+
+def test_the_built_in_partner_reads_the_sentence(caller: Caller) -> None:
+    part = {"type": "file", "puter_path": "~/none.png"}
+    text = caller.text({"role": "user", "content": ["Look: ", part]})
+    assert "Entry not found: path=/alice/none.png" in text

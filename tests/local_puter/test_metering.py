@@ -1,0 +1,405 @@
+"""The books: what calls cost, allowances, usage; and the key-value store."""
+
+from __future__ import annotations
+
+import copy
+import time
+from typing import TYPE_CHECKING, Any
+
+import aiohttp
+import pytest
+
+from puter.testing import Failure, Gate, LocalPuter, Reply, UpstreamFailure
+from tests.local_puter.support import Caller, captures, error_of
+from tests.local_puter.test_captures import assert_same, local, replay
+
+if TYPE_CHECKING:
+    import requests
+
+METERING = captures("metering")
+
+
+@pytest.mark.parametrize("name", METERING)
+def test_captures(name: str, session: requests.Session) -> None:
+    capture = copy.deepcopy(METERING[name])
+    app = capture["request"]["path"].rpartition("/")[2]
+    with local() as puter:
+        if name == "metering_usage_app_detail":
+            headers = {"Authorization": f"Bearer {puter.token}"}
+            ask: dict[str, Any] = {
+                "method": "POST",
+                "host": "api",
+                "path": "/auth/get-user-app-token",
+            }
+            issued = replay(
+                puter, session, {**ask, "headers": headers, "body": {"app_uid": app}}, ""
+            ).json()
+            puter.reply_with(Reply(text="x", usage={"prompt_tokens": 11, "completion_tokens": 7}))
+            args = {"model": "gpt-4.1", "messages": ["hi"]}
+            chat = {"interface": "puter-chat-completion", "method": "complete", "args": args}
+            ask = {**ask, "path": "/drivers/call", "body": chat}
+            headers = {"Authorization": f"Bearer {issued['token']}"}
+            assert replay(puter, session, {**ask, "headers": headers}, "").status_code == 200
+        response = replay(puter, session, capture["request"], puter.token)
+    assert_same(response, capture["response"])
+    wanted, body = capture["response"]["body"], response.json()
+    for key in (key for key in wanted if "gpt" in key):
+        assert body[key] == pytest.approx(wanted[key])
+    if "egress:bytes" in wanted:
+        per_byte = wanted["egress:bytes"]["cost"] / wanted["egress:bytes"]["units"]
+        sent = body["egress:bytes"]
+        assert sent["cost"] / sent["units"] == pytest.approx(per_byte)
+
+
+def usage(caller: Caller, **options: Any) -> dict[str, Any]:
+    response = caller.get("/metering/usage", **options)
+    assert response.status_code == 200
+    body: dict[str, Any] = response.json()
+    return body
+
+
+def lines(caller: Caller) -> dict[str, Any]:
+    """What was bought, without the bytes sent."""
+    return {
+        key: line
+        for key, line in usage(caller)["usage"].items()
+        if key not in ("total", "allowanceUsed", "egress:bytes")
+    }
+
+
+def test_a_fresh_account(caller: Caller) -> None:
+    assert usage(caller) == {
+        "usage": {"total": 0},
+        "appTotals": {},
+        "allowanceInfo": {
+            "remaining": 50_000_000,
+            "monthUsageAllowance": 50_000_000,
+            "addons": {},
+        },
+    }
+
+
+def test_chats_are_written_down(caller: Caller) -> None:
+    counted = {"prompt_tokens": 11, "completion_tokens": 7, "cached_tokens": 0}
+    claude = {"input_tokens": 31, "output_tokens": 12, "cache_read_input_tokens": 2}
+    caller.puter.reply_with(*[Reply(text="x", usage=counted)] * 2, Reply(text="x", usage=claude))
+    for model in ("gpt-4.1", "gpt-4.1", "claude-haiku-4-5", "ollama:ollama/gpt-oss:20b", "fake"):
+        caller.answer("hi", model=model, provider="openai-completion")
+    found = lines(caller)
+    assert found["openai:gpt-4_dot_1:prompt_tokens"] == {"units": 22, "cost": 4400, "count": 2}
+    assert found["openai:gpt-4_dot_1:completion_tokens"] == {
+        "units": 14,
+        "cost": 11_200,
+        "count": 2,
+    }
+    assert found["claude:claude-haiku-4-5-20251001:input_tokens"]["cost"] == 3100
+    assert not any(key.startswith(("ollama", "fake")) for key in found)
+    whole = usage(caller)
+    assert whole["usage"]["total"] == whole["usage"]["allowanceUsed"]
+    assert whole["appTotals"]["os-global"]["total"] == pytest.approx(whole["usage"]["total"])
+    remaining = 50_000_000 - whole["usage"]["total"]
+    assert whole["allowanceInfo"]["remaining"] == pytest.approx(remaining)
+
+
+def test_the_books_agree_with_the_answers(caller: Caller) -> None:
+    answer = caller.answer("hello")
+    total = sum(line["cost"] for line in lines(caller).values())
+    assert total == pytest.approx(answer["usage"]["usd_cents"] * 1_000_000)
+
+
+def test_failures_cost_nothing(caller: Caller) -> None:
+    caller.puter.reply_with(UpstreamFailure(500), Failure(500))
+    caller.puter.media_with(UpstreamFailure(500), Failure(500))
+    for _ in range(2):
+        caller.chat("hi")
+        caller.call("puter-image-generation", "generate", {"prompt": "x"})
+    assert lines(caller) == {}
+
+
+async def test_a_stream_is_billed_whole_though_its_reader_left(session: requests.Session) -> None:
+    async with LocalPuter() as puter:
+        counted = {"prompt_tokens": 11, "completion_tokens": 7}
+        puter.reply_with(Reply(chunks=["a", "b"], usage=counted, gate=Gate()))
+        args = {"model": "gpt-4.1", "messages": ["hi"], "stream": True}
+        body = {"interface": "puter-chat-completion", "method": "complete", "args": args}
+        headers = {"Authorization": f"Bearer {puter.token}"}
+        async with (
+            aiohttp.ClientSession(headers=headers) as client,
+            client.post(puter.url + "/drivers/call", json=body) as response,
+        ):
+            await response.content.readline()
+        await puter.async_wait_for(lambda record: record.dropped)
+        costs = [line["cost"] for line in lines(Caller(puter, session)).values()]
+    assert sorted(costs) == [2200, 5600]
+
+
+@pytest.mark.parametrize(
+    ("interface", "method", "args", "key", "line"),
+    [
+        (
+            "puter-image-generation",
+            "generate",
+            {"prompt": "x", "model": "gpt-image-1.5"},
+            "openai:gpt-image-1_dot_5:low:1024x1024",
+            (1, 900_000),
+        ),
+        (
+            "puter-image-generation",
+            "generate",
+            {"prompt": "x", "provider": "together-image-generation"},
+            "together:togetherai:black-forest-labs/flux_dot_1-schnell:1MP",
+            (1, 0.27e6 * 1.048576),
+        ),
+        ("puter-tts", "synthesize", {"text": "hello"}, "aws-polly:standard:character", (5, 2000)),
+        (
+            "puter-tts",
+            "synthesize",
+            {"text": "hello", "provider": "openai", "model": "tts-1-hd"},
+            "openai:tts-1-hd:character",
+            (5, 15_000),
+        ),
+        (
+            "puter-speech2txt",
+            "transcribe",
+            {"file": "data:audio/wav;base64," + "A" * 40_000},
+            "openai:gpt-4o-mini-transcribe:second",
+            (2, 10_000),
+        ),
+        (
+            "puter-speech2speech",
+            "convert",
+            {"audio": "data:audio/wav;base64,SUQz"},
+            "elevenlabs:eleven_multilingual_sts_v2:second",
+            (1, 270_000),
+        ),
+        (
+            "puter-ocr",
+            "recognize",
+            {"source": "data:image/png;base64,SUQz"},
+            "aws-textract:detect-document-text:page",
+            (1, 150_000),
+        ),
+        (
+            "puter-video-generation",
+            "generate",
+            {"prompt": "x", "seconds": 8},
+            "openai:sora-2:default",
+            (8, 80e6),
+        ),
+    ],
+)
+def test_media_are_written_down(
+    interface: str, method: str, args: Any, key: str, line: tuple[float, float], caller: Caller
+) -> None:
+    assert caller.call(interface, method, args).status_code == 200
+    found = lines(caller)
+    assert list(found) == [key]
+    assert (found[key]["units"], found[key]["cost"]) == pytest.approx(line)
+    assert caller.call(interface, method, {**args, "test_mode": True}).status_code in (200, 402)
+    assert lines(caller) == found
+
+
+def test_bytes_are_written_down(caller: Caller) -> None:
+    caller.puter.files["~/a"] = bytes(100_000)
+    caller.get("/read?file=~/a")
+    sound = caller.call("puter-tts", "synthesize", {"text": "x" * 100}).content
+    sent = usage(caller)["usage"]["egress:bytes"]
+    assert 0 <= sent["units"] - 100_000 - len(sound) < 500  # the marks between chunks
+    assert sent["count"] == 2
+    assert sent["cost"] == pytest.approx(sent["units"] * 12e6 / 2**30)
+
+
+def test_apps_have_books_of_their_own(caller: Caller) -> None:
+    issued = caller.post("/auth/get-user-app-token", {"origin": "https://my.app"}).json()
+    app, token = issued["app_uid"], issued["token"]
+    caller.answer("hi")
+    caller.chat("hi", token=token)
+    totals = usage(caller)["appTotals"]
+    assert totals.keys() == {"os-global", app}
+    seen = usage(caller, token=token)["appTotals"]
+    assert seen.keys() == {app, "others"}
+    assert seen["others"]["total"] >= totals["os-global"]["total"]
+    book = caller.get(f"/metering/usage/{app}").json()
+    costs = sum(line["cost"] for key, line in book.items() if key != "total")
+    assert book["total"] == pytest.approx(costs)
+    other = caller.puter.issue_token(caller.puter.add_user("bob", None))
+    assert usage(caller, token=other)["appTotals"] == {}
+
+
+def test_no_usage_left(session: requests.Session) -> None:
+    with LocalPuter(allowance=0.00002) as puter:
+        caller = Caller(puter, session)
+        puter.reply_with(Reply(text="x", usage={"completion_tokens": 1000}))
+        assert caller.chat("hi").status_code == 200
+        refused = caller.chat("hi")
+        text = "No usage left for request."
+        assert error_of(refused) == (402, "insufficient_funds", text)
+        assert refused.headers["X-Needs-Upgrade"] == "true"
+        assert caller.chat("hi", stream=True).status_code == 402
+        assert caller.chat("hi", model="fake").status_code == 200
+        assert caller.chat("hi", model="ollama:ollama/gpt-oss:20b").status_code == 200
+        for interface, method, args, text in (
+            ("puter-tts", "synthesize", {"text": "x"}, "Insufficient funds"),
+            (
+                "puter-image-generation",
+                "generate",
+                {"prompt": "x"},
+                "Insufficient credits for image generation",
+            ),
+            ("puter-video-generation", "generate", {"prompt": "x"}, "Insufficient credits for"),
+            ("puter-ocr", "recognize", {"source": "data:,x"}, "Insufficient credits"),
+        ):
+            status, code, message = error_of(caller.call(interface, method, args))
+            assert (status, code) == (402, "insufficient_funds")
+            assert message.startswith(text)
+        assert usage(caller)["allowanceInfo"]["remaining"] == 0
+        rich = puter.issue_token(puter.add_user("bob", None, allowance=5))
+        assert caller.chat("hi", token=rich).status_code == 200
+
+
+def test_poor_accounts_get_short_answers(session: requests.Session) -> None:
+    with LocalPuter(allowance=0.0001) as puter:  # 12 tokens of gpt-4.1
+        answer = Caller(puter, session).answer("x" * 500)
+    assert answer["finish_reason"] == "length"
+    assert len(answer["message"]["content"]) == 48
+
+
+def test_media_that_cost_more_than_is_left(session: requests.Session) -> None:
+    with LocalPuter(allowance=0.001) as puter:
+        caller = Caller(puter, session)
+        image = {"prompt": "x", "model": "gpt-image-1-mini"}
+        assert caller.call("puter-image-generation", "generate", image).status_code == 402
+        film = {"prompt": "x"}
+        assert caller.call("puter-video-generation", "generate", film).status_code == 200
+        assert caller.call("puter-video-generation", "generate", film).status_code == 402
+
+
+def test_accounts_without_limits(session: requests.Session) -> None:
+    with LocalPuter(tier=None) as puter:
+        caller = Caller(puter, session)
+        puter.reply_with(Reply(text="x", usage={"completion_tokens": 10**9}))
+        caller.answer("hi")
+        assert caller.chat("hi").status_code == 200
+        assert usage(caller)["allowanceInfo"]["remaining"] > 0
+
+
+def test_prices(caller: Caller) -> None:
+    costs = caller.get("/metering/allCosts").json()["costs"]
+    by_type = {cost["usageType"]: cost for cost in costs}
+    assert by_type["openai:gpt-4.1:prompt_tokens"]["ucentsPerUnit"] == 200
+    claude = by_type["claude:claude-haiku-4-5-20251001:input_tokens"]
+    assert claude == {
+        "usageType": "claude:claude-haiku-4-5-20251001:input_tokens",
+        "ucentsPerUnit": 100,
+        "unit": "token",
+        "source": "driver:aiChat/claude",
+        "costs_currency": "usd-cents",
+        "registry": "driver",
+        "registryKey": "aiChat",
+    }
+    assert any("costValue" in cost for cost in costs)
+    assert caller.get("/metering/globalUsage").status_code == 403
+    for path in ("/metering/usage", "/metering/usage/app-x", "/metering/allCosts"):
+        assert caller.get(path, token=None).status_code == 401
+
+
+# --- key-value store -----------------------------------------------------------------------------
+
+
+def kv(caller: Caller, method: str, args: Any = None, **more: Any) -> Any:
+    response = caller.call("puter-kvstore", method, args, **more)
+    assert response.status_code == 200, response.text
+    body = response.json()
+    assert body["service"] == {"name": "puter-kvstore"}
+    return body.get("result", "no result")
+
+
+def test_values_by_key(caller: Caller) -> None:
+    assert kv(caller, "get", {"key": "a"}) is None
+    assert kv(caller, "set", {"key": "a", "value": {"n": 1}}) is True
+    assert kv(caller, "set", {"key": 7, "value": None}) is True
+    items = [{"key": "b", "value": 2}, {"key": "c", "value": 3}]
+    assert kv(caller, "batchPut", {"items": items}) is True
+    assert kv(caller, "get", {"key": ["a", "x", "c"]}) == [{"n": 1}, None, 3]
+    assert kv(caller, "del", {"key": "b"}) is True
+    assert kv(caller, "list", {"as": "keys"}) == ["7", "a", "c"]
+    assert kv(caller, "flush") is True
+    assert kv(caller, "list") == []
+
+
+def test_lists_and_pages(caller: Caller) -> None:
+    pairs = [{"key": f"{letter}{n}", "value": n} for letter in "ab" for n in range(3)]
+    kv(caller, "batchPut", {"items": pairs})
+    assert kv(caller, "list") == pairs
+    assert kv(caller, "list", {"pattern": "b*", "as": "values"}) == [0, 1, 2]
+    page = kv(caller, "list", {"limit": 4, "as": "keys"})
+    assert page["items"] == ["a0", "a1", "a2", "b0"]
+    rest = kv(caller, "list", {"cursor": page["cursor"], "as": "keys"})
+    assert rest == {"items": ["b1", "b2"]}
+
+
+def test_counting(caller: Caller) -> None:
+    assert kv(caller, "incr", {"key": "n", "pathAndAmountMap": {"": 5}}) == 5
+    assert kv(caller, "decr", {"key": "n", "pathAndAmountMap": {"": 2}}) == 3
+    nested = {"key": "o", "pathAndAmountMap": {"a.b": 1, "c": 2}}
+    assert kv(caller, "incr", nested) == {"a": {"b": 1}, "c": 2}
+    kv(caller, "set", {"key": "n", "value": "text"})
+    bad = caller.call("puter-kvstore", "incr", {"key": "n", "pathAndAmountMap": {"": 1}})
+    assert bad.status_code == 400
+    assert kv(caller, "get", {"key": "n"}) == "text"
+
+
+def test_edits(caller: Caller) -> None:
+    assert kv(caller, "update", {"key": "v", "pathAndValueMap": {"": 5}}) == 5
+    assert kv(caller, "update", {"key": "v", "pathAndValueMap": {"a.b": 1}}) == {"a": {"b": 1}}
+    added = kv(caller, "add", {"key": "v", "pathAndValueMap": {"tags": ["x", "y"]}})
+    assert added["tags"] == ["x", "y"]
+    assert kv(caller, "remove", {"key": "v", "paths": ["a.b", "no.way"]}) == {
+        "a": {},
+        "tags": ["x", "y"],
+    }
+
+
+def test_expiry(caller: Caller) -> None:
+    kv(caller, "set", {"key": "past", "value": 1, "expireAt": 1})
+    assert kv(caller, "get", {"key": "past"}) is None
+    for key in "abc":
+        kv(caller, "set", {"key": key, "value": 1})
+    assert kv(caller, "expire", {"key": "a", "ttl": -1}) == "no result"
+    assert kv(caller, "expireAt", {"key": "b", "timestamp": 1}) == "no result"
+    assert kv(caller, "expireAt", {"key": "c", "timestamp": time.time() + 60}) == "no result"
+    assert kv(caller, "list", {"as": "keys"}) == ["c"]
+
+
+@pytest.mark.parametrize(
+    ("method", "args", "text"),
+    [
+        ("get", {}, "Missing `key`"),
+        ("set", {"value": 1}, "Missing `key`"),
+        ("set", {"key": "a"}, "Missing `value`"),
+        ("set", {"key": "ä" * 513, "value": 1}, "kv: key exceeds 1024 byte limit"),
+        ("incr", {"key": "a", "amount": 1}, "Missing or invalid `pathAndAmountMap`"),
+        ("expire", {"key": "a"}, "`ttl` must be a number (seconds)"),
+        ("batchPut", {"items": []}, "Missing or empty `items`"),
+        ("list", {"cursor": "é"}, "Invalid cursor"),
+    ],
+)
+def test_faults_of_the_store(method: str, args: Any, text: str, caller: Caller) -> None:
+    response = caller.call("puter-kvstore", method, args)
+    assert error_of(response) == (400, "bad_request", text)
+
+
+def test_every_user_and_app_has_a_store(caller: Caller) -> None:
+    puter = caller.puter
+    bob = puter.issue_token(puter.add_user("bob", None))
+    app = puter.issue_token("alice", "app")
+    for token in (puter.token, bob, app):
+        assert kv(caller, "list", token=token) == []
+        kv(caller, "set", {"key": "a", "value": 1}, token=token)
+    assert puter.peak_running == 0  # these are no AI calls
+
+
+def test_the_store_has_no_ai_limits(session: requests.Session) -> None:
+    with LocalPuter(tier="temp_free") as puter:
+        caller = Caller(puter, session)
+        assert all(kv(caller, "set", {"key": "a", "value": n}) for n in range(25))
