@@ -80,7 +80,7 @@ class Media:
         return cls(url=address)
 
     @classmethod
-    def arriving(cls, head: Bytes, body: Body, mime_type: str) -> Self:
+    def _arriving(cls, head: Bytes, body: Body, mime_type: str) -> Self:
         """From an answer of which only the beginning has come."""
         media = cls(head, mime_type=mime_type)
         media._set(_data=None, _head=head, _body=body)

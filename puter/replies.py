@@ -62,6 +62,9 @@ class Account:
         is_temp: Whether this is a temporary account.
         two_factor: Whether signing in needs a second factor.
         app_name: The app a token of kind *app* belongs to.
+        must_verify: What must be verified before AI can be used: ``email``, ``phone``, ``card``.
+        unconfirmed_email: A new address that was not confirmed yet.
+        feature_flags: Switches of the deployment.
         raw: The whole answer.
     """
 
@@ -72,6 +75,9 @@ class Account:
     is_temp: bool | None = None
     two_factor: bool | None = None
     app_name: str | None = None
+    must_verify: tuple[str, ...] = ()
+    unconfirmed_email: str | None = None
+    feature_flags: dict[str, Any] = field(default_factory=dict, repr=False)
     raw: dict[str, Any] = field(default_factory=dict, repr=False)
 
 

@@ -160,11 +160,14 @@ class Throttle(Throttler):
 
         Raises:
             TimeoutError: ``timeout`` passed first; the place is given up.
+            RuntimeError: Without ``timeout``, it would wait for tasks of its own event loop.
         """
         slot = Slot(self, self.ticket() if ticket is None else ticket, None)
         deadline = math.inf if timeout is None else self._clock() + timeout
         try:
             while (alarm := self._look(slot)) is not None:
+                if timeout is None:
+                    self._refuse_standstill()
                 nap = self._nap(alarm, deadline)
                 bell = cast("threading.Lock", slot._bell)
                 bell.acquire(timeout=-1 if nap == math.inf else min(nap, threading.TIMEOUT_MAX))
@@ -172,6 +175,16 @@ class Throttle(Throttler):
             slot.release()
             raise
         return slot
+
+    def _refuse_standstill(self) -> None:
+        """A thread must not wait for tasks of an event loop that it keeps from running."""
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            return
+        with self._lock:
+            if any(slot._loop is loop for slot in (*self._running, *self._waiting)):
+                raise RuntimeError("this thread would wait for tasks of its own event loop")
 
     async def enter_async(self, ticket: int | None = None, timeout: float | None = None) -> Slot:
         """Wait in this task until it is admitted; otherwise as `enter`."""

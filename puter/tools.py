@@ -78,7 +78,7 @@ class Tool:
         text, told = describe(_documented(function))
         self.description = description if description is not None else text
         self.cheap = cheap
-        self._codec, self._names, self._positional = _arguments_of(function, self.name, told)
+        self._codec, self._positional = _arguments_of(function, self.name, told)
 
     @property
     def parameters(self) -> dict[str, Any]:
@@ -102,7 +102,7 @@ class Tool:
         Raises:
             ValueError: They do not fit; the message says where.
         """
-        if "_unreadable" in arguments and "_unreadable" not in self._names:
+        if arguments.keys() == {"_unreadable"}:
             raise Mismatch.at("the arguments", "they are no JSON object")
         values = convert(self._codec, arguments)
         positional = [values.pop(name, default) for name, default in self._positional.items()]
@@ -208,9 +208,8 @@ def tool_result(call: ToolCall | str, content: Any) -> dict[str, Any]:
 
 def result_text(value: Any) -> str:
     """What the model reads of a result."""
-    if isinstance(value, str):
-        return value
-    return json.dumps(to_json(value), ensure_ascii=False)
+    text = value if isinstance(value, str) else json.dumps(to_json(value), ensure_ascii=False)
+    return str.encode(text, errors="replace").decode()  # half an emoji fits no request
 
 
 def judged(call: ToolCall, verdict: Any) -> tuple[ToolCall, str | None]:
@@ -218,7 +217,8 @@ def judged(call: ToolCall, verdict: Any) -> tuple[ToolCall, str | None]:
     if verdict is None or verdict is True:
         return call, None
     if isinstance(verdict, ToolCall):
-        return replace(verdict, id=call.id, extra=call.extra), None
+        arguments = to_json(verdict.arguments)
+        return replace(verdict, id=call.id, arguments=arguments, extra=call.extra), None
     if verdict is False:
         return call, "The user did not allow this call."
     if isinstance(verdict, str):
@@ -232,18 +232,12 @@ def judged(call: ToolCall, verdict: Any) -> tuple[ToolCall, str | None]:
 def error_text(error: BaseException) -> str:
     """A tool's failure, told to the model."""
     if isinstance(error, Mismatch):
-        return f"Error: wrong arguments: {error}"
-    return (
-        f"Error: {type(error).__name__}: {error}"
-        if str(error)
-        else f"Error: {type(error).__name__}"
-    )
+        return result_text(f"Error: wrong arguments: {error}")
+    return result_text(f"Error: {type(error).__name__}: {error}".removesuffix(": "))
 
 
 def is_async(function: Any) -> bool:
-    bare = function
-    while isinstance(bare, functools.partial):
-        bare = bare.func
+    bare = _bare(function)
     call = getattr(type(bare), "__call__", None)  # noqa: B004 - its kind is wanted, not whether
     return inspect.iscoroutinefunction(bare) or inspect.iscoroutinefunction(call)
 
@@ -255,39 +249,55 @@ def _aware(bound: functools.partial[Any]) -> Callable[[], Any]:
     return call
 
 
-def _name_of(function: Any) -> str:
+def _bare(function: Any) -> Any:
     while isinstance(function, functools.partial):
         function = function.func
-    name = getattr(function, "__name__", None)
-    return str(name if name is not None else type(function).__name__)
+    return function
+
+
+def _name_of(function: Any) -> str:
+    bare = _bare(function)
+    name = getattr(bare, "__name__", None)
+    return str(name if name is not None else type(bare).__name__)
 
 
 def _documented(function: Any) -> Any:
+    bare = _bare(function)
+    if inspect.isroutine(bare) or inspect.isclass(bare) or vars(type(bare)).get("__doc__"):
+        return bare
+    return bare.__call__
+
+
+def _hints_of(function: Any) -> dict[str, Any]:
+    bare = _bare(function)
+    if inspect.isclass(bare):
+        return {**hints_of(bare), **hints_of(bare.__init__)}
+    return hints_of(bare if inspect.isroutine(bare) else type(bare).__call__)
+
+
+def _bound(function: Any) -> set[str]:
+    """Keywords that a partial has filled in: they are the program's own, not the model's."""
+    names: set[str] = set()
     while isinstance(function, functools.partial):
+        names.update(function.keywords)
         function = function.func
-    if inspect.isroutine(function) or inspect.isclass(function):
-        return function
-    return (
-        function
-        if "__doc__" in vars(type(function)) and type(function).__doc__
-        else function.__call__
-    )
+    return names
 
 
-def _arguments_of(function: Any, name: str, told: dict[str, str]) -> tuple[Codec, list[str]]:
+def _arguments_of(function: Any, name: str, told: dict[str, str]) -> tuple[Codec, dict[str, Any]]:
+    """How the arguments are read; and those that go in by position, with their defaults."""
     try:
         signature = inspect.signature(function)
     except (TypeError, ValueError) as error:
         raise PuterInputError(
             f"The signature of {name} cannot be read", hint="Wrap it in a function of your own."
         ) from error
-    bare = function
-    while isinstance(bare, functools.partial):
-        bare = bare.func
-    hints = hints_of(bare if inspect.isroutine(bare) else type(bare).__call__)
+    hints, bound = _hints_of(function), _bound(function)
     parameters: list[Parameter] = []
-    positional: list[str] = []
+    positional: dict[str, Any] = {}
     for one in signature.parameters.values():
+        if one.name in bound:
+            continue
         if one.kind in (one.VAR_POSITIONAL, one.VAR_KEYWORD):
             raise PuterInputError(
                 f"{name} takes {'*' if one.kind == one.VAR_POSITIONAL else '**'}{one.name}, "
@@ -295,12 +305,15 @@ def _arguments_of(function: Any, name: str, told: dict[str, str]) -> tuple[Codec
                 hint="Name each parameter, or pass a list or a dict.",
             )
         if one.kind == one.POSITIONAL_ONLY:
-            positional.append(one.name)
+            positional[one.name] = one.default
+        hint = hints.get(one.name, Any)
+        if one.default is None and one.name in hints:
+            hint |= None  # as Python 3.10 reads it
         has_default = one.default is not one.empty
         parameters.append(
             Parameter(
                 one.name,
-                hints.get(one.name, Any),
+                hint,
                 told.get(one.name, ""),
                 one.default if has_default else MISSING,
                 not has_default,

@@ -263,14 +263,16 @@ class Door:
                 answer = self._next(Sent(method, str(url), dict(kwargs["headers"]), body))
                 if isinstance(answer, Fault):
                     raise answer.asynchronous()
-                streamed = partial(_StreamedResponse, answer)
+                streamed: Any = None
+                if isinstance(answer, Stream):
+                    streamed = partial(_StreamedResponse, answer)
                 kind = {k.lower(): v for k, v in answer.headers.items()}.get("content-type", "")
                 return CallbackResult(
                     status=answer.status,
                     body=answer.body,
                     headers=answer.headers,
                     content_type=kind,
-                    response_class=streamed if isinstance(answer, Stream) else None,
+                    response_class=streamed,
                 )
 
             return callback
@@ -298,7 +300,7 @@ def lines(*values: Any) -> bytes:
 
 
 def stream_answer(*pieces: Any, **headers: str) -> Stream:
-    """A streamed answer; a dict is a line of its own, anything else a piece as :class:`Stream` says."""
+    """A streamed answer: a dict is a line, anything else a piece as :class:`Stream` says."""
     ready = tuple(lines(one) if isinstance(one, dict) else one for one in pieces)
     return Stream(headers={"Content-Type": "application/x-ndjson", **headers}, pieces=ready)
 

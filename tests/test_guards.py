@@ -37,17 +37,22 @@ PUBLIC = [getattr(puter, name) for name in puter.__all__]
 
 # ------------------------------------------------------------ twins
 
+MEDIA = {"close", "data_uri", "of"}
 WITHOUT_TWIN = {
     "PuterAI": {
         "clear_chat_history",
         "conversation",
+        "estimate_cost",
         "get_available_models",
         "load_conversation",
         "set_model",
         "with_options",
     },
     "Conversation": {"clear", "fork", "save", "trim", "undo"},
-    "Image": {"data_uri", "of"},
+    "Audio": MEDIA,
+    "Image": MEDIA | {"to_pil"},
+    "Media": MEDIA,
+    "Video": MEDIA,
 }
 DUAL = {
     kind.__name__: kind for kind in PUBLIC if any(name.startswith("async_") for name in dir(kind))
@@ -87,7 +92,7 @@ def test_every_method_has_its_twin(kind: str) -> None:
 def test_twins_take_the_same_arguments_and_say_the_same(kind: str, name: str) -> None:
     twin = getattr(DUAL[kind], name)
     plain = getattr(DUAL[kind], name.removeprefix("async_"))
-    assert inspect.iscoroutinefunction(twin)
+    assert inspect.iscoroutinefunction(twin) or inspect.isasyncgenfunction(twin)
     assert not inspect.iscoroutinefunction(plain)
     assert inspect.signature(twin).parameters == inspect.signature(plain).parameters
     assert twin.__doc__
@@ -142,6 +147,7 @@ def test_flows_and_wire_import_no_network_clock_or_loop(source: Path) -> None:
 def test_nothing_but_the_runtime_dependencies_is_imported() -> None:
     ours = {"aiohttp", "asyncio_throttle", "puter", "requests", "typing_extensions"}
     theirs = {"certifi", "multidict", "urllib3", "yarl"}  # what requests and aiohttp bring along
+    theirs |= {"PIL"}  # if the user has it
     for source in ROOT.rglob("*.py"):
         if source.relative_to(ROOT).parts[0] == "testing":
             continue

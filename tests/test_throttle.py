@@ -970,3 +970,30 @@ def test_any_mix_of_calls_keeps_the_limits_and_ends(
         assert (gate.running, gate.waiting, gate._lines) == (0, 0, {})
 
     virtually(body)
+
+
+async def test_a_thread_does_not_wait_for_tasks_of_the_loop_it_is_running() -> None:
+    gate = Throttle(max_concurrency=1)
+    slot = await gate.enter_async()
+    with pytest.raises(RuntimeError, match="its own event loop"):
+        gate.enter()
+    slot.release()
+    gate.enter().release()
+    assert (gate.running, gate.waiting) == (0, 0)
+
+
+def test_a_narrowed_gate_widens_again_after_enough_good_answers() -> None:
+    gate = Throttle(max_concurrency=3)
+    gate.narrow()
+    assert gate.max_concurrency == 2
+    for _ in range(50):
+        gate.answered()
+    assert gate.max_concurrency == 3
+    for _ in range(60):
+        gate.answered()
+    assert gate.max_concurrency == 3
+    for _ in range(5):
+        gate.narrow()
+    assert gate.max_concurrency == 1
+    gate.resize(30, 10, 4)
+    assert gate.max_concurrency == 4

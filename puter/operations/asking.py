@@ -131,7 +131,7 @@ def chat_request(
         }
     args: dict[str, Any] = {"messages": messages, "model": route.model}
     args.update(option_args(options, route.family))
-    if question.tools is not None:
+    if question.tools is not None and question.tools.schemas:
         args["tools"] = [*question.tools.schemas, *args.get("tools", [])]
     if stream:
         args["stream"] = True

@@ -180,5 +180,15 @@ def whoami(call: Call) -> Flow[Account]:
         is_temp=data.get("is_temp"),
         two_factor=data.get("otp"),
         app_name=data.get("app_name"),
+        must_verify=tuple(what for what, flag in _MUST_VERIFY.items() if data.get(flag) is True),
+        unconfirmed_email=data.get("unconfirmed_email"),
+        feature_flags=dict(flags) if isinstance(flags := data.get("feature_flags"), dict) else {},
         raw=data,
     )
+
+
+_MUST_VERIFY = {
+    "email": "requires_email_confirmation",
+    "phone": "requires_phone_verification",
+    "card": "requires_card_verification",
+}

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+from contextvars import ContextVar
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from puter.exceptions import PuterStreamError, PuterToolError
+from puter.exceptions import PuterInputError, PuterStreamError, PuterToolError
 from puter.flow import Flow, admit
 from puter.operations.answering import streamed, whole
 from puter.operations.asking import Question, Route, compose, route_of
 from puter.operations.tools import run_calls
 from puter.replies import ChatReply, Usage
+from puter.tools import result_text
 from puter.wire.chat import Message, assistant_messages, judge
 
 if TYPE_CHECKING:
@@ -22,6 +24,9 @@ if TYPE_CHECKING:
     from puter.tools import Toolbox
 
 T = TypeVar("T")
+
+_running: ContextVar[tuple[_Talk, ...]] = ContextVar("puter_tools_running", default=())
+"""Turns whose tools this code is called by."""
 
 
 def chat(call: Call, history: History, question: Question) -> Flow[ChatReply]:
@@ -38,6 +43,11 @@ def in_turn(call: Call, history: History, steps: Flow[T]) -> Flow[T]:
     """Carry the flow out when its turn has come; the client's own history has no queue."""
     if history.gate is None:
         return (yield from steps)
+    if any(talk.history is history and talk.busy for talk in _running.get()):
+        raise PuterInputError(
+            "A tool cannot talk in the conversation that called it: each would wait for the other",
+            hint="Let it use the client, or a fork() of the conversation.",
+        )
     place = yield from admit(history.gate, timeout=call.time_left())
     try:
         return (yield from steps)
@@ -76,8 +86,9 @@ class _Talk:
     ) -> None:
         self.turn = list(turn)
         self.reply: ChatReply | None = None
+        self.history = history
+        self.busy = False  # running tools
         self._call = call
-        self._history = history
         self._question = question
         self._route = route
         self._rounds: list[ChatReply] = []  # answers whose tools were run
@@ -101,13 +112,20 @@ class _Talk:
     def run_tools(self, tools: Toolbox) -> Flow[None]:
         """Run the calls of the last answer and add them, each with its result, to the turn."""
         answer = self._rounds[-1]
-        done, stop = yield from run_calls(answer.tool_calls, tools, self._question.before_tool)
+        outer, self.busy = _running.get(), True
+        _running.set((*outer, self))
+        try:
+            done, stop = yield from run_calls(answer.tool_calls, tools, self._question.before_tool)
+        finally:
+            self.busy = False
+            _running.set(outer)
         self.turn += assistant_messages(answer)[: -len(answer.tool_calls)] + done
         if stop is not None:
             self._rounds.pop()
-            text = stop.message.strip()
+            text = result_text(stop.message).strip()
             closing = [{"role": "assistant", "content": text}] if text else []
-            self._finish(answer.but(text=text or answer.text, tool_calls=()), closing)
+            said = answer.but(text=text or answer.text, tool_calls=(), finish_reason="stop")
+            self._finish(said, closing)
 
     def so_far(self, answer: ChatReply) -> ChatReply:
         """An answer with the cost of all before it added, and the messages of the turn."""
@@ -122,7 +140,7 @@ class _Talk:
         question = self._question
         # A turn with unanswered calls would be refused next time: it goes on with messages=.
         if question.remember and question.messages is None and not answer.tool_calls:
-            self._history.commit(self.turn)
+            self.history.commit(self.turn)
 
 
 def sum_up(answers: list[ChatReply]) -> ChatReply:

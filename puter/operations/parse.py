@@ -37,6 +37,12 @@ def _parse(
         reply = yield from talk(call, history, asked)
         replies.append(reply)
         whole = sum_up(replies)
+        if reply.tool_calls:
+            raise PuterParseError(
+                "The model called tools instead of answering",
+                hint="Let their calls be run: pass functions as tools=, without run_tools=False.",
+                reply=whole,
+            )
         try:
             value = read_typed(reply.text, made)
         except ValueError as error:

@@ -66,7 +66,7 @@ def _audio(reply: Reply) -> Flow[Audio]:
     mime_type = mime_of(head, "") or canonical(reply.content_type)
     if len(head) < AT_ONCE:
         return Audio(head, mime_type=mime_type)
-    return Audio.arriving(head, body, mime_type)
+    return Audio._arriving(head, body, mime_type)
 
 
 def speech2txt(

@@ -45,14 +45,14 @@ def run_calls(
         outcomes = yield from ask_all(tuple(asks.values()), StopChat)
         for place, outcome in zip(asks, outcomes, strict=False):
             if isinstance(outcome, StopChat):
-                stop = outcome
-                results[place] = outcome.message or "Stopped."
+                stop = stop or outcome
+                results[place] = result_text(outcome.message) or "Stopped."
             elif isinstance(outcome, Exception):
                 results[place] = error_text(outcome)
             else:
                 results[place] = _told(outcome)
-            failed = outcome if isinstance(outcome, Exception) else None
-            yield from tell(ToolRan(made[place].name, made[place].id, failed))
+            wished = not isinstance(outcome, Exception) or isinstance(outcome, StopChat)
+            yield from tell(ToolRan(made[place].name, made[place].id, None if wished else outcome))
     round_: list[Message] = []
     for place, call in enumerate(made):
         block: dict[str, Any] = {"type": "tool_use", "id": call.id, "name": call.name}

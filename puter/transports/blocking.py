@@ -76,6 +76,8 @@ class Blocking:
                     return gate.enter(ticket, timeout)
                 except TimeoutError:
                     raise failures.queued_too_long() from None
+                except RuntimeError:
+                    raise failures.standstill() from None
             case flow.Pause(seconds):
                 time.sleep(seconds)
             case flow.Tell(event):

@@ -145,3 +145,10 @@ def queued_too_long() -> PuterError:
         sent=False,
         hint="Raise deadline, or make fewer calls at a time.",
     )
+
+
+def standstill() -> PuterError:
+    return PuterError(
+        "This call would wait for calls of the event loop that it keeps from running",
+        hint="In async code await the async_ method.",
+    )

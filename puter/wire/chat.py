@@ -16,6 +16,7 @@ from puter.exceptions import (
 )
 from puter.media import Image
 from puter.replies import ChatReply, ToolCall, Usage
+from puter.wire.http import read_model_json
 
 Message = dict[str, Any]
 
@@ -299,13 +300,20 @@ def _joined(content: Any) -> str:
 
 
 def arguments_of(value: Any) -> dict[str, Any]:
-    """A tool call's arguments, which some routes send as JSON text and some as an object."""
-    if isinstance(value, str):
-        try:
-            value = json.loads(value) if value.strip() else {}
-        except (ValueError, RecursionError):
-            return {"_unreadable": value}
-    return value if isinstance(value, dict) else {}
+    """A tool call's arguments, which some routes send as JSON text and some as an object.
+
+    Anything else is kept as ``_unreadable``, so that the model can be told.
+    """
+    given = value
+    for _ in range(2):  # the Puter backend encodes some twice
+        if isinstance(value, str):
+            try:
+                value = read_model_json(value) if value.strip() else {}
+            except ValueError:
+                break
+    if value is None:
+        return {}
+    return value if isinstance(value, dict) else {"_unreadable": given}
 
 
 def _calls(calls: Any) -> tuple[ToolCall, ...]:

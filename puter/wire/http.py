@@ -97,15 +97,28 @@ class Reply:
 _UNREAD: Any = object()
 
 
-def read_json(data: bytes) -> Any:
+def read_json(data: bytes, **hooks: Any) -> Any:
     """Decode JSON of the server; raises ``ValueError`` when it is none."""
     try:
-        value = json.loads(data)
+        value = json.loads(data, **hooks)
         if rb"\u" in data:  # half an emoji, cut off by max_tokens, fits no request
             value = json.loads(json.dumps(value, ensure_ascii=False).encode(errors="replace"))
     except RecursionError:
         raise ValueError("nested too deeply") from None
     return value
+
+
+def finite(number: str) -> float:
+    """The number, unless it is NaN or infinite, which JSON does not know."""
+    value = float(number)
+    if not math.isfinite(value):
+        raise ValueError(f"{number} is not a number in JSON")
+    return value
+
+
+def read_model_json(text: str) -> Any:
+    """Decode JSON that a model wrote, into what can be sent again; raises ``ValueError``."""
+    return read_json(text.encode(errors="replace"), parse_float=finite, parse_constant=finite)
 
 
 def json_bytes(value: Any) -> bytes:

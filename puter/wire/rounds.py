@@ -18,16 +18,15 @@ def safe_form(messages: list[Message]) -> list[Message]:
     if not any(map(_speaks_of_tools, messages)):
         return messages
     placed: list[list[Message]] = []
-    open_calls: dict[Any, list[Message]] = {}
+    waiting: dict[Any, list[list[Message]]] = {}  # calls without a result; some vendors repeat ids
     for message in messages:
         for one in _apart(message):
-            if one.get("role") == "tool" and one.get("tool_call_id") in open_calls:
-                open_calls.pop(one["tool_call_id"]).append(one)
+            if one.get("role") == "tool" and waiting.get(one.get("tool_call_id")):
+                waiting[one.get("tool_call_id")].pop(0).append(one)
                 continue
             placed.append([one])
-            identity = _call_id(one)
-            if identity is not None:
-                open_calls[identity] = placed[-1]
+            if _is_call(one):
+                waiting.setdefault(one["content"][0].get("id"), []).append(placed[-1])
     return [one for group in placed for one in group]
 
 
@@ -43,11 +42,10 @@ def _has_blocks(message: Message) -> bool:
     )
 
 
-def _call_id(message: Message) -> Any:
+def _is_call(message: Message) -> bool:
     content = message.get("content")
-    if isinstance(content, list) and len(content) == 1 and isinstance(content[0], dict):
-        return content[0].get("id") if content[0].get("type") == "tool_use" else None
-    return None
+    parts = content if isinstance(content, list) else []
+    return len(parts) == 1 and isinstance(parts[0], dict) and parts[0].get("type") == "tool_use"
 
 
 def _apart(message: Message) -> list[Message]:
@@ -55,7 +53,7 @@ def _apart(message: Message) -> list[Message]:
     if message.get("tool_calls"):
         said = {key: value for key, value in message.items() if key != "tool_calls"}
         calls = [_block(one) for one in message["tool_calls"]]
-        return ([said] if said.get("content") else []) + list(map(use_message, calls))
+        return (_apart(said) if said.get("content") else []) + list(map(use_message, calls))
     if not _has_blocks(message):
         return [message]
     said_parts: list[Any] = []
@@ -71,10 +69,8 @@ def _apart(message: Message) -> list[Message]:
             )
         else:
             said_parts.append(part)
-    said_message = [{**message, "content": said_parts}] if said_parts else []
-    if results:
-        return results + said_message
-    return said_message + list(map(use_message, calls))
+    said = [{**message, "content": said_parts}] if said_parts else []
+    return [*results, *said, *map(use_message, calls)]
 
 
 def use_message(block: dict[str, Any]) -> Message:
@@ -95,5 +91,6 @@ def _block(call: dict[str, Any]) -> dict[str, Any]:
 def _result_content(content: Any) -> Any:
     if not isinstance(content, list):
         return "" if content is None else content
-    texts = [part.get("text", "") if isinstance(part, dict) else str(part) for part in content]
-    return "\n".join(texts)
+    texts = [part.get("text") if isinstance(part, dict) else part for part in content]
+    # Pictures stay as they are: Claude reads them.
+    return "\n".join(texts) if all(isinstance(text, str) for text in texts) else content

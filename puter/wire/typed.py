@@ -5,14 +5,18 @@ Puter drops ``response_format`` on most routes, so the schema goes into the inst
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 from collections.abc import Iterator
 from typing import Any
 
 from puter.schema import Codec, Mismatch, convert
+from puter.wire.http import finite, read_model_json
 
 _FENCE = re.compile(r"```[\w-]*[ \t]*\n(.*?)```", re.DOTALL)
+_OPENING = re.compile(r'[\[{](\s*["\[{])?')  # with the group: this is JSON, not prose
+_DECODER = json.JSONDecoder(parse_float=finite, parse_constant=finite)
 _NOTHING = "there is no JSON in it"
 
 
@@ -36,35 +40,36 @@ def read_typed(text: str, made: Codec) -> Any:
         ValueError: There is no JSON, or none that fits; the message says what is wrong with the
             first.
     """
-    fault: Exception | None = None
-    for value in _candidates(text):
-        try:
-            return convert(made, value)
-        except Mismatch as error:
-            fault = fault or error
-    if made.schema.get("type") == "string" and fault is None and text.strip():
+    faults: list[ValueError] = []
+    try:
+        for value in _candidates(text):
+            try:
+                return convert(made, value)
+            except Mismatch as error:
+                faults.append(error)
+    except ValueError as error:
+        faults.append(error)
+    if made.schema.get("type") == "string" and not faults and text.strip():
         return convert(made, text.strip())  # a bare word where JSON wants quotes
-    raise fault or ValueError(_NOTHING)
+    raise faults[0] if faults else ValueError(_NOTHING)
 
 
 def _candidates(text: str) -> Iterator[Any]:
-    """JSON values in the order in which they are likely meant."""
+    """JSON values in the order in which they are likely meant.
+
+    Raises:
+        ValueError: Here is one that breaks off, or is broken: what it holds is not the answer.
+    """
     whole = text.strip()
     for piece in (whole, *(found.strip() for found in _FENCE.findall(text))):
-        try:
-            yield json.loads(piece)
-        except (ValueError, RecursionError):
-            continue
-    decoder = json.JSONDecoder()
+        with contextlib.suppress(ValueError):
+            yield read_model_json(piece)
     place = 0
-    while (begin := _opening(whole, place)) >= 0:
+    while opening := _OPENING.search(whole, place):
         try:
-            value, place = decoder.raw_decode(whole, begin)
+            value, place = _DECODER.raw_decode(whole, opening.start())
             yield value
-        except (ValueError, RecursionError):
-            place = begin + 1
-
-
-def _opening(text: str, place: int) -> int:
-    found = re.compile(r"[\[{]").search(text, place)
-    return found.start() if found else -1
+        except (ValueError, RecursionError) as error:
+            if opening[1]:
+                raise ValueError(f"its JSON is broken: {error}") from error
+            place = opening.end()

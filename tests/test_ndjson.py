@@ -1,0 +1,159 @@
+"""Any cut of the bytes of a stream gives the same chunks; any garbage gives our errors."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import puter
+from puter.wire.assemble import Assembler
+from puter.wire.ndjson import LineError, Lines
+from tests.door import Door, chunks, stream_answer
+
+if TYPE_CHECKING:
+    from puter.replies import ChatChunk
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**60), 2**60) | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3)
+    | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=6,
+)  # fmt: skip
+TEXT = st.text(st.characters(codec="utf-8") | st.sampled_from("\u2028\u2029\x85\r\n\x0b\x1c"))
+LINE = st.one_of(
+    st.fixed_dictionaries({"type": st.just("text"), "text": TEXT}),
+    st.fixed_dictionaries({"type": st.just("reasoning"), "reasoning": TEXT}),
+    st.fixed_dictionaries(
+        {
+            "type": st.just("tool_use"),
+            "id": TEXT,
+            "name": TEXT,
+            "input": st.dictionaries(TEXT, JSON),
+        }
+    ),
+    st.fixed_dictionaries({"type": st.just("extra_content"), "extra_content": JSON}),
+    st.fixed_dictionaries({"type": st.sampled_from(["novel", "Text", ""]), "more": JSON}),
+)
+USAGE: dict[str, Any] = {"type": "usage", "usage": {"prompt_tokens": 1, "usd_cents": 0.5}}
+TEXT_LINE = {"type": "text", "text": "x"}
+
+
+def encoded(sent: list[dict[str, Any]], *, ascii_only: bool, end: str) -> bytes:
+    return "".join(json.dumps(one, ensure_ascii=ascii_only) + end for one in sent).encode()
+
+
+@st.composite
+def streams(draw: st.DrawFn) -> tuple[list[dict[str, Any]], list[bytes]]:
+    """Lines, and the bytes of them and of a usage line cut into pieces."""
+    sent = draw(st.lists(LINE, max_size=5))
+    data = encoded(
+        [TEXT_LINE, *sent, USAGE],
+        ascii_only=draw(st.booleans()),
+        end=draw(st.sampled_from(["\n", "\r\n", "\n\n", " \n"])),
+    )
+    if draw(st.booleans()):
+        data = data.rstrip()
+    cuts = sorted(draw(st.sets(st.integers(1, len(data)), max_size=20)))
+    return sent, [data[a:b] for a, b in zip([0, *cuts], [*cuts, len(data)], strict=True) if a < b]
+
+
+def decoded(pieces: list[bytes]) -> list[ChatChunk]:
+    lines, assembler = Lines(), Assembler("m")
+    read = [line for piece in pieces for line in lines.feed(piece)] + list(lines.flush())
+    return [assembler.add(line) for line in read]
+
+
+def raw(got: list[ChatChunk]) -> list[dict[str, Any]]:
+    return [one.raw for one in got]
+
+
+@given(streams())
+def test_any_cut_gives_the_same_chunks(one: tuple[list[dict[str, Any]], list[bytes]]) -> None:
+    sent, pieces = one
+    assert raw(decoded(pieces)) == [TEXT_LINE, *sent, USAGE]
+    assert decoded(pieces) == decoded([b"".join(pieces)])
+
+
+def test_every_single_cut_gives_the_same_chunks() -> None:
+    sent = [{"type": "text", "text": "\u2028é\U0001f600\x85"}, TEXT_LINE, USAGE]
+    data = encoded(sent, ascii_only=False, end="\n")
+    for cut in range(len(data) + 1):
+        assert raw(decoded([data[:cut], data[cut:]])) == sent
+    assert raw(decoded([data[i : i + 1] for i in range(len(data))])) == sent
+
+
+@settings(max_examples=30, deadline=None)
+@given(streams())
+def test_any_cut_gives_the_same_chunks_through_both_doors(
+    one: tuple[list[dict[str, Any]], list[bytes]],
+) -> None:
+    sent, pieces = one
+
+    async def through(kind: str) -> list[ChatChunk]:
+        with Door(kind).open() as door:
+            door.answers(stream_answer(*pieces))
+            return await chunks(await door(door.client(), "chat", "Hi", stream=True))
+
+    for kind in ("sync", "async"):
+        assert raw(asyncio.run(through(kind))) == [TEXT_LINE, *sent, USAGE]
+
+
+@settings(deadline=None)
+@given(st.lists(st.binary(max_size=40) | LINE.map(lambda one: json.dumps(one).encode() + b"\n")))
+def test_garbage_gives_our_errors_only(pieces: list[bytes]) -> None:
+    async def through(kind: str) -> str:
+        with Door(kind).open() as door:
+            door.answers(stream_answer(*pieces))
+            ai = door.client()
+            try:
+                await chunks(await door(ai, "chat", "Hi", stream=True))
+            except puter.PuterError as error:
+                assert ai.chat_history == []
+                return str(error)
+            finally:
+                assert ai._throttle.running == 0
+            return "complete"
+
+    assert asyncio.run(through("sync")) == asyncio.run(through("async"))
+
+
+@pytest.mark.parametrize("line", [b"1", b"null", b"[]", b'"x"', b"{", b"\xff", b"[" * 99_999])
+def test_a_line_that_is_no_object_is_told_after_those_before_it(line: bytes) -> None:
+    found = Lines().feed(b'{"a":1}\n' + line + b"\n")
+    assert next(found) == {"a": 1}
+    with pytest.raises(LineError, match="a line of the stream is not"):
+        next(found)
+
+
+def feed_time(size: int) -> float:
+    """Seconds for one line of that size in pieces of 4 KiB."""
+    data = json.dumps({"type": "text", "text": "x" * size}).encode() + b"\n"
+    lines, found = Lines(), list[dict[str, Any]]()
+    begun = time.process_time()
+    for start in range(0, len(data), 4096):
+        found += lines.feed(data[start : start + 4096])
+    spent = time.process_time() - begun
+    assert len(found[0]["text"]) == size
+    return spent
+
+
+def test_the_time_for_a_line_grows_with_its_length_and_not_faster() -> None:
+    small = min(feed_time(2**20) for _ in range(3))
+    large = min(feed_time(2**23) for _ in range(3))
+    assert large < 30 * small + 0.05  # 8 times the bytes; 64 times if each piece cost all before it
+
+
+async def test_a_line_of_8_mib_passes_both_doors(door: Door) -> None:
+    text = "\u2028x" * 2**21
+    line = json.dumps({"type": "text", "text": text}, ensure_ascii=False).encode() + b"\n"
+    pieces = [line[start : start + 2**16] for start in range(0, len(line), 2**16)]
+    door.answers(stream_answer(*pieces, USAGE))
+    got = await chunks(await door(door.client(), "chat", "Hi", stream=True))
+    assert got[0] == text
+    assert len(line) > 2**23
