@@ -9,16 +9,20 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from puter.chatting import Chatting
 from puter.config import PuterConfig, check_names
 from puter.conversation import Conversation, text_or_none
 from puter.credentials import Credentials
+from puter.doors.account import AccountDoors
+from puter.doors.base import share_docstrings
+from puter.doors.chat import ChatDoors
+from puter.doors.files import FileDoors
+from puter.doors.media import MediaDoors
+from puter.doors.models import ModelDoors
 from puter.exceptions import PuterConfigError, PuterError
 from puter.exchange import Call, counted
 from puter.history import History, load
 from puter.ledger import Ledger
 from puter.models import registry
-from puter.operating import AccountDoors, FileDoors, MediaDoors, ModelDoors, share_docstrings
 from puter.operations import auth
 from puter.retry import RetryBudget
 from puter.throttle import Throttle
@@ -90,7 +94,7 @@ class _Shared:
         return asynchronous
 
 
-class PuterAI(Chatting, MediaDoors, ModelDoors, AccountDoors, FileDoors):
+class PuterAI(ChatDoors, MediaDoors, ModelDoors, AccountDoors, FileDoors):
     """A client of Puter's AI, for sync and async code alike.
 
     Making one touches no network, file, thread or event loop. Threads and tasks may share it; it

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from puter.chatting import Chatting
+from puter.doors.chat import ChatDoors
 from puter.exceptions import PuterInputError
 from puter.history import History, dump, last_turn, overflow
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from puter.ai import PuterAI
 
 
-class Conversation(Chatting):
+class Conversation(ChatDoors):
     """A conversation with its own messages, instructions and model: ``PuterAI.conversation()``.
 
     Its turns queue up, from threads and tasks alike, because each must see the one before; other

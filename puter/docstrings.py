@@ -6,14 +6,15 @@ import inspect
 import re
 from typing import Any
 
-_SECTIONS = re.compile(
-    r"^(args|arguments|parameters|params|returns?|yields?|raises|examples?|notes?|attributes|"
-    r"see also|warnings?|other parameters|references|todo)\s*:?\s*$",
+_SECTION = re.compile(
+    r"^(args|arguments|keyword arg(?:ument)?s|(?:other )?param(?:eter)?s|returns?|yields?|raises|"
+    r"examples?|notes?|attributes|see also|warnings?|references|todo)\s*(:?)\s*$",
     re.IGNORECASE,
 )
-_PARAMETERS = ("args", "arguments", "parameters", "params", "other parameters")
+_PARAMETERS = re.compile(r"(keyword )?arg|(other )?param")
+_FIELD = re.compile(r"^:[^:`]+:(?!`)")
 _REST = re.compile(r"^:(?:param|parameter|arg|argument)\s+(?:[^:]*\s)?(\*{0,2}\w+)\s*:\s*(.*)$")
-_GOOGLE = re.compile(r"^(\*{0,2}\w+)\s*(?:\([^)]*\))?\s*:\s*(.*)$")
+_GOOGLE = re.compile(r"^(\*{0,2}\w+)\s*(?:\(.*?\))?\s*:\s*(.*)$")
 _NUMPY = re.compile(r"^(\*{0,2}\w+(?:\s*,\s*\*{0,2}\w+)*)\s*(?::.*)?$")
 
 
@@ -35,48 +36,40 @@ def describe(function: Any) -> tuple[str, dict[str, str]]:
     lines = (inspect.getdoc(function) or "").splitlines()
     intro: list[str] = []
     found: dict[str, list[str]] = {}
-    section: str | None = None
     current: list[list[str]] = []  # the descriptions being read; NumPy may name several at once
+    entry: re.Pattern[str] | None = None  # how a parameter is written here
+    section = False
     depth = 0
     for i, line in enumerate(lines):
         bare, indent = line.strip(), len(line) - len(line.lstrip())
-        rest = _REST.match(bare)
-        if rest is not None:
-            current, section, depth = (
-                [found.setdefault(rest[1].lstrip("*"), [rest[2]])],
-                "rest",
-                indent,
-            )
-        elif _is_section(lines, i):
-            section, current, depth = bare.rstrip(":").strip().lower(), [], -1
-        elif bare.startswith(":") or set(bare) == {"-"}:
-            section = section if set(bare) == {"-"} else "rest"
-            current = []
-        elif section is None:
+        under = lines[i + 1].strip() if i + 1 < len(lines) else ""
+        header = _SECTION.match(line)
+        if header is not None and (header[2] or _is_rule(under)):
+            section, current, depth = True, [], -1
+            entry = _NUMPY if _is_rule(under) else _GOOGLE
+            entry = entry if _PARAMETERS.match(header[1].lower()) else None
+        elif _FIELD.match(bare):
+            section, entry = True, None
+            rest = _REST.match(bare)
+            current = [found.setdefault(rest[1].lstrip("*"), [rest[2]])] if rest else []
+        elif not section:
             intro.append(bare)
-        elif section in _PARAMETERS and bare and (depth in (-1, indent)):
-            depth = indent
-            current = _entry(bare, found)
-        elif bare:
+        elif not bare or _is_rule(bare):
+            continue
+        elif entry is None or indent > depth >= 0:
             for one in current:
                 one.append(bare)
-    return " ".join("\n".join(intro).strip().split("\n")), {
+        elif depth in (-1, indent):
+            depth, named = indent, entry.match(bare)
+            told = [named[2]] if named and entry is _GOOGLE else []
+            names = named[1].split(",") if named else []
+            current = [found.setdefault(name.strip().lstrip("*"), list(told)) for name in names]
+        else:
+            entry, current = None, []  # prose after the section
+    return "\n".join(intro).strip(), {
         name: " ".join(part for part in parts if part) for name, parts in found.items()
     }
 
 
-def _is_section(lines: list[str], i: int) -> bool:
-    if _SECTIONS.match(lines[i].strip()) is None:
-        return False
-    underlined = i + 1 < len(lines) and set(lines[i + 1].strip()) == {"-"}
-    return underlined or lines[i].strip().endswith(":")
-
-
-def _entry(bare: str, found: dict[str, list[str]]) -> list[list[str]]:
-    google = _GOOGLE.match(bare)
-    if google is not None and " : " not in bare:
-        return [found.setdefault(google[1].lstrip("*"), [google[2]])]
-    numpy = _NUMPY.match(bare)
-    if numpy is None:
-        return []
-    return [found.setdefault(name.strip().lstrip("*"), []) for name in numpy[1].split(",")]
+def _is_rule(line: str) -> bool:
+    return set(line) == {"-"}

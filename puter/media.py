@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 
 Bytes: TypeAlias = bytes  # the class below has a property of the name
 
+TELLING = 16
+"""First bytes that tell what a file is."""
+
 
 class Media:
     """Bytes in memory, an answer still on its way, or a URL fetched when its bytes are wanted.
@@ -186,7 +189,10 @@ class Media:
                 yield self._first(reply, reply.body)
                 return
             try:
-                yield self._first(reply, reply.stream.read())
+                head = b""
+                while len(head) < TELLING and (data := reply.stream.read()):
+                    head += data
+                yield self._first(reply, head)
                 while data := reply.stream.read():
                     yield data
             finally:
@@ -216,7 +222,10 @@ class Media:
                 yield self._first(reply, reply.body)
                 return
             try:
-                yield self._first(reply, await reply.stream.read())
+                head = b""
+                while len(head) < TELLING and (data := await reply.stream.read()):
+                    head += data
+                yield self._first(reply, head)
                 while data := await reply.stream.read():
                     yield data
             finally:

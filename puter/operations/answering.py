@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeAlias
 
-from puter.exceptions import PuterAPIError, PuterError
+from puter.exceptions import PuterAPIError
 from puter.flow import Emit, Flow, Opened, read
 from puter.operations.asking import Question, Route, ask_model
 from puter.replies import ChatChunk, ChatReply
@@ -58,9 +58,6 @@ def streamed(
         ends = settle(assembler.reply().but(attempts=attempts, elapsed=call.elapsed))
         yield Emit(usage, last=ends)
         yield from _drain(body)
-    except PuterError as error:
-        error.attempts = attempts
-        raise
     finally:
         body.close()
 

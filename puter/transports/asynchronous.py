@@ -327,23 +327,36 @@ async def _ask(question: flow.Ask) -> Any:
 
 async def _in_thread(question: flow.Ask) -> Any:
     """Run it in a thread, and do not leave that alone when this task is cancelled."""
-    running = asyncio.ensure_future(asyncio.to_thread(question.function, *question.args))
+    running = asyncio.ensure_future(asyncio.to_thread(_call, question))
     try:
         return await asyncio.shield(running)
     except asyncio.CancelledError:
-        await asyncio.wait({running})
+        await _end_of([running])
         raise
+
+
+def _call(question: flow.Ask) -> Any:
+    try:
+        return question.function(*question.args)
+    except StopIteration as error:  # a future that is given one never ends
+        raise RuntimeError(repr(error)) from error
 
 
 async def _ask_all(asks: tuple[flow.Ask, ...]) -> list[Any]:
-    tasks = [asyncio.ensure_future(_outcome(one)) for one in asks]
+    tasks: list[asyncio.Future[Any]] = [asyncio.ensure_future(_outcome(one)) for one in asks]
     try:
         return list(await asyncio.gather(*tasks))
-    except BaseException:
+    finally:
         for task in tasks:
             task.cancel()
-        await asyncio.wait(tasks)
-        raise
+        await _end_of(tasks)
+
+
+async def _end_of(tasks: list[asyncio.Future[Any]]) -> None:
+    """Wait for them, however often this task is cancelled meanwhile."""
+    while left := [task for task in tasks if not task.done()]:
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.wait(left)
 
 
 async def _outcome(question: flow.Ask) -> Any:

@@ -69,8 +69,8 @@ def _apart(message: Message) -> list[Message]:
             )
         else:
             said_parts.append(part)
-    said = [{**message, "content": said_parts}] if said_parts else []
-    return [*results, *said, *map(use_message, calls)]
+    rest: list[Message] = [{**message, "content": said_parts}] if said_parts else []
+    return [*results, *rest, *map(use_message, calls)]
 
 
 def use_message(block: dict[str, Any]) -> Message:
@@ -93,4 +93,5 @@ def _result_content(content: Any) -> Any:
         return "" if content is None else content
     texts = [part.get("text") if isinstance(part, dict) else part for part in content]
     # Pictures stay as they are: Claude reads them.
-    return "\n".join(texts) if all(isinstance(text, str) for text in texts) else content
+    told = [text for text in texts if isinstance(text, str)]
+    return "\n".join(told) if len(told) == len(texts) else content

@@ -15,7 +15,7 @@ from puter.schema import Codec, Mismatch, convert
 from puter.wire.http import finite, read_model_json
 
 _FENCE = re.compile(r"```[\w-]*[ \t]*\n(.*?)```", re.DOTALL)
-_OPENING = re.compile(r'[\[{](\s*["\[{])?')  # with the group: this is JSON, not prose
+_OPENING = re.compile(r'(\{(?=\s*")|\[(?=\s*(?:["{]|\[\s*["{\[\d])))|[\[{]')  # 1: no mere prose
 _DECODER = json.JSONDecoder(parse_float=finite, parse_constant=finite)
 _NOTHING = "there is no JSON in it"
 

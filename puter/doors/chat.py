@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-class Chatting:
+class ChatDoors:
     """``chat`` and ``async_chat`` over a client and a history."""
 
     if TYPE_CHECKING:

@@ -1,56 +1,48 @@
-"""The doors of everything but chat: media, models, the account, files and raw calls."""
+"""Pictures, OCR, speech and films."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any
 
-from puter.catalogue import CostEstimate, Model, ModelList, estimate, read_model
-from puter.exceptions import PuterInputError
-from puter.operations import account, files, films, models, pictures, raw, speech
-from puter.options import check_timeout
+from puter.doors.base import Doors, share_docstrings
+from puter.operations import films, pictures, speech
+from puter.options import _finite, _flag, _mapping, _text, check_timeout
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from puter.account import AccountUsage
-    from puter.flow import Flow
     from puter.media import Audio, Image, Video
-    from puter.models import ModelRegistry
     from puter.results import OcrText, Transcript
-    from puter.sources import PuterFile, Source
-
-T = TypeVar("T")
-Kind = Literal["chat", "image", "video"]
+    from puter.sources import Source
 
 
-class _Runs:
-    """What the doors below stand on."""
-
-    if TYPE_CHECKING:
-        _registry: ModelRegistry
-        _catalogues: dict[str, ModelList]
-
-        @property
-        def current_model(self) -> str: ...
-        def _run(self, operation: Callable[..., Flow[T]], *args: Any, **kwargs: Any) -> T: ...
-        async def _async_run(
-            self, operation: Callable[..., Flow[T]], *args: Any, **kwargs: Any
-        ) -> T: ...
+_KINDS: dict[Callable[[str, Any], None], str] = {
+    _text: "model provider quality aspect_ratio negative_prompt image_url image_base64"
+    " mask_image_url mask_image_base64 style generation_mode output_megapixels response_format"
+    " voice engine language instructions output_format audio_format file_format size",
+    _finite: "width height seed steps n prompt_strength guidance contrast output_quality"
+    " safety_tolerance image_limit image_min_size temperature channels sample_rate seconds fps"
+    " guidance_scale optimize_streaming_latency",
+    _flag: "test_mode translate prompt_enhance prompt_upsampling go_fast disable_safety_checker"
+    " include_image_base64 ssml logprobs format diarize multichannel remove_background_noise"
+    " enable_logging generate_audio no_extra_params",
+    _mapping: "extra bbox_annotation_format document_annotation_format voice_settings extra_body"
+    " metadata",
+    check_timeout: "timeout",
+}
+_CHECKS = {name: check for check, names in _KINDS.items() for name in names.split()}
 
 
 def _media_options(options: dict[str, Any]) -> dict[str, Any]:
-    """The arguments of a media door, checked where they are alike."""
+    """The arguments of a media door, checked where the server would answer a bare 500."""
     options.pop("self")
-    check_timeout("timeout", options["timeout"])
-    if not isinstance(options["test_mode"], bool):
-        raise PuterInputError(f"test_mode must be True or False, not {options['test_mode']!r}")
-    extra = options["extra"]
-    if extra is not None and not isinstance(extra, dict):
-        raise PuterInputError(f"extra must be a dict, not {type(extra).__name__}")
+    for name, value in options.items():
+        if value is not None and name in _CHECKS:
+            _CHECKS[name](name, value)
     return options
 
 
-class MediaDoors(_Runs):
+class MediaDoors(Doors):
     """Pictures, OCR, speech and films."""
 
     def txt2img(
@@ -69,6 +61,23 @@ class MediaDoors(_Runs):
         seed: int | None = None,
         steps: int | None = None,
         n: int | None = None,
+        image_url: str | None = None,
+        image_base64: str | None = None,
+        mask_image_url: str | None = None,
+        mask_image_base64: str | None = None,
+        prompt_strength: float | None = None,
+        guidance: float | None = None,
+        style: str | None = None,
+        contrast: float | None = None,
+        generation_mode: str | None = None,
+        prompt_enhance: bool | None = None,
+        prompt_upsampling: bool | None = None,
+        go_fast: bool | None = None,
+        output_quality: int | None = None,
+        output_megapixels: str | None = None,
+        response_format: str | None = None,
+        safety_tolerance: int | None = None,
+        disable_safety_checker: bool | None = None,
         puter_output_path: str | None = None,
         test_mode: bool = False,
         timeout: float | None = None,
@@ -87,11 +96,29 @@ class MediaDoors(_Runs):
             width: Pixels, together with ``height``.
             height: Pixels.
             aspect_ratio: ``"16:9"``, in the server's own words.
-            input_images: Pictures to start from (see :func:`puter.sources.load`).
+            input_images: One or more pictures to start from (see :func:`puter.sources.load`).
             negative_prompt: What to leave out (some vendors).
             seed: Repeats a picture (some vendors).
             steps: More is finer (some vendors).
             n: How many (some vendors; one comes back).
+            image_url: A picture to start from, in the words of Together, Replicate and Cloudflare;
+                so with all that follow down to ``disable_safety_checker``.
+            image_base64: The same as base64.
+            mask_image_url: Where it may be changed.
+            mask_image_base64: The same as base64.
+            prompt_strength: How far it may move away from the picture, 0 to 1.
+            guidance: How closely it follows the prompt.
+            style: A style the model knows.
+            contrast: How strong.
+            generation_mode: A mode the model knows.
+            prompt_enhance: Let the vendor improve the prompt.
+            prompt_upsampling: The same, of another vendor.
+            go_fast: Quicker and poorer.
+            output_quality: Of a JPEG or WebP, 0 to 100.
+            output_megapixels: Size, such as ``"1"``.
+            response_format: Whether the vendor sends the picture or its URL.
+            safety_tolerance: How much is let through.
+            disable_safety_checker: Let everything through.
             puter_output_path: Save it in your Puter as well: absolute, or under ``~/``.
             test_mode: A sample picture, free. Default False.
             timeout: Seconds of silence allowed. Default: the client's.
@@ -126,6 +153,23 @@ class MediaDoors(_Runs):
         seed: int | None = None,
         steps: int | None = None,
         n: int | None = None,
+        image_url: str | None = None,
+        image_base64: str | None = None,
+        mask_image_url: str | None = None,
+        mask_image_base64: str | None = None,
+        prompt_strength: float | None = None,
+        guidance: float | None = None,
+        style: str | None = None,
+        contrast: float | None = None,
+        generation_mode: str | None = None,
+        prompt_enhance: bool | None = None,
+        prompt_upsampling: bool | None = None,
+        go_fast: bool | None = None,
+        output_quality: int | None = None,
+        output_megapixels: str | None = None,
+        response_format: str | None = None,
+        safety_tolerance: int | None = None,
+        disable_safety_checker: bool | None = None,
         puter_output_path: str | None = None,
         test_mode: bool = False,
         timeout: float | None = None,
@@ -278,7 +322,13 @@ class MediaDoors(_Runs):
         chunking_strategy: str | Mapping[str, Any] | None = None,
         known_speaker_names: Sequence[str] | None = None,
         known_speaker_references: Sequence[str] | None = None,
+        extra_body: Mapping[str, Any] | None = None,
+        format: bool | None = None,  # noqa: A002 - the server's own word
         diarize: bool | None = None,
+        multichannel: bool | None = None,
+        channels: int | None = None,
+        audio_format: str | None = None,
+        sample_rate: int | None = None,
         test_mode: bool = False,
         timeout: float | None = None,
         extra: dict[str, Any] | None = None,
@@ -301,7 +351,13 @@ class MediaDoors(_Runs):
             chunking_strategy: How long sound is cut.
             known_speaker_names: Who speaks (diarize model).
             known_speaker_references: Samples of their voices, as data URIs.
-            diarize: Tell the speakers apart (xAI).
+            extra_body: More in the vendor's own words (OpenAI).
+            format: Write numbers and the like as figures (xAI; so with all that follow).
+            diarize: Tell the speakers apart.
+            multichannel: One transcript for each channel.
+            channels: How many there are.
+            audio_format: Of sound without a header, such as ``pcm``.
+            sample_rate: Samples a second of such sound.
             test_mode: A sample answer, free. Default False.
             timeout: Seconds of silence allowed. Default: the client's.
             extra: More arguments for the server, merged in last.
@@ -331,7 +387,13 @@ class MediaDoors(_Runs):
         chunking_strategy: str | Mapping[str, Any] | None = None,
         known_speaker_names: Sequence[str] | None = None,
         known_speaker_references: Sequence[str] | None = None,
+        extra_body: Mapping[str, Any] | None = None,
+        format: bool | None = None,  # noqa: A002 - the server's own word
         diarize: bool | None = None,
+        multichannel: bool | None = None,
+        channels: int | None = None,
+        audio_format: str | None = None,
+        sample_rate: int | None = None,
         test_mode: bool = False,
         timeout: float | None = None,
         extra: dict[str, Any] | None = None,
@@ -415,10 +477,19 @@ class MediaDoors(_Runs):
         width: int | None = None,
         height: int | None = None,
         fps: int | None = None,
+        steps: int | None = None,
+        guidance_scale: float | None = None,
         seed: int | None = None,
         negative_prompt: str | None = None,
         generate_audio: bool | None = None,
+        output_format: str | None = None,
+        output_quality: int | None = None,
         input_reference: Source | None = None,
+        last_frame: Source | None = None,
+        reference_images: Source | Sequence[Source] | None = None,
+        frame_images: Sequence[Any] | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        no_extra_params: bool | None = None,
         puter_output_path: str | None = None,
         test_mode: bool = False,
         timeout: float | None = None,
@@ -435,19 +506,28 @@ class MediaDoors(_Runs):
             width: Pixels (some vendors).
             height: Pixels (some vendors).
             fps: Pictures a second (some vendors).
+            steps: More is finer (some vendors).
+            guidance_scale: How closely it follows the prompt (some vendors).
             seed: Repeats a film (some vendors).
             negative_prompt: What to leave out (some vendors).
             generate_audio: With sound (some vendors).
+            output_format: Such as ``MP4`` (some vendors).
+            output_quality: How good (some vendors).
             input_reference: A picture to start from.
+            last_frame: A picture to end with (Gemini).
+            reference_images: One or more pictures of what shall be in it (some vendors).
+            frame_images: Pictures at certain times, in the vendor's own form (Together).
+            metadata: More in the vendor's own words (Together).
+            no_extra_params: Send the vendor nothing that was not asked for (Together).
             puter_output_path: Save it in your Puter as well. OpenAI's Sora needs it: its films
-                cannot be fetched from the answer.
+                cannot be fetched from the answer, and are read from there.
             test_mode: A sample film, free. Default False.
             timeout: Seconds of silence allowed. Default: 900 or the client's, whichever is more.
             extra: More arguments for the server, merged in last.
 
         Raises:
             PuterInputError: An argument is wrong; nothing was sent.
-            PuterResponseError: The film is of the kind that only ``puter_output_path`` saves.
+            PuterResponseError: It is one of Sora's, without ``puter_output_path``.
             PuterError: Anything else, as for :meth:`chat`.
 
         Example:
@@ -467,10 +547,19 @@ class MediaDoors(_Runs):
         width: int | None = None,
         height: int | None = None,
         fps: int | None = None,
+        steps: int | None = None,
+        guidance_scale: float | None = None,
         seed: int | None = None,
         negative_prompt: str | None = None,
         generate_audio: bool | None = None,
+        output_format: str | None = None,
+        output_quality: int | None = None,
         input_reference: Source | None = None,
+        last_frame: Source | None = None,
+        reference_images: Source | Sequence[Source] | None = None,
+        frame_images: Sequence[Any] | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        no_extra_params: bool | None = None,
         puter_output_path: str | None = None,
         test_mode: bool = False,
         timeout: float | None = None,
@@ -534,310 +623,4 @@ def _ocr_options(options: dict[str, Any]) -> dict[str, Any]:
     return {_CAMEL.get(name, name): value for name, value in _media_options(options).items()}
 
 
-class ModelDoors(_Runs):
-    """The live catalogue."""
-
-    def list_models(
-        self, provider: str | None = None, *, kind: Kind = "chat", refresh: bool = False
-    ) -> ModelList:
-        """The server's models with prices and abilities. Free; no token needed.
-
-        Args:
-            provider: Only those of one provider, such as ``"claude"``.
-            kind: ``chat`` (default), ``image`` or ``video``.
-            refresh: Ask again; otherwise the answer is kept for the life of the client.
-
-        Returns:
-            A list of :class:`~puter.catalogue.Model` with ``find(...)`` and ``cheapest(...)``.
-
-        Raises:
-            PuterInputError: There is no such kind.
-            PuterAPIError: The server failed or did not answer.
-
-        Example:
-            >>> ai.list_models().cheapest(vision=True, tools=True).id  # doctest: +SKIP
-            'gpt-5-nano'
-        """
-        if kind not in models.KINDS:
-            raise PuterInputError(f"kind must be one of {', '.join(models.KINDS)}, not {kind!r}")
-        if refresh or kind not in self._catalogues:
-            self._catalogues[kind] = _read(self._run(models.model_list, kind), kind)
-        return _of(self._catalogues[kind], provider)
-
-    async def async_list_models(
-        self, provider: str | None = None, *, kind: Kind = "chat", refresh: bool = False
-    ) -> ModelList:
-        if kind not in models.KINDS:
-            raise PuterInputError(f"kind must be one of {', '.join(models.KINDS)}, not {kind!r}")
-        if refresh or kind not in self._catalogues:
-            self._catalogues[kind] = _read(await self._async_run(models.model_list, kind), kind)
-        return _of(self._catalogues[kind], provider)
-
-    def list_model_providers(self, *, kind: Kind = "chat") -> list[str]:
-        """The providers in the server's catalogue, sorted. Free; no token needed.
-
-        Args:
-            kind: ``chat`` (default), ``image`` or ``video``.
-
-        Raises:
-            PuterAPIError: The server failed or did not answer.
-
-        Example:
-            >>> ai.list_model_providers()  # doctest: +SKIP
-            ['azure-openai', 'claude', ...]
-        """
-        return sorted({one.provider for one in self.list_models(kind=kind)})
-
-    async def async_list_model_providers(self, *, kind: Kind = "chat") -> list[str]:
-        return sorted({one.provider for one in await self.async_list_models(kind=kind)})
-
-    def estimate_cost(
-        self, prompt: str, model: str | None = None, *, output_tokens: int = 500
-    ) -> CostEstimate:
-        """An estimate of what a chat would cost, from list prices and without network.
-
-        The text counts as a quarter of a token a character; the server's own count will differ.
-
-        Args:
-            prompt: What would be said, history included.
-            model: Which model. Default: ``current_model``.
-            output_tokens: How long the answer is assumed to be. Default 500.
-
-        Raises:
-            PuterInputError: The prompt is no str.
-
-        Example:
-            >>> print(ai.estimate_cost("Hello!", "gpt-4.1"))  # doctest: +SKIP
-            about 0.00401 USD
-        """
-        name = self._registry.resolve(model or self.current_model)
-        live = next((m for m in self._catalogues.get("chat", ()) if m.id == name), None)
-        entry = self._registry.entry(name)
-        known = live or (read_model(entry, "chat") if entry else Model(name, ""))
-        return estimate(known, prompt, output_tokens)
-
-
-def _read(entries: list[dict[str, Any]], kind: str) -> ModelList:
-    return ModelList(read_model(entry, kind) for entry in entries)
-
-
-def _of(listed: ModelList, provider: str | None) -> ModelList:
-    return ModelList(one for one in listed if provider is None or one.provider == provider)
-
-
-class AccountDoors(_Runs):
-    """What the account spent, and tokens for programs."""
-
-    def account_usage(self) -> AccountUsage:
-        """What the account spent this month and has left, in US dollars. Free.
-
-        Raises:
-            PuterAuthError: Not signed in, or the token is no longer good.
-            PuterAPIError: The server failed or did not answer.
-
-        Example:
-            >>> ai.account_usage().remaining  # doctest: +SKIP
-            Decimal('0.4983')
-        """
-        return self._run(account.account_usage)
-
-    async def async_account_usage(self) -> AccountUsage:
-        return await self._async_run(account.account_usage)
-
-    def create_api_token(
-        self, label: str | None = None, expires_in: int | str | None = None
-    ) -> str:
-        """Make a token with full access, for a program to use instead of the password.
-
-        Needs the session that :meth:`login` gives. Keep it as you would a password.
-
-        Args:
-            label: A name for it, 64 characters at most.
-            expires_in: Seconds, or a span such as ``"30d"``. Default: never.
-
-        Raises:
-            PuterInputError: An argument is wrong.
-            PuterPermissionError: API tokens may not make others; sign in first.
-            PuterRateLimitError: More than 20 in an hour (Puter backend).
-
-        Example:
-            >>> token = ai.create_api_token("nightly job", "30d")  # doctest: +SKIP
-        """
-        return self._run(account.create_api_token, label, expires_in)
-
-    async def async_create_api_token(
-        self, label: str | None = None, expires_in: int | str | None = None
-    ) -> str:
-        return await self._async_run(account.create_api_token, label, expires_in)
-
-    def revoke_api_token(self, token: str) -> None:
-        """Make a token worthless. Needs the session that :meth:`login` gives.
-
-        Args:
-            token: The token, or its id.
-
-        Raises:
-            PuterPermissionError: An API token may not do this; sign in first.
-            PuterAPIError: The server failed or did not answer.
-
-        Example:
-            >>> ai.revoke_api_token(token)  # doctest: +SKIP
-        """
-        self._run(account.revoke_api_token, token)
-
-    async def async_revoke_api_token(self, token: str) -> None:
-        await self._async_run(account.revoke_api_token, token)
-
-
-class FileDoors(_Runs):
-    """Files in the user's Puter, and raw calls."""
-
-    def upload(
-        self,
-        source: Source,
-        path: str | PuterFile | None = None,
-        *,
-        overwrite: bool = False,
-    ) -> PuterFile:
-        """Put a file into your Puter.
-
-        Args:
-            source: A path on this machine, bytes, an open file and the like; 37 MiB at most.
-            path: Where to: absolute, or under ``~/``; a folder ends with ``/``. Default:
-                ``~/Documents/`` and the file's own name.
-            overwrite: Replace what is there. Default False.
-
-        Returns:
-            The file, usable in ``files=`` and ``images=``.
-
-        Raises:
-            PuterInputError: The source or the path cannot be used; nothing was sent.
-            PuterBadRequestError: There is such a file already.
-            PuterError: Anything else the server refused.
-
-        Example:
-            >>> cat = ai.upload("cat.jpg")  # doctest: +SKIP
-            >>> ai.chat("What is this?", "claude-haiku-4-5", images=cat)  # doctest: +SKIP
-        """
-        return self._run(files.upload, source, path, overwrite=overwrite)
-
-    async def async_upload(
-        self,
-        source: Source,
-        path: str | PuterFile | None = None,
-        *,
-        overwrite: bool = False,
-    ) -> PuterFile:
-        return await self._async_run(files.upload, source, path, overwrite=overwrite)
-
-    def read_file(self, path: str | PuterFile) -> bytes:
-        """The bytes of a file in your Puter.
-
-        Raises:
-            PuterNotFoundError: There is none, or the token may not see it.
-
-        Example:
-            >>> ai.read_file("~/Documents/notes.txt")  # doctest: +SKIP
-        """
-        return self._run(files.read_file, path)
-
-    async def async_read_file(self, path: str | PuterFile) -> bytes:
-        return await self._async_run(files.read_file, path)
-
-    def stat_file(self, path: str | PuterFile) -> PuterFile:
-        """What your Puter says of a file: size, type and more in ``.raw``.
-
-        Raises:
-            PuterNotFoundError: There is none, or the token may not see it.
-
-        Example:
-            >>> ai.stat_file("~/Documents/notes.txt").size  # doctest: +SKIP
-            18
-        """
-        return self._run(files.stat_file, path)
-
-    async def async_stat_file(self, path: str | PuterFile) -> PuterFile:
-        return await self._async_run(files.stat_file, path)
-
-    def list_files(self, path: str | PuterFile = "~/") -> list[PuterFile]:
-        """What is in a folder of your Puter. Default: the home folder.
-
-        Raises:
-            PuterNotFoundError: There is no such folder, or the token may not see it.
-
-        Example:
-            >>> [one.name for one in ai.list_files()]  # doctest: +SKIP
-            ['Desktop', 'Documents', ...]
-        """
-        return self._run(files.list_files, path)
-
-    async def async_list_files(self, path: str | PuterFile = "~/") -> list[PuterFile]:
-        return await self._async_run(files.list_files, path)
-
-    def delete_file(self, path: str | PuterFile, *, recursive: bool = False) -> None:
-        """Delete a file of your Puter, or with ``recursive=True`` a folder.
-
-        Raises:
-            PuterNotFoundError: There is none, or the token may not see it.
-
-        Example:
-            >>> ai.delete_file("~/Documents/notes.txt")  # doctest: +SKIP
-        """
-        self._run(files.delete_file, path, recursive=recursive)
-
-    async def async_delete_file(self, path: str | PuterFile, *, recursive: bool = False) -> None:
-        await self._async_run(files.delete_file, path, recursive=recursive)
-
-    def call(
-        self,
-        interface: str,
-        method: str,
-        args: dict[str, Any] | None = None,
-        *,
-        driver: str | None = None,
-    ) -> Any:
-        """Call any driver of Puter's, for what this client has no method for.
-
-        It counts as a call that may be billed, so it is never repeated when its outcome is unknown.
-
-        Args:
-            interface: Such as ``"puter-kvstore"``.
-            method: Such as ``"set"``.
-            args: Its arguments.
-            driver: Which driver. Default: the interface's own.
-
-        Returns:
-            The ``result`` of an envelope (None when there is none), a list of dicts for a stream of
-            lines, a :class:`~puter.media.Media` for anything else.
-
-        Raises:
-            PuterNotFoundError: There is no such interface, driver or method.
-            PuterError: Anything else, as for :meth:`chat`.
-
-        Example:
-            >>> ai.call("puter-kvstore", "set", {"key": "a", "value": 1})  # doctest: +SKIP
-            True
-        """
-        return self._run(raw.raw_call, interface, method, args, driver)
-
-    async def async_call(
-        self,
-        interface: str,
-        method: str,
-        args: dict[str, Any] | None = None,
-        *,
-        driver: str | None = None,
-    ) -> Any:
-        return await self._async_run(raw.raw_call, interface, method, args, driver)
-
-
-def share_docstrings(*classes: type) -> None:
-    """One docstring serves both doors."""
-    for cls in classes:
-        for name, method in vars(cls).copy().items():
-            twin = vars(cls).get(f"async_{name}")
-            if twin is not None:
-                twin.__doc__ = method.__doc__
-
-
-share_docstrings(MediaDoors, ModelDoors, AccountDoors, FileDoors)
+share_docstrings(MediaDoors)
