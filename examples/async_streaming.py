@@ -6,10 +6,12 @@ python examples/async_streaming.py
 from __future__ import annotations
 
 import asyncio
+from typing import TYPE_CHECKING
 
 from where import open_client
 
-from puter import PuterAI
+if TYPE_CHECKING:
+    from puter import PuterAI
 
 
 async def tell(ai: PuterAI, prompt: str) -> None:

@@ -22,6 +22,8 @@ class Model:
         input_price: US dollars per million tokens sent; None when the catalogue has no price.
         output_price: US dollars per million tokens received.
         cached_price: US dollars per million tokens sent that the vendor had cached.
+        unit_price: US dollars for a picture or film of the usual kind, of image and video models.
+        unit: What that buys, in the catalogue's words: ``low:1024x1024``, ``1MP``, ``per-second``.
         context: Tokens of conversation and answer together, None when not known.
         max_output: Tokens of an answer at most.
         inputs: What it reads: ``text``, ``image``, ``audio``, ``video``, ``pdf``.
@@ -50,6 +52,8 @@ class Model:
     released: str | None = None
     knowledge: str | None = None
     aliases: tuple[str, ...] = ()
+    unit_price: Decimal | None = None
+    unit: str = ""
     raw: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
     @property
@@ -122,7 +126,7 @@ class ModelList(list[Model]):
     def cheapest(self, text: str | None = None, **wanted: Any) -> Model | None:
         """The first that :meth:`find` finds, if it has a price; None when there is none."""
         found = self.find(text, **wanted)
-        return found[0] if found and found[0].input_price is not None else None
+        return found[0] if found and _price(found[0])[0] == _KNOWN else None
 
 
 def _names(model: Model) -> Iterable[str]:
@@ -133,11 +137,16 @@ def _within(price: Decimal | None, most: float | Decimal | None) -> bool:
     return most is None or (price is not None and price <= Decimal(str(most)))
 
 
-def _price(model: Model) -> tuple[bool, Decimal, str]:
-    known = model.input_price is not None and model.output_price is not None
+_KNOWN, _UNKNOWN = range(2)
+
+
+def _price(model: Model) -> tuple[int, Decimal, str]:
+    if model.unit_price is not None:
+        return _KNOWN, model.unit_price, model.id
+    if model.input_price is None or model.output_price is None:
+        return _UNKNOWN, Decimal(0), model.id
     # Three tokens read for one written is what conversations tend to.
-    price = 3 * (model.input_price or 0) + (model.output_price or 0)
-    return not known, Decimal(price), model.id
+    return _KNOWN, 3 * model.input_price + model.output_price, model.id
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,13 +176,15 @@ def read_model(entry: Mapping[str, Any], kind: str) -> Model:
     modalities = entry.get("modalities")
     modalities = modalities if isinstance(modalities, Mapping) else {}
     name = entry.get("name")
+    is_chat = kind == "chat"
+    unit = entry.get("index_cost_key" if kind == "image" else "output_cost_key")
     return Model(
         id=str(entry["id"]),
         provider=str(entry.get("provider", "")),
         name=name if isinstance(name, str) else str(entry["id"]),
         kind=kind,
-        input_price=_dollars(costs, entry.get("input_cost_key")),
-        output_price=_dollars(costs, entry.get("output_cost_key")) if kind == "chat" else None,
+        input_price=_dollars(costs, entry.get("input_cost_key")) if is_chat else None,
+        output_price=_dollars(costs, entry.get("output_cost_key")) if is_chat else None,
         cached_price=_dollars(
             costs, "cached_tokens", "input_cache_read", "cache_read_input_tokens"
         ),
@@ -186,6 +197,8 @@ def read_model(entry: Mapping[str, Any], kind: str) -> Model:
         released=_text(entry.get("release_date")),
         knowledge=_text(entry.get("knowledge")),
         aliases=_texts(entry.get("aliases")),
+        unit_price=None if is_chat else _dollars({**costs, "tokens": 1_000_000}, unit),
+        unit=unit if isinstance(unit, str) and not is_chat else "",
         raw=dict(entry),
     )
 
@@ -222,5 +235,7 @@ def estimate(model: Model, prompt: str, output_tokens: int) -> CostEstimate:
     """See :meth:`puter.PuterAI.estimate_cost`."""
     if not isinstance(prompt, str):
         raise PuterInputError(f"prompt must be a str, not {type(prompt).__name__}")
+    if isinstance(output_tokens, bool) or not isinstance(output_tokens, int) or output_tokens < 0:
+        raise PuterInputError(f"output_tokens must be 0 or more, not {output_tokens!r}")
     tokens = len(prompt) // 4 + 4
     return CostEstimate(model.id, tokens, output_tokens, model.cost(tokens, output_tokens))

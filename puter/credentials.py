@@ -25,12 +25,12 @@ class Credentials:
     """
 
     def __init__(self, username: str | None, password: str | None, token: str | None) -> None:
-        self.username = _text("username", username)
+        self.username: str | None = _text("username", username)
         self.password = _text("password", password)
         self.token = None if token is None else check_token(token)
         self._hosts: tuple[str, str] | None = None
         # One sign-in at a time: callers that waited share its outcome, good or bad.
-        self.gate = Throttle(rate_limit=float("inf"), max_concurrency=1)
+        self.gate: Throttle = Throttle(rate_limit=float("inf"), max_concurrency=1)
         self.refusals = 0
         self.refusal: PuterError | None = None
 

@@ -45,7 +45,9 @@ class History:
         self.messages: list[Message] = list(messages)
         self.system = system
         self.model = model
-        self.gate = Throttle(rate_limit=float("inf"), max_concurrency=1) if queued else None
+        self.gate: Throttle | None = (
+            Throttle(rate_limit=float("inf"), max_concurrency=1) if queued else None
+        )
         self._lock = threading.Lock()
 
     def snapshot(self) -> list[Message]:

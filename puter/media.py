@@ -279,10 +279,11 @@ class Media:
         """``data:<mime type>;base64,...`` of bytes in memory."""
         return f"data:{self.mime_type};base64,{base64.b64encode(self.bytes).decode()}"
 
-    def __setattr__(self, name: str, value: Any = None) -> NoReturn:
+    def __setattr__(self, name: str, value: Any) -> NoReturn:
         raise AttributeError(f"{type(self).__name__} cannot be changed")
 
-    __delattr__ = __setattr__  # both refuse
+    def __delattr__(self, name: str) -> NoReturn:
+        raise AttributeError(f"{type(self).__name__} cannot be changed")
 
     def __eq__(self, other: object) -> bool:
         if type(other) is not type(self):

@@ -181,10 +181,11 @@ class ChatReply(str):
             text, **{**{name: getattr(self, name) for name in self.__slots__}, **changes}
         )
 
-    def __setattr__(self, name: str, value: Any = None) -> NoReturn:
+    def __setattr__(self, name: str, value: Any) -> NoReturn:
         raise AttributeError(f"a ChatReply cannot be changed; use reply.but({name}=...)")
 
-    __delattr__ = __setattr__  # both refuse
+    def __delattr__(self, name: str) -> NoReturn:
+        raise AttributeError(f"a ChatReply cannot be changed; use reply.but({name}=...)")
 
     def __reduce__(self) -> Any:
         return _reply, (self.text, {name: getattr(self, name) for name in self.__slots__})
@@ -262,10 +263,11 @@ class ChatChunk(str):
     def text(self) -> str:
         return str.__str__(self)
 
-    def __setattr__(self, name: str, value: Any = None) -> NoReturn:
+    def __setattr__(self, name: str, value: Any) -> NoReturn:
         raise AttributeError("a ChatChunk cannot be changed")
 
-    __delattr__ = __setattr__  # both refuse
+    def __delattr__(self, name: str) -> NoReturn:
+        raise AttributeError("a ChatChunk cannot be changed")
 
     def __reduce__(self) -> Any:
         return _chunk, (self.text, {name: getattr(self, name) for name in self.__slots__})

@@ -27,10 +27,11 @@ class _Text(str):
             object.__setattr__(self, name, value)
         return self
 
-    def __setattr__(self, name: str, value: Any = None) -> NoReturn:
+    def __setattr__(self, name: str, value: Any) -> NoReturn:
         raise AttributeError(f"{type(self).__name__} cannot be changed")
 
-    __delattr__ = __setattr__  # both refuse
+    def __delattr__(self, name: str) -> NoReturn:
+        raise AttributeError(f"{type(self).__name__} cannot be changed")
 
     def __reduce__(self) -> Any:
         slots: tuple[str, ...] = self.__slots__

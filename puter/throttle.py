@@ -18,7 +18,7 @@ import threading
 import time
 import weakref
 from collections import deque
-from typing import TYPE_CHECKING, cast, final
+from typing import TYPE_CHECKING, Any, cast, final
 
 from asyncio_throttle.throttler import Throttler
 
@@ -44,7 +44,7 @@ class Slot:
     __slots__ = ("_alarm", "_bell", "_gate", "_loop", "_sleep", "ticket")
 
     def __init__(self, gate: Throttle, ticket: int, loop: asyncio.AbstractEventLoop | None) -> None:
-        self.ticket = ticket
+        self.ticket: int = ticket
         self._gate = gate
         self._loop = loop
         self._alarm = -math.inf  # when it looks again unasked; -inf while it is awake
@@ -105,6 +105,10 @@ class Throttle(Throttler):
         ...     gate.running
         1
     """
+
+    rate_limit: Any  # the library says int; it only compares it with a length
+    period: float
+    max_concurrency: float
 
     def __init__(
         self,
@@ -239,7 +243,7 @@ class Throttle(Throttler):
                 f"not {rate_limit!r}, {period!r} and {max_concurrency!r}"
             )
         with self._lock:
-            self.rate_limit = cast("int", rate_limit)  # the library compares it with a length only
+            self.rate_limit = rate_limit
             self.period = period
             self.max_concurrency = self._most = max_concurrency
         self._give_back(Slot(self, -1, None))  # nobody's: to wake those who may go now

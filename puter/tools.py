@@ -69,14 +69,14 @@ class Tool:
         if not callable(function):
             raise PuterInputError(f"A tool must be callable, not {type(function).__name__}")
         self.function = function
-        self.name = name if name is not None else _name_of(function)
+        self.name: str = name if name is not None else _name_of(function)
         if not isinstance(self.name, str) or not _NAME.fullmatch(self.name):
             raise PuterInputError(
                 f"{self.name!r} cannot name a tool",
                 hint="Use up to 64 letters, digits, _ and - : Tool(function, name='...').",
             )
         text, told = describe(_documented(function))
-        self.description = description if description is not None else text
+        self.description: str = description if description is not None else text
         self.cheap = cheap
         self._codec, self._positional = _arguments_of(function, self.name, told)
 

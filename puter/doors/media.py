@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 _KINDS: dict[Callable[[str, Any], None], str] = {
     _text: "model provider quality aspect_ratio negative_prompt image_url image_base64"
-    " mask_image_url mask_image_base64 style generation_mode output_megapixels response_format"
+    " mask_image_url mask_image_base64 style generation_mode response_format"
     " voice engine language instructions output_format audio_format file_format size",
     _finite: "width height seed steps n prompt_strength guidance contrast output_quality"
     " safety_tolerance image_limit image_min_size temperature channels sample_rate seconds fps"

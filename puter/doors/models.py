@@ -8,6 +8,7 @@ from puter.catalogue import CostEstimate, Model, ModelList, estimate, read_model
 from puter.doors.base import Doors, share_docstrings
 from puter.exceptions import PuterInputError
 from puter.operations import models
+from puter.options import _text
 
 Kind = Literal["chat", "image", "video"]
 
@@ -82,12 +83,14 @@ class ModelDoors(Doors):
             output_tokens: How long the answer is assumed to be. Default 500.
 
         Raises:
-            PuterInputError: The prompt is no str.
+            PuterInputError: An argument is wrong.
 
         Example:
             >>> print(ai.estimate_cost("Hello!", "gpt-4.1"))  # doctest: +SKIP
             about 0.00401 USD
         """
+        if model is not None:
+            _text("model", model)
         name = self._registry.resolve(model or self.current_model)
         live = next((m for m in self._catalogues.get("chat", ()) if m.id == name), None)
         entry = self._registry.entry(name)

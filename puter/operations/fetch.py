@@ -21,10 +21,11 @@ REDIRECTS = 5
 def fetch(call: Call, url: str) -> Flow[Reply]:
     """The reply behind a URL, open for reading."""
     url = _target("", url)
+    config = call.config.replace(headers={})  # those may hold the user's own keys
     steps = retrying(call, _got)
     for _ in range(REDIRECTS + 1):
         request = build(
-            call.config, "GET", url, repeatable=True, signed=False, expect="any", stream=True
+            config, "GET", url, repeatable=True, signed=False, expect="any", stream=True
         )
         reply = yield from steps(request)
         if not 300 <= reply.status < 400:

@@ -10,6 +10,7 @@ from puter.exceptions import PuterInputError, PuterResponseError
 from puter.exchange import Call, exchange
 from puter.flow import Flow, ask
 from puter.operations.auth import ensure_signed_in
+from puter.operations.raw import read_all
 from puter.sources import PuterFile, load
 from puter.wire import calls
 from puter.wire.media import body_with_base64
@@ -63,9 +64,10 @@ def _where(path: Any, name: str) -> str:
 
 def read_file(call: Call, path: Any) -> Flow[bytes]:
     query = quote(_path(path), safe="")
-    request = calls.api_get(call.config, f"/read?file={query}", expect="any")
+    # Streamed, because a file that holds JSON is no answer of the server's.
+    request = calls.api_get(call.config, f"/read?file={query}", stream=True)
     reply = yield from _sent(call, request)
-    return reply.body
+    return reply.body if reply.stream is None else (yield from read_all(reply.stream))
 
 
 def stat_file(call: Call, path: Any) -> Flow[PuterFile]:

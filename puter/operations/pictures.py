@@ -43,15 +43,7 @@ def txt2img(
 ) -> Flow[Image]:
     if not test_mode or prompt is not None:
         check_text("prompt", prompt)
-    pictures = []
-    for source in listed("input_images", input_images):
-        loaded = yield from ask(partial(load), source)
-        address = source_address(loaded, ("image/",), "a picture")
-        if loaded.path is not None:
-            raise PuterInputError(
-                "input_images takes no files of your Puter", hint="Read it with read_file() first."
-            )
-        pictures.append(address or Image(loaded.data, mime_type=loaded.mime_type).data_uri())
+    pictures = yield from addresses("input_images", input_images)
     args = given(
         prompt=prompt,
         model=model,
@@ -68,6 +60,20 @@ def txt2img(
         call, "puter-image-generation", "generate", args, timeout=timeout or call.config.timeout
     )
     return read_media(Image, found)
+
+
+def addresses(name: str, sources: Any) -> Flow[list[str]]:
+    """Pictures that go along with a prompt, as URLs and data URIs."""
+    found = []
+    for source in listed(name, sources):
+        loaded = yield from ask(load, source)
+        address = source_address(loaded, ("image/",), "a picture")
+        if loaded.path is not None:
+            raise PuterInputError(
+                f"{name} takes no files of your Puter", hint="Read it with read_file() first."
+            )
+        found.append(address or Image(loaded.data, mime_type=loaded.mime_type).data_uri())
+    return found
 
 
 def _ratio(ratio: Any) -> Any:

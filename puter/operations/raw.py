@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from typing import TYPE_CHECKING, Any
 
 from puter.exceptions import PuterInputError, PuterResponseError
@@ -12,6 +11,7 @@ from puter.flow import Body, Flow, read
 from puter.media import Media
 from puter.operations.auth import ensure_signed_in
 from puter.wire import calls
+from puter.wire.errors import WRONG_HOST
 from puter.wire.media import body_with, result_of
 from puter.wire.mime import canonical
 from puter.wire.ndjson import LineError, Lines
@@ -68,6 +68,8 @@ def raw_call(call: Call, interface: str, method: str, args: Any, driver: str | N
     if reply.stream is None:
         if reply.content_type == "application/json":
             return result_of(_json(reply))
+        if reply.content_type == "text/html":
+            raise PuterResponseError("The answer is an HTML page", hint=WRONG_HOST)
         return Media(reply.body, mime_type=canonical(reply.content_type))
     data = yield from read_all(reply.stream)
     if reply.content_type == "application/x-ndjson":
@@ -84,7 +86,7 @@ def raw_call(call: Call, interface: str, method: str, args: Any, driver: str | N
 def _json(reply: Reply) -> Any:
     try:
         return reply.data
-    except json.JSONDecodeError as error:
+    except ValueError as error:
         raise PuterResponseError("The answer is broken JSON", hint="Try again.") from error
 
 

@@ -142,7 +142,7 @@ class Catalogue:
 
     def __init__(self, listed: tuple[Model, ...], hidden: tuple[Model, ...] = ()) -> None:
         self.listed = listed
-        self.all = (*hidden, *listed)
+        self.all: tuple[Model, ...] = (*hidden, *listed)
         self._by_name: dict[str, list[Model]] = {}
         for model in self.all:
             for name in names_of(model):

@@ -36,7 +36,7 @@ class KeyValues:
     """The stores of all users of one server; safe to use from any thread."""
 
     def __init__(self) -> None:
-        self.lock = threading.RLock()
+        self.lock: Any = threading.RLock()
         self._stores: dict[tuple[str, str | None], dict[str, _Item]] = {}
 
     def of(self, call: DriverCall) -> dict[str, _Item]:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from puter.testing.drivers import DriverCall
 
-SAMPLE = {
+SAMPLE: dict[str, Any] = {
     "blocks": [
         {
             "type": "text/puter:sample-output",

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from puter.testing.chat import ChatCall
     from puter.testing.media import MediaCall, MediaResponder
 
-log = logging.getLogger("puter.testing")
+log: logging.Logger = logging.getLogger("puter.testing")
 
 _C = TypeVar("_C")
 _R = TypeVar("_R")

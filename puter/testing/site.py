@@ -18,7 +18,7 @@ from puter.testing.http import ApiError, Exchange, internal_error, not_found
 from puter.testing.journal import RecordedRequest
 from puter.testing.replies import Redirect, pause
 
-log = logging.getLogger("puter.testing")
+log: logging.Logger = logging.getLogger("puter.testing")
 
 Host = Literal["api", "gui"]
 Route: TypeAlias = Callable[[Backend, Exchange], Awaitable[web.StreamResponse]]

@@ -255,7 +255,7 @@ def _sound(text: str, kind: str) -> bytes:
     return samples.wav(text)  # the label follows the request, here even without such an encoder
 
 
-TTS = {
+TTS: dict[str, Any] = {
     "synthesize": synthesize,
     "list_engines": list_engines,
     "list_voices": list_voices,

@@ -292,7 +292,7 @@ def _xai(args: Mapping[str, Any], text: str) -> dict[str, Any]:
     return {"text": text, "language": "English", "duration": duration, "words": words}
 
 
-METHODS = {
+METHODS: dict[str, Any] = {
     "transcribe": transcribe,
     "translate": translate,
     "list_models": list_models,

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 # Puter backend: what test mode answers.
 SAMPLE_VIDEO = "https://assets.puter.site/txt2vid.mp4"
 # Puter backend: what becomes of a film by OpenAI on its way into JSON.
-SORA_RESULT = {
+SORA_RESULT: dict[str, Any] = {
     "stream": {
         "_events": {},
         "_readableState": {

@@ -26,7 +26,8 @@ class Assembler:
     """
 
     def __init__(self, model: str, secrets: tuple[str, ...] = ()) -> None:
-        self.complete = self.measured = False
+        self.complete: bool = False
+        self.measured: bool = False
         self._model = model
         self._secrets = secrets
         self._text: list[str] = []

@@ -73,11 +73,11 @@ class Reply:
         url: str = "",
         stream: Any = None,
     ) -> None:
-        self.status = status
-        self.headers = {name.lower(): value for name, value in headers.items()}
-        self.body = body
-        self.url = url
-        self.stream = stream
+        self.status: int = status
+        self.headers: dict[str, str] = {name.lower(): value for name, value in headers.items()}
+        self.body: bytes = body
+        self.url: str = url
+        self.stream: Any = stream
         self._data: Any = _UNREAD
 
     @property
@@ -138,12 +138,17 @@ def json_bytes(value: Any) -> bytes:
             f"The request cannot be written as JSON: {reason}",
             hint="Pass only str, numbers, bool, None, lists and dicts with str keys.",
         ) from error
-    if len(body) > MAX_BODY:
+    check_size(len(body))
+    return body
+
+
+def check_size(size: int) -> None:
+    """Raise PuterInputError for a body the server would not read."""
+    if size > MAX_BODY:
         raise PuterInputError(
-            f"The request is {len(body) / 2**20:.0f} MiB of JSON and Puter accepts 50 MiB",
+            f"The request is {size / 2**20:.0f} MiB of JSON and Puter accepts 50 MiB",
             hint="Send less, or upload the file and refer to it by its Puter path.",
         )
-    return body
 
 
 def build(

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import base64
+import io
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from puter.exceptions import PuterInputError, PuterResponseError
 from puter.media import Media
 from puter.results import OcrText, Transcript
-from puter.wire.http import json_bytes
+from puter.wire.http import check_size, json_bytes
 
 if TYPE_CHECKING:
     from puter.sources import Loaded
@@ -101,20 +102,17 @@ def body_with(payload: dict[str, Any], holder: dict[str, Any], key: str, loaded:
 def body_with_base64(
     payload: dict[str, Any], holder: dict[str, Any], key: str, prefix: str, data: bytes | None
 ) -> bytes:
-    holder[key] = _MARK
-    before, _, after = json_bytes(payload).partition(_MARK.encode())
-    before += prefix.encode()
+    holder.pop(key, None)
+    holder[key] = _MARK  # as the last one, so that no text before it can be taken for the mark
+    before, _, after = json_bytes(payload).rpartition(_MARK.encode())
     view = memoryview(data or b"")
-    size = (len(view) + 2) // 3 * 4
-    body = bytearray(len(before) + size + len(after))
-    body[: len(before)] = before
-    place = len(before)
+    check_size(len(before) + len(prefix) + (len(view) + 2) // 3 * 4 + len(after))
+    body = io.BytesIO()  # gives its bytes away without a copy
+    body.write(before + prefix.encode())
     for start in range(0, len(view), _STEP):
-        piece = base64.b64encode(view[start : start + _STEP])
-        body[place : place + len(piece)] = piece
-        place += len(piece)
-    body[place:] = after
-    return body  # type: ignore[return-value]  # both libraries send a bytearray as it is
+        body.write(base64.b64encode(view[start : start + _STEP]))
+    body.write(after)
+    return body.getvalue()
 
 
 # ---------------------------------------------------------------- back
@@ -142,7 +140,7 @@ def read_media(kind: type[M], result: Any) -> M:
         address = next((one for one in found if isinstance(one, str)), None)
     if isinstance(address, str) and address:
         return kind.of(address)
-    if isinstance(result, dict) and "stream" in result:
+    if is_inner_object(result):
         raise PuterResponseError(
             "OpenAI's film cannot be fetched from the answer: the server sent an inner object",
             hint="Pass puter_output_path='~/Videos/film.mp4'; the film is then in your Puter.",
@@ -151,6 +149,11 @@ def read_media(kind: type[M], result: Any) -> M:
     raise PuterResponseError(
         f"The answer holds no {kind.__name__.lower()}", body=result, hint=_UNKNOWN
     )
+
+
+def is_inner_object(result: Any) -> bool:
+    """Whether this is what becomes of a film by OpenAI on its way into JSON."""
+    return isinstance(result, dict) and "stream" in result
 
 
 def read_ocr(result: Any) -> OcrText:
