@@ -106,8 +106,8 @@ class PuterAI(ChatDoors, MediaDoors, ModelDoors, AccountDoors, FileDoors):
         password: Its password. Default: ``PUTER_PASSWORD``.
         token: A Puter token, instead of signing in. Default: ``PUTER_AUTH_TOKEN`` or
             ``PUTER_TOKEN``, unless a user name or password is given.
-        config: Settings; a copy is kept. Default: :meth:`PuterConfig.from_env`.
-        **config_overrides: Single settings by name, see :class:`PuterConfig`.
+        config: Settings; a copy is kept. Default: ``PuterConfig.from_env()``.
+        **config_overrides: Single settings by name, see ``PuterConfig``.
 
     Attributes:
         config: This client's own settings; ``config.update(timeout=60)`` counts from the next call
@@ -117,7 +117,7 @@ class PuterAI(ChatDoors, MediaDoors, ModelDoors, AccountDoors, FileDoors):
         PuterConfigError: A setting is unknown or not valid.
         PuterInputError: A credential is not a usable str.
 
-    Example:
+    Examples:
         >>> with PuterAI(token="...", timeout=60) as ai:  # doctest: +SKIP
         ...     print(ai.chat("Hello!"))
     """
@@ -223,7 +223,7 @@ class PuterAI(ChatDoors, MediaDoors, ModelDoors, AccountDoors, FileDoors):
             PuterResponseError: ``login_url`` is not a Puter.
             PuterConnectionError: No answer.
 
-        Example:
+        Examples:
             >>> ai = PuterAI("alice", "correct horse")
             >>> ai.login(otp=lambda: input("Code: "))  # doctest: +SKIP
             True
@@ -242,7 +242,7 @@ class PuterAI(ChatDoors, MediaDoors, ModelDoors, AccountDoors, FileDoors):
             PuterConnectionError: No answer, so the session may still be open; the token is
                 forgotten.
 
-        Example:
+        Examples:
             >>> ai.logout()  # doctest: +SKIP
         """
         self._run(auth.logout)
@@ -257,7 +257,7 @@ class PuterAI(ChatDoors, MediaDoors, ModelDoors, AccountDoors, FileDoors):
             PuterAuthError: Not signed in, or the token is no longer good.
             PuterAPIError: The server failed or did not answer.
 
-        Example:
+        Examples:
             >>> ai.whoami().username  # doctest: +SKIP
             'alice'
         """
@@ -294,7 +294,7 @@ class PuterAI(ChatDoors, MediaDoors, ModelDoors, AccountDoors, FileDoors):
         Raises:
             PuterInputError: An argument is wrong.
 
-        Example:
+        Examples:
             >>> talk = PuterAI(token="...").conversation(system="Answer in one word.")
             >>> talk.messages
             []
@@ -316,7 +316,7 @@ class PuterAI(ChatDoors, MediaDoors, ModelDoors, AccountDoors, FileDoors):
             PuterInputError: The file holds none, or one of a newer SDK.
             OSError: It could not be read.
 
-        Example:
+        Examples:
             >>> talk = ai.load_conversation("talk.json")  # doctest: +SKIP
         """
         return Conversation(self, load(path))
@@ -336,7 +336,7 @@ class PuterAI(ChatDoors, MediaDoors, ModelDoors, AccountDoors, FileDoors):
     def get_available_models(self) -> list[str]:
         """Names of the known models, sorted; a fresh list each time, without network.
 
-        Example:
+        Examples:
             >>> "gpt-5-nano" in PuterAI().get_available_models()
             True
         """
@@ -349,7 +349,7 @@ class PuterAI(ChatDoors, MediaDoors, ModelDoors, AccountDoors, FileDoors):
             True when the registry knows the name; False leaves the model alone (a model newer than
             the registry can be named in each call, or as ``default_model``).
 
-        Example:
+        Examples:
             >>> ai = PuterAI()
             >>> ai.set_model("no such model"), ai.current_model
             (False, 'gpt-5-nano')
@@ -375,7 +375,7 @@ class PuterAI(ChatDoors, MediaDoors, ModelDoors, AccountDoors, FileDoors):
         Raises:
             PuterConfigError: A setting is unknown or not valid.
 
-        Example:
+        Examples:
             >>> ai = PuterAI()
             >>> quick = ai.with_options(timeout=20, max_retries=0)
         """
@@ -393,7 +393,7 @@ class PuterAI(ChatDoors, MediaDoors, ModelDoors, AccountDoors, FileDoors):
     def close(self) -> None:
         """Close the connections of both doors and forget the token. Safe to repeat.
 
-        Example:
+        Examples:
             >>> ai = PuterAI()
             >>> ai.close()
         """

@@ -11,12 +11,12 @@ from puter.sources import Loaded, load
 
 
 def part_of(source: Any, *, picture: bool) -> dict[str, Any]:
-    """The part of a message for a source, in the OpenAI form (see :mod:`puter.wire.dialect`).
+    """The part of a message for a source, in the OpenAI form (see ``puter.wire.dialect``).
 
     Reads files, so it is called through the driver.
 
     Args:
-        source: What :func:`puter.sources.load` takes, or a ready part.
+        source: What ``puter.sources.load()`` takes, or a ready part.
         picture: It must be a picture or a film.
 
     Raises:

@@ -76,9 +76,9 @@ class Model:
 
 
 class ModelList(list[Model]):
-    """Models, with :meth:`find` to narrow them down.
+    """Models, with ``find()`` to narrow them down.
 
-    Example:
+    Examples:
         >>> models = ModelList([Model("a", "x", tools=True), Model("b", "y")])
         >>> models.find(tools=True)
         [Model(id='a', provider='x', ...)]
@@ -124,7 +124,7 @@ class ModelList(list[Model]):
         return ModelList(sorted(fitting, key=_price))
 
     def cheapest(self, text: str | None = None, **wanted: Any) -> Model | None:
-        """The first that :meth:`find` finds, if it has a price; None when there is none."""
+        """The first that ``find()`` finds, if it has a price; None when there is none."""
         found = self.find(text, **wanted)
         return found[0] if found and _price(found[0])[0] == _KNOWN else None
 
@@ -232,7 +232,7 @@ def _texts(value: Any) -> tuple[str, ...]:
 
 
 def estimate(model: Model, prompt: str, output_tokens: int) -> CostEstimate:
-    """See :meth:`puter.PuterAI.estimate_cost`."""
+    """See ``puter.PuterAI.estimate_cost()``."""
     if not isinstance(prompt, str):
         raise PuterInputError(f"prompt must be a str, not {type(prompt).__name__}")
     if isinstance(output_tokens, bool) or not isinstance(output_tokens, int) or output_tokens < 0:

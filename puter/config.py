@@ -210,7 +210,7 @@ CHECKS: dict[str, Callable[[str, Any], Any]] = {
 class PuterConfig:
     """The settings of one client. Every assignment is checked.
 
-    ``PuterConfig(...)`` starts from the defaults below, :meth:`from_env` from the environment
+    ``PuterConfig(...)`` starts from the defaults below, ``from_env()`` from the environment
     variables ``PUTER_<FIELD>`` (``PUTER_TIMEOUT=60``), which is what ``PuterAI()`` does.
 
     Attributes:
@@ -247,7 +247,7 @@ class PuterConfig:
     Raises:
         PuterConfigError: A value is not valid or a name is unknown.
 
-    Example:
+    Examples:
         >>> config = PuterConfig(timeout=60)
         >>> config.update(max_retries=2, deadline=90)
         >>> config.login_url
@@ -340,13 +340,13 @@ class PuterConfig:
         Raises:
             PuterConfigError: A name is unknown or a value is not valid.
 
-        Example:
+        Examples:
             >>> PuterConfig().update(timeout=60, max_retries=1)
         """
         self.__dict__.update(self.replace(**changes).__dict__)
 
     def replace(self, **changes: Any) -> Self:
-        """A copy with the changes; see :meth:`update`."""
+        """A copy with the changes; see ``update()``."""
         check_names(changes)
         return type(self)(**{**self.to_dict(), **changes})
 

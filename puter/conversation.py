@@ -22,7 +22,7 @@ class Conversation(ChatDoors):
     conversations of the same client run beside it. Compacted conversations that the server sends
     (option ``compaction``) are kept among the messages and sent along.
 
-    Example:
+    Examples:
         >>> talk = ai.conversation(system="Answer like a pirate.")  # doctest: +SKIP
         >>> talk.chat("Hello!")  # doctest: +SKIP
         >>> talk.save("talk.json")  # doctest: +SKIP
@@ -72,7 +72,7 @@ class Conversation(ChatDoors):
             PuterInputError: A message of yours cannot be written as JSON.
             OSError: The file could not be written; an older one is still there.
 
-        Example:
+        Examples:
             >>> talk.save("talk.json")  # doctest: +SKIP
             >>> talk = ai.load_conversation("talk.json")  # doctest: +SKIP
         """
@@ -101,7 +101,7 @@ class Conversation(ChatDoors):
         Raises:
             PuterInputError: Neither limit is given, or one is not a whole number above 0.
 
-        Example:
+        Examples:
             >>> talk.trim(max_tokens=8000)  # doctest: +SKIP
         """
         if max_messages is None and max_tokens is None:

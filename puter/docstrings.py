@@ -21,7 +21,7 @@ _NUMPY = re.compile(r"^(\*{0,2}\w+(?:\s*,\s*\*{0,2}\w+)*)\s*(?::.*)?$")
 def describe(function: Any) -> tuple[str, dict[str, str]]:
     """The text before the first section, and what is said of each parameter.
 
-    Example:
+    Examples:
         >>> def add(a, b):
         ...     '''Add two numbers.
         ...

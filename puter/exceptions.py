@@ -93,7 +93,7 @@ class PuterError(Exception):
         attempts: How often the request was sent.
         retryable: Whether the same call may succeed when made again later.
 
-    Example:
+    Examples:
         >>> try:
         ...     raise PuterError("nothing there", hint="Look elsewhere.")
         ... except PuterError as error:

@@ -15,7 +15,7 @@ class Incomplete:
     """A file that appears under its name only when it is done, so a crash never leaves half of it.
 
     A file that is replaced keeps its mode; a link to one stays a link. Left without
-    :meth:`done`, nothing is left behind.
+    ``done()``, nothing is left behind.
 
     Raises:
         OSError: It could not be written.

@@ -51,7 +51,7 @@ class Body(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Send:
-    """Send the request once; the result is the server's :class:`~puter.wire.http.Reply`."""
+    """Send the request once; the result is the server's ``Reply``."""
 
     request: Request
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 Message = dict[str, Any]
 
 VERSION = 1
-"""Of the file that :func:`dump` writes."""
+"""Of the file that ``dump()`` writes."""
 
 
 class History:
@@ -161,7 +161,7 @@ def dump(history: History, path: str | os.PathLike[str]) -> Path:
 
 
 def load(path: str | os.PathLike[str]) -> History:
-    """Read what :func:`dump` wrote.
+    """Read what ``dump()`` wrote.
 
     Raises:
         PuterInputError: The file holds no conversation, or one of a newer SDK.

@@ -35,7 +35,7 @@ class Spent:
 
 
 class Ledger(Spent):
-    """:class:`Spent` in all, and ``by_model``; safe to share between threads and tasks."""
+    """``Spent`` in all, and ``by_model``; safe to share between threads and tasks."""
 
     __slots__ = ("_by_model", "_lock")
 

@@ -38,7 +38,7 @@ class Media:
     """Bytes in memory, an answer still on its way, or a URL fetched when its bytes are wanted.
 
     A URL is another host's, so it is fetched without the Puter token, and only once. Long answers
-    are not held in memory: :meth:`save` and :meth:`iter_bytes` pass them on as they come.
+    are not held in memory: ``save()`` and ``iter_bytes()`` pass them on as they come.
 
     Attributes:
         mime_type: Such as ``image/png``; ``""`` while it is not known.
@@ -110,7 +110,7 @@ class Media:
         Raises:
             PuterAPIError: They could not be fetched, or stopped half-way.
 
-        Example:
+        Examples:
             >>> Media(b"GIF89a").read()
             b'GIF89a'
         """
@@ -135,7 +135,7 @@ class Media:
             PuterAPIError: They could not be fetched, or stopped half-way.
             OSError: The file could not be written.
 
-        Example:
+        Examples:
             >>> Image.of("data:image/gif;base64,R0lGODlh").save("dot")  # doctest: +SKIP
             PosixPath('dot.gif')
         """
@@ -164,7 +164,7 @@ class Media:
         Raises:
             PuterAPIError: They could not be fetched, or stopped half-way.
 
-        Example:
+        Examples:
             >>> b"".join(Media(b"GIF89a").iter_bytes())
             b'GIF89a'
         """
@@ -343,7 +343,7 @@ class _Kept:
 class Image(Media):
     """A picture; notebooks show it.
 
-    Example:
+    Examples:
         >>> Image.of("data:image/gif;base64,R0lGODlh").bytes
         b'GIF89a'
     """

@@ -39,7 +39,7 @@ _RESOLD = (
 class ModelRegistry:
     """Names, aliases and providers of the models in a catalogue.
 
-    Example:
+    Examples:
         >>> registry().resolve(" GPT-5-Nano ")
         'gpt-5-nano'
         >>> registry().provider_of("gpt-5-nano")

@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 
 
 class ChatOptions(TypedDict, total=False):
-    """Options of :meth:`puter.PuterAI.chat`. Left out or None: the vendor's default.
+    """Options of ``puter.PuterAI.chat()``. Left out or None: the vendor's default.
 
     Which providers read an option is said with it; when the registry knows that the model's
-    provider drops one you set, a :class:`~puter.exceptions.PuterOptionWarning` says so once.
+    provider drops one you set, a ``PuterOptionWarning`` says so once.
 
     Attributes:
         temperature: How freely the model chooses, about 0 to 2. All but xAI, Moonshot and the
@@ -91,7 +91,7 @@ class ChatOptions(TypedDict, total=False):
 
 
 class ChatArguments(ChatOptions, total=False):
-    """All keyword arguments of a chat but ``stream``; see :meth:`puter.PuterAI.chat`."""
+    """All keyword arguments of a chat but ``stream``; see ``puter.PuterAI.chat()``."""
 
     images: Source | Sequence[Source] | None
     files: Source | Sequence[Source] | None

@@ -104,7 +104,7 @@ class ChatReply(str):
         elapsed: Seconds from the call to the answer.
         raw: The server's own result.
 
-    Example:
+    Examples:
         >>> reply = ChatReply("Hello", model="gpt-5-nano", cost=Decimal("0.0001"))
         >>> reply == "Hello", reply.model
         (True, 'gpt-5-nano')
@@ -216,7 +216,7 @@ class ChatChunk(str):
         usage: Tokens of the whole answer, for ``usage``: the last chunk of a good stream.
         raw: The line as the server sent it.
 
-    Example:
+    Examples:
         >>> ChatChunk("Hi"), ChatChunk("", type="reasoning", reasoning="Hm.").reasoning
         (ChatChunk('Hi'), 'Hm.')
     """

@@ -78,7 +78,7 @@ def codec(of: Any) -> Codec:
     Raises:
         PuterInputError: The type, or one inside it, is not supported.
 
-    Example:
+    Examples:
         >>> codec(list[int]).schema
         {'type': 'array', 'items': {'type': 'integer'}}
     """
@@ -146,13 +146,14 @@ class _Compiler:
             return self._union(args)
         if origin is Literal:
             return _one_of(args, {})
-        if isinstance(of, abc.Hashable) and of in _SCALARS:
+        hashable = isinstance(of, abc.Hashable)
+        if hashable and of in _SCALARS:
             return _SCALARS[of]
         if isinstance(of, type) and origin is None:  # list[int] is a type, too, in Python 3.10
             made = self._class(of)
             if made is not None:
                 return made
-        container = self._container(origin or of, args)
+        container = self._container(origin or of, args) if hashable else None
         if container is not None:
             return container
         raise PuterInputError(
@@ -596,7 +597,7 @@ _DICTS = (dict, abc.Mapping, abc.MutableMapping)
 
 
 def to_json(value: Any, unknown: Callable[[Any], Any] = str) -> Any:
-    """The JSON form of a Python value, the way back from :func:`convert`.
+    """The JSON form of a Python value, the way back from ``convert()``.
 
     Args:
         value: Of any type.

@@ -96,15 +96,15 @@ class _Stream(Generic[Driver]):
 
 
 class ChatStream(_Stream["Blocking"]):
-    """A streamed answer: iterate it for :class:`~puter.replies.ChatChunk`, each a ``str``.
+    """A streamed answer: iterate it for ``ChatChunk``, each a ``str``.
 
     The connection, and one of the account's few places, are held until the stream ends or is
-    closed: leave a loop early with ``with`` around it, or call :meth:`close`.
+    closed: leave a loop early with ``with`` around it, or call ``close()``.
 
     Raises:
         PuterStreamError: While iterating: the answer failed or was cut off; ``.partial`` has it.
 
-    Example:
+    Examples:
         >>> with ai.chat("Tell me a story", stream=True) as stream:  # doctest: +SKIP
         ...     for chunk in stream:
         ...         print(chunk, end="", flush=True)
@@ -160,9 +160,9 @@ class ChatStream(_Stream["Blocking"]):
 
 
 class AsyncChatStream(_Stream["Asynchronous"]):
-    """A streamed answer in async code: :class:`ChatStream` with ``async for`` and ``async with``.
+    """A streamed answer in async code: ``ChatStream`` with ``async for`` and ``async with``.
 
-    Example:
+    Examples:
         >>> stream = await ai.async_chat("Tell me a story", stream=True)  # doctest: +SKIP
         >>> async with stream:  # doctest: +SKIP
         ...     async for chunk in stream:

@@ -99,7 +99,7 @@ class Throttle(Throttler):
     Raises:
         ValueError: A limit is out of range.
 
-    Example:
+    Examples:
         >>> gate = Throttle()
         >>> with gate.enter():
         ...     gate.running

@@ -21,7 +21,7 @@ _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 class StopChat(PuterError):
     """Raised by a tool, or by ``before_tool``: stop here and return this text as the answer.
 
-    Example:
+    Examples:
         >>> def hang_up(reason: str) -> str:
         ...     raise StopChat(f"Goodbye: {reason}")
     """
@@ -50,7 +50,7 @@ class Tool:
         PuterInputError: It cannot be called with named arguments, a type hint has no form in JSON,
             or the name is not usable.
 
-    Example:
+    Examples:
         >>> def add(a: int, b: int = 1) -> int:
         ...     '''Add two numbers.'''
         ...     return a + b
@@ -114,12 +114,12 @@ class Tool:
 
 
 ToolLike: TypeAlias = Tool | Callable[..., Any] | Mapping[str, Any]
-"""What ``tools=[...]`` takes: functions, :class:`Tool` objects, and raw schemas."""
+"""What ``tools=[...]`` takes: functions, ``Tool`` objects, and raw schemas."""
 
 Verdict: TypeAlias = ToolCall | bool | str | None
 BeforeTool: TypeAlias = Callable[[ToolCall], Verdict | Awaitable[Verdict]]
 """Asked before a tool runs: None or True lets it run, a ``ToolCall`` replaces the arguments, False
-or a sentence for the model keeps it from running; it may raise :class:`StopChat`."""
+or a sentence for the model keeps it from running; it may raise ``StopChat``."""
 
 
 class Toolbox:
@@ -196,7 +196,7 @@ def tool_result(call: ToolCall | str, content: Any) -> dict[str, Any]:
         call: The call, or its id.
         content: What the tool returned: text as it is, anything else as JSON.
 
-    Example:
+    Examples:
         >>> tool_result("call_1", {"t": 20})
         {'role': 'tool', 'tool_call_id': 'call_1', 'content': '{"t": 20}'}
     """

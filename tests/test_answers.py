@@ -222,8 +222,12 @@ def test_finish_reasons_are_four_words(message: dict[str, Any], finish: Any, exp
         ("", {}),
         (" ", {}),
         (None, {}),
-        ("[1]", {}),
-        ([1], {}),
+        ('"{\\"a\\": 1}"', {"a": 1}),  # encoded twice
+        ("[1]", {"_unreadable": "[1]"}),
+        ([1], {"_unreadable": [1]}),
+        ('{"a": NaN}', {"_unreadable": '{"a": NaN}'}),  # could not be sent again
+        ('{"a": 1e999}', {"_unreadable": '{"a": 1e999}'}),
+        ('{"a": "\\ud83d"}', {"a": "?"}),
         ("not json", {"_unreadable": "not json"}),
         ('{"a":', {"_unreadable": '{"a":'}),
     ],

@@ -8,6 +8,7 @@ import errno
 import os
 import pickle
 import socket
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -254,6 +255,20 @@ async def test_the_bytes_tell_the_type_before_the_host_does(kind: str) -> None:
         for one in pictures:
             await call(kind, one, "read")
     assert [one.mime_type for one in pictures] == ["image/png", "image/svg+xml"]
+
+
+async def test_few_bytes_at_first_do_not_hide_the_type(kind: str) -> None:
+    head, _, _ = answer(PNG, kind="application/octet-stream").partition(PNG)
+
+    def drips(sock: socket.socket, _asked: Asked) -> None:
+        for piece in (head, PNG[:3], PNG[3:5], PNG[5:]):
+            sock.sendall(piece)
+            time.sleep(0.02)
+
+    with RawServer(drips) as host:
+        image = Image(url=host.url)
+        assert await call(kind, image, "read") == PNG
+    assert image.mime_type == "image/png"
 
 
 # ------------------------------------------------------------ saving

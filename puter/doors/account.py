@@ -21,7 +21,7 @@ class AccountDoors(Doors):
             PuterAuthError: Not signed in, or the token is no longer good.
             PuterAPIError: The server failed or did not answer.
 
-        Example:
+        Examples:
             >>> ai.account_usage().remaining  # doctest: +SKIP
             Decimal('0.4983')
         """
@@ -35,7 +35,7 @@ class AccountDoors(Doors):
     ) -> str:
         """Make a token with full access, for a program to use instead of the password.
 
-        Needs the session that :meth:`login` gives. Keep it as you would a password.
+        Needs the session that ``login()`` gives. Keep it as you would a password.
 
         Args:
             label: A name for it, 64 characters at most.
@@ -46,7 +46,7 @@ class AccountDoors(Doors):
             PuterPermissionError: API tokens may not make others; sign in first.
             PuterRateLimitError: More than 20 in an hour (Puter backend).
 
-        Example:
+        Examples:
             >>> token = ai.create_api_token("nightly job", "30d")  # doctest: +SKIP
         """
         return self._run(account.create_api_token, label, expires_in)
@@ -57,7 +57,7 @@ class AccountDoors(Doors):
         return await self._async_run(account.create_api_token, label, expires_in)
 
     def revoke_api_token(self, token: str) -> None:
-        """Make a token worthless. Needs the session that :meth:`login` gives.
+        """Make a token worthless. Needs the session that ``login()`` gives.
 
         Args:
             token: The token, or its id.
@@ -66,7 +66,7 @@ class AccountDoors(Doors):
             PuterPermissionError: An API token may not do this; sign in first.
             PuterAPIError: The server failed or did not answer.
 
-        Example:
+        Examples:
             >>> ai.revoke_api_token(token)  # doctest: +SKIP
         """
         self._run(account.revoke_api_token, token)

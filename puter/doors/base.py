@@ -15,7 +15,7 @@ T = TypeVar("T")
 
 
 class Doors:
-    """Runs flows; :class:`puter.PuterAI` is what does."""
+    """Runs flows; ``puter.PuterAI`` is what does."""
 
     if TYPE_CHECKING:
         _registry: ModelRegistry

@@ -93,8 +93,8 @@ class ChatDoors:
         Args:
             prompt: What to say.
             model: Which model. Default: ``current_model``, or the conversation's own.
-            stream: Return the answer as it comes, as a :class:`~puter.streaming.ChatStream`
-                (``async_chat``: :class:`~puter.streaming.AsyncChatStream`). Default False.
+            stream: Return the answer as it comes, as a ``ChatStream``
+                (``async_chat``: ``AsyncChatStream``). Default False.
             images: Pictures or films to show: paths, bytes, open files, ``(data, mime type)``,
                 http(s) URLs, data URIs, PIL images, ``PuterFile``, pictures of a reply; one or
                 a list.
@@ -113,7 +113,7 @@ class ChatDoors:
                 to change it, False or a sentence for the model to refuse it.
             **options: ``temperature``, ``max_tokens``, ``provider``, ``reasoning_effort``,
                 ``web_search``, ``timeout``, ``extra`` and more; see
-                :class:`~puter.options.ChatOptions`.
+                ``ChatOptions``.
 
         Returns:
             The answer: a ``str`` with ``.model``, ``.usage``, ``.cost`` and more; or the stream.
@@ -132,7 +132,7 @@ class ChatDoors:
             PuterConnectionError: No answer; a chat that may have run is not sent again.
             PuterAPIError: Anything else the server refused.
 
-        Example:
+        Examples:
             >>> reply = ai.chat("What is the capital of France?", "gpt-5-nano")  # doctest: +SKIP
             >>> print(reply, reply.cost)  # doctest: +SKIP
             Paris 0.0000042
@@ -252,9 +252,9 @@ class ChatDoors:
             prompt: What to say.
             output_type: dataclass, TypedDict, NamedTuple, Enum, Literal, a builtin generic such as
                 ``list[int]``, or a pydantic model.
-            model: Which model. Default: as in :meth:`chat`.
+            model: Which model. Default: as in ``chat()``.
             retries: How often to ask again. Default 1. Every round is billed.
-            **arguments: Those of :meth:`chat`, but for ``stream``.
+            **arguments: Those of ``chat()``, but for ``stream``.
 
         Returns:
             An instance of ``output_type``.
@@ -262,9 +262,9 @@ class ChatDoors:
         Raises:
             PuterParseError: No answer fitted; ``.reply`` is the last, with the cost of all.
             PuterInputError: The type has no form in JSON, or an argument is wrong.
-            PuterError: As :meth:`chat`.
+            PuterError: As ``chat()``.
 
-        Example:
+        Examples:
             >>> ai.parse("Three primes", list[int])  # doctest: +SKIP
             [2, 3, 5]
         """

@@ -37,7 +37,7 @@ class FileDoors(Doors):
             PuterBadRequestError: There is such a file already.
             PuterError: Anything else the server refused.
 
-        Example:
+        Examples:
             >>> cat = ai.upload("cat.jpg")  # doctest: +SKIP
             >>> ai.chat("What is this?", "claude-haiku-4-5", images=cat)  # doctest: +SKIP
         """
@@ -58,7 +58,7 @@ class FileDoors(Doors):
         Raises:
             PuterNotFoundError: There is none, or the token may not see it.
 
-        Example:
+        Examples:
             >>> ai.read_file("~/Documents/notes.txt")  # doctest: +SKIP
         """
         return self._run(files.read_file, path)
@@ -72,7 +72,7 @@ class FileDoors(Doors):
         Raises:
             PuterNotFoundError: There is none, or the token may not see it.
 
-        Example:
+        Examples:
             >>> ai.stat_file("~/Documents/notes.txt").size  # doctest: +SKIP
             18
         """
@@ -87,7 +87,7 @@ class FileDoors(Doors):
         Raises:
             PuterNotFoundError: There is no such folder, or the token may not see it.
 
-        Example:
+        Examples:
             >>> [one.name for one in ai.list_files()]  # doctest: +SKIP
             ['Desktop', 'Documents', ...]
         """
@@ -102,7 +102,7 @@ class FileDoors(Doors):
         Raises:
             PuterNotFoundError: There is none, or the token may not see it.
 
-        Example:
+        Examples:
             >>> ai.delete_file("~/Documents/notes.txt")  # doctest: +SKIP
         """
         self._run(files.delete_file, path, recursive=recursive)
@@ -130,13 +130,13 @@ class FileDoors(Doors):
 
         Returns:
             The ``result`` of an envelope (None when there is none), a list of dicts for a stream of
-            lines, a :class:`~puter.media.Media` for anything else.
+            lines, a ``Media`` for anything else.
 
         Raises:
             PuterNotFoundError: There is no such interface, driver or method.
-            PuterError: Anything else, as for :meth:`chat`.
+            PuterError: Anything else, as for ``chat()``.
 
-        Example:
+        Examples:
             >>> ai.call("puter-kvstore", "set", {"key": "a", "value": 1})  # doctest: +SKIP
             True
         """

@@ -96,7 +96,7 @@ class MediaDoors(Doors):
             width: Pixels, together with ``height``.
             height: Pixels.
             aspect_ratio: ``"16:9"``, in the server's own words.
-            input_images: One or more pictures to start from (see :func:`puter.sources.load`).
+            input_images: One or more pictures to start from (see ``puter.sources.load()``).
             negative_prompt: What to leave out (some vendors).
             seed: Repeats a picture (some vendors).
             steps: More is finer (some vendors).
@@ -129,9 +129,9 @@ class MediaDoors(Doors):
             PuterModelNotFoundError: The server does not know the model.
             PuterInsufficientFundsError: The allowance does not reach.
             PuterUpstreamError: The vendor failed.
-            PuterError: Anything else, as for :meth:`chat`.
+            PuterError: Anything else, as for ``chat()``.
 
-        Example:
+        Examples:
             >>> ai.txt2img("A cat on a boat").save("cat")  # doctest: +SKIP
             PosixPath('cat.png')
         """
@@ -196,7 +196,7 @@ class MediaDoors(Doors):
         """Read the text in a picture or document (OCR).
 
         Args:
-            source: A picture or PDF, 10 MiB at most (see :func:`puter.sources.load`).
+            source: A picture or PDF, 10 MiB at most (see ``puter.sources.load()``).
             provider: ``aws-textract`` or ``mistral``.
             model: Which model of the provider.
             pages: Numbers of the pages to read, from 0 (Mistral).
@@ -211,9 +211,9 @@ class MediaDoors(Doors):
 
         Raises:
             PuterInputError: The source cannot be used; nothing was sent.
-            PuterError: Anything else, as for :meth:`chat`.
+            PuterError: Anything else, as for ``chat()``.
 
-        Example:
+        Examples:
             >>> print(ai.img2txt("receipt.jpg"))  # doctest: +SKIP
         """
         return self._run(pictures.img2txt, **_ocr_options(locals()))
@@ -261,7 +261,7 @@ class MediaDoors(Doors):
             provider: ``aws-polly`` (default), ``openai``, ``elevenlabs``, ``gemini``, ``xai`` or
                 ``speechify``.
             model: Which model of the provider.
-            voice: Which voice; see :meth:`list_voices`.
+            voice: Which voice; see ``list_voices()``.
             engine: ``standard``, ``neural``, ``long-form`` or ``generative`` (Polly).
             language: Such as ``en-US`` (Polly, xAI).
             instructions: How to say it (OpenAI, Gemini).
@@ -278,9 +278,9 @@ class MediaDoors(Doors):
 
         Raises:
             PuterInputError: An argument is wrong; nothing was sent.
-            PuterError: Anything else, as for :meth:`chat`.
+            PuterError: Anything else, as for ``chat()``.
 
-        Example:
+        Examples:
             >>> ai.txt2speech("Hello!", provider="openai").save("hello")  # doctest: +SKIP
             PosixPath('hello.mp3')
         """
@@ -336,7 +336,7 @@ class MediaDoors(Doors):
         """Write down what is said.
 
         Args:
-            audio: Sound, 25 MiB at most (Puter backend; see :func:`puter.sources.load`).
+            audio: Sound, 25 MiB at most (Puter backend; see ``puter.sources.load()``).
             translate: Into English. Default False.
             provider: ``openai`` (default) or ``xai``.
             model: ``gpt-4o-mini-transcribe`` (default), ``gpt-4o-transcribe``,
@@ -364,9 +364,9 @@ class MediaDoors(Doors):
 
         Raises:
             PuterInputError: The sound cannot be used; nothing was sent.
-            PuterError: Anything else, as for :meth:`chat`.
+            PuterError: Anything else, as for ``chat()``.
 
-        Example:
+        Examples:
             >>> print(ai.speech2txt("meeting.mp3"))  # doctest: +SKIP
         """
         return self._run(speech.speech2txt, **_media_options(locals()))
@@ -438,9 +438,9 @@ class MediaDoors(Doors):
 
         Raises:
             PuterInputError: The sound cannot be used; nothing was sent.
-            PuterError: Anything else, as for :meth:`chat`.
+            PuterError: Anything else, as for ``chat()``.
 
-        Example:
+        Examples:
             >>> ai.speech2speech("me.wav").save("other")  # doctest: +SKIP
             PosixPath('other.mp3')
         """
@@ -528,9 +528,9 @@ class MediaDoors(Doors):
         Raises:
             PuterInputError: An argument is wrong; nothing was sent.
             PuterResponseError: It is one of Sora's, without ``puter_output_path``.
-            PuterError: Anything else, as for :meth:`chat`.
+            PuterError: Anything else, as for ``chat()``.
 
-        Example:
+        Examples:
             >>> ai.txt2vid("Waves", "veo-3.1-fast").save("waves")  # doctest: +SKIP
             PosixPath('waves.mp4')
         """
@@ -570,7 +570,7 @@ class MediaDoors(Doors):
     def list_voices(
         self, provider: str | None = None, *, engine: str | None = None
     ) -> list[dict[str, Any]]:
-        """Voices for :meth:`txt2speech`: dicts with ``id``, ``name``, ``provider`` and more. Free.
+        """Voices for ``txt2speech()``: dicts with ``id``, ``name``, ``provider`` and more. Free.
 
         Args:
             provider: One provider, or ``"all"``. Default: Polly, or the server's first.
@@ -579,7 +579,7 @@ class MediaDoors(Doors):
         Raises:
             PuterError: The server does not know the provider, or did not answer.
 
-        Example:
+        Examples:
             >>> [one["id"] for one in ai.list_voices("openai")]  # doctest: +SKIP
             ['alloy', 'ash', ...]
         """
@@ -591,7 +591,7 @@ class MediaDoors(Doors):
         return await self._async_run(speech.voices, "list_voices", provider=provider, engine=engine)
 
     def list_engines(self, provider: str | None = None) -> list[dict[str, Any]]:
-        """Engines for :meth:`txt2speech`: dicts with ``id``, ``name``, price and more. Free.
+        """Engines for ``txt2speech()``: dicts with ``id``, ``name``, price and more. Free.
 
         Args:
             provider: One provider, or ``"all"``. Default: Polly, or the server's first.
@@ -599,7 +599,7 @@ class MediaDoors(Doors):
         Raises:
             PuterError: The server does not know the provider, or did not answer.
 
-        Example:
+        Examples:
             >>> [one["id"] for one in ai.list_engines("openai")]  # doctest: +SKIP
             ['tts-1', ...]
         """

@@ -27,13 +27,13 @@ class ModelDoors(Doors):
             refresh: Ask again; otherwise the answer is kept for the life of the client.
 
         Returns:
-            A list of :class:`~puter.catalogue.Model` with ``find(...)`` and ``cheapest(...)``.
+            A list of ``Model`` with ``find(...)`` and ``cheapest(...)``.
 
         Raises:
             PuterInputError: There is no such kind.
             PuterAPIError: The server failed or did not answer.
 
-        Example:
+        Examples:
             >>> ai.list_models().cheapest(vision=True, tools=True).id  # doctest: +SKIP
             'gpt-5-nano'
         """
@@ -61,7 +61,7 @@ class ModelDoors(Doors):
         Raises:
             PuterAPIError: The server failed or did not answer.
 
-        Example:
+        Examples:
             >>> ai.list_model_providers()  # doctest: +SKIP
             ['azure-openai', 'claude', ...]
         """
@@ -85,7 +85,7 @@ class ModelDoors(Doors):
         Raises:
             PuterInputError: An argument is wrong.
 
-        Example:
+        Examples:
             >>> print(ai.estimate_cost("Hello!", "gpt-4.1"))  # doctest: +SKIP
             about 0.00401 USD
         """

@@ -16,6 +16,7 @@ from puter.wire.media import (
     read_media,
     video_provider,
 )
+from puter.wire.mime import mime_of
 
 if TYPE_CHECKING:
     from puter.exchange import Call
@@ -59,7 +60,8 @@ def txt2vid(
         timeout = max(call.config.timeout, SILENCE)
     found = yield from result(call, "puter-video-generation", "generate", args, timeout=timeout)
     if saved is not None and is_inner_object(found):
-        return Video((yield from read_file(call, saved)))
+        film = yield from read_file(call, saved)
+        return Video(film, mime_type=mime_of(film, saved))
     return read_media(Video, found)
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from puter.exceptions import PuterParseError
 from puter.operations.chat import in_turn, sum_up, talk
+from puter.wire.chat import assistant_messages
 from puter.wire.typed import correction, instructions, read_typed
 
 if TYPE_CHECKING:
@@ -64,5 +65,7 @@ def _parse(
             before = []  # the messages of a later reply hold everything
         else:
             if question.remember and question.messages is None:
-                history.commit([*replies[0].messages[:-1], *reply.messages[-1:]])
+                first = replies[0]
+                asked_for = len(first.messages) - len(assistant_messages(first))
+                history.commit([*first.messages[:asked_for], *assistant_messages(reply)])
             return value

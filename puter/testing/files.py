@@ -248,7 +248,7 @@ class FileView(MutableMapping[str, bytes]):
 
     Directories do not show; those missing on the way to a new file are made.
 
-    Example:
+    Examples:
         >>> from puter.testing import LocalPuter
         >>> puter = LocalPuter()
         >>> puter.files["~/Documents/note.txt"] = b"hello"

@@ -18,7 +18,7 @@ class Gate:
     Args:
         lines: how many pass unasked; ``0`` holds back even the first, after the headers.
 
-    Example:
+    Examples:
         >>> from puter.testing import Gate, Reply
         >>> gate = Gate()
         >>> reply = Reply(chunks=["one ", "two"], gate=gate)  # sends "one " and waits

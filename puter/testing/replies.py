@@ -63,7 +63,7 @@ class Reply:
         gate: holds the lines of a stream back until the test lets them pass.
         no_usage: end a stream with a usage line that tells nothing.
 
-    Example:
+    Examples:
         >>> Reply(tool_calls=[{"name": "get_weather", "arguments": {"city": "Paris"}}]).text
         ''
         >>> Reply(chunks=["Hel", "lo"]).text

@@ -67,7 +67,7 @@ class LocalPuter:
             ``aws-textract``, ``mistral``. ``None`` = all of them.
         storage: bytes each account may store. Puter backend: 80,949,268,480.
 
-    Example:
+    Examples:
         >>> import requests
         >>> with LocalPuter() as puter:
         ...     requests.get(puter.url + "/healthcheck").json()

@@ -164,7 +164,9 @@ class _Body:
 
     def _read_little(self, *_: Any, **__: Any) -> bytes:
         """For urllib3 before 2.1, which has no ``read1``: a chunk, or else a byte."""
-        pieces = self._pieces or self._response.raw.stream(1, decode_content=True)
+        raw = self._response.raw
+        most = CHUNK if raw.chunked or raw.length_remaining is not None else 1
+        pieces = self._pieces or raw.stream(most, decode_content=True)
         self._pieces = pieces
         return next(pieces, b"")
 

@@ -197,5 +197,8 @@ def _to_responses(part: dict[str, Any]) -> dict[str, Any]:
         rest = {key: picture[key] for key in picture if key != "url"}
         return {"type": "input_image", "image_url": picture["url"], **rest}
     if part.get("type") == "file" and isinstance(part.get("file"), dict):
-        return {"type": "input_file", **part["file"]}
+        file = dict(part["file"])
+        if str(file.get("file_data", "")).startswith(("http://", "https://")):
+            file["file_url"] = file.pop("file_data")
+        return {"type": "input_file", **file}
     return part

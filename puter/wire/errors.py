@@ -67,6 +67,10 @@ _BY_CODE: dict[str, tuple[type[e.PuterError], str]] = {
         e.PuterBadRequestError,
         "The input is over the server's limit; send less.",
     ),
+    "item_with_same_name_exists": (
+        e.PuterBadRequestError,
+        "Pass overwrite=True, or choose another name.",
+    ),
     "moderation_flagged": (e.PuterBadRequestError, "The text was flagged; change it."),
     "upstream_bad_request": (
         e.PuterBadRequestError,

@@ -66,7 +66,7 @@ def given(**values: Any) -> dict[str, Any]:
 
 
 def source_address(loaded: Loaded, kinds: tuple[str, ...], what: str) -> str | None:
-    """A loaded source as the server takes it, None for bytes (they go in with :func:`body_with`).
+    """A loaded source as the server takes it, None for bytes (they go in with ``body_with()``).
 
     Raises:
         PuterInputError: It is not of these kinds.

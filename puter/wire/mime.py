@@ -82,7 +82,7 @@ _EXTENSIONS = {
 def canonical(mime_type: str) -> str:
     """The type without parameters, in the spelling that vendors accept.
 
-    Example:
+    Examples:
         >>> canonical("audio/x-wav; codecs=1")
         'audio/wav'
     """

@@ -15,7 +15,7 @@ class LineError(ValueError):
 class Lines:
     r"""Splits bytes at ``\n`` only, so U+2028 in a text is harmless; lines may be of any length.
 
-    Example:
+    Examples:
         >>> lines = Lines()
         >>> list(lines.feed(b'{"type":"text","te')), list(lines.feed(b'xt":"Hi"}\n'))
         ([], [{'type': 'text', 'text': 'Hi'}])

@@ -20,7 +20,7 @@ _PRIVATE_KEYS = frozenset(
 def redact(value: Any, secrets: Iterable[str] = ()) -> Any:
     """``value`` (text, or dicts and lists of it) without tokens, passwords and ``secrets``.
 
-    Example:
+    Examples:
         >>> redact({"code": "reauth_required", "reauth_token": "abc"})
         {'code': 'reauth_required', 'reauth_token': '<redacted>'}
     """

@@ -166,6 +166,18 @@ async def test_a_stream_whose_end_does_not_come_is_complete_all_the_same(live: L
         await live.close()
 
 
+async def test_a_line_of_8_mib(live: Live) -> None:
+    text = "\u2028x" * 2**21
+    data = json.dumps({"type": "text", "text": text}, ensure_ascii=False).encode() + b"\n"
+    assert len(data) > 2**23
+    pieces = [data[start : start + 2**16] for start in range(0, len(data), 2**16)]
+    with RawServer(says([*pieces, line(USAGE)])) as server:
+        stream = await live(live.client_at(server.url), "chat", "Hi", stream=True)
+        got = await chunks(stream)
+        await live.close()
+    assert [got[0], got[1].type] == [text, "usage"]
+
+
 # ------------------------------------------------------------ cut short
 
 
