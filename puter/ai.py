@@ -144,7 +144,8 @@ class PuterAI(ChatDoors, MediaDoors, ModelDoors, AccountDoors, FileDoors):
             )
         env = os.environ
         if token is None and username is None and password is None:
-            token = env.get("PUTER_AUTH_TOKEN") or env.get("PUTER_TOKEN") or None
+            token = env.get("PUTER_AUTH_TOKEN", "").strip() or env.get("PUTER_TOKEN", "").strip()
+            token = token or None
         self._shared = _Shared(
             Credentials(
                 username if username is not None else env.get("PUTER_USERNAME") or None,
@@ -429,6 +430,12 @@ class PuterAI(ChatDoors, MediaDoors, ModelDoors, AccountDoors, FileDoors):
         traceback: TracebackType | None,
     ) -> None:
         await self.async_close()
+
+    def __copy__(self) -> Self:
+        """A client that goes its own way from here, with the same connections and token."""
+        twin = self.with_options()
+        twin._own = self._own.copy()
+        return twin
 
     def __getstate__(self) -> dict[str, Any]:
         return {

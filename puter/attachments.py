@@ -23,6 +23,8 @@ def part_of(source: Any, *, picture: bool) -> dict[str, Any]:
         PuterInputError: It cannot be loaded, or is no picture.
     """
     if isinstance(source, Mapping):
+        if not source:
+            raise PuterInputError("A ready part is empty", hint="Leave it out.")
         return dict(source)
     loaded = load(source)
     if loaded.path is not None:

@@ -29,6 +29,7 @@ class Credentials:
         self.password = _text("password", password)
         self.token = None if token is None else check_token(token)
         self._hosts: tuple[str, str] | None = None
+        self.closed: bool = False
         # One sign-in at a time: callers that waited share its outcome, good or bad.
         self.gate: Throttle = Throttle(rate_limit=float("inf"), max_concurrency=1)
         self.refusals = 0
@@ -41,8 +42,10 @@ class Credentials:
         self.token = self._hosts = None
 
     def forget(self) -> None:
+        """The client is closed: no token for anyone who still waits."""
         self.sign_out()
         self.password = None
+        self.closed = True
 
     @property
     def can_log_in(self) -> bool:
@@ -54,6 +57,8 @@ class Credentials:
         Raises:
             PuterAuthError: There is none, or it belongs to other hosts.
         """
+        if self.closed:
+            raise PuterError("This PuterAI is closed", hint="Make a new one.")
         if self.token is None:
             raise PuterAuthError("Not signed in", hint=HOW_TO_SIGN_IN)
         if self._hosts is None:

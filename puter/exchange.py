@@ -30,6 +30,7 @@ class Call:
 
     Attributes:
         attempts: How often the present request was sent so far.
+        places: What an open stream of this call holds: behind the gate, and in a conversation.
     """
 
     config: PuterConfig
@@ -41,10 +42,16 @@ class Call:
     clock: Callable[[], float]
     random: Callable[[], float]
     attempts: int = 0
+    places: list[Slot] = field(default_factory=list)
     started: float = field(init=False)
 
     def __post_init__(self) -> None:
         self.started = self.clock()
+
+    def claim(self) -> None:
+        """Whoever reads an open stream now is who holds its places."""
+        for place in self.places:
+            place.claim()
 
     @property
     def elapsed(self) -> float:
@@ -130,6 +137,7 @@ def throttled(call: Call, inner: Exchange) -> Exchange:
             reply = yield from inner(request)
             if reply.stream is not None:
                 reply.stream.slot, slot = slot, None  # a stream holds its place until closed
+                call.places.append(reply.stream.slot)
             return reply
         finally:
             if slot is not None:

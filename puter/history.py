@@ -93,10 +93,15 @@ def turn_starts(messages: list[Message]) -> list[int]:
     return [
         place
         for place, message in enumerate(messages)
-        if message.get("role") == "user"
+        if _role(message) == "user"
         and not _is_tool_result(message)
-        and (place == 0 or messages[place - 1].get("role") != "user")
+        and (place == 0 or _role(messages[place - 1]) != "user")
     ]
+
+
+def _role(message: Any) -> Any:
+    """What the user put into the live list may be no message at all; sending says so."""
+    return message.get("role") if isinstance(message, dict) else None
 
 
 def _is_tool_result(message: Message) -> bool:

@@ -23,6 +23,7 @@ from puter.wire.mime import canonical, extension_of, mime_of
 if TYPE_CHECKING:
     from typing_extensions import Self
 
+    from puter.config import PuterConfig
     from puter.exchange import Call
     from puter.flow import Body, Flow
     from puter.wire.http import Reply
@@ -45,20 +46,21 @@ class Media:
         url: Where it came from, None when it came as bytes.
     """
 
-    __slots__ = ("__weakref__", "_body", "_data", "_head", "mime_type", "url")
+    __slots__ = ("__weakref__", "_body", "_config", "_data", "_head", "mime_type", "url")
 
     mime_type: str
     url: str | None
     _data: bytes | None
     _head: bytes
     _body: Body | None
+    _config: PuterConfig | None
 
     def __init__(
         self, data: bytes | None = None, *, mime_type: str = "", url: str | None = None
     ) -> None:
         if (data is None) == (url is None):
             raise PuterInputError("Give either the bytes or the URL")
-        self._set(_data=data, _head=b"", _body=None, url=url)
+        self._set(_data=data, _head=b"", _body=None, _config=None, url=url)
         self._set(mime_type=mime_type or mime_of(data, _path_of(url or "")))
 
     def _set(self, **values: Any) -> None:
@@ -254,10 +256,15 @@ class Media:
         self._set(_body=None)
         return body
 
+    def _through(self, config: PuterConfig) -> Self:
+        """Fetch as the client does: its proxy, certificates and patience, without its headers."""
+        self._set(_config=config.replace(headers={}))
+        return self
+
     def _fetch(self) -> Flow[Reply]:
         from puter.operations.fetch import fetch
 
-        return fetch(_call(), str(self.url))
+        return fetch(_call(self._config), str(self.url))
 
     def _first(self, reply: Reply, data: Bytes) -> Bytes:
         """The first bytes of a URL tell what it is, or else its host does."""
@@ -404,7 +411,7 @@ class Video(Media):
         return f'<video controls src="{self._source()}"></video>'
 
 
-def _call() -> Call:
+def _call(config: PuterConfig | None) -> Call:
     """A call of its own: another host's business, so without the client's token and headers."""
     from puter.config import PuterConfig
     from puter.credentials import Credentials
@@ -415,7 +422,7 @@ def _call() -> Call:
     from puter.throttle import Throttle
 
     return Call(
-        config=PuterConfig.from_env(headers={}),
+        config=config or PuterConfig.from_env(headers={}),
         credentials=Credentials(None, None, None),
         throttle=Throttle(),
         budget=RetryBudget(),
@@ -428,7 +435,7 @@ def _call() -> Call:
 
 def _rebuild(cls: type[Media], data: bytes | None, mime_type: str, url: str | None) -> Media:
     media = object.__new__(cls)
-    media._set(_data=data, _head=b"", _body=None, mime_type=mime_type, url=url)
+    media._set(_data=data, _head=b"", _body=None, _config=None, mime_type=mime_type, url=url)
     return media
 
 

@@ -59,21 +59,28 @@ class ModelRegistry:
         return self._catalogue if self._catalogue is not None else _read("catalogue.json")
 
     @cached_property
-    def _aliases(self) -> dict[str, str]:
-        found: dict[str, set[str]] = {}
-        for model in self.catalogue.get("chat", ()):
-            for alias in (model.get("puterId"), *model.get("aliases", ())):
+    def _meant(self) -> dict[str, list[tuple[str, str]]]:
+        """Alias in lower case -> the models it may mean, vendors first: (alias as listed, id)."""
+        found: dict[str, list[tuple[str, str]]] = {}
+        for model in sorted(
+            self.catalogue.get("chat", ()), key=lambda one: one["provider"] in _RESOLD
+        ):
+            for alias in dict.fromkeys((model.get("puterId"), *model.get("aliases", ()))):
                 if alias and model["id"] in self.drivers:
-                    found.setdefault(alias.strip().lower(), set()).add(model["id"])
-        # An alias of two models is left to the server.
-        return {alias: ids.pop() for alias, ids in found.items() if len(ids) == 1}
+                    found.setdefault(alias.strip().lower(), []).append((alias, model["id"]))
+        return found
 
     def find(self, name: str) -> str | None:
-        """The id of a model by its id or alias, upper or lower case; None when not known."""
+        """The name of a model by its id or alias, upper or lower case; None when not known."""
         asked = name.strip().lower()
         if asked in CANNED:
             return asked
-        return self._ids.get(asked) or self._aliases.get(asked)
+        if asked in self._ids:
+            return self._ids[asked]
+        meant = self._meant.get(asked, [])
+        if len({identity for _, identity in meant}) == 1:
+            return meant[0][1]
+        return meant[0][0] if meant else None  # of several models: left to the server
 
     def resolve(self, name: str) -> str:
         """The id of a known model; an unknown name as given, for the server to decide."""
@@ -91,12 +98,17 @@ class ModelRegistry:
 
     def entry(self, name: str) -> Mapping[str, Any]:
         """What the catalogue says of a model, ``{}`` when it is not known."""
-        return self._entries.get(self.find(name) or "", {})
+        return self._entries.get(self._identity(name), {})
 
     def provider_of(self, name: str) -> str | None:
         """Who serves a model, None when not known."""
         found = self.find(name)
-        return "fake-chat" if found in CANNED else self.drivers.get(found or "")
+        return "fake-chat" if found in CANNED else self.drivers.get(self._identity(name))
+
+    def _identity(self, name: str) -> str:
+        """The id of what a name means first."""
+        found = self.find(name) or ""
+        return found if found in self.drivers else self._meant.get(found.lower(), [("", "")])[0][1]
 
     def suggest(self, name: str, count: int = 3) -> tuple[str, ...]:
         """Known names close to one that is not known."""

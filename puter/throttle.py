@@ -29,8 +29,22 @@ if TYPE_CHECKING:
 _WATCH = 1.0
 
 
+# Seconds to wait before code that would wait for its own open streams is told so: another thread
+# may yet take one over.
+_DOUBT = 5.0
+
 # Good answers after which a narrowed gate is tried one wider.
 _ENOUGH = 50
+
+
+def _running_loop() -> asyncio.AbstractEventLoop | None:
+    return asyncio._get_running_loop()
+
+
+def _me() -> tuple[int, object]:
+    """This thread and task."""
+    loop = asyncio._get_running_loop()
+    return threading.get_ident(), None if loop is None else asyncio.current_task(loop)
 
 
 @final
@@ -41,15 +55,20 @@ class Slot:
         ticket: The place in the queue it was admitted with; enter with it again to keep that place.
     """
 
-    __slots__ = ("_alarm", "_bell", "_gate", "_loop", "_sleep", "ticket")
+    __slots__ = ("_alarm", "_bell", "_gate", "_loop", "_owner", "_sleep", "ticket")
 
     def __init__(self, gate: Throttle, ticket: int, loop: asyncio.AbstractEventLoop | None) -> None:
         self.ticket: int = ticket
         self._gate = gate
         self._loop = loop
+        self._owner = _me()
         self._alarm = -math.inf  # when it looks again unasked; -inf while it is awake
         self._bell: threading.Lock | None = None  # a sleeping thread waits to lock it
         self._sleep: asyncio.Future[None] | None = None  # a sleeping task awaits it
+
+    def claim(self) -> None:
+        """From now on it is this thread or task that must give the slot back."""
+        self._owner = _me()
 
     def release(self) -> None:
         """Give the slot back. Safe to repeat, and to call from any thread or finalizer."""
@@ -164,15 +183,17 @@ class Throttle(Throttler):
 
         Raises:
             TimeoutError: ``timeout`` passed first; the place is given up.
-            RuntimeError: Without ``timeout``, it would wait for tasks of its own event loop.
+            RuntimeError: Without ``timeout``, it would wait for itself: for tasks of the event loop
+                that its thread is running, or for streams that its own code holds.
         """
         slot = Slot(self, self.ticket() if ticket is None else ticket, None)
-        deadline = math.inf if timeout is None else self._clock() + timeout
+        since = self._clock()
+        deadline = math.inf if timeout is None else since + timeout
         try:
             while (alarm := self._look(slot)) is not None:
                 if timeout is None:
-                    self._refuse_standstill()
-                nap = self._nap(alarm, deadline)
+                    self._refuse_standstill(slot, since)
+                nap = min(self._nap(alarm, deadline), self._doubt(slot, timeout))
                 bell = cast("threading.Lock", slot._bell)
                 bell.acquire(timeout=-1 if nap == math.inf else min(nap, threading.TIMEOUT_MAX))
         except BaseException:
@@ -180,24 +201,39 @@ class Throttle(Throttler):
             raise
         return slot
 
-    def _refuse_standstill(self) -> None:
-        """A thread must not wait for tasks of an event loop that it keeps from running."""
-        try:
-            loop = asyncio.get_running_loop()
-        except RuntimeError:
-            return
+    def _refuse_standstill(self, slot: Slot, since: float) -> None:
+        """Nobody must wait for what only its own thread, task or event loop can give back."""
         with self._lock:
-            if any(slot._loop is loop for slot in (*self._running, *self._waiting)):
+            if slot._loop is None and any(
+                one._loop is not None and one._loop is _running_loop()
+                for one in (*self._running, *self._waiting)
+            ):
                 raise RuntimeError("this thread would wait for tasks of its own event loop")
+            if self._all_of(slot) and self._clock() - since >= _DOUBT:
+                raise RuntimeError("this call would wait for streams that its own code left open")
+
+    def _doubt(self, slot: Slot, timeout: float | None) -> float:
+        """Seconds after which to look whether this waits for itself."""
+        return _DOUBT if timeout is None and self._all_of(slot) else math.inf
+
+    def _all_of(self, slot: Slot) -> bool:
+        """Every slot that is out was last used by the code that now waits."""
+        running = tuple(self._running)
+        return len(running) >= self.max_concurrency and all(
+            one._owner == slot._owner for one in running
+        )
 
     async def enter_async(self, ticket: int | None = None, timeout: float | None = None) -> Slot:
         """Wait in this task until it is admitted; otherwise as `enter`."""
         loop = asyncio.get_running_loop()
         slot = Slot(self, self.ticket() if ticket is None else ticket, loop)
-        deadline = math.inf if timeout is None else self._clock() + timeout
+        since = self._clock()
+        deadline = math.inf if timeout is None else since + timeout
         try:
             while (alarm := self._look(slot)) is not None:
-                nap = self._nap(alarm, deadline)
+                if timeout is None:
+                    self._refuse_standstill(slot, since)
+                nap = min(self._nap(alarm, deadline), self._doubt(slot, timeout))
                 slot._sleep = loop.create_future()
                 timer = None if nap == math.inf else loop.call_later(nap, slot._wake)
                 try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from decimal import Decimal
 from typing import Any
@@ -10,7 +11,7 @@ import pytest
 
 import puter
 from puter.replies import ToolCall, Usage
-from tests.door import Door, chat_body, error_body
+from tests.door import Door, chat_body, error_body, text_answer
 
 
 async def test_a_prompt_goes_out_as_the_driver_call_of_the_protocol(door: Door) -> None:
@@ -365,3 +366,49 @@ def test_set_model_knows_ids_and_aliases_in_any_case() -> None:
     for unknown in ("5", "no such", "", 5):
         assert not ai.set_model(unknown)  # type: ignore[arg-type]
         assert ai.current_model == "gpt-4.1"
+
+
+async def test_the_history_is_its_own_and_not_the_replys(door: Door) -> None:
+    ai = door.client()
+    reply = await door(ai, "chat", "Hi")
+    reply.messages[0]["content"] = "changed"
+    assert ai.chat_history[0]["content"] == "Hi"
+
+
+@pytest.mark.parametrize("junk", ["text is fine?", 5, None, {"role": "user"}])
+async def test_junk_in_the_live_history_is_named_before_any_traffic(door: Door, junk: Any) -> None:
+    ai = door.client()
+    ai.chat_history.append(junk)
+    if isinstance(junk, str):
+        assert await door(ai, "chat", "Hi") == "Hello!"
+        return
+    with pytest.raises(puter.PuterInputError, match=r"chat_history\[0\]"):
+        await door(ai, "chat", "Hi")
+    assert door.sent == []
+
+
+async def test_a_model_in_extra_is_the_model(door: Door) -> None:
+    door.answers(chat_body("Lorem", metadata={"service_used": "fake-chat", "providerUsed": "fake"}))
+    assert await door(door.client(), "chat", "Hi", extra={"model": "fake"}) == "Lorem"
+
+
+@pytest.mark.parametrize("kind", ["application/problem+json", "text/json"])
+async def test_json_under_other_names_is_read(door: Door, kind: str) -> None:
+    body = json.dumps(error_body("No usage left for request.", "insufficient_funds"))
+    door.answers(text_answer(body, kind, 402))
+    with pytest.raises(puter.PuterInsufficientFundsError):
+        await door(door.client(), "chat", "Hi")
+
+
+async def test_a_copy_keeps_token_and_history(door: Door) -> None:
+    ai = door.client()
+    await door(ai, "chat", "Hi")
+    twin = copy.copy(ai)
+    await door(twin, "chat", "again")
+    assert (len(ai.chat_history), len(twin.chat_history)) == (2, 4)
+
+
+def test_a_blank_token_in_the_environment_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PUTER_AUTH_TOKEN", " \n")
+    monkeypatch.setenv("PUTER_TOKEN", " abc\n")
+    assert puter.PuterAI()._shared.credentials.token == "abc"

@@ -45,7 +45,7 @@ def test_every_shipped_name_is_found_in_any_case(name: str) -> None:
     assert registry().provider_of(name) == SHIPPED[name]
 
 
-def test_every_unambiguous_alias_is_found() -> None:
+def test_aliases_are_found_and_those_of_several_models_left_to_the_server() -> None:
     named = ModelRegistry(
         {"a": "x", "b": "x", "c": "openai-completion"},
         {
@@ -57,7 +57,7 @@ def test_every_unambiguous_alias_is_found() -> None:
         },
     )
     assert [named.find(name) for name in ("nick", "NICK ", "both", "y:c", "Y:C", "zzz", "")] == [
-        "a", "a", None, "c", "c", None, None,
+        "a", "a", "both", "c", "c", None, None,
     ]  # fmt: skip
     assert named.resolve(" Nick ") == "a"
     assert named.resolve(" both ") == "both"  # the server decides
@@ -231,3 +231,10 @@ def test_the_command_explains_itself(capsys: pytest.CaptureFixture[str]) -> None
     with pytest.raises(SystemExit) as caught:
         main([])
     assert caught.value.code == 2
+
+
+@pytest.mark.parametrize("name", ["openai/gpt-5-nano", "OpenAI/GPT-5-Nano", "openai/gpt-5"])
+def test_an_alias_of_several_models_is_known_by_its_vendor(name: str) -> None:
+    assert registry().resolve(name) == name.lower()
+    assert registry().provider_of(name) == "openai-completion"
+    assert registry().entry(name)["provider"] == "openai-completion"

@@ -143,7 +143,7 @@ class ChatDoors:
             prompt, model, images, files, messages, system, content_parts, remember,
             toolbox(tools), run_tools, max_rounds, before_tool, options,
         )  # fmt: skip
-        refuse_async(question.tools, before_tool)
+        refuse_async(question.tools if run_tools else None, before_tool)
         call = self._prepare("chat", question, stream)
         driver = self._client._shared.blocking
         if stream:
@@ -269,7 +269,7 @@ class ChatDoors:
             [2, 3, 5]
         """
         made, question = self._typed("parse", output_type, retries, prompt, model, arguments)
-        refuse_async(question.tools, question.before_tool)
+        refuse_async(question.tools if question.run_tools else None, question.before_tool)
         call = self._prepare("parse", question, False)
         driver = self._client._shared.blocking
         return driver.run(counted(call, parse(call, self._history, question, made, retries)))

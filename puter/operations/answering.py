@@ -49,7 +49,7 @@ def streamed(
     try:
         yield Opened(body)
         assembler = Assembler(route.model, call.credentials.secrets())
-        usage = yield from _pull(assembler, body)
+        usage = yield from _pull(call, assembler, body)
         if not assembler.measured and call.registry.entry(route.model).get("responses_api_only"):
             raise assembler.failed(
                 "The answer stopped early: OpenAI ended it without saying why",
@@ -62,10 +62,11 @@ def streamed(
         body.close()
 
 
-def _pull(assembler: Assembler, body: Body) -> Flow[ChatChunk]:
+def _pull(call: Call, assembler: Assembler, body: Body) -> Flow[ChatChunk]:
     """Emit chunk after chunk, and return the last one, which completes the answer."""
     lines = Lines()
     while True:
+        call.claim()
         try:
             data = yield from read(body)
         except PuterAPIError as error:

@@ -62,9 +62,11 @@ def route_of(call: Call, conversation: History, question: Question) -> Route:
     for name, value in (("model", question.model), ("system", question.system)):
         if value is not None and (not isinstance(value, str) or not value.strip()):
             raise PuterInputError(f"{name} must be a non-empty str, not {value!r}")
-    asked = question.model or conversation.model or call.config.default_model
-    model = call.registry.resolve(asked)
-    provider = question.options.get("provider") or call.registry.provider_of(model)
+    extra = question.options.get("extra") or {}
+    asked = extra.get("model") or question.model or conversation.model or call.config.default_model
+    model = call.registry.resolve(asked) if isinstance(asked, str) else str(asked)
+    pinned = extra.get("provider") or question.options.get("provider")
+    provider = pinned or call.registry.provider_of(model)
     entry = call.registry.entry(model)
     return Route(model, provider, family_of(provider, model, entry, question.options))
 
@@ -82,7 +84,8 @@ def compose(conversation: History, question: Question) -> Flow[tuple[list[Messag
             parts.append((yield from ask(load, source)))
     if question.messages is None:
         turn = [user_message(question.prompt, parts)]
-        sent = conversation.snapshot() + turn
+        past = conversation.snapshot()
+        sent = (check_messages(past, "chat_history") if past else []) + turn
     else:
         turn = check_messages(question.messages)
         if question.prompt is not None or parts:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 from contextvars import ContextVar
 from decimal import Decimal
@@ -49,6 +50,7 @@ def in_turn(call: Call, history: History, steps: Flow[T]) -> Flow[T]:
             hint="Let it use the client, or a fork() of the conversation.",
         )
     place = yield from admit(history.gate, timeout=call.time_left())
+    call.places.append(place)
     try:
         return (yield from steps)
     finally:
@@ -95,6 +97,8 @@ class _Talk:
 
     def settle(self, answer: ChatReply) -> bool:
         """Book an answer and judge it; unless it wants tools run, it is the reply."""
+        for picture in answer.images:
+            picture._through(self._call.config)
         self._call.ledger.record(answer.model or self._route.model, answer.usage, answer.cost)
         judge(answer, asked=self._route.model, provider=self._question.options.get("provider"))
         if not (answer.tool_calls and self._question.runs(answer.tool_calls)):
@@ -140,7 +144,7 @@ class _Talk:
         question = self._question
         # A turn with unanswered calls would be refused next time: it goes on with messages=.
         if question.remember and question.messages is None and not answer.tool_calls:
-            self.history.commit(self.turn)
+            self.history.commit(copy.deepcopy(self.turn))  # the reply's own stay the caller's
 
 
 def sum_up(answers: list[ChatReply]) -> ChatReply:

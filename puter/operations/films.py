@@ -62,7 +62,7 @@ def txt2vid(
     if saved is not None and is_inner_object(found):
         film = yield from read_file(call, saved)
         return Video(film, mime_type=mime_of(film, saved))
-    return read_media(Video, found)
+    return read_media(Video, found)._through(call.config)
 
 
 def _one(name: str, source: Any) -> Flow[str | None]:

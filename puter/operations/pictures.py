@@ -59,7 +59,7 @@ def txt2img(
     found = yield from result(
         call, "puter-image-generation", "generate", args, timeout=timeout or call.config.timeout
     )
-    return read_media(Image, found)
+    return read_media(Image, found)._through(call.config)
 
 
 def addresses(name: str, sources: Any) -> Flow[list[str]]:

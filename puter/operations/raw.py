@@ -93,15 +93,13 @@ def _json(reply: Reply) -> Any:
 def read_all(body: Body, most: int | None = None) -> Flow[bytes]:
     """The bytes of an open reply, up to ``most`` and a little more; closed when they were all."""
     pieces: list[bytes] = []
-    size = 0
+    size, more_to_come = 0, False
     try:
-        while data := (yield from read(body)):
+        while not more_to_come and (data := (yield from read(body))):
             pieces.append(data)
             size += len(data)
-            if most is not None and size >= most:
-                return b"".join(pieces)
-    except BaseException:
-        body.close()
-        raise
-    body.close()
+            more_to_come = most is not None and size >= most
+    finally:
+        if not more_to_come:
+            body.close()
     return b"".join(pieces)

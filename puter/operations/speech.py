@@ -54,13 +54,13 @@ def txt2speech(
         stream=True,
         timeout=timeout or call.config.timeout,
     )
-    return (yield from _audio(reply))
+    return (yield from _audio(call, reply))
 
 
-def _audio(reply: Reply) -> Flow[Audio]:
+def _audio(call: Call, reply: Reply) -> Flow[Audio]:
     """A short answer whole; of a longer one the beginning, with the rest to come."""
     if reply.stream is None:
-        return read_media(Audio, result_of(reply.data))
+        return read_media(Audio, result_of(reply.data))._through(call.config)
     body = reply.stream
     head = yield from read_all(body, AT_ONCE)
     mime_type = mime_of(head, "") or canonical(reply.content_type)
@@ -120,7 +120,7 @@ def speech2speech(
         stream=True,
         timeout=timeout or call.config.timeout,
     )
-    return (yield from _audio(reply))
+    return (yield from _audio(call, reply))
 
 
 def _fetched(call: Call, loaded: Loaded) -> Flow[Loaded]:

@@ -5,13 +5,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import inspect
-import io
 import math
 import os
 import ssl
 import threading
 import weakref
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -23,7 +22,7 @@ from yarl import URL
 from puter import events, flow
 from puter.exceptions import PuterError
 from puter.transports import failures
-from puter.transports.route import Routes, ca_bundle
+from puter.transports.route import Routes, ca_bundle, on_loopback
 from puter.wire.http import Reply, Request, stays_open
 
 if TYPE_CHECKING:
@@ -34,8 +33,13 @@ T = TypeVar("T")
 IDLE_LIMIT = 4.0
 """Seconds a kept connection may idle (Puter backend: closed after 5, Keep-Alive: timeout=5)."""
 
+HEADER = 2**16
+"""Bytes of a header line at most, as http.client has it."""
+
 LARGE = 2**20
-"""Bytes from which on aiohttp wants a body as a file."""
+"""Bytes from which on aiohttp wants a body in pieces."""
+PIECE = 2**16
+"""Bytes of such a piece."""
 
 
 class Asynchronous:
@@ -46,6 +50,7 @@ class Asynchronous:
         self._sessions: dict[asyncio.AbstractEventLoop, _LoopSession] = {}
         self._pid = os.getpid()
         self._routes = Routes()
+        self._open_bodies: weakref.WeakSet[_Body] = weakref.WeakSet()
         # At interpreter exit, and when the client is garbage: nothing is left to complain.
         self._farewell = weakref.finalize(self, _abandon_all, self._sessions, self._pid)
 
@@ -87,6 +92,8 @@ class Asynchronous:
                     return await gate.enter_async(ticket, timeout)
                 except TimeoutError:
                     raise failures.queued_too_long() from None
+                except RuntimeError as error:
+                    raise failures.standstill(error) from None
             case flow.Pause(seconds):
                 await asyncio.sleep(seconds)
             case flow.Tell(event):
@@ -104,10 +111,14 @@ class Asynchronous:
         try:
             with _Translated(request):
                 session = await self._current()
+                await asyncio.sleep(
+                    0
+                )  # lets the loop notice connections that were closed meanwhile
                 response = await session.request(**self._arguments(request))
             status, headers = response.status, response.headers
             if stays_open(request, status, headers.get("Content-Type", "")):
                 body, response = _Body(response, request), None
+                self._open_bodies.add(body)
                 return Reply(status, headers, url=request.url, stream=body)
             with _Translated(request, status):
                 return Reply(status, headers, await response.read(), url=request.url)
@@ -119,11 +130,15 @@ class Asynchronous:
         headers = dict(request.headers)
         if request.token is not None:
             headers["Authorization"] = f"Bearer {request.token}"
+        data: bytes | AsyncIterator[memoryview] | None = request.body
+        if request.body is not None and len(request.body) > LARGE:
+            headers["Content-Length"] = str(len(request.body))
+            data = _in_pieces(request.body)
         route = self._routes.of(request)
         return {
             "method": request.method,
             "url": URL(request.url, encoded=True),
-            "data": _payload(request.body),
+            "data": data,
             "headers": headers,
             "allow_redirects": False,
             "proxy": route.proxy,
@@ -155,6 +170,8 @@ class Asynchronous:
 
     def close(self) -> None:
         """Close all sessions from outside their loops."""
+        for body in list(self._open_bodies):
+            body.hang_up()
         with self._lock:
             sessions = dict(self._sessions)
             self._sessions.clear()
@@ -230,6 +247,13 @@ class _Translated:
         raise translated from error
 
 
+class _Resolver(aiohttp.ThreadedResolver):
+    """``*.localhost`` is this machine (RFC 6761), whatever the system's resolver knows."""
+
+    async def resolve(self, host: str, *args: Any, **kwargs: Any) -> Any:
+        return await super().resolve(on_loopback(host), *args, **kwargs)
+
+
 class _LoopSession:
     """A session and the async generator that closes it when its loop shuts down.
 
@@ -239,8 +263,12 @@ class _LoopSession:
 
     def __init__(self) -> None:
         self.session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=IDLE_LIMIT),
+            connector=aiohttp.TCPConnector(
+                limit=0, keepalive_timeout=IDLE_LIMIT, resolver=_Resolver()
+            ),
             cookie_jar=aiohttp.DummyCookieJar(),
+            max_line_size=HEADER,
+            max_field_size=HEADER,
             trust_env=False,  # no .netrc; proxies and CA bundle come with each request
         )
         self._life = _closing(self.session)
@@ -267,6 +295,8 @@ class _LoopSession:
         self.session.detach()
         with contextlib.suppress(RuntimeError):  # its loop is closed
             connector._close()  # close() leaves a task to a loop that may never run
+        with contextlib.suppress(StopIteration, RuntimeError):
+            self._life.aclose().send(None)  # nothing left to await: no hook need finish it later
 
 
 async def _closing(session: aiohttp.ClientSession) -> AsyncGenerator[None, None]:
@@ -305,9 +335,11 @@ def _limits(request: Request) -> aiohttp.ClientTimeout:
     )
 
 
-def _payload(body: bytes | None) -> bytes | io.BytesIO | None:
-    """Bodies that aiohttp would warn about go out piece by piece."""
-    return io.BytesIO(body) if body is not None and len(body) > LARGE else body
+async def _in_pieces(body: bytes) -> AsyncIterator[memoryview]:
+    """A large body: aiohttp warns about one as a whole, and would copy an ``io.BytesIO``."""
+    view = memoryview(body)
+    for start in range(0, len(view), PIECE):
+        yield view[start : start + PIECE]
 
 
 @lru_cache(maxsize=16)

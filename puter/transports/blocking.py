@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import http.client
 import inspect
 import os
 import ssl
 import threading
 import time
+import weakref
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from http.cookiejar import DefaultCookiePolicy
@@ -37,6 +39,7 @@ class Blocking:
         self._session: requests.Session | None = None
         self._pid = 0
         self._routes = Routes()
+        self._open_bodies: weakref.WeakSet[_Body] = weakref.WeakSet()
 
     def run(self, steps: flow.Flow[T]) -> T:
         """Carry the flow out and return its result."""
@@ -76,8 +79,8 @@ class Blocking:
                     return gate.enter(ticket, timeout)
                 except TimeoutError:
                     raise failures.queued_too_long() from None
-                except RuntimeError:
-                    raise failures.standstill() from None
+                except RuntimeError as error:
+                    raise failures.standstill(error) from None
             case flow.Pause(seconds):
                 time.sleep(seconds)
             case flow.Tell(event):
@@ -100,6 +103,7 @@ class Blocking:
             status, headers = response.status_code, response.headers
             if stays_open(request, status, headers.get("Content-Type", "")):
                 body, response = _Body(response, request, under), None
+                self._open_bodies.add(body)
                 return Reply(status, headers, url=request.url, stream=body)
             with _translated(request, under, status):
                 return Reply(status, headers, response.content, url=request.url)
@@ -136,6 +140,8 @@ class Blocking:
             return self._session
 
     def close(self) -> None:
+        for body in list(self._open_bodies):
+            body.hang_up()
         with self._lock:
             if self._session is not None and self._pid == os.getpid():
                 self._session.close()
@@ -272,13 +278,12 @@ def translate(error: Exception, request: Request, status: int | None = None) -> 
         return failures.not_connected(request, error)
     if has(requests.Timeout, u3.ReadTimeoutError, TimeoutError):
         return failures.silence(request)
-    if has(u3.DecodeError, requests.exceptions.ContentDecodingError):
+    if has(*_UNREADABLE) and not has(http.client.RemoteDisconnected):
         return failures.unreadable(request, status, error)
     if has(
         requests.exceptions.InvalidURL,
         requests.exceptions.InvalidSchema,
         requests.exceptions.MissingSchema,
-        requests.exceptions.InvalidHeader,
         requests.exceptions.InvalidProxyURL,
         u3.LocationValueError,
         u3.ProxySchemeUnsupported,
@@ -287,6 +292,17 @@ def translate(error: Exception, request: Request, status: int | None = None) -> 
     if isinstance(error, (requests.RequestException, u3.HTTPError, OSError)):
         return failures.cut_off(request, error)
     return None
+
+
+_UNREADABLE = (
+    urllib3.exceptions.DecodeError,
+    urllib3.exceptions.InvalidHeader,
+    requests.exceptions.ContentDecodingError,
+    requests.exceptions.InvalidHeader,  # of the answer: ours are checked before
+    http.client.BadStatusLine,
+    http.client.LineTooLong,
+    http.client.UnknownProtocol,
+)
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:

@@ -17,6 +17,7 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
 from puter.transports import failures
+from puter.transports.route import on_loopback
 
 if TYPE_CHECKING:
     from puter.wire.http import Request
@@ -95,6 +96,14 @@ class _Answer(http.client.HTTPResponse):
 
 class _Connection(HTTPConnection):
     _under: Watch | None = None
+
+    def _new_conn(self) -> socket.socket:
+        name = self._dns_host  # also what the Host header says
+        self._dns_host = on_loopback(name)
+        try:
+            return super()._new_conn()
+        finally:
+            self._dns_host = name
 
     def request(self, *args: Any, **kwargs: Any) -> None:
         if self.sock is None:

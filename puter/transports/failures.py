@@ -147,8 +147,9 @@ def queued_too_long() -> PuterError:
     )
 
 
-def standstill() -> PuterError:
-    return PuterError(
-        "This call would wait for calls of the event loop that it keeps from running",
-        hint="In async code await the async_ method.",
-    )
+def standstill(error: RuntimeError) -> PuterError:
+    told = str(error)
+    hint = "In async code await the async_ method."
+    if "streams" in told:
+        hint = "Read the open stream or sound to its end, or close it, before the next call."
+    return PuterError(told[0].upper() + told[1:], hint=hint)

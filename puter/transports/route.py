@@ -26,6 +26,11 @@ class Route:
     bundle: str | None
 
 
+def on_loopback(host: str) -> str:
+    """Where to find a host: ``*.localhost`` is this machine (RFC 6761)."""
+    return "127.0.0.1" if host.endswith(".localhost") else host
+
+
 class Routes:
     """Routes per origin and settings, looked up in the environment once."""
 

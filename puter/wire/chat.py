@@ -66,7 +66,7 @@ def user_message(prompt: str | None, parts: Sequence[Any] = ()) -> Message:
     return check_message({"role": "user", "content": content + list(parts)}, "content_parts")
 
 
-def check_messages(messages: Any) -> list[Message]:
+def check_messages(messages: Any, name: str = "messages") -> list[Message]:
     """The messages as a list of dicts, checked for what the server answers with a bare 500 or 400.
 
     Raises:
@@ -77,7 +77,7 @@ def check_messages(messages: Any) -> list[Message]:
             f"messages must be a list of messages, not {type(messages).__name__}",
             hint="For a single question pass the text as prompt.",
         )
-    checked = [check_message(one, f"messages[{i}]") for i, one in enumerate(messages)]
+    checked = [check_message(one, f"{name}[{i}]") for i, one in enumerate(messages)]
     if not checked:
         raise PuterInputError("messages is empty", hint="Give at least one message.")
     return checked

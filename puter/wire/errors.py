@@ -8,6 +8,7 @@ from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 
 from puter import exceptions as e
+from puter.wire.http import is_json
 from puter.wire.redact import redact
 
 if TYPE_CHECKING:
@@ -155,7 +156,7 @@ _NOTHING: Any = object()
 
 
 def _decoded(reply: Reply) -> Any:
-    if reply.content_type not in _MAYBE_JSON:
+    if not is_json(reply.content_type) and reply.content_type not in _MAYBE_JSON:
         return _NOTHING
     try:
         return reply.data
@@ -163,7 +164,7 @@ def _decoded(reply: Reply) -> Any:
         return _NOTHING
 
 
-_MAYBE_JSON = ("application/json", "text/plain", "application/octet-stream", "")
+_MAYBE_JSON = ("text/plain", "application/octet-stream", "")
 
 
 def from_body(data: dict[str, Any], reply: Reply, request: Request) -> e.PuterError:

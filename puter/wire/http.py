@@ -55,8 +55,12 @@ class Request:
 def stays_open(request: Request, status: int, content_type: str) -> bool:
     """Whether the body is left to be read as it comes: a streamed success, not an error's JSON."""
     kind = content_type.partition(";")[0].strip().lower()
-    whole = kind in ("", "application/json") or kind.startswith("text/")
+    whole = is_json(kind) or kind == "text/html"
     return request.stream and 200 <= status < 300 and not whole
+
+
+def is_json(kind: str) -> bool:
+    return kind in ("application/json", "text/json") or kind.endswith("+json")
 
 
 class Reply:

@@ -106,9 +106,14 @@ def body_with_base64(
     holder[key] = _MARK  # as the last one, so that no text before it can be taken for the mark
     before, _, after = json_bytes(payload).rpartition(_MARK.encode())
     view = memoryview(data or b"")
-    check_size(len(before) + len(prefix) + (len(view) + 2) // 3 * 4 + len(after))
+    before += prefix.encode()
+    size = len(before) + (len(view) + 2) // 3 * 4 + len(after)
+    check_size(size)
     body = io.BytesIO()  # gives its bytes away without a copy
-    body.write(before + prefix.encode())
+    body.seek(size - 1)
+    body.write(b"}")  # so that it never has to grow
+    body.seek(0)
+    body.write(before)
     for start in range(0, len(view), _STEP):
         body.write(base64.b64encode(view[start : start + _STEP]))
     body.write(after)

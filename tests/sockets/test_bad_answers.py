@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import os
-import socket
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -121,19 +120,7 @@ async def test_a_redirect_is_not_followed_and_the_token_not_shown_around(
     assert len(server.requests) == 1
 
 
-@pytest.fixture
-def localhost_names(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Resolve ``api.localhost`` where the system's resolver does not."""
-    resolve = socket.getaddrinfo
-
-    def getaddrinfo(host: Any, *args: Any, **kwargs: Any) -> Any:
-        local = str(host).endswith("localhost")
-        return resolve("127.0.0.1" if local else host, *args, **kwargs)
-
-    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
-
-
-async def test_calls_sent_to_the_gui_host(live: Live, localhost_names: None) -> None:
+async def test_calls_sent_to_the_gui_host(live: Live) -> None:
     with LocalPuter(tier=None, one_port=False) as local:
         ai = live.client(local, api_base=local.gui_url)
         with pytest.raises(puter.PuterNotFoundError, match="Not Found") as caught:
@@ -145,7 +132,7 @@ async def test_calls_sent_to_the_gui_host(live: Live, localhost_names: None) -> 
         assert [record.method for record in local.requests] == ["POST", "GET"]
 
 
-async def test_a_login_sent_to_the_api_host(live: Live, localhost_names: None) -> None:
+async def test_a_login_sent_to_the_api_host(live: Live) -> None:
     with LocalPuter(tier=None, one_port=False) as local:
         names = {"username": local.username, "password": local.password}
         ai = live.client(local, login_url=local.api_base, **names)

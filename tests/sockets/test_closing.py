@@ -1,0 +1,139 @@
+"""Closing a client while it is in use, and calls that would wait for themselves."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+import puter
+from puter import throttle
+from puter.testing import Gate, LocalPuter, Reply
+from tests.sockets.raw import CHAT, RawServer, answer, says
+
+if TYPE_CHECKING:
+    from tests.sockets.live import Live
+
+
+async def opened(live: Live, owner: Any, **options: Any) -> Any:
+    """A stream of which the first chunk was read, and the second held back."""
+    live.puter.reply_with(Reply(chunks=["Hel", "lo"], gate=Gate()))
+    stream = await live(owner, "chat", "Hi", stream=True, **options)
+    if live.kind == "sync":
+        next(stream)
+    else:
+        await anext(stream)
+    return stream
+
+
+async def read_on(live: Live, stream: Any) -> Any:
+    return stream.until_done() if live.kind == "sync" else await stream.until_done()
+
+
+async def test_a_stream_ends_with_one_of_our_errors_when_its_client_is_closed(live: Live) -> None:
+    ai = live.client()
+    stream = await opened(live, ai)
+    await live(ai, "close")
+    with pytest.raises(puter.PuterStreamError) as caught:
+        await read_on(live, stream)
+    assert caught.value.partial == "Hel"
+    assert ai.chat_history == []
+    assert ai._throttle.running == 0
+
+
+async def test_calls_that_wait_when_the_client_is_closed_say_so(live: Live) -> None:
+    ai = live.client(max_concurrency=1)
+    stream = await opened(live, ai)
+    outcomes: list[Any] = []
+
+    def wait_in_line() -> None:
+        try:
+            ai.chat("Hi")
+        except puter.PuterError as error:
+            outcomes.append(error)
+
+    thread = threading.Thread(target=wait_in_line)
+    thread.start()
+    while not ai._throttle.waiting:  # noqa: ASYNC110 - there is no event to wait for
+        await asyncio.sleep(0.001)
+    await live(ai, "close")
+    if live.kind == "sync":
+        stream.close()
+    else:
+        await stream.aclose()
+    await asyncio.to_thread(thread.join)
+    (error,) = outcomes
+    assert "closed" in str(error)
+    assert len(live.puter.chats) == 1
+
+
+@pytest.mark.parametrize("owner", ["conversation", "client"])
+async def test_a_call_that_waits_for_its_own_stream_says_so(
+    live: Live, owner: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(throttle, "_DOUBT", 0.1)
+    ai = live.client(max_concurrency=1)
+    talk = ai.conversation() if owner == "conversation" else ai
+    stream = await opened(live, talk)
+    with pytest.raises(puter.PuterError, match="streams that its own code left open"):
+        await live(talk, "chat", "again")  # type: ignore[arg-type]  # it has a chat like a client
+    if live.kind == "sync":
+        stream.close()
+    else:
+        await stream.aclose()
+    assert await live(talk, "chat", "again")  # type: ignore[arg-type]
+
+
+async def test_a_stream_read_by_another_thread_is_waited_for(
+    live: Live, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(throttle, "_DOUBT", 0.2)
+    ai = live.client(max_concurrency=1)
+    gate = Gate()
+    live.puter.reply_with(Reply(chunks=["Hel", "lo"], gate=gate), "next")
+    stream = ai.chat("Hi", stream=True)
+    reader = threading.Thread(target=stream.until_done)
+    reader.start()
+    opener = threading.Timer(0.5, gate.open)
+    opener.start()
+    begun = time.monotonic()
+    assert await asyncio.to_thread(ai.chat, "Hi again") == "next"
+    assert time.monotonic() - begun > 0.3
+    reader.join()
+    opener.join()
+
+
+async def test_hosts_below_localhost_need_no_resolver(live: Live) -> None:
+    with LocalPuter(tier=None, one_port=False) as puter_:
+        ai = live.client(puter_)
+        assert await live(ai, "chat", "Hi")
+        ai = live.client(puter_, username=puter_.username, password=puter_.password)
+        assert await live(ai, "login")
+
+
+async def test_a_url_is_fetched_as_its_client_would(live: Live) -> None:
+    def silent(_sock: Any, _asked: Any) -> bool:
+        time.sleep(0.6)
+        return True
+
+    with RawServer(silent) as host:
+        live.puter.media_with(f"{host.url}/cat.png")
+        ai = live.client(timeout=0.2, max_retries=0)
+        picture = await live(ai, "txt2img", "cat", "gpt-image-1-mini")
+        with pytest.raises(puter.PuterTimeoutError, match=r"silent for 0\.2 s"):
+            await live(picture, "read")
+
+
+async def test_two_content_lengths_are_the_answers_fault(live: Live) -> None:
+    with RawServer(says(answer(b"{}", "Content-Length: 7"))) as host:
+        with pytest.raises(puter.PuterResponseError):
+            await live(live.client_at(host.url), "chat", "Hi")
+        assert len(host.requests) == 1
+
+
+async def test_long_header_lines_are_read(live: Live) -> None:
+    with RawServer(says(answer(CHAT, f"X-Long: {'x' * 20_000}"))) as host:
+        assert await live(live.client_at(host.url), "chat", "Hi") == "Hello!"
