@@ -63,7 +63,7 @@ ROWS: list[tuple[int, str | None, str, type[PuterError], str]] = [
     (404, "not_found", "Driver not found: a:b", puter.PuterNotFoundError, "name"),
     (404, "subject_does_not_exist", "Entry not found", puter.PuterNotFoundError, "path"),
     (404, None, "App not found", puter.PuterNotFoundError, "name"),
-    (409, "item_with_same_name_exists", "There is one", puter.PuterBadRequestError, "arguments"),
+    (409, "item_with_same_name_exists", "There is one", puter.PuterBadRequestError, "overwrite"),
     (413, "storage_limit_reached", "Too big", puter.PuterBadRequestError, "less"),
     (413, "client_bad_request", "request entity too large", puter.PuterBadRequestError, "large"),
     (413, None, "Too big", puter.PuterBadRequestError, "less"),

@@ -48,7 +48,7 @@ class Live:
             await ai.async_close()
 
 
-async def call(kind: str, ai: PuterAI, method: str, *args: Any, **kwargs: Any) -> Any:
+async def call(kind: str, ai: PuterAI, method: str, /, *args: Any, **kwargs: Any) -> Any:
     if kind == "sync":
         return getattr(ai, method)(*args, **kwargs)
     return await getattr(ai, f"async_{method}")(*args, **kwargs)

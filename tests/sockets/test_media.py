@@ -729,8 +729,8 @@ async def test_inputs_of_every_form(live: Live, tmp_path: Path, method: str) -> 
             await live(ai, method, source)
             (got,) = media(live).inputs
             assert (got.data, got.mime_type) == (data, kind)
-    for source in (PuterFile(f"/alice/Documents/{name}"), f"~/Documents/{name}"):
-        await live(ai, method, source)
+    for stored in (PuterFile(f"/alice/Documents/{name}"), f"~/Documents/{name}"):
+        await live(ai, method, stored)
         (got,) = media(live).inputs
         assert (got.data, got.name) == (data, name)
 
@@ -766,7 +766,7 @@ async def test_a_url_that_holds_too_much_is_given_up(live: Live) -> None:
     def handler(sock: socket.socket, asked: Asked) -> bool:
         sock.sendall(answer(b"", kind="audio/wav", length=2**40))
         try:
-            for _ in range(30):
+            for _ in range(60):
                 sock.sendall(bytes(2**20))
         except OSError:
             stopped.append(True)

@@ -1,0 +1,32 @@
+"""Write down what is said, with the time of each word.
+
+    python examples/transcript.py meeting.mp3
+
+Without a file, a sentence is spoken first.
+"""
+
+from __future__ import annotations
+
+import sys
+
+from where import open_client
+
+SENTENCE = "The quick brown fox jumps over the lazy dog."
+
+
+def main() -> None:
+    with open_client() as ai:
+        sound = sys.argv[1] if sys.argv[1:] else ai.txt2speech(SENTENCE, provider="openai")
+        transcript = ai.speech2txt(
+            sound,
+            model="whisper-1",
+            response_format="verbose_json",
+            timestamp_granularities=["word"],
+        )
+        print(transcript, "\n")
+        for word in transcript.words:
+            print(f"{word['start']:7.2f} s  {word['word']}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,110 @@
+"""Large answers and uploads: measured in a process of its own that holds nothing but a client."""
+
+from __future__ import annotations
+
+import sys
+import time
+
+import pytest
+
+from puter.testing import AudioBody, LocalPuter
+from tests.sockets.programs import run
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc/self/status")
+
+MIB = 2**20
+
+# The kernel's own count of the most memory ever held, which can be reset: getrusage's cannot.
+METER = """
+from pathlib import Path
+
+def forget():
+    gc.collect()
+    Path("/proc/self/clear_refs").write_text("5")
+
+def most():
+    told = Path("/proc/self/status").read_text()
+    return int(told.partition("VmHWM:")[2].split()[0]) / 1024
+
+def measured(method, *args, **kwargs):
+    def once():
+        if DOOR == "sync":
+            return getattr(ai, method)(*args, **kwargs)
+        return run(getattr(ai, "async_" + method)(*args, **kwargs))
+    return once
+"""
+
+
+def measure(puter: LocalPuter, door: str, body: str) -> float:
+    return float(run(puter, f"DOOR = {door!r}\n{METER}{body}"))
+
+
+@pytest.mark.parametrize("door", ["sync", "async"])
+def test_a_long_sound_is_saved_without_being_held(door: str) -> None:
+    size = 200 * MIB
+    with LocalPuter(tier=None) as puter:
+        puter.media_with(AudioBody(2 * MIB), AudioBody(size))
+        begun = time.monotonic()
+        grown = measure(
+            puter,
+            door,
+            """
+import tempfile
+
+async def speak(path):
+    sound = await ai.async_txt2speech("Hello")
+    return await sound.async_save(path)
+
+def save(path):
+    return ai.txt2speech("Hello").save(path) if DOOR == "sync" else run(speak(path))
+
+with tempfile.TemporaryDirectory() as folder:
+    save(folder + "/short")  # everything is imported and connected
+    forget()
+    before = most()
+    path = save(folder + "/long")
+    assert path.stat().st_size == 200 * 2**20, path.stat()
+print(most() - before)
+""",
+        )
+        taken = time.monotonic() - begun
+    assert 0 <= grown < 20
+    assert taken < 10
+
+
+@pytest.mark.parametrize("door", ["sync", "async"])
+@pytest.mark.parametrize(
+    "call",
+    [
+        'measured("upload", source, "~/long.wav", overwrite=True)',
+        'measured("speech2txt", source)',
+        'measured("speech2speech", source)',
+    ],
+    ids=["upload", "speech2txt", "speech2speech"],
+)
+def test_a_large_input_is_encoded_in_less_than_three_times_its_size(door: str, call: str) -> None:
+    with LocalPuter(tier=None) as puter:
+        grown = measure(
+            puter,
+            door,
+            f"""
+import tempfile
+
+def call(source):
+    return {call}()
+
+with tempfile.TemporaryDirectory() as folder:
+    small, large = Path(folder, "small.wav"), Path(folder, "large.wav")
+    small.write_bytes(bytes(2**20))
+    large.write_bytes(bytes(25 * 2**20))
+    call(small)
+    forget()
+    before = most()
+    call(large)
+print(most() - before)
+""",
+        )
+        arrived = puter.requests[-1]
+        assert len(arrived.body) > 33 * MIB
+    assert "Transfer-Encoding" not in arrived.headers
+    assert 25 < grown < 3 * 25

@@ -1,0 +1,393 @@
+"""Models: what the catalogue says of them, finding one, and what a call may cost."""
+
+from __future__ import annotations
+
+import pickle
+from dataclasses import FrozenInstanceError, replace
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+import puter
+from puter import CostEstimate, Model, ModelList
+from puter.catalogue import estimate, read_model
+from puter.models import registry
+from tests.door import CUT, Door, text_answer
+
+GPT: dict[str, Any] = {
+    "puterId": "openai:openai/gpt-4.1",
+    "id": "gpt-4.1",
+    "name": "GPT-4.1",
+    "modalities": {"input": ["text", "image"], "output": ["text"]},
+    "open_weights": False,
+    "tool_call": True,
+    "knowledge": "2024-04",
+    "release_date": "2025-04-14",
+    "aliases": ["openai/gpt-4.1", "openai:openai/gpt-4.1"],
+    "costs_currency": "usd-cents",
+    "input_cost_key": "prompt_tokens",
+    "output_cost_key": "completion_tokens",
+    "costs": {
+        "tokens": 1_000_000,
+        "prompt_tokens": 200,
+        "cached_tokens": 50,
+        "completion_tokens": 800,
+    },
+    "context": 1_047_576,
+    "max_tokens": 32768,
+    "provider": "openai-completion",
+}
+CLAUDE: dict[str, Any] = {
+    "id": "claude-haiku-4-5",
+    "provider": "claude",
+    "input_cost_key": "input_tokens",
+    "output_cost_key": "output_tokens",
+    "costs": {
+        "tokens": 1_000_000,
+        "input_tokens": 100,
+        "output_tokens": 500,
+        "cache_read_input_tokens": 10,
+    },
+    "max_tokens": 64000,
+}
+OLLAMA: dict[str, Any] = {
+    "id": "ollama:llama3.2",
+    "provider": "ollama",
+    "costs": {"tokens": 1_000_000, "input_token": 0, "output_token": 0},
+    "max_tokens": 4096,
+}
+PICTURE: dict[str, Any] = {
+    "id": "gpt-image-1-mini",
+    "provider": "openai-image-generation",
+    "index_cost_key": "low:1024x1024",
+    "costs": {"text_input": 200, "low:1024x1024": 0.5, "high:1024x1024": 3.6},
+    "allowedQualityLevels": ["low", "medium", "high"],
+}
+FILM: dict[str, Any] = {
+    "id": "veo-3.1-generate-preview",
+    "provider": "gemini-video-generation",
+    "output_cost_key": "per-second",
+    "costs": {"per-second": 40, "per-second-4k": 60},
+    "durationSeconds": [4, 6, 8],
+}
+LISTS = {"chat": [GPT, OLLAMA, CLAUDE], "image": [PICTURE], "video": [FILM]}
+
+
+def listing(sent: Any) -> Any:
+    kind = sent.url.rpartition("/puterai/")[2].partition("/")[0]
+    return {"models": LISTS[kind]}
+
+
+# ------------------------------------------------------------ reading
+
+
+def test_a_model_of_the_catalogue() -> None:
+    model = read_model(GPT, "chat")
+    assert model == Model(
+        id="gpt-4.1",
+        provider="openai-completion",
+        name="GPT-4.1",
+        kind="chat",
+        input_price=Decimal(2),
+        output_price=Decimal(8),
+        cached_price=Decimal("0.5"),
+        context=1_047_576,
+        max_output=32768,
+        inputs=("text", "image"),
+        outputs=("text",),
+        tools=True,
+        open_weights=False,
+        released="2025-04-14",
+        knowledge="2024-04",
+        aliases=("openai/gpt-4.1", "openai:openai/gpt-4.1"),
+    )
+    assert isinstance(model.input_price, Decimal)
+    assert model.raw == GPT
+    assert (model.vision, model.free) == (True, False)
+
+
+def test_prices_are_found_by_the_keys_the_entry_names() -> None:
+    model = read_model(CLAUDE, "chat")
+    assert (model.input_price, model.output_price, model.cached_price) == (
+        Decimal(1),
+        Decimal(5),
+        Decimal("0.1"),
+    )
+    assert read_model({**GPT, "costs": {**GPT["costs"], "tokens": 1000}}, "chat").input_price == (
+        2000
+    )
+
+
+def test_what_the_catalogue_does_not_say_is_none() -> None:
+    model = read_model(OLLAMA, "chat")
+    assert (model.input_price, model.output_price, model.context, model.tools) == (None,) * 4
+    assert (model.name, model.inputs, model.vision, model.free) == (
+        "ollama:llama3.2",
+        (),
+        False,
+        False,
+    )
+
+
+def test_pictures_and_films_have_a_price_of_their_own() -> None:
+    picture, film = read_model(PICTURE, "image"), read_model(FILM, "video")
+    assert (picture.unit_price, picture.unit) == (Decimal("0.005"), "low:1024x1024")
+    assert (film.unit_price, film.unit) == (Decimal("0.4"), "per-second")
+    for one in (picture, film):
+        assert (one.input_price, one.output_price, one.free) == (None, None, False)
+    assert (read_model(GPT, "chat").unit_price, read_model(GPT, "chat").unit) == (None, "")
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        {"costs": None},
+        {"costs": {"prompt_tokens": "much", "completion_tokens": [], "tokens": 1}},
+        {"costs": {"prompt_tokens": 1, "completion_tokens": 1, "tokens": 0}},
+        {"input_cost_key": 5, "output_cost_key": None},
+        {"modalities": [], "aliases": "x", "context": "long", "tool_call": "yes", "name": None},
+    ],
+)
+def test_a_strange_entry_is_read_as_far_as_it_goes(damage: dict[str, Any]) -> None:
+    model = read_model({**GPT, **damage}, "chat")
+    assert model.id == "gpt-4.1"
+    for name in damage:
+        if name in ("costs", "input_cost_key"):
+            assert model.input_price is None
+    if "context" in damage:
+        assert (model.context, model.tools, model.aliases, model.name) == (None, None, (), model.id)
+
+
+@pytest.mark.parametrize("kind", ["chat", "image", "video"])
+def test_every_entry_of_the_shipped_snapshot_can_be_read(kind: str) -> None:
+    entries = registry().catalogue[kind]
+    models = [read_model(entry, kind) for entry in entries]
+    assert len(models) == len(entries) > 10
+    priced = [one for one in models if (one.unit_price or one.input_price) is not None]
+    assert len(priced) == len(models)
+
+
+def test_models_are_values() -> None:
+    model = read_model(GPT, "chat")
+    assert pickle.loads(pickle.dumps(model)) == model
+    assert hash(model) == hash(read_model(dict(GPT), "chat"))
+    assert model != replace(model, provider="azure-openai")
+    assert repr(model).startswith("Model(id='gpt-4.1', provider='openai-completion',")
+    assert "puterId" not in repr(model)
+    with pytest.raises(FrozenInstanceError):
+        model.id = "x"  # type: ignore[misc] # that is what is tested
+    listed = ModelList([model])
+    assert pickle.loads(pickle.dumps(listed)) == listed == [model]
+    assert type(pickle.loads(pickle.dumps(listed))) is ModelList
+
+
+# ------------------------------------------------------------ finding
+
+
+def model(id_: str, price: str | None = None, **changes: Any) -> Model:
+    value = None if price is None else Decimal(price)
+    return Model(id_, "x", input_price=value, output_price=value, **changes)
+
+
+MODELS = ModelList(
+    [
+        model("dear", "10", inputs=("text", "image"), tools=True, context=1000),
+        model("unknown", inputs=("image",)),
+        model("free", "0", tools=False, context=10),
+        model("cheap", "0.1", tools=True, aliases=("vendor/BARGAIN",), name="Nice"),
+        replace(model("other", "1", context=100), provider="y"),
+    ]
+)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "names"),
+    [
+        ({}, "free cheap other dear unknown"),
+        ({"text": "EA"}, "cheap dear"),
+        ({"text": "bargain"}, "cheap"),
+        ({"text": "nice"}, "cheap"),
+        ({"text": "none"}, ""),
+        ({"provider": "y"}, "other"),
+        ({"vision": True}, "dear unknown"),
+        ({"vision": False}, "free cheap other"),
+        ({"tools": True}, "cheap dear"),
+        ({"tools": False}, "free other unknown"),
+        ({"free": True}, "free"),
+        ({"free": False}, "cheap other dear unknown"),
+        ({"min_context": 100}, "other dear"),
+        ({"max_input_price": 1}, "free cheap other"),
+        ({"max_output_price": 0.1}, "free cheap"),
+        ({"max_input_price": Decimal("0.09"), "tools": False}, "free"),
+        ({"vision": True, "tools": True, "min_context": 1001}, ""),
+    ],
+)
+def test_models_are_found_cheapest_first(wanted: dict[str, Any], names: str) -> None:
+    found = MODELS.find(**wanted)
+    assert [one.id for one in found] == names.split()
+    assert type(found) is ModelList
+    assert len(MODELS) == 5
+
+
+def test_the_cheapest_has_a_price() -> None:
+    assert MODELS.cheapest() == MODELS[2]
+    assert MODELS.cheapest(vision=True) == MODELS[0]
+    assert MODELS.cheapest("unknown") is None
+    assert MODELS.cheapest("nothing") is None
+    pictures = ModelList([Model("b", "x", unit_price=Decimal(2)), Model("a", "x")])
+    assert pictures.cheapest() == pictures[0]
+
+
+def test_what_is_read_counts_three_times_what_is_written() -> None:
+    reads = Model("reads", "x", input_price=Decimal(1), output_price=Decimal(5))
+    writes = Model("writes", "x", input_price=Decimal(2), output_price=Decimal(1))
+    assert ModelList([reads, writes]).cheapest() == writes
+
+
+# ------------------------------------------------------------ costs
+
+
+def test_the_cost_of_so_many_tokens() -> None:
+    gpt, claude = read_model(GPT, "chat"), read_model(CLAUDE, "chat")
+    assert gpt.cost(1_000_000, 500_000) == Decimal(6)
+    assert gpt.cost(0, 0, 1_000_000) == Decimal("0.5")
+    assert claude.cost(1000, 100) == Decimal("0.0015")
+    assert replace(gpt, cached_price=None).cost(0, 0, 1_000_000) == Decimal(2)
+    assert read_model(OLLAMA, "chat").cost(1, 1) is None
+
+
+def test_an_estimate_is_labelled_one() -> None:
+    gpt = read_model(GPT, "chat")
+    guess = estimate(gpt, "x" * 3984, 1000)
+    assert guess == CostEstimate("gpt-4.1", 1000, 1000, Decimal("0.01"))
+    assert str(guess) == "about 0.01 USD"
+    assert str(estimate(gpt, "", 0)) == "about 0.000008 USD"
+    assert str(estimate(read_model(OLLAMA, "chat"), "Hi", 5)) == "no price known"
+    assert pickle.loads(pickle.dumps(guess)) == guess
+    assert hash(guess) == hash(estimate(gpt, "y" * 3984, 1000))
+
+
+def test_a_client_estimates_without_network(door: Door) -> None:
+    ai = door.client()
+    known = ai.estimate_cost("Hello!", "OpenAI/GPT-4.1")
+    assert (known.model, known.output_tokens) == ("gpt-4.1", 500)
+    assert known.cost == Decimal("0.00401")
+    assert ai.estimate_cost("Hello!", output_tokens=0).model == ai.current_model
+    assert ai.estimate_cost("Hello!", "brand-new").cost is None
+    assert door.sent == []
+
+
+async def test_an_estimate_prefers_the_live_catalogue(door: Door) -> None:
+    dearer = {**GPT, "costs": {**GPT["costs"], "prompt_tokens": 400, "completion_tokens": 1600}}
+    door.answers({"models": [dearer]})
+    ai = door.client()
+    before = ai.estimate_cost("Hello!", "gpt-4.1").cost
+    assert before is not None
+    await door(ai, "list_models")
+    assert ai.estimate_cost("Hello!", "gpt-4.1").cost == 2 * before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "match"),
+    [
+        ({"prompt": None}, "prompt must be a str"),
+        ({"prompt": "x", "model": 5}, "model must be a non-empty str"),
+        ({"prompt": "x", "output_tokens": -1}, "output_tokens must be 0 or more"),
+        ({"prompt": "x", "output_tokens": "5"}, "output_tokens must be 0 or more"),
+    ],
+)
+def test_an_estimate_of_nothing_is_refused(arguments: dict[str, Any], match: str) -> None:
+    with pytest.raises(puter.PuterInputError, match=match):
+        puter.PuterAI(token="t").estimate_cost(**arguments)
+
+
+# ------------------------------------------------------------ listing
+
+
+@pytest.mark.parametrize(("kind", "number"), [("chat", 3), ("image", 1), ("video", 1)])
+async def test_models_are_listed_once(door: Door, kind: str, number: int) -> None:
+    door.answers(listing)
+    ai = door.client()
+    for _ in range(3):
+        models = await door(ai, "list_models", kind=kind)
+        assert len(models) == number
+        assert {one.kind for one in models} == {kind}
+    (sent,) = door.sent
+    assert (sent.method, sent.url) == (
+        "GET",
+        f"https://api.puter.com/puterai/{kind}/models/details",
+    )
+    assert "authorization" not in {name.lower() for name in sent.headers}
+    await door(ai, "list_models", kind=kind, refresh=True)
+    assert len(door.sent) == 2
+
+
+async def test_no_token_is_needed(door: Door) -> None:
+    door.answers(listing)
+    ai = puter.PuterAI()
+    assert len(await door(ai, "list_models")) == 3
+
+
+async def test_models_of_one_provider_and_the_providers(door: Door) -> None:
+    door.answers(listing)
+    ai = door.client()
+    assert [one.id for one in await door(ai, "list_models", "claude")] == ["claude-haiku-4-5"]
+    assert await door(ai, "list_models", "nobody") == []
+    assert await door(ai, "list_model_providers") == ["claude", "ollama", "openai-completion"]
+    assert await door(ai, "list_model_providers", kind="image") == ["openai-image-generation"]
+    assert len(door.sent) == 2
+
+
+async def test_models_are_in_order_and_the_callers_own(door: Door) -> None:
+    door.answers(listing)
+    ai = door.client()
+    models = await door(ai, "list_models")
+    assert [one.provider for one in models] == ["claude", "ollama", "openai-completion"]
+    models.clear()
+    assert len(await door(ai, "list_models")) == 3
+
+
+async def test_the_list_is_of_one_client(door: Door) -> None:
+    door.answers(listing)
+    ai = door.client()
+    await door(ai, "list_models")
+    await door(ai.with_options(timeout=5), "list_models")
+    await door(door.client(), "list_models")
+    assert len(door.sent) == 3
+
+
+async def test_a_failed_refresh_keeps_what_is_known(door: Door) -> None:
+    door.answers(listing, (503, {"error": "x", "message": "x", "code": "db_unavailable"}))
+    ai = door.client(max_retries=0)
+    await door(ai, "list_models")
+    with pytest.raises(puter.PuterServerError):
+        await door(ai, "list_models", refresh=True)
+    assert len(await door(ai, "list_models")) == 3
+
+
+async def test_a_listing_is_free_so_it_is_asked_for_again(door: Door) -> None:
+    door.answers(CUT, listing)
+    assert len(await door(door.client(), "list_models")) == 3
+
+
+async def test_there_are_three_kinds(door: Door) -> None:
+    with pytest.raises(puter.PuterInputError, match="one of chat, image, video, not 'audio'"):
+        await door(door.client(), "list_models", kind="audio")
+    assert door.sent == []
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        {"models": None},
+        {"models": [{"id": "x"}]},
+        {"models": [5]},
+        [],
+        text_answer("<", "text/html"),
+    ],
+)
+async def test_a_list_of_unknown_shape_is_told(door: Door, answer: Any) -> None:
+    door.answers(answer)
+    with pytest.raises(puter.PuterResponseError, match="api_base"):
+        await door(door.client(), "list_models")

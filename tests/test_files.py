@@ -1,0 +1,278 @@
+"""Files in the user's Puter through both doors: what goes out, what comes back."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import pickle
+from dataclasses import FrozenInstanceError
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+
+import puter
+from puter import Image, PuterFile
+from puter.sources import MAX_FILE
+from tests.door import CUT, Door, error_body, stream_answer, text_answer
+
+PNG = b"\x89PNG\r\n\x1a\n....IHDR"
+NEW: dict[str, Any] = {
+    "uuid": "1d54",
+    "uid": "1d54",
+    "path": "/alice/Documents/dot.png",
+    "name": "dot.png",
+    "isDir": False,
+    "size": 16,
+}
+OLD: dict[str, Any] = {
+    "uid": "1d54",
+    "path": "/alice/Documents/dot.png",
+    "name": "dot.png",
+    "is_dir": False,
+    "type": "image/png",
+    "size": 16,
+    "writable": True,
+}
+FOLDER = {"uid": "f", "path": "/alice/Documents", "name": "Documents", "is_dir": True}
+
+
+def written(entry: Any) -> dict[str, Any]:
+    return {"fsEntry": entry, "wasOverwrite": False, "contentHashSha256": "6b7f"}
+
+
+def octets(*pieces: Any) -> Any:
+    return stream_answer(*pieces, **{"Content-Type": "application/octet-stream"})
+
+
+# ------------------------------------------------------------ upload
+
+
+@pytest.mark.parametrize(
+    ("source", "path", "where", "kind"),
+    [
+        (PNG, "~/a/dot.png", "~/a/dot.png", "image/png"),
+        (PNG, "/alice/dot", "/alice/dot", "image/png"),
+        (PNG, "dot.png", "~/dot.png", "image/png"),
+        (PNG, PuterFile("/alice/dot.png"), "/alice/dot.png", "image/png"),
+        (b"??", "~/x", "~/x", "application/octet-stream"),
+        ((b"??", "text/plain"), "~/x", "~/x", "text/plain"),
+        ("FILE", None, "~/Documents/notes.txt", "text/plain"),
+        ("FILE", "~/a/", "~/a/notes.txt", "text/plain"),
+        ("OPEN", None, "~/Documents/notes.txt", "text/plain"),
+        (Image(PNG), "~/dot.png", "~/dot.png", "image/png"),
+        ("data:image/png;base64,iVBORw0KGgo=", "~/dot.png", "~/dot.png", "image/png"),
+    ],
+)
+async def test_an_upload_goes_where_it_is_told(
+    door: Door, tmp_path: Path, source: Any, path: Any, where: str, kind: str
+) -> None:
+    note = tmp_path / "notes.txt"
+    note.write_text("Bread")
+    with note.open("rb") as opened:
+        source = (
+            {"FILE": note, "OPEN": opened}.get(source, source)
+            if isinstance(source, str)
+            else source
+        )
+        door.answers(written(NEW))
+        await door(door.client(), "upload", source, path)
+    (sent,) = door.sent
+    assert sent.url == "https://api.puter.com/fs/write"
+    meta = sent.json["fileMetadata"]
+    data = base64.b64decode(sent.json["fileContent"])
+    assert (meta["path"], meta["contentType"], meta["size"]) == (where, kind, len(data))
+    assert (meta["overwrite"], meta["createMissingParents"]) == (False, True)
+    assert sent.json["encoding"] == "base64"
+    assert data == (b"Bread" if where.endswith("notes.txt") else data)
+    assert data
+
+
+async def test_an_upload_is_a_file_of_puters(door: Door) -> None:
+    door.answers(written(NEW))
+    file = await door(door.client(), "upload", PNG, "~/dot.png", overwrite=True)
+    assert door.sent[0].json["fileMetadata"]["overwrite"] is True
+    assert base64.b64decode(door.sent[0].json["fileContent"]) == PNG
+    assert (file.path, file.name, file.uid, file.size, file.is_folder) == (
+        "/alice/Documents/dot.png",
+        "dot.png",
+        "1d54",
+        16,
+        False,
+    )
+    assert file.raw == NEW
+
+
+@pytest.mark.parametrize(
+    ("source", "path", "match"),
+    [
+        (PNG, None, "needs path="),
+        (PNG, "~/folder/", "is a folder"),
+        (PNG, "", "non-empty str"),
+        (PNG, 5, "non-empty str"),
+        (b"", "~/x", "is empty"),
+        ("no-such-file", None, "cannot be read"),
+        ("https://example.org/a.png", None, "the file itself"),
+        (PuterFile("~/a.png"), None, "the file itself"),
+        (io.StringIO("x"), "~/x", "mode 'rb'"),
+        (5, "~/x", "neither a picture nor a file"),
+        (bytes(MAX_FILE + 1), "~/x", "larger than the 37.5 MiB"),
+    ],
+)
+async def test_what_cannot_be_uploaded_is_told_before_any_traffic(
+    door: Door, source: Any, path: Any, match: str
+) -> None:
+    with pytest.raises(puter.PuterInputError, match=match):
+        await door(door.client(), "upload", source, path)
+    assert door.sent == []
+
+
+async def test_an_upload_is_not_repeated(door: Door) -> None:
+    door.answers(CUT)
+    with pytest.raises(puter.PuterConnectionError):
+        await door(door.client(), "upload", PNG, "~/dot.png")
+    assert len(door.sent) == 1
+
+
+async def test_a_file_that_is_there_already(door: Door) -> None:
+    door.answers((409, error_body("exists", "item_with_same_name_exists", entry_name="dot.png")))
+    with pytest.raises(puter.PuterBadRequestError, match="overwrite=True") as caught:
+        await door(door.client(), "upload", PNG, "~/dot.png")
+    assert caught.value.body["entry_name"] == "dot.png"
+
+
+# ------------------------------------------------------------ read, stat, list, delete
+
+
+@pytest.mark.parametrize(
+    "data",
+    [b"", PNG, b'{"success": false, "error": "mine"}', b"null", b"\xff" * 100_000],
+    ids=["empty", "png", "json", "null", "long"],
+)
+async def test_a_file_is_read_as_it_is(door: Door, data: bytes) -> None:
+    door.answers(lambda _: octets(*[data[i : i + 30_000] for i in range(0, len(data), 30_000)]))
+    ai = door.client()
+    for path in ("~/a b/ü&c.png", PuterFile("~/a b/ü&c.png")):
+        assert await door(ai, "read_file", path) == data
+        asked = urlsplit(door.sent[-1].url)
+        assert (asked.netloc, asked.path) == ("api.puter.com", "/read")
+        assert parse_qs(asked.query) == {"file": ["~/a b/ü&c.png"]}
+        assert door.answered.closed
+
+
+async def test_reading_is_free_so_it_is_repeated(door: Door) -> None:
+    door.answers(CUT, octets(PNG))
+    assert await door(door.client(), "read_file", "~/a.png") == PNG
+    door.answers(octets(PNG, CUT))
+    with pytest.raises(puter.PuterConnectionError, match="before the answer was complete"):
+        await door(door.client(), "read_file", "~/a.png")
+
+
+@pytest.mark.parametrize("entry", [OLD, {**OLD, "type": None}])
+async def test_what_puter_says_of_a_file(door: Door, entry: dict[str, Any]) -> None:
+    door.answers(entry)
+    file = await door(door.client(), "stat_file", "~/Documents/dot.png")
+    assert (door.sent[0].url, door.sent[0].json) == (
+        "https://api.puter.com/stat",
+        {"path": "~/Documents/dot.png"},
+    )
+    assert file == PuterFile(
+        "/alice/Documents/dot.png",
+        name="dot.png",
+        uid="1d54",
+        size=16,
+        mime_type=entry["type"] or "",
+    )
+    assert file.raw == entry
+
+
+async def test_the_content_of_a_folder(door: Door) -> None:
+    door.answers([FOLDER, OLD, "nonsense"])
+    ai = door.client()
+    folder, file = await door(ai, "list_files", "~/x")
+    assert (folder.name, folder.is_folder, folder.mime_type) == ("Documents", True, "")
+    assert (file.name, file.is_folder) == ("dot.png", False)
+    await door(ai, "list_files")
+    await door(ai, "list_files", folder)
+    assert [sent.json["path"] for sent in door.sent] == ["~/x", "~/", "/alice/Documents"]
+    assert door.sent[0].url == "https://api.puter.com/readdir"
+
+
+async def test_a_file_is_deleted(door: Door) -> None:
+    door.answers([OLD])
+    ai = door.client()
+    assert await door(ai, "delete_file", "~/dot.png") is None
+    await door(ai, "delete_file", PuterFile("~/folder"), recursive=True)
+    assert [sent.json for sent in door.sent] == [
+        {"paths": ["~/dot.png"], "recursive": False},
+        {"paths": ["~/folder"], "recursive": True},
+    ]
+    assert door.sent[0].url == "https://api.puter.com/delete"
+
+
+PATHS = ["read_file", "stat_file", "list_files", "delete_file"]
+
+
+@pytest.mark.parametrize("path", ["", "notes.txt", "C:\\x", None, 5])
+@pytest.mark.parametrize("method", PATHS)
+async def test_a_path_begins_at_the_root_or_at_home(door: Door, method: str, path: Any) -> None:
+    with pytest.raises(puter.PuterInputError, match=r"no Puter path.*~/"):
+        await door(door.client(), method, path)
+    assert door.sent == []
+
+
+@pytest.mark.parametrize("method", PATHS)
+async def test_what_is_not_there_is_told(door: Door, method: str) -> None:
+    words = "Entry not found: path=/alice/x"
+    door.answers((404, error_body(words, "subject_does_not_exist")))
+    with pytest.raises(puter.PuterNotFoundError, match=words) as caught:
+        await door(door.client(), method, "~/x")
+    assert caught.value.code == "subject_does_not_exist"
+
+
+@pytest.mark.parametrize("method", PATHS)
+async def test_a_wrong_host_is_told(door: Door, method: str) -> None:
+    door.answers(text_answer("<html>", "text/html"))
+    with pytest.raises(puter.PuterResponseError, match="api_base"):
+        await door(door.client(), method, "~/x")
+
+
+@pytest.mark.parametrize(
+    ("method", "arguments", "answer"),
+    [
+        ("upload", (PNG, "~/x"), {}),
+        ("upload", (PNG, "~/x"), []),
+        ("upload", (PNG, "~/x"), written(None)),
+        ("upload", (PNG, "~/x"), written({"name": "x"})),
+        ("stat_file", ("~/x",), []),
+        ("stat_file", ("~/x",), {"name": "x"}),
+        ("list_files", ("~/x",), {}),
+        ("list_files", ("~/x",), [{"path": 5}]),
+    ],
+)
+async def test_an_answer_of_unknown_shape_is_told(
+    door: Door, method: str, arguments: Any, answer: Any
+) -> None:
+    door.answers(answer)
+    with pytest.raises(puter.PuterResponseError, match=r"unknown shape|has no path"):
+        await door(door.client(), method, *arguments)
+
+
+# ------------------------------------------------------------ values
+
+
+def test_puter_files_are_values() -> None:
+    file = PuterFile("/alice/a.png", name="a.png", uid="u", size=3, raw=OLD)
+    assert pickle.loads(pickle.dumps(file)) == file
+    assert file == PuterFile("/alice/a.png", name="a.png", uid="u", size=3)
+    assert len({file, PuterFile("/alice/a.png", name="a.png", uid="u", size=3)}) == 1
+    assert file != PuterFile("/alice/a.png")
+    assert repr(PuterFile("~/a")).startswith("PuterFile(path='~/a', name='', uid='', size=None")
+    assert "writable" not in repr(file)
+    assert json.dumps(file.raw)
+    with pytest.raises(FrozenInstanceError):
+        file.path = "/x"  # type: ignore[misc] # that is what is tested
+    with pytest.raises(puter.PuterInputError, match="no Puter path"):
+        PuterFile("a.png")
