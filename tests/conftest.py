@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator
 from types import SimpleNamespace
 
@@ -16,6 +17,10 @@ ClientResponse.__init__.__kwdefaults__ = {
     **(ClientResponse.__init__.__kwdefaults__ or {}),
     "stream_writer": SimpleNamespace(output_size=0),
 }
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # Started in the background by a shell: the programs that tests interrupt would inherit it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
 

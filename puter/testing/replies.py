@@ -20,6 +20,7 @@ Fault                     anything that is not a proper chat answer
 from __future__ import annotations
 
 import asyncio
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -100,14 +101,14 @@ def _text_of(chunk: str | Mapping[str, Any] | bytes) -> str:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Fault:
+class Fault(ABC):
     """Base of every answer that is no proper chat answer. ``delay`` is in seconds."""
 
     delay: float = 0.0
 
+    @abstractmethod
     async def carry_out(self, exchange: Exchange) -> web.StreamResponse:
         """Answer the request, or fail to."""
-        raise NotImplementedError
 
 
 # Puter backend: the text and code that usually come with a status.

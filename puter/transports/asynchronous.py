@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import contextvars
 import inspect
 import math
 import os
@@ -11,7 +12,7 @@ import ssl
 import threading
 import weakref
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import aiohttp
@@ -359,7 +360,9 @@ async def _ask(question: flow.Ask) -> Any:
 
 async def _in_thread(question: flow.Ask) -> Any:
     """Run it in a thread, and do not leave that alone when this task is cancelled."""
-    running = asyncio.ensure_future(asyncio.to_thread(_call, question))
+    call = partial(contextvars.copy_context().run, _call, question)
+    # A future, not a task: a loop that shuts down would cancel a task and leave the thread alone.
+    running = asyncio.get_running_loop().run_in_executor(None, call)
     try:
         return await asyncio.shield(running)
     except asyncio.CancelledError:
