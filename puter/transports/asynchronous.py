@@ -12,7 +12,7 @@ import ssl
 import threading
 import weakref
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
-from functools import lru_cache, partial
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import aiohttp
@@ -360,9 +360,9 @@ async def _ask(question: flow.Ask) -> Any:
 
 async def _in_thread(question: flow.Ask) -> Any:
     """Run it in a thread, and do not leave that alone when this task is cancelled."""
-    call = partial(contextvars.copy_context().run, _call, question)
+    loop, context = asyncio.get_running_loop(), contextvars.copy_context()
     # A future, not a task: a loop that shuts down would cancel a task and leave the thread alone.
-    running = asyncio.get_running_loop().run_in_executor(None, call)
+    running = loop.run_in_executor(None, lambda: context.run(_call, question))
     try:
         return await asyncio.shield(running)
     except asyncio.CancelledError:
