@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import time
 from collections.abc import Awaitable, Callable
 from typing import Literal, TypeAlias
@@ -17,6 +18,8 @@ from puter.testing.backend import Backend
 from puter.testing.http import ApiError, Exchange, internal_error, not_found
 from puter.testing.journal import RecordedRequest
 from puter.testing.replies import Redirect, pause
+
+_BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
 
 log: logging.Logger = logging.getLogger("puter.testing")
 
@@ -139,6 +142,8 @@ class Site:
         if fault := self._backend.script.planned_for(record.path):
             await pause(fault.delay)
             return await fault.carry_out(exchange)
+        if _BAD_ESCAPE.search(exchange.request.raw_path.partition("?")[0]):
+            raise ApiError(400, "Bad request URL", "client_bad_url")
         if record.method == "OPTIONS":
             return exchange.text("OK", content_type="text/plain")
         route = self._find(exchange)
