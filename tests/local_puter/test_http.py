@@ -216,10 +216,13 @@ def test_lone_surrogates_survive(caller: Caller) -> None:
 
 @pytest.mark.parametrize("path", ["/%zz", "/a%2", "/drivers/call%"])
 def test_a_bad_percent_escape_is_a_bad_url(path: str) -> None:
-    with LocalPuter() as puter:
-        with socket.create_connection(("127.0.0.1", puter.port), timeout=5) as client:
-            client.sendall(f"GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
-            answer = b"".join(iter(lambda: client.recv(4096), b""))
+    request = f"GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode()
+    with (
+        LocalPuter() as puter,
+        socket.create_connection(("127.0.0.1", puter.port), timeout=5) as client,
+    ):
+        client.sendall(request)
+        answer = b"".join(iter(lambda: client.recv(4096), b""))
     head, _, body = answer.partition(b"\r\n\r\n")
     assert head.startswith(b"HTTP/1.1 400 ")
     assert (json.loads(body)["code"], json.loads(body)["message"]) == (
