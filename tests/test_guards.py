@@ -236,7 +236,8 @@ def errors_of(*modules: ModuleType) -> dict[str, type[Exception]]:
         for kind in vars(module).values()
         if inspect.isclass(kind)
         and issubclass(kind, Exception)
-        and not issubclass(kind, (Warning, aiohttp.WSMessageTypeError))  # no WebSockets here
+        and not issubclass(kind, Warning)
+        and kind.__name__ != "WSMessageTypeError"  # no WebSockets here
         and kind.__module__ in (module.__name__, "aiohttp.client_exceptions")
     }
 
