@@ -257,8 +257,8 @@ class Media:
         return body
 
     def _through(self, config: PuterConfig) -> Self:
-        """Fetch as the client does: its proxy, certificates and patience, without its headers."""
-        self._set(_config=config.replace(headers={}))
+        """Fetch as the client does: by its proxy, certificates and patience."""
+        self._set(_config=config)
         return self
 
     def _fetch(self) -> Flow[Reply]:
@@ -422,7 +422,7 @@ def _call(config: PuterConfig | None) -> Call:
     from puter.throttle import Throttle
 
     return Call(
-        config=config or PuterConfig.from_env(headers={}),
+        config=config or PuterConfig.from_env(),
         credentials=Credentials(None, None, None),
         throttle=Throttle(),
         budget=RetryBudget(),

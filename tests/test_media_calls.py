@@ -851,3 +851,9 @@ async def test_a_signed_out_client_signs_in_first(door: Door) -> None:
     assert {name.lower(): value for name, value in door.sent[1].headers.items()}[
         "authorization"
     ] == "Bearer fresh"
+
+
+@pytest.mark.parametrize("kind", ["application/json", "text/json", "application/vnd.puter+json"])
+async def test_a_raw_call_decodes_json_under_any_of_its_names(door: Door, kind: str) -> None:
+    door.answers(text_answer('{"success": true, "result": 7}', kind))
+    assert await door(door.client(), "call", "puter-kvstore", "get", {"key": "a"}) == 7

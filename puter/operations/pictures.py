@@ -16,6 +16,7 @@ from puter.wire.media import (
     given,
     image_provider,
     output_path,
+    put_source,
     read_media,
     read_ocr,
     result_of,
@@ -104,8 +105,7 @@ def img2txt(
     if source is not None or not test_mode:
         loaded = yield from ask(partial(load, limit=OCR_LIMIT), source)
         kinds = ("image/", "application/pdf", "application/octet-stream")
-        args["source"] = source_address(loaded, kinds, "a picture or a PDF")
-        blob = ("source", loaded) if loaded.data is not None else None
+        blob = put_source(args, "source", loaded, kinds, "a picture or a PDF")
     args.update(extra or {})
     reply = yield from invoke(
         call,

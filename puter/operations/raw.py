@@ -12,6 +12,7 @@ from puter.media import Media
 from puter.operations.auth import ensure_signed_in
 from puter.wire import calls
 from puter.wire.errors import WRONG_HOST
+from puter.wire.http import is_json
 from puter.wire.media import body_with, result_of
 from puter.wire.mime import canonical
 from puter.wire.ndjson import LineError, Lines
@@ -39,9 +40,7 @@ def invoke(
     else:
         key, loaded = blob
         request = calls.driver_call(call.config, interface, method, {}, driver=driver, **treatment)
-        payload: dict[str, Any] = {"interface": interface, "method": method, "args": args}
-        if driver is not None:
-            payload["driver"] = driver
+        payload = calls.driver_payload(interface, method, args, driver)
         request = dataclasses.replace(request, body=body_with(payload, args, key, loaded))
     yield from ensure_signed_in(call)
     return (yield from exchange(call, request))
@@ -66,7 +65,7 @@ def raw_call(call: Call, interface: str, method: str, args: Any, driver: str | N
         call, interface, method, args or {}, driver=driver, stream=True, expect="any"
     )
     if reply.stream is None:
-        if reply.content_type == "application/json":
+        if is_json(reply.content_type):
             return result_of(_json(reply))
         if reply.content_type == "text/html":
             raise PuterResponseError("The answer is an HTML page", hint=WRONG_HOST)

@@ -16,10 +16,10 @@ from puter.wire.media import (
     SPEECH_LIMIT,
     check_text,
     given,
+    put_source,
     read_media,
     read_transcript,
     result_of,
-    source_address,
 )
 from puter.wire.mime import canonical, mime_of
 
@@ -83,8 +83,7 @@ def speech2txt(
     blob = None
     if audio is not None or not test_mode:
         loaded = yield from ask(partial(load, limit=AUDIO_LIMIT), audio)
-        args["file"] = source_address(loaded, _SOUND, "sound")
-        blob = ("file", loaded) if loaded.data is not None else None
+        blob = put_source(args, "file", loaded, _SOUND, "sound")
     args.update(extra or {})
     reply = yield from invoke(
         call,
@@ -107,8 +106,7 @@ def speech2speech(
         loaded = yield from ask(partial(load, limit=AUDIO_LIMIT), audio)
         if loaded.url is not None:
             loaded = yield from _fetched(call, loaded)
-        args["audio"] = source_address(loaded, _SOUND, "sound")
-        blob = ("audio", loaded) if loaded.data is not None else None
+        blob = put_source(args, "audio", loaded, _SOUND, "sound")
     args.update(extra or {})
     reply = yield from invoke(
         call,

@@ -307,11 +307,11 @@ _UNREADABLE = (
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
     seen = {id(error)}
-    todo = [error]
-    while todo:
-        one = todo.pop()
+    pending = [error]
+    while pending:
+        one = pending.pop()
         for deeper in (*one.args, getattr(one, "reason", None), one.__cause__, one.__context__):
             if isinstance(deeper, BaseException) and id(deeper) not in seen:
                 seen.add(id(deeper))
-                todo.append(deeper)
+                pending.append(deeper)
                 yield deeper

@@ -130,9 +130,8 @@ def _innermost(error: BaseException) -> BaseException:
     seen: set[int] = set()
     while id(error) not in seen:
         seen.add(id(error))
-        for deeper in (getattr(error, "reason", None), getattr(error, "os_error", None),
-        *error.args,
-                       error.__cause__, error.__context__):  # fmt: skip
+        named = (getattr(error, "reason", None), getattr(error, "os_error", None))
+        for deeper in (*named, *error.args, error.__cause__, error.__context__):
             if isinstance(deeper, BaseException) and id(deeper) not in seen:
                 error = deeper
                 break

@@ -11,6 +11,13 @@ if TYPE_CHECKING:
     from puter.config import PuterConfig
 
 
+def driver_payload(
+    interface: str, method: str, args: dict[str, Any], driver: str | None
+) -> dict[str, Any]:
+    payload: dict[str, Any] = {"interface": interface, "method": method, "args": args}
+    return payload if driver is None else {**payload, "driver": driver}
+
+
 def driver_call(
     config: PuterConfig,
     interface: str,
@@ -21,9 +28,7 @@ def driver_call(
     **treatment: Any,
 ) -> Request:
     """``POST /drivers/call``: nearly everything Puter's AI does."""
-    payload: dict[str, Any] = {"interface": interface, "method": method, "args": args}
-    if driver is not None:
-        payload["driver"] = driver
+    payload = driver_payload(interface, method, args, driver)
     return build(
         config, "POST", f"{config.api_base}/drivers/call", payload, limited=True, **treatment
     )

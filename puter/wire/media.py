@@ -86,6 +86,14 @@ def source_address(loaded: Loaded, kinds: tuple[str, ...], what: str) -> str | N
     return loaded.path if loaded.path is not None else loaded.url
 
 
+def put_source(
+    args: dict[str, Any], key: str, loaded: Loaded, kinds: tuple[str, ...], what: str
+) -> tuple[str, Loaded] | None:
+    """Put a loaded source into the arguments; bytes are returned, to be encoded into place."""
+    args[key] = source_address(loaded, kinds, what)
+    return (key, loaded) if loaded.data is not None else None
+
+
 _MARK = "puter-sdk-bytes-go-here"
 _STEP = 3 * 2**16
 
