@@ -1,6 +1,6 @@
 """An agent with a calculator and a clock.
 
-python examples/agent.py "What is 12 * 34, and what time is it?"
+python examples/agent.py "Calculate 12 * 34, and tell the time."
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def show(call: ToolCall) -> None:
 
 
 def main() -> None:
-    prompt = " ".join(sys.argv[1:]) or "What is 12 * 34, and what time is it?"
+    prompt = " ".join(sys.argv[1:]) or "Calculate 12 * 34, and tell the time."
     with open_client() as ai:
         reply = ai.chat(prompt, tools=[calculate, clock], before_tool=show)
         print(f"{reply}\n\n{reply.usage.output_tokens} tokens, {reply.cost} USD")

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from puter.testing.accounts import User
-from puter.testing.chat import ChatCall
+from puter.testing.chat_driver import ChatCall
 from puter.testing.gate import Gate
 from puter.testing.journal import RecordedRequest
 from puter.testing.limits import Tier
-from puter.testing.media import AudioBody, MediaCall, MediaInput
+from puter.testing.media_call import AudioBody, MediaCall, MediaInput
 from puter.testing.replies import (
     Disconnect,
     Failure,

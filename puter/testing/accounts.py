@@ -14,7 +14,7 @@ import uuid
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
-from puter.testing.http import ApiError
+from puter.testing.refusals import ApiError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -40,7 +40,7 @@ class User:
         recovery_codes: each is accepted once instead of a one-time password.
         suspended: logins answer 401 and calls 403.
         requires: verification still owed; AI calls answer 403 until it is ``None``.
-        is_temp: made by signing up without name and password.
+        is_temp: a guest without name and password of its own.
         tier: limits of the account, ``None`` = unlimited.
         allowance: US dollars a month, ``None`` = that of the tier.
     """
@@ -58,14 +58,13 @@ class User:
     uuid: str = field(default_factory=lambda: str(uuid.uuid4()))
 
     def summary(self) -> dict[str, Any]:
-        """What a login answer tells about the user."""
+        """What login and whoami tell about the user."""
         return {
             "username": self.username,
             "uuid": self.uuid,
             "email": self.email,
             "email_confirmed": self.email is not None and self.requires != "email",
             "requires_email_confirmation": self.requires == "email",
-            "phone": None,
             "requires_phone_verification": self.requires == "phone",
             "requires_card_verification": self.requires == "card",
             "is_temp": self.is_temp,
@@ -97,7 +96,6 @@ class Accounts:
         self._users: dict[str, User] = {}
         self._tokens: dict[str, Token] = {}
         self._anti_csrf: dict[str, User] = {}
-        self._captchas: dict[str, str] = {}
 
     def add(self, user: User) -> User:
         """Take in a user. Raises ValueError when the name is taken."""
@@ -131,8 +129,8 @@ class Accounts:
         now = time.time()
         lifetime = _LIFETIMES.get(kind) if lifetime is None else lifetime
         expires = None if lifetime is None else now + lifetime
-        payload = {"type": kind, "version": "2", "uuid": uid, "user_uid": user.uuid}
-        jwt = _sign({**payload, "iat": int(now)}, self._secret)
+        claims = {"type": kind, "version": "2", "uuid": uid, "user_uid": user.uuid, "iat": int(now)}
+        jwt = _sign(claims, self._secret)
         with self._lock:
             self._tokens[jwt] = Token(user, kind, uid, expires, app=app)
         return jwt
@@ -183,19 +181,6 @@ class Accounts:
             known = code in user.recovery_codes
             user.recovery_codes.discard(code)
         return known
-
-    def new_captcha(self) -> tuple[str, str]:
-        """A captcha's token and its answer."""
-        token, answer = secrets.token_hex(32), secrets.token_hex(3)
-        with self._lock:
-            self._captchas[token] = answer
-        return token, answer
-
-    def solve_captcha(self, token: object, answer: object) -> bool:
-        """True for the right answer; a captcha can be tried once."""
-        with self._lock:
-            known = self._captchas.pop(token, None) if isinstance(token, str) else None
-        return known is not None and known == answer
 
     def new_anti_csrf(self, user: User) -> str:
         """A code that allows ``user`` one logout or revocation."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from puter.testing.media import MediaCall
+    from puter.testing.media_call import MediaCall
 
 
 @dataclass(eq=False)

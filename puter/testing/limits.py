@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from puter.testing.http import ApiError
+from puter.testing.refusals import ApiError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Hashable

@@ -7,116 +7,93 @@ text dropped. `ChatCall.upstream_messages` shows tests what is left of a convers
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any, Literal
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
 
-from puter.testing.http import bad_request, dumps, internal_error
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+from puter.testing.refusals import bad_request, dumps, internal_error
 
 Family = Literal["openai", "responses", "claude"]
+Message = Mapping[str, Any]
 
 
 def normalize(messages: Sequence[Any]) -> list[dict[str, Any]]:
     """Bring messages into one form, as the server does before it sends them on. Raises ApiError."""
     tidy: list[dict[str, Any]] = []
-    for given in messages:
-        message = _tidy(given)
-        if tidy and _may_merge(tidy[-1], message):
-            tidy[-1]["content"] = [*tidy[-1]["content"], *message["content"]]
-        else:
+    for message in map(_tidy, messages):
+        before = tidy[-1] if tidy else {"role": None}
+        if before["role"] != message["role"] or _has_tools(before) or _has_tools(message):
             tidy.append(message)
+        else:
+            before["content"] = [*before["content"], *message["content"]]
     return tidy
 
 
-def _tidy(given: object) -> dict[str, Any]:
-    if isinstance(given, str):
-        given = {"content": given}
-    if isinstance(given, list):
-        given = {}
+def _tidy(given: Any) -> dict[str, Any]:
+    if isinstance(given, str | list):
+        given = {"content": given} if isinstance(given, str) else {}
     if not isinstance(given, dict):
         raise bad_request("each message must be a string or object")
     if given.get("type") == "compaction":
         return {"role": "assistant", "content": [given]}
-    message = {**given, "role": given.get("role") or "user"}
     content = given.get("content")
+    message = {**given, "role": given.get("role") or "user"}
     if message["role"] == "tool":
-        text = json.dumps(content) if isinstance(content, dict) else content
-        return {**message, "content": text}
+        return {**message, "content": json.dumps(content) if isinstance(content, dict) else content}
     if not content and not isinstance(content, dict | list):
-        calls = given.get("tool_calls")
-        if not calls:
+        if not given.get("tool_calls"):
             raise bad_request("each message must have a 'content' property")
-        content = [_tool_use(call) for call in calls]
-        del message["tool_calls"]
-    message["content"] = [_part(part) for part in _as_list(content)]
+        content = [_tool_use(call) for call in message.pop("tool_calls")]
+    message["content"] = [
+        _part(one) for one in (content if isinstance(content, list) else [content])
+    ]
     return message
 
 
-def _as_list(content: Any) -> list[Any]:
-    return content if isinstance(content, list) else [content]
-
-
-def _part(part: object) -> dict[str, Any]:
+def _part(part: Any) -> dict[str, Any]:
     if part is None:
         raise internal_error()
     if isinstance(part, str):
         return {"type": "text", "text": part}
     if not isinstance(part, dict):
         raise bad_request("each message content item must be a string or object")
-    for kind in ("image_url", "video_url"):
-        if kind in part and "type" not in part:
-            return {"type": kind, **part}
-    return part
+    kinds = () if "type" in part else [kind for kind in ("image_url", "video_url") if kind in part]
+    return {"type": kinds[0], **part} if kinds else part
 
 
-def _tool_use(call: object) -> dict[str, Any]:
+def _tool_use(call: Any) -> dict[str, Any]:
     function = call.get("function") if isinstance(call, dict) else None
-    if not isinstance(call, dict) or not isinstance(function, dict):
+    if not isinstance(function, dict):
         raise internal_error()
-    return {
-        "type": "tool_use",
-        "id": call.get("id"),
-        "name": function.get("name"),
-        "input": function.get("arguments"),
-    }
+    use = {"id": call.get("id"), "name": function.get("name"), "input": function.get("arguments")}
+    return {"type": "tool_use", **use}
 
 
-def _may_merge(first: Mapping[str, Any], second: Mapping[str, Any]) -> bool:
-    return first["role"] == second["role"] and not (_has_tools(first) or _has_tools(second))
-
-
-def _has_tools(message: Mapping[str, Any]) -> bool:
-    content = message["content"]
+def _has_tools(message: Message) -> bool:
     return (
         message["role"] == "tool"
         or bool(message.get("tool_calls"))
-        or any(part.get("type") in ("tool_use", "tool_result") for part in content)
+        or any(part.get("type") in ("tool_use", "tool_result") for part in message["content"])
     )
 
 
-def text_of(message: Mapping[str, Any]) -> str:
+def text_of(message: Message) -> str:
     """All text of a normalised message."""
     content = message["content"]
     if isinstance(content, str):
         return content
-    parts = content if isinstance(content, list) else []
-    return "".join(str(part.get("text", "")) for part in parts if part.get("type") == "text")
+    return "".join(str(part.get("text", "")) for part in _parts(message, "text"))
 
 
-def calls_in(messages: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+def calls_in(messages: Sequence[Message]) -> list[dict[str, Any]]:
     """The tool calls of normalised messages as ``tool_use`` blocks."""
-    return [
-        use
-        for message in messages
-        for use in (
-            *_parts(message, "tool_use"),
-            *(_tool_use(call) for call in message.get("tool_calls") or ()),
-        )
-    ]
+    found: list[dict[str, Any]] = []
+    for message in messages:
+        found += _parts(message, "tool_use")
+        found += [_tool_use(call) for call in message.get("tool_calls") or ()]
+    return found
 
 
-def results_in(messages: Sequence[Mapping[str, Any]]) -> list[str]:
+def results_in(messages: Sequence[Message]) -> list[str]:
     """The texts of the tool results in normalised messages, in either form."""
     found: list[Any] = []
     for message in messages:
@@ -135,7 +112,7 @@ def for_vendor(family: Family, messages: Sequence[dict[str, Any]]) -> list[dict[
     return [item for message in messages for item in convert(message)]
 
 
-def _parts(message: Mapping[str, Any], kind: str) -> list[dict[str, Any]]:
+def _parts(message: Message, kind: str) -> list[dict[str, Any]]:
     content = message["content"]
     parts = content if isinstance(content, list) else []
     return [part for part in parts if part.get("type") == kind]
@@ -145,37 +122,26 @@ def _for_openai(message: dict[str, Any]) -> list[dict[str, Any]]:
     if message["role"] == "tool":
         return [{**message, "tool_use_id": message.get("tool_call_id")}]
     if uses := _parts(message, "tool_use"):  # any text beside them is dropped
-        calls = [
-            {
-                "id": use["id"],
-                "type": "function",
-                "function": {"name": use["name"], "arguments": _encode(use["input"])},
-            }
-            for use in reversed(uses)
-        ]
+        calls: list[dict[str, Any]] = []
+        for use in reversed(uses):
+            function = {"name": use["name"], "arguments": _encode(use["input"])}
+            calls.append({"id": use["id"], "type": "function", "function": function})
         return [{"role": message["role"], "content": None, "tool_calls": calls}]
-    if results := _parts(message, "tool_result"):
-        return [
-            {"role": "tool", "content": result["content"], "tool_call_id": result["tool_use_id"]}
-            for result in results
-        ]
-    return [message]
+    return [
+        {"role": "tool", "content": result["content"], "tool_call_id": result["tool_use_id"]}
+        for result in _parts(message, "tool_result")
+    ] or [message]
 
 
 def _for_responses(message: dict[str, Any]) -> list[dict[str, Any]]:
-    if message["role"] == "tool":
-        return [_output(message.get("tool_call_id"), message["content"])]
     if uses := _parts(message, "tool_use"):  # only the last call survives
         use = uses[-1]
-        call = {
-            "call_id": use["id"],
-            "name": use["name"],
-            "arguments": _encode(use["input"]),
-            "type": "function_call",
-        }
-        return [{**call, "id": use["canonical_id"]} if "canonical_id" in use else call]
-    if results := _parts(message, "tool_result"):
-        return [_output(result["tool_use_id"], result["content"]) for result in results]
+        call = {"name": use["name"], "arguments": _encode(use["input"]), "type": "function_call"}
+        own = {"id": use["canonical_id"]} if "canonical_id" in use else {}
+        return [{"call_id": use["id"], **call, **own}]
+    if results := _results(message):
+        kind = "function_call_output"
+        return [{"type": kind, "call_id": call, "output": output} for call, output in results]
     kind = "output_text" if message["role"] == "assistant" else "input_text"
     content = [
         {**part, "type": kind} if part.get("type") == "text" else part
@@ -187,10 +153,9 @@ def _for_responses(message: dict[str, Any]) -> list[dict[str, Any]]:
 def _for_claude(message: dict[str, Any]) -> list[dict[str, Any]]:
     if message["role"] == "system":  # becomes the prompt of its own
         return []
-    if message["role"] == "tool":
-        return [_result(message.get("tool_call_id"), message["content"])]
-    if results := _parts(message, "tool_result"):
-        return [_result(result["tool_use_id"], result["content"]) for result in results]
+    if results := _results(message):
+        blocks = [{"type": "tool_result", "tool_use_id": use, "content": c} for use, c in results]
+        return [{"role": "user", "content": [block]} for block in blocks]
     uses = [_tool_use(call) for call in message.get("tool_calls") or ()]
     content = [
         {**part, "input": json.loads(part["input"])}
@@ -201,14 +166,12 @@ def _for_claude(message: dict[str, Any]) -> list[dict[str, Any]]:
     return [{"role": message["role"], "content": content}]
 
 
+def _results(message: Message) -> list[tuple[object, object]]:
+    """Call ids and contents of the tool results of a message, in either form."""
+    if message["role"] == "tool":
+        return [(message.get("tool_call_id"), message["content"])]
+    return [(part["tool_use_id"], part["content"]) for part in _parts(message, "tool_result")]
+
+
 def _encode(arguments: object) -> str:
     return dumps(arguments).decode()  # a JSON string is encoded a second time
-
-
-def _output(call_id: object, output: object) -> dict[str, Any]:
-    return {"type": "function_call_output", "call_id": call_id, "output": output}
-
-
-def _result(use_id: object, content: object) -> dict[str, Any]:
-    block = {"type": "tool_result", "tool_use_id": use_id, "content": content}
-    return {"role": "user", "content": [block]}

@@ -19,7 +19,6 @@ Fault                     anything that is not a proper chat answer
 
 from __future__ import annotations
 
-import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -27,13 +26,17 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from aiohttp import web
 
-from puter.testing.http import ApiError, Exchange, dumps, hang
+from puter.testing.exchange import Exchange, hang
+from puter.testing.recorded import recorded
+from puter.testing.refusals import ApiError, dumps
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
-    from puter.testing.chat import ChatCall
+    from puter.testing.chat_driver import ChatCall
     from puter.testing.gate import Gate
+
+_JSON = {"Content-Type": "application/json; charset=utf-8"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,17 +114,12 @@ class Fault(ABC):
         """Answer the request, or fail to."""
 
 
-# Puter backend: the text and code that usually come with a status.
-_USUAL = {
-    400: ("Bad Request", "bad_request"),
-    401: ("Authentication failed.", "token_auth_failed"),
-    402: ("No usage left for request.", "insufficient_funds"),
-    403: ("Forbidden", "forbidden"),
-    404: ("Not Found", "not_found"),
-    413: ("request entity too large", "client_bad_request"),
-    429: ("Too many requests.", "too_many_requests"),
-    503: ("Database unavailable", "db_unavailable"),
-}
+class FaultRaised(Exception):
+    """A driver met a fault instead of a result; carry it out."""
+
+    def __init__(self, fault: Fault) -> None:
+        super().__init__(repr(fault))
+        self.fault = fault
 
 
 @dataclass(frozen=True)
@@ -148,33 +146,19 @@ class Failure(Fault):
 
     def error(self) -> ApiError:
         """The failure in Puter's flat form."""
-        message, code = _USUAL.get(self.status, ("Internal Server Error", "internal_error"))
-        return ApiError(
-            self.status,
-            message if self.message is None else self.message,
-            code if self.code is None else self.code,
-            **self.extra,
-        )
+        # Puter backend: the text and code that usually come with a status.
+        usual = recorded("usual_errors")
+        message, code = usual.get(str(self.status), usual["500"])
+        message = message if self.message is None else self.message
+        code = code if self.code is None else self.code
+        return ApiError(self.status, message, code, **self.extra)
 
     async def carry_out(self, exchange: Exchange) -> web.StreamResponse:
-        """Answer with the status and body."""
         if self.body is None:
             return exchange.json(self.error().body, self.status, self.headers)
         body = self.body.encode() if isinstance(self.body, str) else self.body
         headers = {"Content-Type": self.content_type, **self.headers}
         return exchange.finish(web.Response(status=self.status, body=body, headers=headers))
-
-
-# Anthropic's name for each status.
-_CLAUDE_ERRORS = {
-    400: "invalid_request_error",
-    401: "authentication_error",
-    403: "permission_error",
-    404: "not_found_error",
-    413: "request_too_large",
-    429: "rate_limit_error",
-    529: "overloaded_error",
-}
 
 
 @dataclass(frozen=True)
@@ -196,29 +180,26 @@ class UpstreamFailure(Fault):
 
     def error(self, routes: Sequence[Mapping[str, Any]] = ()) -> ApiError:
         """The failure, with the ``routes`` that were tried."""
-        attempt: dict[str, Any] = {"status": self.status}
-        if self.code:
-            attempt["code"] = self.code
-        attempt["error"] = self.told(routes[0]["provider"] if routes else "")
+        told = self.told(routes[0]["provider"] if routes else "")
+        code = {"code": self.code} if self.code else {}
+        attempt = {"status": self.status, **code, "error": told}
         attempts = [
             {"model": route["id"], "provider": route["provider"], **attempt}
             for route in routes[:3]  # Puter backend: three routes at most
         ]
-        status, message, code = upstream_error(self.status, attempt["error"])
-        return ApiError(status, message, code, attempts=attempts)
+        return ApiError(*upstream_error(self.status, told), attempts=attempts)
 
     def told(self, provider: str) -> str:
         """Status and text as the vendor's library puts them; Claude's text is a JSON body."""
         message = self.message
         if provider == "claude" and not message.startswith("{"):
-            kind = self.code or _CLAUDE_ERRORS.get(self.status, "api_error")
+            kind = self.code or recorded("claude_errors").get(str(self.status), "api_error")
             error = {"type": kind, "message": message}
             message = dumps({"type": "error", "error": error}).decode()
         return f"{self.status} {message}"
 
     async def carry_out(self, exchange: Exchange) -> web.StreamResponse:
-        """Answer with no route tried."""
-        return exchange.error(self.error())
+        return exchange.json(self.error().body, self.error().status)
 
 
 def upstream_error(status: int, text: str) -> tuple[int, str, str]:
@@ -240,7 +221,6 @@ class Redirect(Fault):
     status: int = 302
 
     async def carry_out(self, exchange: Exchange) -> web.StreamResponse:
-        """Answer with the location."""
         headers = {"Location": self.location, "Vary": "Accept, Accept-Encoding"}
         text = f"Found. Redirecting to {self.location}"
         return exchange.finish(web.Response(status=self.status, text=text, headers=headers))
@@ -251,7 +231,6 @@ class Hang(Fault):
     """Read the request and never answer; the connection stays open until somebody leaves."""
 
     async def carry_out(self, exchange: Exchange) -> web.StreamResponse:
-        """Wait."""
         del exchange  # nothing will be sent
         await hang()
 
@@ -261,7 +240,6 @@ class Disconnect(Fault):
     """Read the request, then close the connection without an answer."""
 
     async def carry_out(self, exchange: Exchange) -> web.StreamResponse:
-        """Close."""
         await exchange.cut()
 
 
@@ -270,7 +248,6 @@ class Reset(Fault):
     """Read the request, then reset the connection."""
 
     async def carry_out(self, exchange: Exchange) -> web.StreamResponse:
-        """Reset."""
         await exchange.cut(reset=True)
 
 
@@ -282,8 +259,7 @@ class Truncate(Fault):
     missing: int = 100
 
     async def carry_out(self, exchange: Exchange) -> web.StreamResponse:
-        """Send a part."""
-        response = web.StreamResponse(headers={"Content-Type": "application/json; charset=utf-8"})
+        response = web.StreamResponse(headers=_JSON)
         response.content_length = len(self.body) + self.missing
         exchange.finish(response)
         await response.prepare(exchange.request)
@@ -298,9 +274,7 @@ class InvalidUtf8(Fault):
     body: bytes = b'{"success":true,"result":{"message":{"content":"\xff\xfe\x80"}}}'
 
     async def carry_out(self, exchange: Exchange) -> web.StreamResponse:
-        """Send the bytes."""
-        headers = {"Content-Type": "application/json; charset=utf-8"}
-        return exchange.finish(web.Response(body=self.body, headers=headers))
+        return exchange.finish(web.Response(body=self.body, headers=_JSON))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -342,14 +316,12 @@ class StreamError(StreamFault):
     code: str = "error_400_from_delegate"
 
     def spoil(self, lines: list[bytes], *, legacy: bool) -> list[bytes]:
-        """The lines before, and the error."""
         line: dict[str, Any] = {"type": "error", "message": self.message}
         if legacy:
             line = {"error": {"code": self.code, "message": self.message}}
         return [*self._before(lines), dumps(line) + b"\n"]
 
     async def carry_out(self, exchange: Exchange) -> web.StreamResponse:
-        """Fail as the vendor's outage."""
         return await UpstreamFailure(500, self.message).carry_out(exchange)
 
 
@@ -358,7 +330,6 @@ class StreamCut(StreamFault):
     """A clean end without the usage line, as a proxy on the way makes of a lost connection."""
 
     async def carry_out(self, exchange: Exchange) -> web.StreamResponse:
-        """Cut."""
         return await Truncate().carry_out(exchange)
 
 
@@ -367,8 +338,7 @@ class StreamDisconnect(StreamFault, Disconnect):
     """The connection closes before the body is complete."""
 
     async def end(self, exchange: Exchange) -> None:
-        """Close."""
-        await self.carry_out(exchange)
+        await exchange.cut()
 
 
 @dataclass(frozen=True)
@@ -376,8 +346,7 @@ class StreamReset(StreamFault, Reset):
     """The connection is reset before the body is complete."""
 
     async def end(self, exchange: Exchange) -> None:
-        """Reset."""
-        await self.carry_out(exchange)
+        await exchange.cut(reset=True)
 
 
 @dataclass(frozen=True)
@@ -387,21 +356,13 @@ class Garbage(StreamFault):
     line: bytes = b"<html>502 Bad Gateway</html>\n"
 
     def spoil(self, lines: list[bytes], *, legacy: bool) -> list[bytes]:
-        """All lines and one more."""
         del legacy  # only error lines look different there
         before = self._before(lines)
         return [*before, self.line, *lines[len(before) :]]
 
     async def carry_out(self, exchange: Exchange) -> web.StreamResponse:
-        """Answer with the line instead of JSON."""
         return await Failure(200, body=self.line).carry_out(exchange)
 
 
 Answer: TypeAlias = "str | Reply | Fault"
 Responder: TypeAlias = "Callable[[ChatCall], Answer | Awaitable[Answer]]"
-
-
-async def pause(seconds: float) -> None:
-    """Sleep, but only when there is something to sleep for."""
-    if seconds > 0:
-        await asyncio.sleep(seconds)

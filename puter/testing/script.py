@@ -7,33 +7,21 @@ import inspect
 import logging
 import threading
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, TypeAlias
 
-from puter.testing.http import internal_error
-from puter.testing.media import AudioBody, MediaResult
+from puter.testing.media_call import AudioBody, MediaResult
+from puter.testing.refusals import internal_error
 from puter.testing.replies import Answer, Fault, Reply, Responder
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
-
-    from puter.testing.chat import ChatCall
-    from puter.testing.media import MediaCall, MediaResponder
+    from puter.testing.chat_driver import ChatCall
+    from puter.testing.media_call import MediaCall, MediaResponder
 
 log: logging.Logger = logging.getLogger("puter.testing")
 
-_C = TypeVar("_C")
-_R = TypeVar("_R")
 Blocker: TypeAlias = "str | Callable[[str], object]"
-
-
-@dataclass
-class _Planned:
-    fault: Fault
-    times: int
-    path: str | None
 
 
 class Script:
@@ -43,46 +31,36 @@ class Script:
         self._lock = threading.Lock()
         self._queue: deque[Answer | Responder] = deque()
         self._media: deque[MediaResult | MediaResponder] = deque()
-        self._planned: list[_Planned] = []
+        self._planned: list[tuple[Fault, str | None]] = []
         self.responder: Responder | None = None
         self.blockers: tuple[Blocker, ...] = ()
 
     def queue(self, replies: tuple[Answer | Responder, ...]) -> None:
         """Lay down answers for the next chats. Raises TypeError for anything that is none."""
-        for reply in replies:
-            if not isinstance(reply, str | Reply | Fault) and not callable(reply):
-                raise TypeError(
-                    f"a reply is a str, a Reply, a fault or a callable, not {type(reply).__name__}."
-                )
+        _check(replies, (str, Reply, Fault), "a reply is a str, a Reply, a fault or a callable")
         with self._lock:
             self._queue.extend(replies)
 
     def queue_media(self, results: tuple[MediaResult | MediaResponder, ...]) -> None:
         """Lay down results for the next media calls. Raises TypeError for anything that is none."""
-        for result in results:
-            kinds = (bytes, str, Mapping, AudioBody, Fault)
-            if not isinstance(result, kinds) and not callable(result):
-                raise TypeError(
-                    "a media result is bytes, a str, a mapping, an AudioBody, a fault or a "
-                    f"callable, not {type(result).__name__}."
-                )
+        kinds = (bytes, str, Mapping, AudioBody, Fault)
+        text = "a media result is bytes, a str, a mapping, an AudioBody, a fault or a callable"
+        _check(results, kinds, text)
         with self._lock:
             self._media.extend(results)
 
     def plan(self, fault: Fault, times: int, path: str | None) -> None:
         """Lay down a failure for the next requests."""
         with self._lock:
-            self._planned.append(_Planned(fault, times, path))
+            self._planned += [(fault, path)] * max(times, 1)
 
     def planned_for(self, path: str) -> Fault | None:
         """The failure laid down for a request to ``path``, used up by this call."""
         with self._lock:
-            for plan in self._planned:
-                if plan.path in (None, path):
-                    plan.times -= 1
-                    if plan.times <= 0:
-                        self._planned.remove(plan)
-                    return plan.fault
+            for number, (fault, only) in enumerate(self._planned):
+                if only in (None, path):
+                    del self._planned[number]
+                    return fault
         return None
 
     def blocks(self, text: str) -> bool:
@@ -96,40 +74,26 @@ class Script:
         """The scripted answer to ``call``, or ``None`` when nothing was laid down."""
         with self._lock:
             entry = self._queue.popleft() if self._queue else self.responder
-        if entry is None:
-            return None
-        if callable(entry):
-            answer: Answer = await _ask(entry, call)
-        else:
-            answer = entry
+        answer: Answer | None = await _ask(entry, call) if callable(entry) else entry
         return Reply(text=answer) if isinstance(answer, str) else answer
 
     async def media_answer(self, call: MediaCall) -> MediaResult | None:
         """The scripted result of ``call``, or ``None`` when nothing was laid down."""
         with self._lock:
             entry = self._media.popleft() if self._media else None
-        return await _ask(entry, call) if callable(entry) else entry
+        result: MediaResult | None = await _ask(entry, call) if callable(entry) else entry
+        return result
 
 
-async def _ask(responder: Callable[[_C], _R | Awaitable[_R]], call: _C) -> _R:
-    try:
-        if inspect.iscoroutinefunction(responder):
-            result: Any = await responder(call)
-        else:
-            result = await _in_thread(responder, call)
-        given: _R = await result if inspect.isawaitable(result) else result
-        return given
-    except Exception as error:
-        log.exception("the responder %r raised", responder)
-        raise internal_error() from error
+def _check(given: tuple[object, ...], kinds: tuple[type, ...], rule: str) -> None:
+    for one in given:
+        if not isinstance(one, kinds) and not callable(one):
+            raise TypeError(f"{rule}, not {type(one).__name__}.")
 
 
-async def _in_thread(responder: Callable[[_C], _R | Awaitable[_R]], call: _C) -> _R | Awaitable[_R]:
-    """Run a plain function in a thread of its own: it may block without stopping the server.
-
-    A daemon thread rather than an executor, whose threads would keep the interpreter alive.
-    """
-    outcome: Future[_R | Awaitable[_R]] = Future()
+async def _ask(responder: Callable[[Any], Any], call: object) -> Any:
+    """What ``responder`` returns. A plain function may block without stopping the server."""
+    outcome: Future[Any] = Future()
 
     def run() -> None:
         try:
@@ -137,6 +101,14 @@ async def _in_thread(responder: Callable[[_C], _R | Awaitable[_R]], call: _C) ->
         except Exception as error:  # noqa: BLE001 - handed to the waiting request
             outcome.set_exception(error)
 
-    outcome.set_running_or_notify_cancel()
-    threading.Thread(target=run, name="LocalPuter responder", daemon=True).start()
-    return await asyncio.wrap_future(outcome)
+    try:
+        if inspect.iscoroutinefunction(responder):
+            return await responder(call)
+        # A daemon thread rather than an executor, whose threads would keep the interpreter alive.
+        outcome.set_running_or_notify_cancel()
+        threading.Thread(target=run, name="LocalPuter responder", daemon=True).start()
+        result = await asyncio.wrap_future(outcome)
+        return await result if inspect.isawaitable(result) else result
+    except Exception as error:
+        log.exception("the responder %r raised", responder)
+        raise internal_error() from error

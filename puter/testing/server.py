@@ -8,30 +8,29 @@ import os
 import socket
 import threading
 import weakref
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from aiohttp import web
 
+from puter.testing import app
 from puter.testing.accounts import Requirement, TokenKind, User
-from puter.testing.backend import Backend
-from puter.testing.files import CAPACITY, FileView
+from puter.testing.backend import VENDORS, Backend
+from puter.testing.file_tree import CAPACITY, FileView
 from puter.testing.limits import TIERS, Tier
-from puter.testing.media import VENDORS
-from puter.testing.site import Site
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from types import TracebackType
 
     from typing_extensions import Self
 
     from puter.ai import PuterAI
     from puter.testing.journal import RecordedRequest
-    from puter.testing.media import MediaResponder, MediaResult
+    from puter.testing.media_call import MediaResponder, MediaResult
     from puter.testing.replies import Answer, Fault, Responder
     from puter.testing.script import Blocker
 
 
+_R = TypeVar("_R", bound="Responder | None")
 # Connections that may wait to be accepted: a test may open thousands at once.
 _BACKLOG = 1024
 
@@ -40,7 +39,7 @@ class LocalPuter:
     """A Puter server on the loopback interface: real sockets, no account, no cost.
 
     It follows the Puter backend in its checks, limits, error bodies and answer forms, and plays
-    every model of the shipped catalogue. Without instructions a small built-in partner answers;
+    every model of the shipped catalogue. Without a script a small built-in partner answers;
     tests lay down what they need with `reply_with`, `media_with`, `respond` and `fail_next`, and
     look at what arrived in `requests` and at what is stored in `files`.
 
@@ -59,7 +58,6 @@ class LocalPuter:
         password: password of the default user.
         default_model: model that answers when a call names none. Puter backend: gpt-5.4-nano.
         latency: seconds every AI call takes at least.
-        captcha: demand a captcha on login.
         allowance: US dollars each account may spend a month; ``None`` = as its tier says. Puter
             backend: 0.50 for ``user_free``, 0.25 for ``temp_free``.
         providers: vendors of media that are set up: ``openai``, ``gemini``, ``together``,
@@ -87,19 +85,15 @@ class LocalPuter:
         password: str = "correct horse",  # noqa: S107 - of an account that exists only here
         default_model: str | None = None,
         latency: float = 0.0,
-        captcha: bool = False,
         allowance: float | None = None,
         providers: Sequence[str] | None = None,
         storage: int = CAPACITY,
     ) -> None:
-        self._host = host
-        self._port = port
-        self._one_port = one_port
+        self._host, self._port, self._one_port = host, port, one_port
         self._keep_alive = keep_alive
         self._backend = Backend(
             tier=_tier(tier),
             legacy=legacy,
-            captcha=captcha,
             latency=latency,
             default_model=default_model,
             vendors=_vendors(providers),
@@ -113,8 +107,6 @@ class LocalPuter:
         self._running: _Running | None = None
         self._lock = threading.Lock()
 
-    # --- lifecycle -------------------------------------------------------------------------------
-
     def start(self) -> Self:
         """Listen. Returns the server itself; does nothing when it runs already."""
         with self._lock:
@@ -123,7 +115,7 @@ class LocalPuter:
                 address = (self._host, self._port)
                 listener = socket.create_server(address, family=family, backlog=_BACKLOG)
                 self._port = listener.getsockname()[1]
-                site = Site(self._backend, one_port=self._one_port, gui_origin=self.gui_url)
+                site = app.build(self._backend, self.gui_url, one_port=self._one_port)
                 self._running = _Running(listener, site, self._keep_alive)
         return self
 
@@ -137,30 +129,18 @@ class LocalPuter:
     def __enter__(self) -> Self:
         return self.start()
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.stop()
 
     async def __aenter__(self) -> Self:
         return self.start()  # listens at once and waits for nothing
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await asyncio.to_thread(self.stop)
 
     def __repr__(self) -> str:
         state = "running" if self._running is not None else "stopped"
         return f"<LocalPuter {self.url if self._port else 'not started'} ({state})>"
-
-    # --- where it is -----------------------------------------------------------------------------
 
     @property
     def url(self) -> str:
@@ -190,13 +170,8 @@ class LocalPuter:
     def _origin(self, label: str) -> str:
         if not self._port:
             raise RuntimeError("LocalPuter has no address yet: call start(), or use `with`.")
-        if self._one_port:
-            host = f"[{self._host}]" if ":" in self._host else self._host
-        else:
-            host = f"{label}localhost"
-        return f"http://{host}:{self._port}"
-
-    # --- who may call ----------------------------------------------------------------------------
+        host = f"[{self._host}]" if ":" in self._host else self._host
+        return f"http://{host if self._one_port else label + 'localhost'}:{self._port}"
 
     @property
     def token(self) -> str:
@@ -207,11 +182,8 @@ class LocalPuter:
         """A `PuterAI` that talks to this server; ``options`` override its settings."""
         from puter.ai import PuterAI
 
-        settings: dict[str, Any] = {
-            "api_base": self.url,
-            "login_url": self.login_url,
-            "proxy": "",  # never through a proxy of the environment
-        }
+        # never through a proxy of the environment
+        settings: dict[str, Any] = {"api_base": self.url, "login_url": self.login_url, "proxy": ""}
         if not options.keys() & {"token", "username", "password"}:
             settings["token"] = self.token
         return PuterAI(**{**settings, **options})
@@ -245,19 +217,12 @@ class LocalPuter:
         Raises:
             ValueError: the name is taken, or there is no such tier.
         """
-        return self._backend.accounts.add(
-            User(
-                username,
-                password,
-                email=email,
-                otp=(otp,) if isinstance(otp, str) else tuple(otp or ()),
-                recovery_codes=set(recovery_codes),
-                suspended=suspended,
-                requires=requires,
-                tier=self._backend.tier if tier is None else _tier(tier),
-                allowance=self._backend.allowance if allowance is None else allowance,
-            )
-        )
+        user = User(username, password, email, suspended=suspended, requires=requires)
+        user.otp = (otp,) if isinstance(otp, str) else tuple(otp or ())
+        user.recovery_codes = set(recovery_codes)
+        user.tier = self._backend.tier if tier is None else _tier(tier)
+        user.allowance = self._backend.allowance if allowance is None else allowance
+        return self._backend.accounts.add(user)
 
     def issue_token(self, user: str | User, kind: TokenKind = "session") -> str:
         """A new token for ``user``: ``session``, ``api``, ``app``, ``scoped`` or ``worker``.
@@ -265,12 +230,10 @@ class LocalPuter:
         Raises:
             LookupError: there is no such user.
         """
-        if isinstance(user, str):
-            found = self._backend.accounts.find(username=user)
-            if found is None:
-                raise LookupError(f"no user {user!r}; add one with add_user().")
-            user = found
-        return self._backend.accounts.issue(user, kind)
+        found = self._backend.accounts.find(username=user) if isinstance(user, str) else user
+        if found is None:
+            raise LookupError(f"no user {user!r}; add one with add_user().")
+        return self._backend.accounts.issue(found, kind)
 
     def revoke(self, token: str) -> None:
         """Revoke a token: it answers 401 ``session_revoked`` from now on."""
@@ -279,8 +242,6 @@ class LocalPuter:
     def expire(self, token: str) -> None:
         """Let a token expire: it answers 401 ``session_expired`` from now on."""
         self._backend.accounts.known(token).expires = 0.0
-
-    # --- what it answers -------------------------------------------------------------------------
 
     def reply_with(self, *replies: Answer | Responder) -> None:
         """Queue answers; each valid chat call takes one, first come first served.
@@ -298,7 +259,7 @@ class LocalPuter:
         """Queue results of media calls; each valid one that is no test mode takes one.
 
         Args:
-            results: ``bytes`` (a picture, film or sound), a ``str`` (a URL or data URI; for OCR
+            results: ``bytes`` (an image, video or sound), a ``str`` (a URL or data URI; for OCR
                 and speech to text the text), a mapping (the whole result), an `AudioBody`, a
                 fault such as `Failure`, or a function (plain or ``async``) that takes a
                 `MediaCall` and returns one of these.
@@ -313,11 +274,7 @@ class LocalPuter:
         """The files of all users by path, to look at and to change."""
         return FileView(self._backend.files, self.username)
 
-    @overload
-    def respond(self, responder: Responder) -> Responder: ...
-    @overload
-    def respond(self, responder: None) -> None: ...
-    def respond(self, responder: Responder | None) -> Responder | None:
+    def respond(self, responder: _R) -> _R:
         """Answer every chat that finds no queued reply with ``responder(call)``.
 
         A plain function runs in a thread of its own and may block; an ``async`` one runs on the
@@ -343,8 +300,6 @@ class LocalPuter:
         """Forget all rate windows, those of logins included."""
         self._backend.limits.reset()
 
-    # --- what it saw -----------------------------------------------------------------------------
-
     @property
     def requests(self) -> list[RecordedRequest]:
         """Everything received so far, in order of arrival."""
@@ -362,7 +317,7 @@ class LocalPuter:
     def wait_for(
         self, wanted: int | Callable[[RecordedRequest], object], timeout: float = 5.0
     ) -> list[RecordedRequest]:
-        """Block until requests arrived.
+        """Block until requests arrived. Raises TimeoutError when they do not.
 
         Args:
             wanted: how many in all, or a condition that at least one must satisfy.
@@ -370,9 +325,6 @@ class LocalPuter:
 
         Returns:
             All requests received, or those that satisfy the condition.
-
-        Raises:
-            TimeoutError: they did not arrive in time.
         """
         return self._backend.journal.wait_for(wanted, timeout)
 
@@ -396,10 +348,8 @@ class LocalPuter:
 class _Running:
     """A listening socket and the thread with the event loop that serves it."""
 
-    def __init__(self, listener: socket.socket, site: Site, keep_alive: float) -> None:
-        self._listener = listener
-        self._site = site
-        self._keep_alive = keep_alive
+    def __init__(self, listener: socket.socket, site: web.Application, keep_alive: float) -> None:
+        self._listener, self._site, self._keep_alive = listener, site, keep_alive
         self._pid = os.getpid()
         self._ready = threading.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -417,8 +367,7 @@ class _Running:
             self._loop.call_soon_threadsafe(self._stop.set)
         self._thread.join()
 
-    def close_in_child(self) -> None:
-        """Let go of the port: else it would answer nobody once the parent stopped."""
+    def close(self) -> None:
         self._listener.close()
 
     def _run(self) -> None:
@@ -429,40 +378,30 @@ class _Running:
             self._ready.set()
 
     async def _serve(self) -> None:
-        loop = asyncio.get_running_loop()
-        server = web.Server(
+        runner = web.AppRunner(
             self._site,
             handler_cancellation=True,  # a client that leaves frees its slot
             access_log=None,
             keepalive_timeout=self._keep_alive,
         )
-        listening = await loop.create_server(server, sock=self._listener, backlog=_BACKLOG)
-        self._loop, self._stop = loop, asyncio.Event()
+        await runner.setup()
+        site = web.SockSite(runner, self._listener, backlog=_BACKLOG)
+        await site.start()
+        self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
         self._ready.set()
         await self._stop.wait()
-        listening.close()
-        for connection in server.connections:
+        await site.stop()
+        for connection in runner.server.connections if runner.server else ():
             if connection.transport is not None:
                 connection.transport.abort()
         # asyncio.run() cancels what is still in progress, and closes the loop
 
 
 _all_running: weakref.WeakSet[_Running] = weakref.WeakSet()
-
-
-def _stop_all() -> None:
-    for running in list(_all_running):
-        running.stop()
-
-
-def _after_fork_in_child() -> None:
-    for running in list(_all_running):
-        running.close_in_child()
-
-
-atexit.register(_stop_all)
+atexit.register(lambda: [running.stop() for running in list(_all_running)])
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork_in_child)
+    # The child lets go of the port: else it would answer nobody once the parent stopped.
+    os.register_at_fork(after_in_child=lambda: [one.close() for one in list(_all_running)])
 
 
 def _vendors(names: Sequence[str] | None) -> tuple[str, ...]:

@@ -70,8 +70,9 @@ const questions = {
         await puter.kv.incr('n'), await puter.kv.del('a'), await puter.kv.get('a'),
     ],
     files: async () => {
-        const { path } = await puter.fs.write('~/Documents/note.txt', 'Bread');
-        return [path, await (await puter.fs.read(path)).text(), (await puter.fs.stat(path)).size];
+        const path = '/alice/Documents/note.txt';
+        const { size } = await puter.fs.stat(path);
+        return [size, await (await puter.fs.read(path)).text()];
     },
     outside: () => fetch('http://192.0.2.1/'), // the guard above works
 };

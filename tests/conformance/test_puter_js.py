@@ -55,6 +55,7 @@ def folder(pytestconfig: pytest.Config) -> Path:
 def told(folder: Path) -> tuple[dict[str, Any], list[RecordedRequest]]:
     """What the script printed, and the requests it made."""
     with LocalPuter(tier=None) as puter:
+        puter.files["~/Documents/note.txt"] = b"Bread"
         environment = {"PUTER_API_BASE": puter.api_base, "PUTER_AUTH_TOKEN": puter.token}
         run = subprocess.run(
             ["node", SCRIPT],
@@ -86,7 +87,7 @@ EXPECTED: dict[str, Any] = {
     "user": "alice",
     "usage": ["usage", "appTotals", "allowanceInfo"],
     "kv": [True, {"b": 1}, ["a"], 1, True, None],
-    "files": ["/alice/Documents/note.txt", "Bread", 5],
+    "files": [5, "Bread"],
     "outside": {"error": "fetch failed"},
 }
 """What is the same each time; the tests below look at the rest."""

@@ -170,7 +170,6 @@ def test_two_hosts(session: requests.Session) -> None:
         for host in ("example.org", "api.example.org"):
             options = get(host, "/anything", "OPTIONS")
             assert (options.status_code, options.text) == (200, "OK")
-            assert get(host, "/api/captcha/generate").json()["image"].startswith("<svg")
 
 
 def test_a_client_that_asks_before_it_sends(caller: Caller) -> None:

@@ -9,8 +9,8 @@ import pytest
 import requests
 
 from puter.testing import Hang, LocalPuter, Tier
-from puter.testing.http import ApiError
 from puter.testing.limits import TIERS, Limits
+from puter.testing.refusals import ApiError
 from tests.local_puter.support import Caller, error_of
 
 TOO_MANY = (429, "too_many_requests", "Too many requests.")

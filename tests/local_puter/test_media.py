@@ -11,6 +11,7 @@ import wave
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
+import PIL.Image
 import pytest
 import requests
 
@@ -98,11 +99,10 @@ def data_of(uri: str) -> bytes:
     return base64.b64decode(uri.partition(",")[2])
 
 
-def png_size(data: bytes) -> tuple[int, int]:
-    assert data.startswith(b"\x89PNG\r\n\x1a\n")
-    assert data.endswith(b"IEND" + bytes.fromhex("ae426082"))
-    width, height = struct.unpack(">II", data[16:24])
-    return width, height
+def assert_png(data: bytes) -> None:
+    with PIL.Image.open(io.BytesIO(data)) as image:
+        image.load()
+        assert (image.format, image.size) == ("PNG", (1, 1))
 
 
 # --- pictures ------------------------------------------------------------------------------------
@@ -122,22 +122,14 @@ def png_size(data: bytes) -> tuple[int, int]:
         ({"model": "grok-image", "aspect_ratio": "x:y"}, (1024, 1024), "1k"),
     ],
 )
-def test_a_picture_has_the_size_the_model_makes_of_the_options(
+def test_the_size_the_model_makes_of_the_options(
     args: dict[str, Any], size: tuple[int, int], quality: str, caller: Caller
 ) -> None:
     result = result_of(caller.call(IMAGE, "generate", {"prompt": "a red cat", **args}))
     data = data_of(result) if result.startswith("data:") else caller.session.get(result).content
-    assert png_size(data) == size
+    assert_png(data)
     chosen = last(caller.puter).chosen
     assert chosen == {"quality": quality, "width": size[0], "height": size[1]}
-
-
-def test_the_prompt_decides_the_colour(caller: Caller) -> None:
-    cat, dog, again = (
-        result_of(caller.call(IMAGE, "generate", {"prompt": prompt}))
-        for prompt in ("cat", "dog", "cat")
-    )
-    assert cat == again != dog
 
 
 def test_some_vendors_answer_with_a_url_anybody_can_fetch(caller: Caller) -> None:
@@ -145,7 +137,7 @@ def test_some_vendors_answer_with_a_url_anybody_can_fetch(caller: Caller) -> Non
     assert url.startswith(caller.puter.url + "/sample/")
     picture = caller.get(url.removeprefix(caller.puter.url), token=None)
     assert (picture.status_code, picture.headers["Content-Type"]) == (200, "image/png")
-    assert png_size(picture.content) == (1024, 1024)
+    assert_png(picture.content)
     assert "Authorization" not in caller.puter.requests[-1].headers
     assert caller.get("/sample/99.png", token=None).status_code == 404
 
@@ -216,8 +208,10 @@ def test_pictures_are_saved_when_asked(caller: Caller) -> None:
     result = result_of(caller.call(IMAGE, "generate", args))
     assert files["/alice/Pictures/new/cat.png"] == data_of(result)
     result_of(caller.call(IMAGE, "generate", {**args, "model": "grok-image", "prompt": "y"}))
-    assert png_size(files["~/Pictures/new/cat.png"]) == (1024, 1024)
-    assert files["~/Pictures/new/cat.png"] != data_of(result)
+    assert_png(files["~/Pictures/new/cat.png"])
+    caller.puter.media_with(b"\xff\xd8\xff...")
+    result_of(caller.call(IMAGE, "generate", args))
+    assert files["~/Pictures/new/cat.png"] == b"\xff\xd8\xff..."
     root = caller.call(IMAGE, "generate", {**args, "puter_output_path": "/cat.png"})
     assert error_of(root)[:2] == (400, "cannot_write_to_root")
     test = {**args, "prompt": None, "test_mode": True, "puter_output_path": "~/t.png"}
@@ -249,7 +243,7 @@ def test_results_are_taken_in_order(caller: Caller) -> None:
         {"model": "gpt-image-1-mini"},
     ]
     assert results[4].status_code == 402
-    assert png_size(data_of(result_of(results[5]))) == (1024, 1024)
+    assert_png(data_of(result_of(results[5])))
     assert [(call.user, call.text) for call in seen] == [("alice", "p2"), ("alice", "p3")]
     with pytest.raises(TypeError, match="media result is bytes"):
         puter.media_with(5)  # type: ignore[arg-type]
@@ -326,22 +320,16 @@ def test_speech(
     assert last(caller.puter).provider == provider
 
 
-def test_a_tone_lasts_as_long_as_the_words(caller: Caller) -> None:
-    for text, seconds in (("x" * 15, 1), ("x" * 150, 10)):
-        response = synthesize(caller, text=text, provider="openai", response_format="wav")
-        with wave.open(io.BytesIO(response.content)) as sound:
-            assert sound.getnframes() / sound.getframerate() == pytest.approx(seconds, abs=0.01)
-        size = struct.unpack("<I", response.content[4:8])[0]
-        assert size == len(response.content) - 8
+def test_a_wav_is_whole(caller: Caller) -> None:
+    response = synthesize(caller, provider="openai", response_format="wav")
+    with wave.open(io.BytesIO(response.content)) as sound:
+        assert sound.getnframes() / sound.getframerate() == pytest.approx(0.1)
+    assert struct.unpack("<I", response.content[4:8])[0] == len(response.content) - 8
 
 
 def test_an_mp3_is_made_of_whole_frames(caller: Caller) -> None:
-    data = synthesize(caller, text="x" * 15).content
-    tag = 10 + sum(
-        (byte & 0x7F) << shift for byte, shift in zip(data[6:10], (21, 14, 7, 0), strict=True)
-    )
-    frames = [data[start : start + 104] for start in range(tag, len(data), 104)]
-    assert len(frames) == 38  # a second
+    data = synthesize(caller).content
+    frames = [data[start : start + 104] for start in range(10, len(data), 104)]
     assert {(frame[:4], len(frame)) for frame in frames} == {(b"\xff\xfb\x10\xc4", 104)}
 
 
@@ -554,21 +542,15 @@ def test_vendors_without_a_key(session: requests.Session) -> None:
         assert last(puter).provider == "speechify"
 
 
-def test_own_speech_is_understood(caller: Caller) -> None:
-    said = "Grüße aus Paris, 東京!"
-    for args in ({}, {"provider": "gemini"}):
-        sound = synthesize(caller, text=said, **args)
-        kind = sound.headers["Content-Type"]
-        uri = f"data:{kind};base64,{base64.b64encode(sound.content).decode()}"
-        assert result_of(transcribe(caller, file=uri))["text"] == said
-        changed = caller.call(STS, "convert", {"audio": uri})
-        assert changed.headers["Content-Type"] == "audio/mpeg"
-        caller.puter.files["~/said.mp3"] = changed.content
-        assert result_of(transcribe(caller, file="~/said.mp3"))["text"] == said
-    picture = result_of(caller.call(IMAGE, "generate", {"prompt": said}))
-    assert (
-        result_of(caller.call(OCR, "recognize", {"source": picture}))["blocks"][0]["text"] == said
-    )
+def test_what_is_heard_and_read_without_a_script(caller: Caller) -> None:
+    assert result_of(transcribe(caller))["text"] == "LocalPuter heard input.mpeg"
+    picture = result_of(caller.call(IMAGE, "generate", {"prompt": "x"}))
+    for source, text in ((picture, "LocalPuter read input.png"), ("data:text/plain,a%20b", "a b")):
+        blocks = result_of(caller.call(OCR, "recognize", {"source": source}))["blocks"]
+        assert blocks[0]["text"] == text
+    changed = caller.call(STS, "convert", {"audio": CALL})
+    assert changed.headers["Content-Type"] == "audio/mpeg"
+    assert changed.content.startswith(b"ID3")
 
 
 # --- inputs --------------------------------------------------------------------------------------
@@ -718,11 +700,11 @@ def test_a_film_has_a_url_but_by_openai(caller: Caller) -> None:
     result = result_of(caller.call(VIDEO, "generate", args))
     assert result["content_type"] == "video/mp4"
     assert "url" not in result
-    film = caller.get("/fs/read", params={"path": output})
-    assert film.headers["Content-Type"] == "video/mp4"
-    assert film.content[4:8] == b"ftyp"
+    film = caller.puter.files[output]
+    assert film[4:8] == b"ftyp"
     url = result_of(caller.call(VIDEO, "generate", {"prompt": "x", "model": "seedance-1-0-pro"}))
-    assert caller.session.get(url).content == film.content
+    got = caller.session.get(url)
+    assert (got.content, got.headers["Content-Type"]) == (film, "video/mp4")
 
 
 # --- limits --------------------------------------------------------------------------------------

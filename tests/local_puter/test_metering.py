@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import time
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
@@ -283,23 +282,8 @@ def test_accounts_without_limits(session: requests.Session) -> None:
         assert usage(caller)["allowanceInfo"]["remaining"] > 0
 
 
-def test_prices(caller: Caller) -> None:
-    costs = caller.get("/metering/allCosts").json()["costs"]
-    by_type = {cost["usageType"]: cost for cost in costs}
-    assert by_type["openai:gpt-4.1:prompt_tokens"]["ucentsPerUnit"] == 200
-    claude = by_type["claude:claude-haiku-4-5-20251001:input_tokens"]
-    assert claude == {
-        "usageType": "claude:claude-haiku-4-5-20251001:input_tokens",
-        "ucentsPerUnit": 100,
-        "unit": "token",
-        "source": "driver:aiChat/claude",
-        "costs_currency": "usd-cents",
-        "registry": "driver",
-        "registryKey": "aiChat",
-    }
-    assert any("costValue" in cost for cost in costs)
-    assert caller.get("/metering/globalUsage").status_code == 403
-    for path in ("/metering/usage", "/metering/usage/app-x", "/metering/allCosts"):
+def test_the_books_want_a_token(caller: Caller) -> None:
+    for path in ("/metering/usage", "/metering/usage/app-x"):
         assert caller.get(path, token=None).status_code == 401
 
 
@@ -318,57 +302,22 @@ def test_values_by_key(caller: Caller) -> None:
     assert kv(caller, "get", {"key": "a"}) is None
     assert kv(caller, "set", {"key": "a", "value": {"n": 1}}) is True
     assert kv(caller, "set", {"key": 7, "value": None}) is True
-    items = [{"key": "b", "value": 2}, {"key": "c", "value": 3}]
-    assert kv(caller, "batchPut", {"items": items}) is True
-    assert kv(caller, "get", {"key": ["a", "x", "c"]}) == [{"n": 1}, None, 3]
-    assert kv(caller, "del", {"key": "b"}) is True
-    assert kv(caller, "list", {"as": "keys"}) == ["7", "a", "c"]
-    assert kv(caller, "flush") is True
-    assert kv(caller, "list") == []
-
-
-def test_lists_and_pages(caller: Caller) -> None:
-    pairs = [{"key": f"{letter}{n}", "value": n} for letter in "ab" for n in range(3)]
-    kv(caller, "batchPut", {"items": pairs})
-    assert kv(caller, "list") == pairs
-    assert kv(caller, "list", {"pattern": "b*", "as": "values"}) == [0, 1, 2]
-    page = kv(caller, "list", {"limit": 4, "as": "keys"})
-    assert page["items"] == ["a0", "a1", "a2", "b0"]
-    rest = kv(caller, "list", {"cursor": page["cursor"], "as": "keys"})
-    assert rest == {"items": ["b1", "b2"]}
+    assert kv(caller, "set", {"key": "b1", "value": 2}) is True
+    assert kv(caller, "get", {"key": ["a", "x", "b1"]}) == [{"n": 1}, None, 2]
+    assert kv(caller, "list", {"as": "keys"}) == ["7", "a", "b1"]
+    assert kv(caller, "list", {"pattern": "b*", "as": "values"}) == [2]
+    assert kv(caller, "list", {"pattern": "b"}) == [{"key": "b1", "value": 2}]
+    assert kv(caller, "del", {"key": "b1"}) is True
+    assert kv(caller, "list", {"as": "keys"}) == ["7", "a"]
 
 
 def test_counting(caller: Caller) -> None:
     assert kv(caller, "incr", {"key": "n", "pathAndAmountMap": {"": 5}}) == 5
-    assert kv(caller, "decr", {"key": "n", "pathAndAmountMap": {"": 2}}) == 3
-    nested = {"key": "o", "pathAndAmountMap": {"a.b": 1, "c": 2}}
-    assert kv(caller, "incr", nested) == {"a": {"b": 1}, "c": 2}
+    assert kv(caller, "incr", {"key": "n", "pathAndAmountMap": {"": -2}}) == 3
     kv(caller, "set", {"key": "n", "value": "text"})
     bad = caller.call("puter-kvstore", "incr", {"key": "n", "pathAndAmountMap": {"": 1}})
     assert bad.status_code == 400
     assert kv(caller, "get", {"key": "n"}) == "text"
-
-
-def test_edits(caller: Caller) -> None:
-    assert kv(caller, "update", {"key": "v", "pathAndValueMap": {"": 5}}) == 5
-    assert kv(caller, "update", {"key": "v", "pathAndValueMap": {"a.b": 1}}) == {"a": {"b": 1}}
-    added = kv(caller, "add", {"key": "v", "pathAndValueMap": {"tags": ["x", "y"]}})
-    assert added["tags"] == ["x", "y"]
-    assert kv(caller, "remove", {"key": "v", "paths": ["a.b", "no.way"]}) == {
-        "a": {},
-        "tags": ["x", "y"],
-    }
-
-
-def test_expiry(caller: Caller) -> None:
-    kv(caller, "set", {"key": "past", "value": 1, "expireAt": 1})
-    assert kv(caller, "get", {"key": "past"}) is None
-    for key in "abc":
-        kv(caller, "set", {"key": key, "value": 1})
-    assert kv(caller, "expire", {"key": "a", "ttl": -1}) == "no result"
-    assert kv(caller, "expireAt", {"key": "b", "timestamp": 1}) == "no result"
-    assert kv(caller, "expireAt", {"key": "c", "timestamp": time.time() + 60}) == "no result"
-    assert kv(caller, "list", {"as": "keys"}) == ["c"]
 
 
 @pytest.mark.parametrize(
@@ -379,9 +328,6 @@ def test_expiry(caller: Caller) -> None:
         ("set", {"key": "a"}, "Missing `value`"),
         ("set", {"key": "ä" * 513, "value": 1}, "kv: key exceeds 1024 byte limit"),
         ("incr", {"key": "a", "amount": 1}, "Missing or invalid `pathAndAmountMap`"),
-        ("expire", {"key": "a"}, "`ttl` must be a number (seconds)"),
-        ("batchPut", {"items": []}, "Missing or empty `items`"),
-        ("list", {"cursor": "é"}, "Invalid cursor"),
     ],
 )
 def test_faults_of_the_store(method: str, args: Any, text: str, caller: Caller) -> None:

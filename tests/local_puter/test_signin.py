@@ -1,4 +1,4 @@
-"""Logins, sign-ups, and the kinds of token."""
+"""Logins, and the kinds of token."""
 
 from __future__ import annotations
 
@@ -105,32 +105,6 @@ def test_two_factor(caller: Caller) -> None:
     assert error_of(second("/login/otp", token=step, code="111111"))[2] == "Invalid token."
     # The intermediate token opens nothing else.
     assert error_of(caller.get("/whoami", token=step))[1] == "token_auth_failed"
-
-
-def test_captcha(session: requests.Session) -> None:
-    with LocalPuter(captcha=True) as puter:
-        caller = Caller(puter, session)
-        login = {"username": "alice", "password": "correct horse"}
-        assert error_of(caller.login(**login))[2] == "Captcha verification required."
-        riddle = caller.get("/api/captcha/generate", token=None).json()
-        answer = riddle["image"].partition(">")[2].partition(">")[2].partition("<")[0]
-        fields = {"captchaToken": riddle["token"], "captchaAnswer": answer}
-        assert caller.login(**login, **fields).status_code == 200
-        assert error_of(caller.login(**login, **fields))[2] == "Invalid captcha response."
-
-
-def test_sign_up(caller: Caller) -> None:
-    guest = caller.post("/signup", {"is_temp": True}, token=None).json()
-    assert guest["user"]["is_temp"] is True
-    assert caller.chat("hi", token=guest["token"]).status_code == 200
-    fields = {"username": "carol", "email": "carol@example.com", "password": "carols password"}
-    member = caller.post("/signup", fields, token=None).json()
-    assert member["user"]["requires_email_confirmation"] is True
-    code = "email_confirmation_required"
-    assert error_of(caller.chat("hi", token=member["token"]))[:2] == (403, code)
-    assert caller.get("/whoami", token=member["token"]).status_code == 200
-    for change in ({}, {"username": "no spaces"}, {"username": "dave", "email": "nowhere"}):
-        assert error_of(caller.post("/signup", {**fields, **change}, token=None))[0] == 400
 
 
 def test_logout_needs_a_session_and_a_fresh_code(caller: Caller) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import mimetypes
 import posixpath
+import re
 import threading
 import time
 import uuid
@@ -11,7 +13,8 @@ from collections.abc import Iterator, MutableMapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from puter.testing.http import ApiError, bad_request
+from puter.testing.recorded import recorded
+from puter.testing.refusals import ApiError, bad_request
 
 if TYPE_CHECKING:
     from puter.testing.accounts import Accounts, Token
@@ -39,17 +42,14 @@ class Entry:
 
     @property
     def name(self) -> str:
-        """The last part of the path."""
         return posixpath.basename(self.path)
 
     @property
     def parent(self) -> str:
-        """The path of the directory it is in."""
         return posixpath.dirname(self.path)
 
     @property
     def owner(self) -> str:
-        """The name of the user whose home it is in."""
         return self.path.split("/")[1]
 
     @property
@@ -66,12 +66,16 @@ def mime_of(name: str) -> str | None:
     return _TYPES.guess_type(name)[0]
 
 
-def subject_missing(text: str = "Subject does not exist") -> ApiError:
-    """There is no such file, or the caller may not know of it."""
-    return ApiError(404, text, "subject_does_not_exist")
+def decode_base64(text: str) -> bytes:
+    """Decode as JavaScript does: what is no base64 is skipped."""
+    text = text.partition("=")[0].replace("-", "+").replace("_", "/")
+    text = re.sub(r"[^A-Za-z0-9+/]", "", text)
+    if len(text) % 4 == 1:  # a single letter is no byte yet
+        text = text[:-1]
+    return base64.b64decode(text + "=" * (-len(text) % 4))
 
 
-class Files:
+class FileTree:
     """A file system; safe to use from any thread.
 
     Args:
@@ -80,7 +84,7 @@ class Files:
     """
 
     def __init__(self, accounts: Accounts, capacity: int = CAPACITY) -> None:
-        self.capacity = capacity
+        self._capacity = capacity
         self._accounts = accounts
         self._lock = threading.RLock()
         self._entries: dict[str, Entry] = {}
@@ -102,14 +106,6 @@ class Files:
                     self._entries[folder] = Entry(folder, is_dir=True)
             return self._entries.get(path)
 
-    @staticmethod
-    def may_use(token: Token, path: str) -> bool:
-        """True inside the caller's home; an app is confined to its own folder in there."""
-        home = f"/{token.user.username}"
-        if token.app is not None:
-            home += f"/AppData/{token.app}"
-        return path == home or path.startswith(home + "/")
-
     def find(self, token: Token, path: object = None, uid: object = None) -> Entry:
         """The entry of that path or uid. Raises ApiError 404, also for files of others."""
         if isinstance(uid, str) and uid:
@@ -117,13 +113,13 @@ class Files:
                 entry = next((e for e in self._entries.values() if e.uid == uid), None)
             shown = f"uuid={uid}"
         elif isinstance(path, str) and path.strip():
-            full = self.resolve(path, token.user.username)
-            shown = f"path={full if path.strip().startswith(('/', '~')) else path}"
-            entry = self.get(full) if path.strip().startswith(("/", "~")) else None
+            full, absolute = self.resolve(path, token.user.username), path.strip()[0] in "/~"
+            shown = f"path={full if absolute else path}"
+            entry = self.get(full) if absolute else None
         else:
             raise bad_request("Missing entry reference (expected one of: path, uid, id)")
-        if entry is None or not self.may_use(token, entry.path):
-            raise subject_missing(f"Entry not found: {shown}")
+        if entry is None or not _may_use(token, entry.path):
+            raise ApiError(404, f"Entry not found: {shown}", "subject_does_not_exist")
         return entry
 
     def children(self, directory: Entry) -> list[Entry]:
@@ -137,28 +133,20 @@ class Files:
         with self._lock:
             return [entry for entry in self._entries.values() if not entry.is_dir]
 
-    def used(self, username: str) -> int:
-        """Bytes the user stores."""
-        return sum(len(file.data) for file in self.all_files() if file.owner == username)
-
     def output_path(self, token: Token, path: object) -> str | None:
-        """Where a generated picture or film goes. Raises ApiError before anything is made."""
+        """Where a generated image or video goes. Raises ApiError before anything is made."""
         if not isinstance(path, str) or not path:
             return None
-        full = self.resolve(path, token.user.username)
-        if posixpath.dirname(full) == "/":
-            raise ApiError(400, "Cannot write to root path", "cannot_write_to_root")
-        if not self.may_use(token, full):
-            raise ApiError(403, "Write access denied for destination", "access_denied")
-        return full
+        denied = ApiError(403, "Write access denied for destination", "access_denied")
+        return self.place(token, path, denied)
 
-    def place(self, token: Token, path: str) -> str:
-        """The absolute form of a path to write to. Raises ApiError."""
+    def place(self, token: Token, path: str, denied: ApiError | None = None) -> str:
+        """The absolute form of a path to write to. Raises ApiError, ``denied`` outside the home."""
         full = self.resolve(path, token.user.username)
         if posixpath.dirname(full) == "/":
             raise ApiError(400, "Cannot write to root path", "cannot_write_to_root")
-        if not self.may_use(token, full):
-            raise subject_missing()
+        if not _may_use(token, full):
+            raise denied or ApiError(404, "Subject does not exist", "subject_does_not_exist")
         return full
 
     def write(
@@ -192,29 +180,13 @@ class Files:
                 text = "A file already exists at this path and overwrite was not requested"
                 raise ApiError(409, text, "item_with_same_name_exists", entry_name=old.name)
             self._require_parent(posixpath.dirname(path), make=parents)
-            owner = path.split("/")[1]
-            growth = len(data) - (len(old.data) if old else 0)
-            if self.used(owner) + growth > self.capacity:
+            entry = old or Entry(path, is_dir=False)
+            used = sum(len(file.data) for file in self.all_files() if file.owner == entry.owner)
+            if used + len(data) - len(entry.data) > self._capacity:
                 raise ApiError(413, "Storage limit reached", "storage_limit_reached")
-            if old is None:
-                entry = self._entries[path] = Entry(path, is_dir=False)
-            else:
-                entry = old
-            entry.data, entry.content_type = data, content_type
-            entry.modified = int(time.time())
+            self._entries[path] = entry
+            entry.data, entry.content_type, entry.modified = data, content_type, int(time.time())
             return entry, old is not None
-
-    def make_directory(self, path: str, *, dedupe: bool = False, parents: bool = False) -> Entry:
-        """Make a directory at an absolute path. Raises ApiError."""
-        with self._lock:
-            old = self.get(path)
-            if old is not None and not dedupe:
-                text = "An item already exists at this path"
-                raise ApiError(409, text, "item_with_same_name_exists", entry_name=old.name)
-            path = path if old is None else self._free_name(path)
-            self._require_parent(posixpath.dirname(path), make=parents)
-            entry = self._entries[path] = Entry(path, is_dir=True)
-            return entry
 
     def remove(self, entry: Entry, *, recursive: bool = True) -> None:
         """Delete an entry and what is in it. Raises ApiError for a directory that is not empty."""
@@ -243,6 +215,12 @@ class Files:
             raise bad_request(f"Parent path is not a directory: {path}")
 
 
+def _may_use(token: Token, path: str) -> bool:
+    """True inside the caller's home; an app is confined to its own folder in there."""
+    home = f"/{token.user.username}" + (f"/AppData/{token.app}" if token.app is not None else "")
+    return path == home or path.startswith(home + "/")
+
+
 class FileView(MutableMapping[str, bytes]):
     """The files of a LocalPuter by absolute path; ``~`` is the home of the default user.
 
@@ -256,7 +234,7 @@ class FileView(MutableMapping[str, bytes]):
         ['/alice/Documents/note.txt']
     """
 
-    def __init__(self, files: Files, username: str) -> None:
+    def __init__(self, files: FileTree, username: str) -> None:
         self._files = files
         self._username = username
 
@@ -265,10 +243,9 @@ class FileView(MutableMapping[str, bytes]):
 
     def __setitem__(self, path: str, data: bytes) -> None:
         full = self._files.resolve(path, self._username)
+        kind = mime_of(full) or OCTETS
         try:
-            self._files.write(
-                full, bytes(data), mime_of(full) or OCTETS, overwrite=True, parents=True
-            )
+            self._files.write(full, bytes(data), kind, overwrite=True, parents=True)
         except ApiError as error:
             raise ValueError(f"{path!r} cannot be written: {error}.") from error
 
@@ -291,42 +268,13 @@ class FileView(MutableMapping[str, bytes]):
         return entry
 
 
-def listed(entry: Entry, files: Files, *, full: bool = False) -> dict[str, Any]:
+def listed(entry: Entry, files: FileTree, *, full: bool = False) -> dict[str, Any]:
     """The snake_case form of an entry; ``full`` as ``/stat`` shows it."""
     parent = files.get(entry.parent)
     parent_uid = parent.uid if parent else None
-    shown: dict[str, Any] = {
-        "id": entry.uid,
-        "uid": entry.uid,
-        "uuid": entry.uid,
-        "parent_id": parent_uid,
-        "parent_uid": parent_uid,
-        "path": entry.path,
-        "dirname": entry.parent,
-        "dirpath": entry.parent,
-        "name": entry.name,
-        "is_dir": entry.is_dir,
-        "is_shortcut": 0,
-        "shortcut_to": None,
-        "is_symlink": 0,
-        "symlink_path": None,
-        "type": entry.type,
-        "writable": True,
-        "is_public": None,
-        "thumbnail": None,
-        "immutable": False,
-        "metadata": _metadata(entry),
-        "modified": entry.modified,
-        "created": entry.created,
-        "accessed": entry.modified,
-        "size": len(entry.data),
-        "layout": None,
-        "subdomains": [],
-        "workers": [],
-        "has_website": False,
-        "suggested_apps": [],
-        "associated_app": None,
-    }
+    ids = {"id": entry.uid, "parent_id": parent_uid, "parent_uid": parent_uid}
+    where = {"dirname": entry.parent, "dirpath": entry.parent, "type": entry.type}
+    shown = {**recorded("file_listed"), **_common(entry), **ids, **where, "is_dir": entry.is_dir}
     if full or not entry.is_dir:
         shown["is_empty"] = entry.is_dir and not files.children(entry)
     if full:
@@ -334,34 +282,22 @@ def listed(entry: Entry, files: Files, *, full: bool = False) -> dict[str, Any]:
     return shown
 
 
-def described(entry: Entry, files: Files) -> dict[str, Any]:
+def described(entry: Entry, files: FileTree) -> dict[str, Any]:
     """The camelCase form of an entry."""
     parent = files.get(entry.parent)
+    about = {"parentUid": parent.uid if parent else None, "isDir": entry.is_dir}
+    return {**recorded("file_described"), **_common(entry), **about}
+
+
+def _common(entry: Entry) -> dict[str, Any]:
+    """What is called the same in both forms."""
     return {
-        "uuid": entry.uid,
-        "uid": entry.uid,
-        "parentUid": parent.uid if parent else None,
+        **dict.fromkeys(("uid", "uuid"), entry.uid),
         "path": entry.path,
         "name": entry.name,
-        "isDir": entry.is_dir,
-        "isShortcut": False,
-        "shortcutTo": None,
-        "isSymlink": False,
-        "symlinkPath": None,
-        "isPublic": None,
-        "immutable": False,
-        "metadata": _metadata(entry),
+        "metadata": None if entry.is_dir else f'{{"contentType":"{entry.content_type}"}}',
         "modified": entry.modified,
         "created": entry.created,
         "accessed": entry.modified,
         "size": len(entry.data),
-        "layout": None,
-        "subdomains": [],
-        "workers": [],
-        "hasWebsite": False,
-        "suggestedApps": [],
     }
-
-
-def _metadata(entry: Entry) -> str | None:
-    return None if entry.is_dir else f'{{"contentType":"{entry.content_type}"}}'

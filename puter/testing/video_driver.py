@@ -1,4 +1,4 @@
-"""Films: the interface ``puter-video-generation``."""
+"""The interface ``puter-video-generation``."""
 
 from __future__ import annotations
 
@@ -6,34 +6,19 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from puter.testing import catalogue, samples
-from puter.testing.http import bad_request, internal_error
-from puter.testing.media import MediaCall, address_of, ask_vendor, save
+from puter.testing.media_call import address_of, ask_vendor, media_call, save
 from puter.testing.metering import MICROCENTS_PER_CENT, Bill
-from puter.testing.replies import Fault
+from puter.testing.recorded import recorded
+from puter.testing.refusals import bad_request, internal_error
 
 if TYPE_CHECKING:
     from aiohttp import web
 
     from puter.testing.catalogue import Model
-    from puter.testing.drivers import DriverCall
+    from puter.testing.driver_calls import DriverCall
 
 # Puter backend: what test mode answers.
 SAMPLE_VIDEO = "https://assets.puter.site/txt2vid.mp4"
-# Puter backend: what becomes of a film by OpenAI on its way into JSON.
-SORA_RESULT: dict[str, Any] = {
-    "stream": {
-        "_events": {},
-        "_readableState": {
-            "highWaterMark": 65536,
-            "buffer": [],
-            "bufferIndex": 0,
-            "length": 0,
-            "pipes": [],
-            "awaitDrainWriters": None,
-        },
-    },
-    "content_type": "video/mp4",
-}
 # Puter backend: providers in their order, and the model each stands for.
 DEFAULTS = {
     "openai-video-generation": "sora-2",
@@ -42,60 +27,45 @@ DEFAULTS = {
 }
 
 
-async def generate(call: DriverCall) -> web.StreamResponse | Fault:
+async def generate(call: DriverCall) -> web.StreamResponse:
     """The method ``generate``."""
     args = call.args
-    output = call.backend.files.output_path(call.exchange.token, args.get("puter_output_path"))
+    output = call.backend.files.output_path(call.token, args.get("puter_output_path"))
     model = _choose(call)
-    prompt = args.get("prompt")
+    prompt, provider = args.get("prompt"), str(model["provider"])
     if not isinstance(prompt, str) or not prompt.strip():
         raise bad_request("prompt must be a non-empty string")
-    film = samples.mp4(prompt)
     if args.get("test_mode"):
-        save(call, output, SAMPLE_VIDEO, film, "video/mp4")
+        save(call, output, SAMPLE_VIDEO, samples.MP4, "video/mp4")
         return call.result(SAMPLE_VIDEO)
     seconds = _offered(model["durationSeconds"], _seconds(args))
     size = _offered(model["dimensions"], args.get("size") or args.get("resolution"))
-    media = MediaCall(
-        interface="puter-video-generation",
-        method="generate",
-        args=args,
-        user=call.user.username,
-        provider=str(model["provider"]),
-        model=str(model["id"]),
-        text=prompt,
-        chosen={"seconds": seconds, "size": size},
-    )
+    media = media_call(call, provider, model["id"], text=prompt, seconds=seconds, size=size)
+    # Puter backend: a video may cost more than is left, as long as something is.
     bill, refusal = _bill(model, seconds), "Insufficient credits for video"
-    # Puter backend: a film may cost more than is left, as long as something is.
     result = await ask_vendor(call, media, bill, refusal, least=1)
-    if isinstance(result, Fault):
-        return result
-    if isinstance(result, bytes) or result is None:
-        film = result or film
-        result = address_of(call, film, "video/mp4")
-        if media.provider == "openai-video-generation":
-            save(call, output, None, film, "video/mp4")
-            return call.result(SORA_RESULT)
+    video = result if isinstance(result, bytes) else samples.MP4
+    if provider == "openai-video-generation" and (result is None or result is video):
+        save(call, output, None, video, "video/mp4")
+        return call.result(recorded("video_stream"))  # what becomes of the bytes in JSON
+    if result is None or result is video:
+        result = address_of(call, video, "video/mp4")
     elif not isinstance(result, str | Mapping):
         raise internal_error()
-    save(call, output, result, film, "video/mp4")
+    save(call, output, result, video, "video/mp4")
     return call.result(result)
 
 
 def _choose(call: DriverCall) -> Model:
-    args = call.args
-    known = catalogue.load("video", call.backend.vendors)
-    present = [name for name in DEFAULTS if name.partition("-")[0] in call.backend.vendors]
-    if not present:
-        raise internal_error()
+    args, vendors = call.args, call.backend.vendors
+    present = [name for name in DEFAULTS if name.partition("-")[0] in vendors]
     name, provider = args.get("model"), args.get("provider")
-    if name and not isinstance(name, str):
+    if not present or (name and not isinstance(name, str)):
         raise internal_error()
     provider = call.asked if provider is None else provider
     if provider not in present:
         provider = present[0]
-    routes = known.routes(name or DEFAULTS[provider])
+    routes = catalogue.load("video", vendors).routes(name or DEFAULTS[provider])
     if not routes:
         raise bad_request(f"Model not found: {name}")
     return next((route for route in routes if route["provider"] == provider), routes[0])

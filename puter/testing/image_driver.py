@@ -1,4 +1,4 @@
-"""Pictures: the interface ``puter-image-generation``."""
+"""The interface ``puter-image-generation``."""
 
 from __future__ import annotations
 
@@ -8,16 +8,15 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from puter.testing import catalogue, samples
-from puter.testing.http import bad_request, internal_error
-from puter.testing.media import MediaCall, MediaInput, address_of, ask_vendor, load, save
+from puter.testing.media_call import MediaInput, address_of, ask_vendor, load, media_call, save
 from puter.testing.metering import MICROCENTS_PER_CENT, Bill
-from puter.testing.replies import Fault
+from puter.testing.refusals import bad_request, internal_error
 
 if TYPE_CHECKING:
     from aiohttp import web
 
     from puter.testing.catalogue import Model
-    from puter.testing.drivers import DriverCall
+    from puter.testing.driver_calls import DriverCall
 
 # Puter backend: what test mode answers.
 SAMPLE_IMAGE = "https://puter-sample-data.puter.site/image_example.png"
@@ -30,58 +29,45 @@ DEFAULTS = {
     "xai-image-generation": "grok-imagine-image",
     "byteplus-image-generation": "seedream-5-0-lite-260128",
 }
-# Vendors that answer with a URL; the others send the picture itself.
+# Vendors that answer with a URL; the others send the image itself.
 _BY_URL = ("together-image-generation", "xai-image-generation")
-# Puter backend: pictures that a vendor takes along with the prompt.
+# Puter backend: images that a vendor takes along with the prompt.
 _MOST_INPUTS = {"together-image-generation": 1, "xai-image-generation": 3}
 
 _LONG_SIDES = {"512": 512, "0.5K": 512, "1K": 1024, "2K": 2048, "4K": 4096}
 _LARGEST = 4096
 
 
-async def generate(call: DriverCall) -> web.StreamResponse | Fault:
+async def generate(call: DriverCall) -> web.StreamResponse:
     """The method ``generate``."""
     args = call.args
-    output = call.backend.files.output_path(call.exchange.token, args.get("puter_output_path"))
+    output = call.backend.files.output_path(call.token, args.get("puter_output_path"))
     model = _choose(call)
-    prompt = args.get("prompt")
+    prompt, provider = args.get("prompt"), str(model["provider"])
     if args.get("test_mode"):
-        save(call, output, SAMPLE_IMAGE, samples.png(512, 512, "sample"), "image/png")
+        save(call, output, SAMPLE_IMAGE, samples.PNG, "image/png")
         return call.result(SAMPLE_IMAGE)
     if not isinstance(prompt, str):
         raise bad_request("`prompt` must be a string")
-    inputs = _inputs(call, str(model["provider"]))
+    inputs = _inputs(call, provider)
     quality, width, height = _shape(model, args)
     key, cents = _price(model, quality, width, height)
-    media = MediaCall(
-        interface="puter-image-generation",
-        method="generate",
-        args=args,
-        user=call.user.username,
-        provider=str(model["provider"]),
-        model=str(model["id"]),
-        text=prompt,
-        inputs=inputs,
-        chosen={"quality": quality, "width": width, "height": height},
-    )
-    vendor = media.provider.removesuffix("-image-generation")
+    shape = {"quality": quality, "width": width, "height": height}
+    media = media_call(call, provider, model["id"], text=prompt, inputs=inputs, **shape)
+    vendor = provider.removesuffix("-image-generation")
     bill = Bill(f"{vendor}:{media.model}:{key}", 1, cents * MICROCENTS_PER_CENT)
     result = await ask_vendor(call, media, bill, "Insufficient credits for image generation")
-    if isinstance(result, Fault):
-        return result
-    picture = samples.png(width, height, prompt)
     if result is None or isinstance(result, bytes):
-        result = _address(call, media.provider, picture if result is None else result)
+        result = _address(call, provider, samples.PNG if result is None else result)
     elif not isinstance(result, str | Mapping):
         raise internal_error()
-    save(call, output, result, picture, "image/png")
+    save(call, output, result, samples.PNG, "image/png")
     return call.result(result)
 
 
 def _choose(call: DriverCall) -> Model:
-    args = call.args
-    known = catalogue.load("image", call.backend.vendors)
-    present = [name for name in DEFAULTS if name.partition("-")[0] in call.backend.vendors]
+    args, vendors = call.args, call.backend.vendors
+    present = [name for name in DEFAULTS if name.partition("-")[0] in vendors]
     name = args.get("model")
     name = name.strip().lower() if isinstance(name, str) else ""
     provider = args.get("provider")
@@ -92,7 +78,7 @@ def _choose(call: DriverCall) -> Model:
         name = DEFAULTS[provider] if provider in present else ""
     if not name:
         raise bad_request("Missing `model`")
-    routes = known.routes(name)
+    routes = catalogue.load("image", vendors).routes(name)
     if not routes:
         raise bad_request(f"Model not found: {args.get('model')}")
     return next((route for route in routes if route["provider"] == provider), routes[0])
@@ -111,15 +97,14 @@ def _inputs(call: DriverCall, provider: str) -> list[MediaInput]:
 
 
 def _input(call: DriverCall, given: object) -> MediaInput:
-    if not isinstance(given, str):
-        raise bad_request("Invalid input image (empty or not base64)")
-    if not given.startswith(("data:", "http://", "https://")):
-        kind = call.args.get("input_image_mime_type") or "image/png"
-        given = f"data:{kind};base64,{given}"
-    picture = load(call, given, from_web=True)
-    if picture.url is None and not picture.data:
-        raise bad_request("Invalid input image (empty or not base64)")
-    return picture
+    if isinstance(given, str):
+        if not given.startswith(("data:", "http://", "https://")):
+            kind = call.args.get("input_image_mime_type") or "image/png"
+            given = f"data:{kind};base64,{given}"
+        image = load(call, given, from_web=True)
+        if image.url is not None or image.data:
+            return image
+    raise bad_request("Invalid input image (empty or not base64)")
 
 
 def _shape(model: Model, args: Mapping[str, Any]) -> tuple[str, int, int]:
@@ -144,19 +129,16 @@ def _shape(model: Model, args: Mapping[str, Any]) -> tuple[str, int, int]:
 
 
 def _ratio(args: Mapping[str, Any]) -> tuple[float, float] | None:
-    ratio = args.get("ratio")
-    sides: tuple[Any, Any] = (None, None)
-    if isinstance(ratio, dict):
-        sides = (ratio.get("w"), ratio.get("h"))
-    if not ratio:
-        sides = (args.get("width"), args.get("height"))
-        aspect = args.get("aspect_ratio")
-        if None in sides and isinstance(aspect, str) and aspect.count(":") == 1:
-            try:
-                width, height = (float(side) for side in aspect.split(":"))
-            except ValueError:
-                return None
-            sides = (width, height)
+    ratio, aspect = args.get("ratio"), args.get("aspect_ratio")
+    sides: tuple[Any, Any] = (args.get("width"), args.get("height"))
+    if ratio:
+        sides = (ratio.get("w"), ratio.get("h")) if isinstance(ratio, dict) else (None, None)
+    elif None in sides and isinstance(aspect, str) and aspect.count(":") == 1:
+        try:
+            width, height = (float(side) for side in aspect.split(":"))
+        except ValueError:
+            return None
+        sides = (width, height)
     if all(isinstance(side, int | float) and math.isfinite(side) and side > 0 for side in sides):
         return sides[0], sides[1]
     return None
@@ -181,10 +163,10 @@ def _price(model: Model, quality: str, width: int, height: int) -> tuple[str, fl
     return str(model["index_cost_key"]), float(costs[model["index_cost_key"]])
 
 
-def _address(call: DriverCall, provider: str, picture: bytes) -> str:
-    kind = samples.kind_of(picture, "image/png")
+def _address(call: DriverCall, provider: str, image: bytes) -> str:
+    kind = samples.image_type(image)
     if provider in _BY_URL:
-        return address_of(call, picture, kind)
+        return address_of(call, image, kind)
     if provider == "byteplus-image-generation":
         kind = "image/jpeg"  # whatever it is
-    return f"data:{kind};base64,{base64.b64encode(picture).decode()}"
+    return f"data:{kind};base64,{base64.b64encode(image).decode()}"

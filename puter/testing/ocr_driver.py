@@ -1,38 +1,36 @@
-"""Text in pictures: the interface ``puter-ocr``."""
+"""Text in images and documents: the interface ``puter-ocr``."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from puter.testing.http import ApiError, bad_request, internal_error
-from puter.testing.media import MediaCall, MediaInput, ask_vendor, load
+from puter.testing.media_call import (
+    MediaCall,
+    MediaInput,
+    alias,
+    load,
+    media_call,
+    text_from_vendor,
+)
 from puter.testing.metering import Bill
-from puter.testing.replies import Fault
+from puter.testing.recorded import recorded
+from puter.testing.refusals import ApiError, bad_request
 
 if TYPE_CHECKING:
     from aiohttp import web
 
-    from puter.testing.drivers import DriverCall
+    from puter.testing.driver_calls import DriverCall
 
-SAMPLE: dict[str, Any] = {
-    "blocks": [
-        {
-            "type": "text/puter:sample-output",
-            "confidence": 1,
-            "text": "test_mode is enabled; this is a sample OCR response.",
-        }
-    ]
+_NAMES = {
+    **dict.fromkeys(("aws", "textract", "aws-textract"), "aws-textract"),
+    **dict.fromkeys(("mistral", "mistral-ocr"), "mistral"),
 }
-
-_ALIASES = {
-    "aws": "aws-textract",
-    "textract": "aws-textract",
-    "aws-textract": "aws-textract",
-    "mistral": "mistral",
-    "mistral-ocr": "mistral",
+_UNKNOWN = "Unknown OCR provider: {}. Available: aws-textract, mistral"
+_MISSING = {
+    "aws-textract": "AWS credentials not configured",
+    "mistral": "Mistral OCR not configured",
 }
-_PROVIDERS = ("aws-textract", "mistral")
 # Puter backend: micro-cents a page.
 _PRICES = {
     "aws-textract": ("aws-textract:detect-document-text:page", 150_000),
@@ -40,11 +38,11 @@ _PRICES = {
 }
 
 
-async def recognize(call: DriverCall) -> web.StreamResponse | Fault:
+async def recognize(call: DriverCall) -> web.StreamResponse:
     """The method ``recognize``."""
     args = call.args
     if args.get("test_mode"):
-        return call.result(SAMPLE)
+        return call.result(recorded("ocr_sample"))
     provider = _choose(call)
     source = args.get("source")
     source = args.get("file") if source is None else source
@@ -52,65 +50,37 @@ async def recognize(call: DriverCall) -> web.StreamResponse | Fault:
         raise bad_request("`source` is required")
     document = load(call, source, from_web=True)
     if provider not in call.backend.vendors:
-        names = {"aws-textract": "AWS credentials not configured"}
-        text = names.get(provider, "Mistral OCR not configured")
-        raise ApiError(500, text, "internal_error")
-    pages = _pages(args)
+        raise ApiError(500, _MISSING[provider], "internal_error")
+    given = args.get("pages")
+    pages = [page for page in given if isinstance(page, int)] if isinstance(given, list) else []
+    pages = pages or [0]
     key, price = _PRICES[provider]
     bill = Bill(key, len(pages), len(pages) * price)
     model = "textract" if provider == "aws-textract" else args.get("model") or "mistral-ocr-latest"
-    media = MediaCall(
-        interface="puter-ocr",
-        method="recognize",
-        args=args,
-        user=call.user.username,
-        provider=provider,
-        model=str(model),
-        inputs=(document,),
-        chosen={"pages": pages},
-    )
-    result = await ask_vendor(call, media, bill, "Insufficient credits")
-    if isinstance(result, Fault):
-        return result
-    if isinstance(result, Mapping):
-        return call.result(result)
-    if result is not None and not isinstance(result, str):
-        raise internal_error()
-    text = _read(document) if result is None else result
+    media = media_call(call, provider, model, inputs=(document,), pages=pages)
+    text = await text_from_vendor(call, media, bill, _read(document))
+    if isinstance(text, Mapping):
+        return call.result(text)
     return call.result(_textract(text) if provider == "aws-textract" else _mistral(media, text))
 
 
 def _choose(call: DriverCall) -> str:
-    given = call.args.get("provider")
-    if given:
-        named = _ALIASES.get(given.strip().lower()) if isinstance(given, str) else None
-        if named is None:
-            available = ", ".join(_PROVIDERS)
-            raise bad_request(f"Unknown OCR provider: {given}. Available: {available}")
-        return named
-    present = [name for name in _PROVIDERS if name in call.backend.vendors]
-    named = _ALIASES.get(call.asked or "") or next(iter(present), None)
+    present = [name for name in _PRICES if name in call.backend.vendors]
+    named = alias(call, _NAMES, _UNKNOWN) or _NAMES.get(call.asked or "")
+    named = named or next(iter(present), None)
     if named is None:
         raise ApiError(500, "No OCR provider configured", "internal_error")
     return named
 
 
-def _pages(args: Mapping[str, Any]) -> list[int]:
-    pages = args.get("pages")
-    numbers = pages if isinstance(pages, list) else []
-    return [page for page in numbers if isinstance(page, int)] or [0]
-
-
 def _read(document: MediaInput) -> str:
-    if document.words is not None:
-        return document.words
     if document.mime_type.startswith("text/"):
         return document.data.decode(errors="replace")
     return f"LocalPuter read {document.url or document.name}"
 
 
 def _textract(text: str) -> dict[str, Any]:
-    blocks = [
+    blocks: list[dict[str, Any]] = [
         {"type": "text/textract:LINE", "confidence": 98.5, "text": line}
         for line in text.splitlines()
     ]

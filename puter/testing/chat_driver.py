@@ -1,4 +1,4 @@
-"""Chat: the methods of ``puter-chat-completion``, and what they check in a request."""
+"""The interface ``puter-chat-completion``: its checks, who answers, and the bill."""
 
 from __future__ import annotations
 
@@ -6,14 +6,21 @@ from dataclasses import dataclass, field
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
-from puter.testing import catalogue, streams
-from puter.testing.answers import count_usage, legacy_usage, render, tokens_in
-from puter.testing.attachments import attach
-from puter.testing.http import ApiError, bad_request, internal_error
+from puter.testing import catalogue, partner
+from puter.testing.answer_forms import (
+    count_usage,
+    encode,
+    legacy_usage,
+    line_of,
+    render,
+    tokens_in,
+)
+from puter.testing.chat_files import attach
+from puter.testing.exchange import pause
 from puter.testing.messages import Family, for_vendor, normalize, text_of
-from puter.testing.player import typed_answer, wanted_calls
-from puter.testing.replies import Fault, Reply, StreamFault, UpstreamFailure, pause
-from puter.testing.responder import converse
+from puter.testing.recorded import recorded
+from puter.testing.refusals import ApiError, bad_request, internal_error
+from puter.testing.replies import Fault, FaultRaised, Reply, StreamFault, UpstreamFailure
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -21,16 +28,17 @@ if TYPE_CHECKING:
     from aiohttp import web
 
     from puter.testing.catalogue import Model
-    from puter.testing.drivers import DriverCall
-
+    from puter.testing.driver_calls import DriverCall
 
 # Puter backend: provider and model when neither is named.
 DEFAULT_PROVIDER = "azure-openai"
 DEFAULT_MODEL = "gpt-5.4-nano"
 
+NDJSON = "application/x-ndjson"
 LOREM = "Lorem tempor esse consequat nulla aliqua, sint veniam magna culpa in laborum dolore."
 
 _OPENAI_PROVIDERS = ("openai-completion", "azure-openai")
+_NO_USAGE_LEFT = (402, "No usage left for request.", "insufficient_funds")
 
 
 @dataclass(frozen=True)
@@ -111,104 +119,78 @@ class ChatCall:
         )
 
 
-async def complete(call: DriverCall) -> Any:
-    """The method ``complete``."""
-    files = partial(attach, files=call.backend.files, token=call.exchange.token)
-    chat = accept(call.args, call.user.username, call.backend.default_model, files)
-    script = call.backend.script
-    tokens = call.backend.metering.affordable_tokens(call.user, chat.routes[0])
+async def complete(call: DriverCall) -> web.StreamResponse:
+    """The method ``complete``. Raises ApiError or FaultRaised."""
+    backend, script = call.backend, call.backend.script
+    chat = accept(call)
+    tokens = backend.metering.affordable_tokens(call.user, chat.routes[0])
     if tokens < 1:
-        raise ApiError(402, "No usage left for request.", "insufficient_funds")
-    streamed = streams.is_wanted(chat.args)
+        raise ApiError(*_NO_USAGE_LEFT)
+    # What JavaScript takes for true: `"false"` and `[]` are.
+    streamed = chat.args.get("stream") not in (None, False, 0, "")
     answer = await script.answer(chat)
-    await pause(call.backend.latency)
+    await pause(backend.latency)
     if answer is None:
         answer = Reply(blocked=True) if script.blocks(chat.last_text) else built_in(chat, tokens)
     await pause(answer.delay)
     if isinstance(answer, UpstreamFailure):
-        if streamed and chat.provider == "claude":
-            line = streams.error_line(answer.told(chat.provider))
-            return await streams.send(call.exchange, [streams.line_of(line)])
-        raise answer.error(chat.routes)
+        if not streamed or chat.provider != "claude":
+            raise answer.error(chat.routes)
+        line = line_of({"type": "error", "message": answer.told(chat.provider)})
+        return await call.exchange.stream(NDJSON, [line])
     fault = answer if streamed and isinstance(answer, StreamFault) else None
     if fault is not None:
         given = built_in(chat, tokens) if fault.reply is None else fault.reply
         answer = Reply(text=given) if isinstance(given, str) else given
     if isinstance(answer, Fault):
-        return answer
+        raise FaultRaised(answer)
     if answer.blocked:
         chat = ChatCall(chat.args, catalogue.load("chat").routes("fake"), chat.user)
         answer = Reply(text=LOREM)
-    bill(call, chat, answer)
+    # The whole answer is billed before its first byte: whoever leaves early pays for all of it.
+    usage = call.exchange.record.usage = count_usage(chat, answer)
+    backend.metering.charge_chat(call.token, chat.routes[0], usage)
     if streamed:
-        return await _stream(call, chat, answer, fault)
-    result = render(chat, answer)
-    if call.backend.legacy and answer.raw is None:
+        lines = encode(chat, answer, usage, legacy=backend.legacy)
+        if fault is not None:
+            lines = fault.spoil(lines, legacy=backend.legacy)
+        end = None if fault is None else fault.end
+        return await call.exchange.stream(
+            NDJSON, lines, pace=answer.pace, gate=answer.gate, end=end
+        )
+    result = render(chat, answer, usage)
+    if backend.legacy and answer.raw is None:
         result["usage"] = legacy_usage(chat.model, result["usage"])
     metadata = {"service_used": chat.provider, "providerUsed": chat.model}
     return call.result(result, metadata=metadata)
 
 
-async def _stream(
-    call: DriverCall, chat: ChatCall, reply: Reply, fault: StreamFault | None
-) -> web.StreamResponse:
-    legacy = call.backend.legacy
-    lines = streams.encode(chat, reply, legacy=legacy)
-    if fault is not None:
-        lines = fault.spoil(lines, legacy=legacy)
-    end = None if fault is None else fault.end
-    return await streams.send(call.exchange, lines, pace=reply.pace, gate=reply.gate, end=end)
-
-
-def bill(call: DriverCall, chat: ChatCall, reply: Reply) -> None:
-    """Charge the whole answer, before its first byte: whoever leaves early pays for all of it."""
-    usage = call.exchange.record.usage = count_usage(chat, reply)
-    call.backend.metering.charge_chat(call.exchange.token, chat.routes[0], usage)
-
-
-async def models(call: DriverCall) -> Any:
-    """The method ``models``."""
-    return call.result(catalogue.load("chat").all)
-
-
-async def list_ids(call: DriverCall) -> Any:
-    """The method ``list``."""
-    return call.result(catalogue.load("chat").ids(hidden=True))
-
-
-def accept(
-    args: Mapping[str, Any],
-    user: str,
-    default_model: str | None,
-    files: Callable[[Sequence[Any], str], list[Any]] | None = None,
-) -> ChatCall:
+def accept(call: DriverCall) -> ChatCall:
     """Check the arguments as the server does. Raises ApiError."""
-    routes = _choose(args, default_model)
+    args = call.args
+    routes = _choose(args, call.backend.default_model)
     messages = args.get("messages")
     if messages is None:
+        fault = "messages is not iterable"
         attempts = [
-            {
-                "model": route["id"],
-                "provider": route["provider"],
-                "error": "messages is not iterable",
-            }
+            {"model": route["id"], "provider": route["provider"], "error": fault}
             for route in routes[:3]
         ]
         raise ApiError(500, "All providers failed", "internal_error", attempts=attempts)
     if not isinstance(messages, list) or isinstance(args.get("tools"), str):
         raise internal_error()
-    call = ChatCall(args, routes, user, files)
-    prompt = " ".join(call.user_texts)  # faults in the messages show here
+    files = partial(attach, files=call.backend.files, token=call.token)
+    chat = ChatCall(args, routes, call.user.username, files)
+    prompt = " ".join(chat.user_texts)  # faults in the messages show here
     limit = _max_tokens(args)
-    if limit is not None and limit <= 0 and _is_priced(routes[0]):
-        raise ApiError(402, "No usage left for request.", "insufficient_funds")
-    if args.get("moderation") and "forbidden" in prompt and call.provider in _OPENAI_PROVIDERS:
+    if limit is not None and limit <= 0 and catalogue.price(routes[0], "output") > 0:
+        raise ApiError(*_NO_USAGE_LEFT)
+    if args.get("moderation") and "forbidden" in prompt and chat.provider in _OPENAI_PROVIDERS:
         raise bad_request("message is not allowed", errorCode="moderation_flagged")
-    return call
+    return chat
 
 
 def _choose(args: Mapping[str, Any], default_model: str | None) -> list[Model]:
-    known = catalogue.load("chat")
     model, provider = args.get("model"), args.get("provider")
     if model and not isinstance(model, str):
         raise internal_error()
@@ -217,8 +199,9 @@ def _choose(args: Mapping[str, Any], default_model: str | None) -> list[Model]:
         if default_model is None:
             provider = DEFAULT_PROVIDER
     elif not model:
-        model = catalogue.PROVIDER_DEFAULTS.get(provider if isinstance(provider, str) else "")
-    routes = known.routes(model) if isinstance(model, str) else []
+        defaults = recorded("provider_defaults")
+        model = defaults.get(provider) if isinstance(provider, str) else None
+    routes = catalogue.load("chat").routes(model) if isinstance(model, str) else []
     if not routes:
         raise bad_request(f"Model not found: {args.get('model') or 'undefined'}")
     # An unknown provider, or one without this model, is ignored.
@@ -235,19 +218,14 @@ def _max_tokens(args: Mapping[str, Any]) -> float | None:
     return limit if isinstance(limit, int | float) and not isinstance(limit, bool) else None
 
 
-def _is_priced(model: Model) -> bool:
-    return catalogue.price(model, "output") > 0
-
-
 def built_in(call: ChatCall, affordable: float = float("inf")) -> Reply:
-    """What LocalPuter says of its own accord; Puter shortens what an account cannot pay."""
+    """The answer when nothing is scripted; Puter shortens what an account cannot pay."""
     if call.provider == "fake-chat":
         return Reply(text=LOREM)
-    if calls := wanted_calls(call):
+    if calls := partner.tool_calls(call):
         return Reply(tool_calls=calls)
-    text, limit = converse(call), _max_tokens(call.args)
+    text, limit = partner.answer(call), _max_tokens(call.args)
     limit = affordable if limit is None else min(limit, affordable)
-    text = typed_answer(call, text) or text
     if tokens_in(text) > limit:
         return Reply(text=text[: int(limit) * 4], finish_reason="length")
     return Reply(text=text)

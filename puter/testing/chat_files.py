@@ -5,14 +5,14 @@ from __future__ import annotations
 import base64
 from typing import TYPE_CHECKING, Any
 
-from puter.testing.files import OCTETS
-from puter.testing.http import ApiError
+from puter.testing.file_tree import OCTETS
+from puter.testing.refusals import ApiError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from puter.testing.accounts import Token
-    from puter.testing.files import Entry, Files
+    from puter.testing.file_tree import Entry, FileTree
 
 # Puter backend: bytes of a file, inlined for OpenAI's API or uploaded to Anthropic's.
 MAX_INLINE = 5_000_000
@@ -20,35 +20,27 @@ MAX_UPLOAD = 30_000_000
 
 # Everybody else gets the part as it came.
 _INLINING = (
-    "openai-completion",
-    "openai-responses",
-    "azure-openai",
-    "azure-openai-responses",
-    "meta",
-)
+    "openai-completion", "openai-responses", "azure-openai", "azure-openai-responses", "meta",
+)  # fmt: skip
 
 
 def attach(
-    messages: Sequence[Mapping[str, Any]], provider: str, files: Files, token: Token
+    messages: Sequence[Mapping[str, Any]], provider: str, files: FileTree, token: Token
 ) -> list[dict[str, Any]]:
     """Normalised messages with every ``puter_path`` replaced, where ``provider`` does that.
 
     A file that cannot be used never fails the call: the model reads a sentence instead.
     """
+    made = [dict(message) for message in messages]
     if provider not in (*_INLINING, "claude"):
-        return [dict(message) for message in messages]
-    return [
-        {
-            **message,
-            "content": [_part(part, provider, files, token) for part in message["content"]]
-            if isinstance(message.get("content"), list)
-            else message.get("content"),
-        }
-        for message in messages
-    ]
+        return made
+    for message in made:
+        if isinstance(parts := message.get("content"), list):
+            message["content"] = [_part(part, provider, files, token) for part in parts]
+    return made
 
 
-def _part(part: Any, provider: str, files: Files, token: Token) -> Any:
+def _part(part: Any, provider: str, files: FileTree, token: Token) -> Any:
     path = part.get("puter_path") if isinstance(part, dict) else None
     if not path:
         return part

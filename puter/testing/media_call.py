@@ -5,30 +5,24 @@ from __future__ import annotations
 import ipaddress
 import posixpath
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeAlias
 from urllib.parse import unquote_to_bytes, urlsplit
 
-from aiohttp import web
-
 from puter.testing import samples
-from puter.testing.fileroutes import decode_base64
-from puter.testing.files import OCTETS, mime_of
-from puter.testing.http import ApiError, bad_request, hang
-from puter.testing.replies import Fault, UpstreamFailure, pause, upstream_error
+from puter.testing.exchange import pause
+from puter.testing.file_tree import OCTETS, decode_base64, mime_of
+from puter.testing.refusals import ApiError, bad_request, internal_error
+from puter.testing.replies import Fault, FaultRaised, UpstreamFailure, upstream_error
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator
+    from collections.abc import Awaitable, Callable
 
-    from puter.testing.drivers import DriverCall
+    from aiohttp import web
+
+    from puter.testing.driver_calls import DriverCall
     from puter.testing.metering import Bill
-
-# Vendors of media that LocalPuter plays.
-VENDORS = (
-    "openai", "gemini", "together", "xai", "byteplus",
-    "aws-polly", "elevenlabs", "speechify", "aws-textract", "mistral",
-)  # fmt: skip
 
 # Puter backend: bytes of a sound to be transcribed or converted.
 MAX_SOUND = 26_214_400
@@ -56,11 +50,6 @@ class MediaInput:
     data: bytes = field(default=b"", repr=False)
     url: str | None = None
 
-    @property
-    def words(self) -> str | None:
-        """What a picture or sound made by a LocalPuter says."""
-        return samples.note_in(self.data)
-
 
 @dataclass(frozen=True)
 class MediaCall:
@@ -74,7 +63,7 @@ class MediaCall:
         provider: who plays it.
         model: the id of the model that plays it.
         text: the prompt, or the text to be said.
-        inputs: pictures, sounds and documents that came along.
+        inputs: images, sounds and documents that came along.
         chosen: what the server made of the options: sizes, quality, voice, format.
     """
 
@@ -106,11 +95,35 @@ class AudioBody:
 
 MediaResult: TypeAlias = "bytes | str | Mapping[str, Any] | AudioBody | Fault"
 MediaResponder: TypeAlias = "Callable[[MediaCall], MediaResult | Awaitable[MediaResult]]"
+Result: TypeAlias = "bytes | str | Mapping[str, Any] | AudioBody | None"
+
+
+def media_call(
+    call: DriverCall,
+    provider: str,
+    model: object,
+    *,
+    text: str = "",
+    inputs: Sequence[MediaInput] = (),
+    **chosen: Any,
+) -> MediaCall:
+    """The record of ``call``; ``chosen`` are the options that the server settled on."""
+    return MediaCall(
+        interface=call.interface,
+        method=call.method,
+        args=call.args,
+        user=call.user.username,
+        provider=provider,
+        model=str(model),
+        text=text,
+        inputs=inputs,
+        chosen=chosen,
+    )
 
 
 async def ask_vendor(
     call: DriverCall, media: MediaCall, bill: Bill, refusal: str, least: float | None = None
-) -> MediaResult | None:
+) -> Result:
     """The scripted result of a call that passed all checks, ``None`` when there is none.
 
     Args:
@@ -122,6 +135,7 @@ async def ask_vendor(
 
     Raises:
         ApiError: 402 when the user cannot pay, else as the vendor failed.
+        FaultRaised: the script holds a fault.
     """
     call.exchange.record.media = media
     call.backend.metering.require(call.user, bill.cost if least is None else least, refusal)
@@ -130,13 +144,25 @@ async def ask_vendor(
     if isinstance(result, Fault):
         await pause(result.delay)
         if isinstance(result, UpstreamFailure):
-            raise vendor_error(result, media.provider)
-        return result
-    call.backend.metering.charge(call.exchange.token, bill)
+            raise _vendor_error(result, media.provider)
+        raise FaultRaised(result)
+    call.backend.metering.charge(call.token, bill)
     return result
 
 
-def vendor_error(failure: UpstreamFailure, provider: str) -> ApiError:
+async def text_from_vendor(
+    call: DriverCall, media: MediaCall, bill: Bill, otherwise: str
+) -> str | Mapping[str, Any]:
+    """`ask_vendor` for methods that answer in text; ``otherwise`` is the text without a script."""
+    result = await ask_vendor(call, media, bill, "Insufficient credits")
+    if result is None:
+        return otherwise
+    if not isinstance(result, str | Mapping):
+        raise internal_error()
+    return result
+
+
+def _vendor_error(failure: UpstreamFailure, provider: str) -> ApiError:
     """A vendor's failure as media calls report it."""
     status, message, code = upstream_error(failure.status, failure.message)
     extra: dict[str, Any] = {"upstreamStatus": failure.status}
@@ -149,6 +175,23 @@ def vendor_error(failure: UpstreamFailure, provider: str) -> ApiError:
     elif failure.code:
         extra["upstreamCode"] = failure.code
     return ApiError(status, message, code, **extra)
+
+
+def alias(call: DriverCall, names: Mapping[str, str], refusal: str) -> str | None:
+    """The provider that ``provider`` names, ``None`` when it names none.
+
+    Args:
+        call: whose argument.
+        names: provider by name or alias.
+        refusal: the text about an unknown one, with a ``{}`` for it.
+    """
+    given = call.args.get("provider")
+    if given in (None, ""):
+        return None
+    found = names.get(given.strip().lower()) if isinstance(given, str) else None
+    if found is None:
+        raise bad_request(refusal.format(given))
+    return found
 
 
 def load(
@@ -167,25 +210,19 @@ def load(
     if isinstance(value, str) and from_web and value.startswith(("http://", "https://")):
         return _from_web(value)
     reference = value if isinstance(value, dict) else {"path": value}
-    path = reference.get("path")
-    if isinstance(path, str) and path.rstrip("/") not in ("", posixpath.normpath(path)):
-        raise bad_request("Invalid path")
-    _refuse_directory_of_others(call, path)
-    token, uid = call.exchange.token, reference.get("uid") or reference.get("uuid")
-    entry = call.backend.files.find(token, path, uid)
+    path, files = reference.get("path"), call.backend.files
+    if isinstance(path, str):
+        if path.rstrip("/") not in ("", posixpath.normpath(path)):
+            raise bad_request("Invalid path")
+        # Puter backend: a directory is refused as such before anybody asks whose it is.
+        found = files.get(files.resolve(path, call.user.username))
+        if found is not None and found.is_dir and path.startswith(("/", "~")):
+            raise bad_request("Expected a file, got a directory")
+    entry = files.find(call.token, path, reference.get("uid") or reference.get("uuid"))
     if entry.is_dir:
         raise bad_request("Expected a file, got a directory")
-    if limit is not None and len(entry.data) > limit:
-        raise _too_large("File", limit)
+    _check_size("File", entry.data, limit)
     return MediaInput(entry.name, entry.content_type or mime_of(entry.name) or OCTETS, entry.data)
-
-
-def _refuse_directory_of_others(call: DriverCall, path: object) -> None:
-    """Puter backend: a directory is refused as such before anybody asks whose it is."""
-    if isinstance(path, str) and path.startswith(("/", "~")):
-        entry = call.backend.files.get(call.backend.files.resolve(path, call.user.username))
-        if entry is not None and entry.is_dir:
-            raise bad_request("Expected a file, got a directory")
 
 
 def _from_data_uri(uri: str, limit: int | None) -> MediaInput:
@@ -199,15 +236,15 @@ def _from_data_uri(uri: str, limit: int | None) -> MediaInput:
         if _BAD_ESCAPE.search(payload):
             raise ApiError(400, "Bad request URL", "client_bad_url")
         data = unquote_to_bytes(payload)
-    if limit is not None and len(data) > limit:
-        raise _too_large("Input", limit)
+    _check_size("Input", data, limit)
     subtype = kind.partition("/")[2].partition("+")[0] or "bin"
     return MediaInput(f"input.{subtype}", kind, data)
 
 
-def _too_large(what: str, limit: int) -> ApiError:
-    text = f"{what} exceeds max size ({limit} bytes)"
-    return ApiError(413, text, "storage_limit_reached")
+def _check_size(what: str, data: bytes, limit: int | None) -> None:
+    if limit is not None and len(data) > limit:
+        text = f"{what} exceeds max size ({limit} bytes)"
+        raise ApiError(413, text, "storage_limit_reached")
 
 
 def _from_web(url: str) -> MediaInput:
@@ -221,9 +258,11 @@ def _from_web(url: str) -> MediaInput:
 
 
 def address_of(call: DriverCall, data: bytes, content_type: str) -> str:
-    """A URL at which this server shows ``data`` to anybody."""
-    request = call.exchange.request
-    return f"http://{request.host}{call.backend.samples.keep(data, content_type)}"
+    """A URL at which this server shows ``data`` to anybody, as long as it runs."""
+    kept = call.backend.samples
+    path = f"/sample/{len(kept) + 1}.{content_type.partition('/')[2]}"
+    kept[path] = data, content_type
+    return f"http://{call.exchange.request.host}{path}"
 
 
 def save(call: DriverCall, path: str | None, result: object, otherwise: bytes, kind: str) -> None:
@@ -243,7 +282,7 @@ def save(call: DriverCall, path: str | None, result: object, otherwise: bytes, k
         made = _from_data_uri(result, None)
         data, kind = made.data, made.mime_type
     elif isinstance(result, str):
-        data, kind = call.backend.samples.find(urlsplit(result).path) or (otherwise, kind)
+        data, kind = call.backend.samples.get(urlsplit(result).path) or (otherwise, kind)
     call.backend.files.write(path, data, kind, overwrite=True, parents=True)
 
 
@@ -251,30 +290,15 @@ async def send_audio(
     call: DriverCall, body: bytes | AudioBody, content_type: str
 ) -> web.StreamResponse:
     """Answer with audio, in pieces."""
-    pace = 0.0
     if isinstance(body, AudioBody):
         content_type, pace = body.content_type, body.pace
-    response = web.StreamResponse(headers={"Content-Type": content_type})
-    response.enable_chunked_encoding()
-    call.exchange.start(response)
-    try:
-        await response.prepare(call.exchange.request)
-        for number, piece in enumerate(_pieces(body)):
-            await pause(pace if number else 0)
-            await response.write(piece)
-        await response.write_eof()
-    except ConnectionResetError:
-        await hang()  # the client left, which cancels this request
-    call.exchange.done()
-    return response
+        return await call.exchange.stream(content_type, _silence(body.size), pace=pace)
+    view = memoryview(body)
+    pieces = [view[start : start + _PIECE] for start in range(0, len(body), _PIECE)]
+    return await call.exchange.stream(content_type, pieces)
 
 
-def _pieces(body: bytes | AudioBody) -> Iterator[bytes | memoryview]:
-    if isinstance(body, bytes):
-        view = memoryview(body)
-        for start in range(0, len(body), _PIECE):
-            yield view[start : start + _PIECE]
-        return
-    block = samples.mp3_block()
-    for start in range(0, body.size, len(block)):
-        yield memoryview(block)[: body.size - start]
+def _silence(size: int) -> Iterator[memoryview]:
+    block = memoryview(samples.MP3_FRAME * 630)
+    for start in range(0, size, len(block)):
+        yield block[: size - start]
