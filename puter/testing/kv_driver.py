@@ -66,7 +66,8 @@ async def incr(call: DriverCall) -> web.StreamResponse:
     amounts = call.args.get("pathAndAmountMap")
     if not isinstance(amounts, dict) or not amounts:
         raise bad_request("Missing or invalid `pathAndAmountMap`")
-    old, amount = store.get(key) or 0, amounts.get("")
+    old: Any = store.get(key) or 0
+    amount: Any = amounts.get("")
     if not all(type(number) in (int, float) for number in (old, amount)):
         raise bad_request("kv: value is not a number")
     store[key] = old + amount

@@ -20,7 +20,7 @@ def normalize(messages: Sequence[Any]) -> list[dict[str, Any]]:
     """Bring messages into one form, as the server does before it sends them on. Raises ApiError."""
     tidy: list[dict[str, Any]] = []
     for message in map(_tidy, messages):
-        before = tidy[-1] if tidy else {"role": None}
+        before: dict[str, Any] = tidy[-1] if tidy else {"role": None}
         if before["role"] != message["role"] or _has_tools(before) or _has_tools(message):
             tidy.append(message)
         else:

@@ -398,10 +398,17 @@ class _Running:
 
 
 _all_running: weakref.WeakSet[_Running] = weakref.WeakSet()
-atexit.register(lambda: [running.stop() for running in list(_all_running)])
+
+
+def _for_all(method: Callable[[_Running], None]) -> None:
+    for running in list(_all_running):
+        method(running)
+
+
+atexit.register(_for_all, _Running.stop)
 if hasattr(os, "register_at_fork"):
     # The child lets go of the port: else it would answer nobody once the parent stopped.
-    os.register_at_fork(after_in_child=lambda: [one.close() for one in list(_all_running)])
+    os.register_at_fork(after_in_child=lambda: _for_all(_Running.close))
 
 
 def _vendors(names: Sequence[str] | None) -> tuple[str, ...]:

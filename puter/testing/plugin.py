@@ -1,0 +1,77 @@
+"""The pytest plugin: fixtures for tests of programs that use Puter.
+
+pytest loads this module wherever the SDK is installed, so it imports nothing but pytest; a fixture
+imports what it needs when a test asks for it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from puter.ai import PuterAI
+    from puter.testing.server import LocalPuter
+
+
+@pytest.fixture
+def local_puter() -> Iterator[LocalPuter]:
+    """A running `LocalPuter` without limits, stopped at the end of the test."""
+    from puter.testing import LocalPuter
+
+    with LocalPuter(tier=None) as server:
+        yield server
+
+
+@pytest.fixture
+def puter_client(local_puter: LocalPuter) -> Iterator[PuterAI]:
+    """A `PuterAI` signed in to the test's `local_puter`, closed at the end of the test."""
+    with local_puter.client() as client:
+        yield client
+
+
+class MockPuter:
+    """Answers calls in memory, without sockets; what the fixture `mock_puter` returns.
+
+    Attributes:
+        replies: results of the next calls, each taken once; the last one is repeated. A ``str``,
+            a mapping, an exception to raise, or whatever else a handler of `MockTransport` may
+            return. ``"Hello!"`` when empty.
+        requests: all requests so far, in order, as `MockTransport` hands them out.
+    """
+
+    def __init__(self) -> None:
+        self.replies: list[Any] = []
+        self.requests: list[Any] = []
+        self._clients: list[PuterAI] = []
+
+    def client(self, **settings: Any) -> PuterAI:
+        """A `PuterAI` with ``settings`` whose calls are answered from `replies`."""
+        from puter import PuterAI
+        from puter.testing import MockTransport  # type: ignore[attr-defined]
+
+        client = PuterAI(transport=MockTransport(self._answer), **{"token": "mock", **settings})
+        self._clients.append(client)
+        return client
+
+    def close(self) -> None:
+        """Close all clients."""
+        for client in self._clients:
+            client.close()
+
+    def _answer(self, request: Any) -> Any:
+        self.requests.append(request)
+        if len(self.replies) > 1:
+            return self.replies.pop(0)
+        return self.replies[0] if self.replies else "Hello!"
+
+
+@pytest.fixture
+def mock_puter() -> Iterator[MockPuter]:
+    """A `MockPuter`: append to its ``replies``, read its ``requests``, call its ``client()``."""
+    mock = MockPuter()
+    yield mock
+    mock.close()
