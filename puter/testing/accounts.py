@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import base64
-import binascii
-import hashlib
-import hmac
 import json
 import secrets
-import threading
 import time
 import uuid
 from dataclasses import dataclass, field
@@ -88,34 +84,29 @@ class Token:
 
 
 class Accounts:
-    """All users and tokens of one server; safe to use from any thread."""
+    """All users and tokens of one server; each change is one step, so any thread may make it."""
 
     def __init__(self) -> None:
-        self._secret = secrets.token_bytes(32)
-        self._lock = threading.RLock()
         self._users: dict[str, User] = {}
         self._tokens: dict[str, Token] = {}
         self._anti_csrf: dict[str, User] = {}
 
     def add(self, user: User) -> User:
         """Take in a user. Raises ValueError when the name is taken."""
-        with self._lock:
-            if user.username in self._users:
-                raise ValueError(f"there is a user {user.username!r} already; choose another name.")
-            self._users[user.username] = user
+        if self._users.setdefault(user.username, user) is not user:
+            raise ValueError(f"there is a user {user.username!r} already; choose another name.")
         return user
 
     def find(self, *, username: str | None = None, email: str | None = None) -> User | None:
         """The user of that name, or of that address: each is looked up in its own field only."""
-        with self._lock:
-            if username is not None:
-                return self._users.get(username)
-            return next((u for u in self._users.values() if u.email == email), None)
+        if username is not None:
+            return self._users.get(username)
+        return next((user for user in list(self._users.values()) if user.email == email), None)
 
     def issue(
         self, user: User, kind: TokenKind, lifetime: float | None = None, app: str | None = None
     ) -> str:
-        """A new signed token (a JWT).
+        """A new token in the form of a JWT.
 
         Args:
             user: whose.
@@ -125,74 +116,58 @@ class Accounts:
         """
         if kind == "app" and app is None:
             app = app_uid("https://app.example")
-        uid = str(uuid.uuid4())
-        now = time.time()
+        uid, now = str(uuid.uuid4()), time.time()
         lifetime = _LIFETIMES.get(kind) if lifetime is None else lifetime
-        expires = None if lifetime is None else now + lifetime
         claims = {"type": kind, "version": "2", "uuid": uid, "user_uid": user.uuid, "iat": int(now)}
-        jwt = _sign(claims, self._secret)
-        with self._lock:
-            self._tokens[jwt] = Token(user, kind, uid, expires, app=app)
+        parts = (json.dumps(part).encode() for part in ({"alg": "HS256", "typ": "JWT"}, claims))
+        # Tokens are known by heart, so nobody checks this signature.
+        signed = (*parts, secrets.token_bytes(32))
+        jwt = ".".join(base64.urlsafe_b64encode(part).rstrip(b"=").decode() for part in signed)
+        expires = None if lifetime is None else now + lifetime
+        self._tokens[jwt] = Token(user, kind, uid, expires, app=app)
         return jwt
 
-    def record_of(self, jwt: str) -> Token | None:
-        """The token ``jwt``, by its text or its uuid."""
-        with self._lock:
-            found = self._tokens.get(jwt)
-            return found or next((t for t in self._tokens.values() if t.uid == jwt), None)
-
     def known(self, jwt: str) -> Token:
-        """The token ``jwt``. Raises LookupError when this server did not issue it."""
-        token = self.record_of(jwt)
-        if token is None:
+        """The token ``jwt``, by its text or its uuid. Raises LookupError for any other."""
+        found = self._tokens.get(jwt)
+        found = found or next((t for t in list(self._tokens.values()) if t.uid == jwt), None)
+        if found is None:
             raise LookupError("this server did not issue that token.")
-        return token
+        return found
 
     def authenticate(self, jwt: str | None) -> Token:
         """The live token behind ``jwt``. Raises ApiError 401 as the Puter backend words it."""
         if jwt is None:
             raise ApiError(401, "Missing authentication token", "token_missing")
-        with self._lock:
-            token = self._tokens.get(jwt)
+        token = self._tokens.get(jwt)
         if token is None or token.kind in _LIFETIMES:
-            if not _is_jwt(jwt):
-                raise _reauth(reason="token_v1")
-            raise ApiError(401, "Authentication failed.", "token_auth_failed")
-        expired = token.expires is not None and token.expires <= time.time()
-        if token.revoked or expired:
-            raise _reauth(
-                reason="session_revoked" if token.revoked else "session_expired",
-                auth_id=token.user.uuid,
-                reauth_token=self.issue(token.user, "reauth"),
-            )
-        return token
+            if _is_jwt(jwt):
+                raise ApiError(401, "Authentication failed.", "token_auth_failed")
+            extra = {"reason": "token_v1"}
+        elif token.revoked or (token.expires is not None and token.expires <= time.time()):
+            reason = "session_revoked" if token.revoked else "session_expired"
+            again = self.issue(token.user, "reauth")
+            extra = {"reason": reason, "auth_id": token.user.uuid, "reauth_token": again}
+        else:
+            return token
+        raise ApiError(401, "Re-authentication required", "reauth_required", **extra)
 
     def pending_login(self, jwt: object) -> User:
         """The user behind a one-time-password step. Raises ApiError 400 for any other token."""
-        with self._lock:
-            token = self._tokens.get(jwt) if isinstance(jwt, str) else None
+        token = self._tokens.get(jwt) if isinstance(jwt, str) else None
         if token is None or token.kind != "otp" or (token.expires or 0) <= time.time():
             raise ApiError(400, "Invalid token.", "bad_request")
         return token.user
 
-    def take_recovery_code(self, user: User, code: str) -> bool:
-        """True once for each of the user's recovery codes."""
-        with self._lock:
-            known = code in user.recovery_codes
-            user.recovery_codes.discard(code)
-        return known
-
     def new_anti_csrf(self, user: User) -> str:
         """A code that allows ``user`` one logout or revocation."""
         code = secrets.token_hex(32)
-        with self._lock:
-            self._anti_csrf[code] = user
+        self._anti_csrf[code] = user
         return code
 
     def use_anti_csrf(self, user: User, code: object) -> None:
         """Accept an anti-CSRF code once. Raises ApiError 400 for any other."""
-        with self._lock:
-            owner = self._anti_csrf.pop(code, None) if isinstance(code, str) else None
+        owner = self._anti_csrf.pop(code, None) if isinstance(code, str) else None
         if owner is not user:
             raise ApiError(400, "Incorrect anti-CSRF token.", "bad_request")
 
@@ -202,30 +177,11 @@ def app_uid(origin: str) -> str:
     return f"app-{uuid.uuid5(uuid.NAMESPACE_URL, origin)}"
 
 
-def _reauth(**extra: str) -> ApiError:
-    return ApiError(401, "Re-authentication required", "reauth_required", **extra)
-
-
-def _encode(data: bytes) -> str:
-    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
-
-
-def _sign(payload: dict[str, Any], secret: bytes) -> str:
-    head, body = (
-        _encode(json.dumps(part, separators=(",", ":")).encode())
-        for part in ({"alg": "HS256", "typ": "JWT"}, payload)
-    )
-    signature = hmac.new(secret, f"{head}.{body}".encode(), hashlib.sha256).digest()
-    return f"{head}.{body}.{_encode(signature)}"
-
-
 def _is_jwt(text: str) -> bool:
     """True for three dotted parts whose first two hold JSON objects."""
     parts = text.split(".")
-    if len(parts) != 3:
-        return False
     try:
         claims = [json.loads(base64.urlsafe_b64decode(part + "==")) for part in parts[:2]]
-    except (ValueError, binascii.Error):
+    except ValueError:
         return False
-    return all(isinstance(claim, dict) for claim in claims)
+    return len(parts) == 3 and all(isinstance(claim, dict) for claim in claims)

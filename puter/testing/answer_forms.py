@@ -156,7 +156,7 @@ def _summary(call: ChatCall, reply: Reply) -> dict[str, Any]:
     return {"compaction": line}
 
 
-def encode(call: ChatCall, reply: Reply, usage: Mapping[str, Any], *, legacy: bool) -> list[bytes]:
+def encode(call: ChatCall, reply: Reply, usage: Mapping[str, Any]) -> list[bytes]:
     """The lines of a streamed ``reply``, the one with the ``usage`` last."""
     lines: list[bytes] = []
     for line in _lines(call, reply):
@@ -164,12 +164,10 @@ def encode(call: ChatCall, reply: Reply, usage: Mapping[str, Any], *, legacy: bo
         if _is_end(line):
             return lines
     shown: Any = {"usd_cents": usage["usd_cents"]} if call.provider == "fake-chat" else usage
-    told = {"usage": legacy_usage(call.model, shown) if legacy else shown}
-    return [*lines, line_of({"type": "usage", **({} if reply.no_usage else told)})]
+    return [*lines, line_of({"type": "usage", **({} if reply.no_usage else {"usage": shown})})]
 
 
 def line_of(value: Mapping[str, Any]) -> bytes:
-    """One line of a stream."""
     return dumps(value) + b"\n"
 
 
@@ -257,12 +255,3 @@ def _cost_of(model: Model, usage: Mapping[str, Any]) -> float | None:
     prices = {"cached_tokens": costs.get(model["input_cost_key"], 0), **costs}
     cents = sum(count * prices.get(key, 0) for key, count in usage.items())
     return round(float(cents) / float(costs["tokens"]), 12)
-
-
-def legacy_usage(model: str, usage: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """``usage`` as older servers sent it: a list."""
-    return [
-        {"type": key, "model": model, "amount": amount, "cost": 0}
-        for key, amount in usage.items()
-        if key != "usd_cents"
-    ]

@@ -29,7 +29,6 @@ class Backend:
     """Settings of one server, and what it stores."""
 
     tier: Tier | None
-    legacy: bool = False
     latency: float = 0.0
     default_model: str | None = None
     allowance: float | None = None

@@ -10,7 +10,6 @@ from puter.testing import catalogue, partner
 from puter.testing.answer_forms import (
     count_usage,
     encode,
-    legacy_usage,
     line_of,
     render,
     tokens_in,
@@ -151,16 +150,14 @@ async def complete(call: DriverCall) -> web.StreamResponse:
     usage = call.exchange.record.usage = count_usage(chat, answer)
     backend.metering.charge_chat(call.token, chat.routes[0], usage)
     if streamed:
-        lines = encode(chat, answer, usage, legacy=backend.legacy)
+        lines = encode(chat, answer, usage)
         if fault is not None:
-            lines = fault.spoil(lines, legacy=backend.legacy)
+            lines = fault.spoil(lines)
         end = None if fault is None else fault.end
         return await call.exchange.stream(
             NDJSON, lines, pace=answer.pace, gate=answer.gate, end=end
         )
     result = render(chat, answer, usage)
-    if backend.legacy and answer.raw is None:
-        result["usage"] = legacy_usage(chat.model, result["usage"])
     metadata = {"service_used": chat.provider, "providerUsed": chat.model}
     return call.result(result, metadata=metadata)
 

@@ -6,7 +6,7 @@ import base64
 from typing import TYPE_CHECKING, Any
 
 from puter.testing.file_tree import OCTETS
-from puter.testing.refusals import ApiError
+from puter.testing.refusals import ApiError, bad_request
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -32,9 +32,7 @@ def attach(
     A file that cannot be used never fails the call: the model reads a sentence instead.
     """
     made = [dict(message) for message in messages]
-    if provider not in (*_INLINING, "claude"):
-        return made
-    for message in made:
+    for message in made if provider in (*_INLINING, "claude") else ():
         if isinstance(parts := message.get("content"), list):
             message["content"] = [_part(part, provider, files, token) for part in parts]
     return made
@@ -47,17 +45,13 @@ def _part(part: Any, provider: str, files: FileTree, token: Token) -> Any:
     limit = MAX_UPLOAD if provider == "claude" else MAX_INLINE
     try:
         entry = files.find(token, path)
+        if entry.is_dir:
+            raise bad_request("Expected a file, got a directory")
+        if len(entry.data) > limit:
+            raise bad_request(f"input file exceeded maximum of {limit} bytes")
+        return _uploaded(entry) if provider == "claude" else _inlined(entry)
     except ApiError as error:
-        return _sentence(str(error))
-    if entry.is_dir:
-        return _sentence("Expected a file, got a directory")
-    if len(entry.data) > limit:
-        return _sentence(f"input file exceeded maximum of {limit} bytes")
-    return _uploaded(entry) if provider == "claude" else _inlined(entry)
-
-
-def _sentence(reason: str) -> dict[str, Any]:
-    return {"type": "text", "text": f"{{error: {reason}; the user did not write this message}}"}
+        return {"type": "text", "text": f"{{error: {error}; the user did not write this message}}"}
 
 
 def _inlined(entry: Entry) -> dict[str, Any]:
@@ -68,10 +62,9 @@ def _inlined(entry: Entry) -> dict[str, Any]:
     if kind.startswith("audio/"):
         sound = {"data": address, "format": kind.partition("/")[2]}
         return {"type": "input_audio", "input_audio": sound}
-    return _sentence("input file has unsupported MIME type")
+    raise bad_request("input file has unsupported MIME type")
 
 
 def _uploaded(entry: Entry) -> dict[str, Any]:
-    is_image = (entry.content_type or "").startswith("image/")
-    source = {"type": "file", "file_id": f"file_{entry.uid}"}
-    return {"type": "image" if is_image else "document", "source": source}
+    kind = "image" if (entry.content_type or "").startswith("image/") else "document"
+    return {"type": kind, "source": {"type": "file", "file_id": f"file_{entry.uid}"}}

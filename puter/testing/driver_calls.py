@@ -19,7 +19,7 @@ from puter.testing import (
 )
 from puter.testing.recorded import recorded
 from puter.testing.refusals import ApiError, bad_request, internal_error
-from puter.testing.replies import Failure, FaultRaised
+from puter.testing.replies import FaultRaised
 
 if TYPE_CHECKING:
     from aiohttp import web
@@ -92,17 +92,6 @@ DRIVERS: dict[str, list[str]] = recorded("interfaces")
 async def call(exchange: Exchange) -> web.StreamResponse:
     """Answer ``POST /drivers/call``. Raises ApiError."""
     user = exchange.authorise()
-    try:
-        return await _call(exchange, user)
-    except ApiError as error:
-        if not exchange.backend.legacy:
-            raise
-        # Older servers reported failures inside a 200.
-        details = {"code": error.code, "message": str(error), "status": error.status}
-        return exchange.json({"success": False, "error": details})
-
-
-async def _call(exchange: Exchange, user: User) -> web.StreamResponse:
     tier, backend, fields = user.tier, exchange.backend, exchange.fields
     if tier is not None:
         backend.limits.hit((user.uuid, "/drivers/call"), CALLS_PER_MINUTE, 60)
@@ -123,10 +112,7 @@ async def _call(exchange: Exchange, user: User) -> web.StreamResponse:
         try:
             return await method(DriverCall(exchange, user, name, method_name, given, asked))
         except FaultRaised as raised:
-            fault = raised.fault
-            if isinstance(fault, Failure) and fault.body is None and backend.legacy:
-                raise fault.error() from None
-            return await fault.carry_out(exchange)
+            return await raised.fault.carry_out(exchange)
 
 
 def _required(fields: Mapping[str, Any], key: str) -> str:
@@ -147,7 +133,6 @@ def _look_up(name: str, driver: object, method: str) -> Method:
 
 
 async def list_interfaces(exchange: Exchange) -> web.StreamResponse:
-    """Answer ``GET /drivers/list-interfaces``."""
     exchange.authorise()
     listed = {name: {"drivers": names, "default": names[0]} for name, names in DRIVERS.items()}
     return exchange.json(listed)

@@ -44,7 +44,6 @@ async def hang() -> NoReturn:
 
 
 async def pause(seconds: float) -> None:
-    """Sleep, unless there is nothing to sleep for."""
     if seconds > 0:
         await asyncio.sleep(seconds)
 
@@ -144,7 +143,6 @@ class Exchange:
         return self.finish(response)
 
     def text(self, text: str, content_type: str = "text/html") -> web.StreamResponse:
-        """A 200 that is no JSON."""
         return self.finish(web.Response(text=text, content_type=content_type, charset="utf-8"))
 
     def finish(self, response: web.StreamResponse) -> web.StreamResponse:
@@ -169,7 +167,6 @@ class Exchange:
         return response
 
     def done(self) -> None:
-        """Record that the answer is complete."""
         self.record.finished = time.monotonic()
 
     async def stream(

@@ -6,7 +6,6 @@ import base64
 import mimetypes
 import posixpath
 import re
-import threading
 import time
 import uuid
 from collections.abc import Iterator, MutableMapping
@@ -62,7 +61,6 @@ class Entry:
 
 
 def mime_of(name: str) -> str | None:
-    """The MIME type of a file of that name."""
     return _TYPES.guess_type(name)[0]
 
 
@@ -76,7 +74,7 @@ def decode_base64(text: str) -> bytes:
 
 
 class FileTree:
-    """A file system; safe to use from any thread.
+    """A file system; each change is one step, so any thread may make it.
 
     Args:
         accounts: whose homes there are.
@@ -86,7 +84,6 @@ class FileTree:
     def __init__(self, accounts: Accounts, capacity: int = CAPACITY) -> None:
         self._capacity = capacity
         self._accounts = accounts
-        self._lock = threading.RLock()
         self._entries: dict[str, Entry] = {}
 
     @staticmethod
@@ -98,19 +95,16 @@ class FileTree:
         return posixpath.normpath("/" + path.lstrip("/"))
 
     def get(self, path: str) -> Entry | None:
-        """What is at an absolute path."""
-        with self._lock:
-            home = "/".join(path.split("/")[:2])
-            if home not in self._entries and self._accounts.find(username=home[1:]):
-                for folder in (home, *(f"{home}/{name}" for name in FOLDERS)):
-                    self._entries[folder] = Entry(folder, is_dir=True)
-            return self._entries.get(path)
+        home = "/".join(path.split("/")[:2])
+        if home not in self._entries and self._accounts.find(username=home[1:]):
+            for folder in (home, *(f"{home}/{name}" for name in FOLDERS)):
+                self._entries[folder] = Entry(folder, is_dir=True)
+        return self._entries.get(path)
 
     def find(self, token: Token, path: object = None, uid: object = None) -> Entry:
         """The entry of that path or uid. Raises ApiError 404, also for files of others."""
         if isinstance(uid, str) and uid:
-            with self._lock:
-                entry = next((e for e in self._entries.values() if e.uid == uid), None)
+            entry = next((e for e in list(self._entries.values()) if e.uid == uid), None)
             shown = f"uuid={uid}"
         elif isinstance(path, str) and path.strip():
             full, absolute = self.resolve(path, token.user.username), path.strip()[0] in "/~"
@@ -123,15 +117,11 @@ class FileTree:
         return entry
 
     def children(self, directory: Entry) -> list[Entry]:
-        """What is in a directory, by name."""
-        with self._lock:
-            inside = [entry for entry in self._entries.values() if entry.parent == directory.path]
+        inside = [entry for entry in list(self._entries.values()) if entry.parent == directory.path]
         return sorted(inside, key=lambda entry: entry.path)
 
     def all_files(self) -> list[Entry]:
-        """Every file of every user."""
-        with self._lock:
-            return [entry for entry in self._entries.values() if not entry.is_dir]
+        return [entry for entry in list(self._entries.values()) if not entry.is_dir]
 
     def output_path(self, token: Token, path: object) -> str | None:
         """Where a generated image or video goes. Raises ApiError before anything is made."""
@@ -172,30 +162,28 @@ class FileTree:
         Returns:
             The entry, and whether it replaced another.
         """
-        with self._lock:
-            old = self.get(path)
-            if old is not None and dedupe:
-                path, old = self._free_name(path), None
-            if old is not None and (old.is_dir or not overwrite):
-                text = "A file already exists at this path and overwrite was not requested"
-                raise ApiError(409, text, "item_with_same_name_exists", entry_name=old.name)
-            self._require_parent(posixpath.dirname(path), make=parents)
-            entry = old or Entry(path, is_dir=False)
-            used = sum(len(file.data) for file in self.all_files() if file.owner == entry.owner)
-            if used + len(data) - len(entry.data) > self._capacity:
-                raise ApiError(413, "Storage limit reached", "storage_limit_reached")
-            self._entries[path] = entry
-            entry.data, entry.content_type, entry.modified = data, content_type, int(time.time())
-            return entry, old is not None
+        old = self.get(path)
+        if old is not None and dedupe:
+            path, old = self._free_name(path), None
+        if old is not None and (old.is_dir or not overwrite):
+            text = "A file already exists at this path and overwrite was not requested"
+            raise ApiError(409, text, "item_with_same_name_exists", entry_name=old.name)
+        self._require_parent(posixpath.dirname(path), make=parents)
+        entry = old or Entry(path, is_dir=False)
+        used = sum(len(file.data) for file in self.all_files() if file.owner == entry.owner)
+        if used + len(data) - len(entry.data) > self._capacity:
+            raise ApiError(413, "Storage limit reached", "storage_limit_reached")
+        self._entries[path] = entry
+        entry.data, entry.content_type, entry.modified = data, content_type, int(time.time())
+        return entry, old is not None
 
     def remove(self, entry: Entry, *, recursive: bool = True) -> None:
         """Delete an entry and what is in it. Raises ApiError for a directory that is not empty."""
-        with self._lock:
-            inside = [path for path in self._entries if path.startswith(entry.path + "/")]
-            if inside and not recursive:
-                raise ApiError(422, "Directory is not empty", "not_empty")
-            for path in (*inside, entry.path):
-                self._entries.pop(path, None)
+        inside = [path for path in list(self._entries) if path.startswith(entry.path + "/")]
+        if inside and not recursive:
+            raise ApiError(422, "Directory is not empty", "not_empty")
+        for path in (*inside, entry.path):
+            self._entries.pop(path, None)
 
     def _free_name(self, path: str) -> str:
         stem, extension = posixpath.splitext(path)

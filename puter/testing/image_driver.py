@@ -7,8 +7,16 @@ import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from puter.testing import catalogue, samples
-from puter.testing.media_call import MediaInput, address_of, ask_vendor, load, media_call, save
+from puter.testing import samples
+from puter.testing.media_call import (
+    MediaInput,
+    address_of,
+    ask_vendor,
+    load,
+    media_call,
+    route_of,
+    save,
+)
 from puter.testing.metering import MICROCENTS_PER_CENT, Bill
 from puter.testing.refusals import bad_request, internal_error
 
@@ -39,7 +47,6 @@ _LARGEST = 4096
 
 
 async def generate(call: DriverCall) -> web.StreamResponse:
-    """The method ``generate``."""
     args = call.args
     output = call.backend.files.output_path(call.token, args.get("puter_output_path"))
     model = _choose(call)
@@ -78,10 +85,7 @@ def _choose(call: DriverCall) -> Model:
         name = DEFAULTS[provider] if provider in present else ""
     if not name:
         raise bad_request("Missing `model`")
-    routes = catalogue.load("image", vendors).routes(name)
-    if not routes:
-        raise bad_request(f"Model not found: {args.get('model')}")
-    return next((route for route in routes if route["provider"] == provider), routes[0])
+    return route_of(call, "image", name, provider)
 
 
 def _inputs(call: DriverCall, provider: str) -> list[MediaInput]:

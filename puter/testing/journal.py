@@ -58,7 +58,6 @@ class Journal:
         self._changed = threading.Condition()
 
     def add(self, record: RecordedRequest) -> None:
-        """Write down one more."""
         with self._changed:
             self._entries.append(record)
             self._changed.notify_all()
@@ -69,12 +68,10 @@ class Journal:
             self._changed.notify_all()
 
     def entries(self) -> list[RecordedRequest]:
-        """Everything so far."""
         with self._changed:
             return list(self._entries)
 
     def clear(self) -> None:
-        """Forget everything so far."""
         with self._changed:
             self._entries.clear()
 

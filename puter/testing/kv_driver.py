@@ -22,7 +22,6 @@ class KeyValues:
         self._stores: dict[tuple[str, str | None], dict[str, Any]] = {}
 
     def of(self, call: DriverCall) -> dict[str, Any]:
-        """The caller's store."""
         return self._stores.setdefault((call.user.uuid, call.token.app), {})
 
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import threading
 import time
-from collections import Counter, defaultdict, deque
+from collections import Counter, deque
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -47,39 +46,33 @@ TIERS = {
 
 
 class Limits:
-    """Sliding windows and slots, by any key; safe to use from any thread."""
+    """Sliding windows and slots by any key; any thread may reset them, one event loop counts."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._lock = threading.Lock()
-        self._windows: defaultdict[Hashable, deque[float]] = defaultdict(deque)
+        self._windows: dict[Hashable, deque[float]] = {}
         self._running: Counter[Hashable] = Counter()
 
     def hit(self, key: Hashable, requests: int, period: float) -> None:
         """Count one request. Raises ApiError 429 when ``period`` seconds already saw that many."""
-        now = self._clock()
-        with self._lock:
-            window = self._windows[key]
-            while window and window[0] <= now - period:
-                window.popleft()
-            if len(window) >= requests:
-                raise ApiError(429, "Too many requests.", "too_many_requests")
-            window.append(now)
+        now, window = self._clock(), self._windows.setdefault(key, deque())
+        while window and window[0] <= now - period:
+            window.popleft()
+        if len(window) >= requests:
+            raise ApiError(429, "Too many requests.", "too_many_requests")
+        window.append(now)
 
     @contextmanager
     def slot(self, key: Hashable, slots: int) -> Generator[None]:
         """Hold one of ``slots`` places. Raises ApiError 429 when all are taken."""
-        with self._lock:
-            if self._running[key] >= slots:
-                raise ApiError(429, "Too many concurrent requests.", "too_many_requests")
-            self._running[key] += 1
+        if self._running[key] >= slots:
+            raise ApiError(429, "Too many concurrent requests.", "too_many_requests")
+        self._running[key] += 1
         try:
             yield
         finally:
-            with self._lock:
-                self._running[key] -= 1
+            self._running[key] -= 1
 
     def reset(self) -> None:
         """Forget every window. Running calls keep their slots."""
-        with self._lock:
-            self._windows.clear()
+        self._windows.clear()

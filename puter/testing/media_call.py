@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeAlias
 from urllib.parse import unquote_to_bytes, urlsplit
 
-from puter.testing import samples
+from puter.testing import catalogue, samples
 from puter.testing.exchange import pause
 from puter.testing.file_tree import OCTETS, decode_base64, mime_of
 from puter.testing.refusals import ApiError, bad_request, internal_error
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from aiohttp import web
 
+    from puter.testing.catalogue import Model
     from puter.testing.driver_calls import DriverCall
     from puter.testing.metering import Bill
 
@@ -108,17 +109,8 @@ def media_call(
     **chosen: Any,
 ) -> MediaCall:
     """The record of ``call``; ``chosen`` are the options that the server settled on."""
-    return MediaCall(
-        interface=call.interface,
-        method=call.method,
-        args=call.args,
-        user=call.user.username,
-        provider=provider,
-        model=str(model),
-        text=text,
-        inputs=inputs,
-        chosen=chosen,
-    )
+    who = (call.interface, call.method, call.args, call.user.username)
+    return MediaCall(*who, provider, str(model), text, inputs, chosen)
 
 
 async def ask_vendor(
@@ -177,14 +169,16 @@ def _vendor_error(failure: UpstreamFailure, provider: str) -> ApiError:
     return ApiError(status, message, code, **extra)
 
 
-def alias(call: DriverCall, names: Mapping[str, str], refusal: str) -> str | None:
-    """The provider that ``provider`` names, ``None`` when it names none.
+def route_of(call: DriverCall, kind: str, name: str, provider: object) -> Model:
+    """The offer of the model ``name`` by ``provider``, else the server's first choice."""
+    routes = catalogue.load(kind, call.backend.vendors).routes(name)
+    if not routes:
+        raise bad_request(f"Model not found: {call.args.get('model')}")
+    return next((route for route in routes if route["provider"] == provider), routes[0])
 
-    Args:
-        call: whose argument.
-        names: provider by name or alias.
-        refusal: the text about an unknown one, with a ``{}`` for it.
-    """
+
+def alias(call: DriverCall, names: Mapping[str, str], refusal: str) -> str | None:
+    """What the argument ``provider`` names; ``refusal`` has ``{}`` in place of an unknown one."""
     given = call.args.get("provider")
     if given in (None, ""):
         return None
@@ -197,14 +191,7 @@ def alias(call: DriverCall, names: Mapping[str, str], refusal: str) -> str | Non
 def load(
     call: DriverCall, value: object, *, limit: int | None = None, from_web: bool = False
 ) -> MediaInput:
-    """A file input: data URI, path or reference. Raises ApiError.
-
-    Args:
-        call: who asks.
-        value: the argument.
-        limit: bytes it may have.
-        from_web: URLs are allowed.
-    """
+    """A file of at most ``limit`` bytes by data URI, path, reference or URL. Raises ApiError."""
     if isinstance(value, str) and value.startswith("data:"):
         return _from_data_uri(value, limit)
     if isinstance(value, str) and from_web and value.startswith(("http://", "https://")):
@@ -266,14 +253,9 @@ def address_of(call: DriverCall, data: bytes, content_type: str) -> str:
 
 
 def save(call: DriverCall, path: str | None, result: object, otherwise: bytes, kind: str) -> None:
-    """Put what was made into the user's files, if that was asked for.
+    """Put what was made into the user's files, if a ``path`` was given.
 
-    Args:
-        call: whose files.
-        path: where to, ``None`` for nowhere.
-        result: a data URI or URL.
-        otherwise: the bytes, when ``result`` tells none: LocalPuter fetches nothing.
-        kind: their type.
+    ``otherwise`` are the bytes when ``result`` is a URL of somebody else's: nothing is fetched.
     """
     if path is None:
         return
@@ -289,7 +271,6 @@ def save(call: DriverCall, path: str | None, result: object, otherwise: bytes, k
 async def send_audio(
     call: DriverCall, body: bytes | AudioBody, content_type: str
 ) -> web.StreamResponse:
-    """Answer with audio, in pieces."""
     if isinstance(body, AudioBody):
         content_type, pace = body.content_type, body.pace
         return await call.exchange.stream(content_type, _silence(body.size), pace=pace)

@@ -77,7 +77,6 @@ def _has_tools(message: Message) -> bool:
 
 
 def text_of(message: Message) -> str:
-    """All text of a normalised message."""
     content = message["content"]
     if isinstance(content, str):
         return content
@@ -107,7 +106,6 @@ def results_in(messages: Sequence[Message]) -> list[str]:
 
 
 def for_vendor(family: Family, messages: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Normalised messages as the vendor gets them."""
     convert = {"openai": _for_openai, "responses": _for_responses, "claude": _for_claude}[family]
     return [item for message in messages for item in convert(message)]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -51,20 +50,17 @@ class Bill:
 
 
 class Metering:
-    """The books of one server; safe to use from any thread."""
+    """The books of one server; only its event loop uses them."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
         # user and app -> key -> units, cost, count
         self._books: defaultdict[tuple[str, str], dict[str, list[float]]] = defaultdict(dict)
 
     def charge(self, token: Token, *bills: Bill) -> None:
-        """Write down what a call cost."""
-        with self._lock:
-            book = self._books[token.user.uuid, token.app or USER_ITSELF]
-            for bill in bills:
-                line = book.setdefault(bill.key.replace(".", "_dot_"), [0, 0, 0])
-                line[:] = line[0] + bill.units, line[1] + bill.cost, line[2] + 1
+        book = self._books[token.user.uuid, token.app or USER_ITSELF]
+        for bill in bills:
+            line = book.setdefault(bill.key.replace(".", "_dot_"), [0, 0, 0])
+            line[:] = line[0] + bill.units, line[1] + bill.cost, line[2] + 1
 
     def charge_chat(self, token: Token, model: Model, usage: Mapping[str, Any]) -> None:
         """Write down a chat, from the ``usage`` in its answer; models without a price are free."""
@@ -82,7 +78,6 @@ class Metering:
         self.charge(token, *lines)
 
     def sent(self, token: Token, response: web.StreamResponse) -> None:
-        """Write down the bytes of an answer."""
         whole = isinstance(response, web.Response) and isinstance(response.body, bytes)
         size = len(response.body) if whole else response.body_length  # type: ignore[attr-defined]
         if size:
@@ -105,12 +100,10 @@ class Metering:
     def book(self, user: User, app: str | None = None) -> dict[str, Any]:
         """Every line of ``app``, or of all apps together, and their ``total``."""
         summed: dict[str, list[float]] = {}
-        with self._lock:
-            for (owner, name), book in self._books.items():
-                if owner == user.uuid and app in (None, name):
-                    for key, line in book.items():
-                        before = summed.get(key, (0, 0, 0))
-                        summed[key] = [a + b for a, b in zip(before, line, strict=True)]
+        for (owner, name), book in self._books.items():
+            for key, line in book.items() if owner == user.uuid and app in (None, name) else ():
+                before = summed.get(key, (0, 0, 0))
+                summed[key] = [a + b for a, b in zip(before, line, strict=True)]
         names = ("units", "cost", "count")
         lines = {
             key: dict(zip(names, map(_plain, line), strict=True)) for key, line in summed.items()
@@ -119,15 +112,14 @@ class Metering:
 
     def app_totals(self, user: User) -> dict[str, dict[str, float]]:
         """Cost and number of entries of each app."""
-        with self._lock:
-            return {
-                app: {
-                    "total": _plain(sum(line[1] for line in book.values())),
-                    "count": int(sum(line[2] for line in book.values())),
-                }
-                for (owner, app), book in self._books.items()
-                if owner == user.uuid
+        return {
+            app: {
+                "total": _plain(sum(line[1] for line in book.values())),
+                "count": int(sum(line[2] for line in book.values())),
             }
+            for (owner, app), book in self._books.items()
+            if owner == user.uuid
+        }
 
 
 def allowance_of(user: User) -> float:

@@ -39,7 +39,6 @@ _PRICES = {
 
 
 async def recognize(call: DriverCall) -> web.StreamResponse:
-    """The method ``recognize``."""
     args = call.args
     if args.get("test_mode"):
         return call.result(recorded("ocr_sample"))

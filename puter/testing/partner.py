@@ -206,9 +206,8 @@ class _Filler:
                 properties = schema.get("properties", {})
                 wanted = schema.get("required", properties)
                 return {key: self.value(properties.get(key, {}), depth + 1) for key in wanted}
-            case "boolean":
-                return False
-        return None
+            case kind:
+                return False if kind == "boolean" else None
 
     def _array(self, schema: Mapping[str, Any], depth: int) -> list[Any]:
         if first := schema.get("prefixItems"):
@@ -278,11 +277,13 @@ def _type(schema: Mapping[str, Any]) -> str:
 
 def _fit(number: float, schema: Mapping[str, Any]) -> float:
     """The nearest number within the limits of ``schema``; a whole one is an ``int``."""
-    above, below = schema.get("exclusiveMinimum"), schema.get("exclusiveMaximum")
-    step = 1.0 if above is None or below is None else min(1.0, (below - above) / 2)
-    least = schema.get("minimum", -math.inf if above is None else above + step)
-    most = schema.get("maximum", math.inf if below is None else below - step)
-    number = min(max(number, least), max(least, most))
+    above, below = (
+        schema.get("exclusiveMinimum", -math.inf),
+        schema.get("exclusiveMaximum", math.inf),
+    )
+    step = min(1.0, (below - above) / 2)
+    number = max(number, schema.get("minimum", above + step))
+    number = min(number, max(schema.get("maximum", below - step), schema.get("minimum", -math.inf)))
     if multiple := schema.get("multipleOf"):
         number = math.ceil(number / multiple) * multiple
     return int(number) if number == int(number) or _type(schema) == "integer" else number

@@ -51,9 +51,10 @@ class MockPuter:
     def client(self, **settings: Any) -> PuterAI:
         """A `PuterAI` with ``settings`` whose calls are answered from `replies`."""
         from puter import PuterAI
-        from puter.testing import MockTransport  # type: ignore[attr-defined]
+        from puter.testing import MockTransport
 
-        client = PuterAI(transport=MockTransport(self._answer), **{"token": "mock", **settings})
+        settings = {"token": "mock", "transport": MockTransport(self._answer), **settings}
+        client = PuterAI(**settings)
         self._clients.append(client)
         return client
 

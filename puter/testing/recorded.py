@@ -11,7 +11,7 @@ from typing import Any
 @cache
 def _all() -> dict[str, Any]:
     data: dict[str, Any] = json.loads(
-        files(__package__).joinpath("recorded.json").read_text("utf-8")
+        files("puter.testing").joinpath("recorded.json").read_text("utf-8")
     )
     return data
 

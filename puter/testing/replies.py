@@ -290,9 +290,8 @@ class StreamFault(Fault):
     after: int = 1
     reply: Reply | str | None = None
 
-    def spoil(self, lines: list[bytes], *, legacy: bool) -> list[bytes]:
+    def spoil(self, lines: list[bytes]) -> list[bytes]:
         """The lines that are sent instead of ``lines``."""
-        del legacy  # only error lines look different there
         # The empty line sends nothing, but has its pace and its turn at the gate.
         return [*self._before(lines), b""]
 
@@ -309,17 +308,13 @@ class StreamError(StreamFault):
 
     Args:
         message: the vendor's text; Claude's is a JSON body.
-        code: Puter's slug; only older servers (``LocalPuter(legacy=True)``) tell it.
     """
 
     message: str = "the vendor failed"
-    code: str = "error_400_from_delegate"
 
-    def spoil(self, lines: list[bytes], *, legacy: bool) -> list[bytes]:
-        line: dict[str, Any] = {"type": "error", "message": self.message}
-        if legacy:
-            line = {"error": {"code": self.code, "message": self.message}}
-        return [*self._before(lines), dumps(line) + b"\n"]
+    def spoil(self, lines: list[bytes]) -> list[bytes]:
+        line = dumps({"type": "error", "message": self.message})
+        return [*self._before(lines), line + b"\n"]
 
     async def carry_out(self, exchange: Exchange) -> web.StreamResponse:
         return await UpstreamFailure(500, self.message).carry_out(exchange)
@@ -355,8 +350,7 @@ class Garbage(StreamFault):
 
     line: bytes = b"<html>502 Bad Gateway</html>\n"
 
-    def spoil(self, lines: list[bytes], *, legacy: bool) -> list[bytes]:
-        del legacy  # only error lines look different there
+    def spoil(self, lines: list[bytes]) -> list[bytes]:
         before = self._before(lines)
         return [*before, self.line, *lines[len(before) :]]
 

@@ -25,10 +25,9 @@ Blocker: TypeAlias = "str | Callable[[str], object]"
 
 
 class Script:
-    """What the test laid down; safe to use from any thread."""
+    """What the test laid down: any thread may add to it, one event loop takes from it."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
         self._queue: deque[Answer | Responder] = deque()
         self._media: deque[MediaResult | MediaResponder] = deque()
         self._planned: list[tuple[Fault, str | None]] = []
@@ -38,29 +37,24 @@ class Script:
     def queue(self, replies: tuple[Answer | Responder, ...]) -> None:
         """Lay down answers for the next chats. Raises TypeError for anything that is none."""
         _check(replies, (str, Reply, Fault), "a reply is a str, a Reply, a fault or a callable")
-        with self._lock:
-            self._queue.extend(replies)
+        self._queue.extend(replies)
 
     def queue_media(self, results: tuple[MediaResult | MediaResponder, ...]) -> None:
         """Lay down results for the next media calls. Raises TypeError for anything that is none."""
         kinds = (bytes, str, Mapping, AudioBody, Fault)
         text = "a media result is bytes, a str, a mapping, an AudioBody, a fault or a callable"
         _check(results, kinds, text)
-        with self._lock:
-            self._media.extend(results)
+        self._media.extend(results)
 
     def plan(self, fault: Fault, times: int, path: str | None) -> None:
-        """Lay down a failure for the next requests."""
-        with self._lock:
-            self._planned += [(fault, path)] * max(times, 1)
+        self._planned += [(fault, path)] * max(times, 1)
 
     def planned_for(self, path: str) -> Fault | None:
         """The failure laid down for a request to ``path``, used up by this call."""
-        with self._lock:
-            for number, (fault, only) in enumerate(self._planned):
-                if only in (None, path):
-                    del self._planned[number]
-                    return fault
+        for number, (fault, only) in enumerate(self._planned):
+            if only in (None, path):
+                del self._planned[number]
+                return fault
         return None
 
     def blocks(self, text: str) -> bool:
@@ -72,15 +66,13 @@ class Script:
 
     async def answer(self, call: ChatCall) -> Reply | Fault | None:
         """The scripted answer to ``call``, or ``None`` when nothing was laid down."""
-        with self._lock:
-            entry = self._queue.popleft() if self._queue else self.responder
+        entry = self._queue.popleft() if self._queue else self.responder
         answer: Answer | None = await _ask(entry, call) if callable(entry) else entry
         return Reply(text=answer) if isinstance(answer, str) else answer
 
     async def media_answer(self, call: MediaCall) -> MediaResult | None:
         """The scripted result of ``call``, or ``None`` when nothing was laid down."""
-        with self._lock:
-            entry = self._media.popleft() if self._media else None
+        entry = self._media.popleft() if self._media else None
         result: MediaResult | None = await _ask(entry, call) if callable(entry) else entry
         return result
 

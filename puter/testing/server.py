@@ -51,8 +51,6 @@ class LocalPuter:
             the left-most label of ``Host`` (``api.``), as the real server does.
         host: address to listen on.
         port: port to listen on; 0 takes any free one.
-        legacy: report failures as ``200 {"success": false}`` and ``usage`` as a list, as older
-            servers did.
         keep_alive: seconds after which an idle connection is closed. Puter backend: 5.
         username: name of the default user.
         password: password of the default user.
@@ -79,7 +77,6 @@ class LocalPuter:
         one_port: bool = True,
         host: str = "127.0.0.1",
         port: int = 0,
-        legacy: bool = False,
         keep_alive: float = 5.0,
         username: str = "alice",
         password: str = "correct horse",  # noqa: S107 - of an account that exists only here
@@ -93,7 +90,6 @@ class LocalPuter:
         self._keep_alive = keep_alive
         self._backend = Backend(
             tier=_tier(tier),
-            legacy=legacy,
             latency=latency,
             default_model=default_model,
             vendors=_vendors(providers),

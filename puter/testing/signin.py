@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import secrets
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from puter.testing.accounts import app_uid
@@ -61,8 +62,10 @@ async def login_otp(exchange: Exchange) -> web.StreamResponse:
 async def login_recovery_code(exchange: Exchange) -> web.StreamResponse:
     """Puter backend: 10 attempts per 60 minutes."""
     user, code = _second_step(exchange, "recovery", 10, 60 * 60)
-    known = exchange.backend.accounts.take_recovery_code(user, code)
-    return _signed_in(exchange, user) if known else exchange.json({"proceed": False})
+    if code not in user.recovery_codes:
+        return exchange.json({"proceed": False})
+    user.recovery_codes.discard(code)
+    return _signed_in(exchange, user)
 
 
 async def anti_csrf_token(exchange: Exchange) -> web.StreamResponse:
@@ -120,9 +123,9 @@ async def create_access_token(exchange: Exchange) -> web.StreamResponse:
 async def revoke_access_token(exchange: Exchange) -> web.StreamResponse:
     user, accounts = exchange.authorise(("session",)), exchange.backend.accounts
     accounts.use_anti_csrf(user, exchange.fields.get("anti_csrf"))
-    token = accounts.record_of(str(exchange.fields.get("tokenOrUuid")))
-    if token is not None and token.user is user:
-        token.revoked = True
+    with suppress(LookupError):
+        token = accounts.known(str(exchange.fields.get("tokenOrUuid")))
+        token.revoked = token.revoked or token.user is user
     return exchange.json({"ok": True})
 
 

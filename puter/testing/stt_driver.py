@@ -94,10 +94,10 @@ async def _handle(call: DriverCall, default: str) -> web.StreamResponse:
         bill = Bill(f"openai:{model}:second", seconds, seconds * recorded("stt_prices")[model])
     media = media_call(call, provider, model, inputs=(sound,), response_format=form)
     heard = f"LocalPuter heard {sound.url or sound.name}"
-    text = await text_from_vendor(call, media, bill, heard)
-    if isinstance(text, Mapping):
-        return call.result(text)
-    return call.result(_xai(args, text) if provider == "xai" else _openai(media, text, seconds))
+    told = await text_from_vendor(call, media, bill, heard)
+    if isinstance(told, Mapping):
+        return call.result(told)
+    return call.result(_xai(args, told) if provider == "xai" else _openai(media, told, seconds))
 
 
 def _form(args: Mapping[str, Any], name: object) -> str:
@@ -141,7 +141,8 @@ def _openai(media: MediaCall, text: str, seconds: float) -> Any:
 
 
 def _verbose(media: MediaCall, text: str, duration: float) -> dict[str, Any]:
-    answer = {"task": media.method, "language": "english", "duration": duration, "text": text}
+    answer: dict[str, Any] = {"task": media.method, "language": "english", "duration": duration}
+    answer["text"] = text
     wanted = media.args.get("timestamp_granularities") or ["segment"]
     if "segment" in wanted:
         timed = {"id": 0, "start": 0.0, "end": duration, "text": text}

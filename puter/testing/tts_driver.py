@@ -99,7 +99,6 @@ async def list_engines(call: DriverCall) -> web.StreamResponse:
 
 
 async def list_providers(call: DriverCall) -> web.StreamResponse:
-    """The vendors that are set up."""
     return call.result(_present(call))
 
 
@@ -156,7 +155,7 @@ def _model(provider: str, args: Mapping[str, Any]) -> str:
     if provider == "aws-polly":
         return str(args.get("engine", vendor["default"]))
     if provider == "xai":  # it has but one, and does not look
-        return vendor["default"]
+        return str(vendor["default"])
     model = args.get("model") or vendor["default"]
     if model not in vendor["prices"]:
         raise _invalid("model", model, list(vendor["prices"]), as_list=provider == "elevenlabs")
@@ -188,7 +187,6 @@ def _invalid(key: str, got: object, expected: list[str], *, as_list: bool = Fals
 
 
 def _format(provider: str, args: Mapping[str, Any]) -> tuple[str, str]:
-    """The format and its ``Content-Type``."""
     if provider == "gemini":
         return "wav", "audio/wav"
     form = args.get("response_format")

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from puter.testing import catalogue, samples
-from puter.testing.media_call import address_of, ask_vendor, media_call, save
+from puter.testing import samples
+from puter.testing.media_call import address_of, ask_vendor, media_call, route_of, save
 from puter.testing.metering import MICROCENTS_PER_CENT, Bill
 from puter.testing.recorded import recorded
 from puter.testing.refusals import bad_request, internal_error
@@ -28,7 +28,6 @@ DEFAULTS = {
 
 
 async def generate(call: DriverCall) -> web.StreamResponse:
-    """The method ``generate``."""
     args = call.args
     output = call.backend.files.output_path(call.token, args.get("puter_output_path"))
     model = _choose(call)
@@ -45,10 +44,10 @@ async def generate(call: DriverCall) -> web.StreamResponse:
     bill, refusal = _bill(model, seconds), "Insufficient credits for video"
     result = await ask_vendor(call, media, bill, refusal, least=1)
     video = result if isinstance(result, bytes) else samples.MP4
-    if provider == "openai-video-generation" and (result is None or result is video):
-        save(call, output, None, video, "video/mp4")
-        return call.result(recorded("video_stream"))  # what becomes of the bytes in JSON
-    if result is None or result is video:
+    if result is None or isinstance(result, bytes):
+        if provider == "openai-video-generation":
+            save(call, output, None, video, "video/mp4")
+            return call.result(recorded("video_stream"))  # what becomes of the bytes in JSON
         result = address_of(call, video, "video/mp4")
     elif not isinstance(result, str | Mapping):
         raise internal_error()
@@ -65,10 +64,7 @@ def _choose(call: DriverCall) -> Model:
     provider = call.asked if provider is None else provider
     if provider not in present:
         provider = present[0]
-    routes = catalogue.load("video", vendors).routes(name or DEFAULTS[provider])
-    if not routes:
-        raise bad_request(f"Model not found: {name}")
-    return next((route for route in routes if route["provider"] == provider), routes[0])
+    return route_of(call, "video", name or DEFAULTS[provider], provider)
 
 
 def _seconds(args: Mapping[str, Any]) -> Any:

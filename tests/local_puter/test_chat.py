@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from puter.testing import ChatCall, Failure, LocalPuter, Reply, Tier, catalogue
+from puter.testing import ChatCall, LocalPuter, Reply, Tier, catalogue
 from puter.testing.recorded import recorded
 from tests.local_puter.support import Caller, captures, error_of
 
@@ -369,26 +369,6 @@ def test_model_lists(caller: Caller, kind: str) -> None:
     assert set(listed) == set(names) | hidden
     models = caller.call(interface[kind], "models").json()["result"]
     assert len(models) == len(details) + len(hidden)
-
-
-def test_the_legacy_switch(session: requests.Session) -> None:
-    with LocalPuter(legacy=True) as puter:
-        caller = Caller(puter, session)
-        usage = caller.answer("hi")["usage"]
-        assert [set(entry) for entry in usage] == [{"type", "model", "amount", "cost"}] * 3
-        assert usage[0]["type"] == "prompt_tokens"
-        puter.reply_with(Failure(402), Reply(raw={"no": "usage"}))
-        for response, code, status in (
-            (caller.chat("hi", model="nope"), "bad_request", 400),
-            (caller.chat("hi"), "insufficient_funds", 402),
-        ):
-            assert response.status_code == 200
-            body = response.json()
-            assert body["success"] is False
-            assert (body["error"]["code"], body["error"]["status"]) == (code, status)
-            assert body["error"]["message"]
-        assert caller.answer("hi") == {"no": "usage"}
-        assert caller.chat("hi", token="garbage").status_code == 401
 
 
 def test_a_client_is_ready_to_use(puter: LocalPuter) -> None:

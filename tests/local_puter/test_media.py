@@ -732,11 +732,3 @@ def test_latency(slow: Caller) -> None:
     [record] = slow.puter.wait_for(lambda record: record.finished)
     assert record.finished is not None
     assert record.finished - record.started >= 0.045  # clocks are coarse
-
-
-def test_older_servers_report_failures_in_a_200(session: requests.Session) -> None:
-    with LocalPuter(legacy=True) as puter:
-        puter.media_with(Failure(402))
-        response = Caller(puter, session).call(IMAGE, "generate", {"prompt": "x"})
-    assert response.status_code == 200
-    assert response.json()["error"]["code"] == "insufficient_funds"

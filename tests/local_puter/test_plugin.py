@@ -8,11 +8,6 @@ from pathlib import Path
 
 import pytest
 
-if sys.version_info >= (3, 11):
-    import tomllib
-else:  # tests of the table below need a TOML reader
-    tomllib = None
-
 pytest_plugins = ["pytester"]
 
 ROOT = Path(__file__).parents[2]
@@ -133,7 +128,6 @@ def test_the_plugin_is_light() -> None:
     assert not loaded & {"aiohttp", "requests", "asyncio", "puter.ai"}, loaded
 
 
-@pytest.mark.skipif(tomllib is None, reason="needs tomllib")
 def test_the_plugin_is_registered() -> None:
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
-    assert project["entry-points"]["pytest11"] == {"puter": PLUGIN}
+    project = (ROOT / "pyproject.toml").read_text("utf-8")
+    assert f'[project.entry-points.pytest11]\nputer = "{PLUGIN}"' in project

@@ -411,15 +411,6 @@ def test_stream_faults_of_a_chat_that_is_not_streamed(caller: Caller) -> None:
         assert int(response.headers["Content-Length"]) > len(body)
 
 
-def test_a_legacy_server_streams_as_older_ones_did(session: requests.Session) -> None:
-    with LocalPuter(legacy=True) as puter:
-        caller = Caller(puter, session)
-        (usage,) = lines(caller, "hi", model="claude-sonnet-4-5")[-1:]
-        assert {"type", "model", "amount", "cost"} == usage["usage"][0].keys()
-        puter.reply_with(StreamError("no", "insufficient_funds", after=0))
-        assert lines(caller) == [{"error": {"code": "insufficient_funds", "message": "no"}}]
-
-
 # --- slots and bills -----------------------------------------------------------------------------
 
 
