@@ -108,11 +108,8 @@ class Accounts:
     ) -> str:
         """A new token in the form of a JWT.
 
-        Args:
-            user: whose.
-            kind: what it is good for.
-            lifetime: seconds; ``None`` = no expiry.
-            app: uid of the app an ``app`` token is for; ``None`` = that of some web page.
+        ``lifetime`` is in seconds, ``None`` = that of its kind; ``app`` is the uid of the app that
+        an ``app`` token is for, ``None`` = that of some web page.
         """
         if kind == "app" and app is None:
             app = app_uid("https://app.example")

@@ -25,10 +25,7 @@ log: logging.Logger = logging.getLogger("puter.testing")
 Host = Literal["api", "gui", "both"]
 Handler: TypeAlias = Callable[[Exchange], Awaitable[web.StreamResponse]]
 
-HOME = """<!DOCTYPE html>
-<html lang="en"><head><meta charset="utf-8"><title>LocalPuter</title></head>
-<body><h1>LocalPuter</h1><p>A Puter server for tests.</p></body></html>
-"""
+HOME = '<!DOCTYPE html><html lang="en"><title>LocalPuter</title><p>A Puter server for tests.</html>'
 _BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _VERSION = {
     **dict.fromkeys(("major", "minor", "patch", "location")),
@@ -38,13 +35,9 @@ _VERSION = {
 }
 
 
-async def home(exchange: Exchange) -> web.StreamResponse:
-    return exchange.text(HOME)
-
-
 def _fixed(value: object) -> Handler:
     async def answer(exchange: Exchange) -> web.StreamResponse:
-        return exchange.json(value)
+        return exchange.text(value) if isinstance(value, str) else exchange.json(value)
 
     return answer
 
@@ -64,7 +57,7 @@ def _encoded_list(kind: str, vendors: tuple[str, ...] | None, details: bool) -> 
 
 
 ROUTES: tuple[tuple[Host, str, str, Handler], ...] = (
-    ("gui", "GET", "/", home),
+    ("gui", "GET", "/", _fixed(HOME)),
     ("gui", "GET", "/get-anticsrf-token", signin.anti_csrf_token),
     ("gui", "POST", "/login", signin.login),
     ("gui", "POST", "/login/otp", signin.login_otp),

@@ -65,13 +65,9 @@ class Exchange:
         self.fields: dict[str, Any] = {}
         self.user: User | None = None
         self._token: Token | None = None
-        self.record = RecordedRequest(
-            method=request.method,
-            path=unquote(request.path_qs.partition("?")[0]),
-            host=request.host,
-            headers=request.headers,
-            query=request.query,
-        )
+        path = unquote(request.path_qs.partition("?")[0])
+        about = (request.method, path, request.host, request.headers, request.query)
+        self.record = RecordedRequest(*about)
 
     @property
     def token(self) -> Token:
@@ -83,11 +79,9 @@ class Exchange:
     def authorise(
         self, kinds: tuple[TokenKind, ...] = _USER_TOKENS, *, verified: bool = True
     ) -> User:
-        """The calling user. Raises ApiError 401 or 403.
+        """The calling user, by a token of one of ``kinds``. Raises ApiError 401 or 403.
 
-        Args:
-            kinds: the kinds of token that are accepted.
-            verified: refuse accounts that still owe a verification.
+        ``verified`` refuses accounts that still owe a verification.
         """
         token = self._token = self.backend.accounts.authenticate(self._find_token())
         user = self.user = token.user
@@ -104,23 +98,18 @@ class Exchange:
     def _find_token(self) -> str | None:
         """The first token present, in the server's order, valid or not."""
         request, in_body = self.request, self.fields.get("auth_token")
-        return (
-            (str(in_body) if in_body else None)
-            or self._bearer()
-            or request.headers.get("x-api-key")
-            or request.cookies.get(COOKIE)
-            or request.query.get("auth_token")
-            or None
-        )
-
-    def _bearer(self) -> str | None:
-        value = self.request.headers.get("Authorization", "").strip()
+        value = request.headers.get("Authorization", "").strip()
         scheme, _, rest = value.partition(" ")
-        if scheme.lower() == "bearer":
-            value = rest.strip()
-        elif rest:  # Basic and the like count as no token at all
-            return None
-        return None if value in ("", "undefined") else value
+        if rest or scheme.lower() == "bearer":  # Basic and the like count as no token at all
+            value = rest.strip() if scheme.lower() == "bearer" else ""
+        places = (
+            str(in_body) if in_body else None,
+            None if value == "undefined" else value,
+            request.headers.get("x-api-key"),
+            request.cookies.get(COOKIE),
+            request.query.get("auth_token"),
+        )
+        return next(filter(None, places), None)
 
     def json(
         self, value: object, status: int = 200, headers: Mapping[str, str] | None = None
@@ -178,14 +167,9 @@ class Exchange:
         gate: Gate | None = None,
         end: Callable[[Exchange], Awaitable[None]] | None = None,
     ) -> web.StreamResponse:
-        """Answer with ``pieces``, each flushed before the next waits for its turn; then ``end``.
+        """Answer with ``pieces``, each flushed before the next waits for its turn.
 
-        Args:
-            content_type: the header of that name.
-            pieces: what is sent.
-            pace: seconds between pieces.
-            gate: holds pieces back.
-            end: runs after the last piece, in place of a clean end if it does not return.
+        ``pace`` is in seconds between pieces; ``end`` runs before the clean end, or instead of it.
         """
         response = web.StreamResponse(headers={"Content-Type": content_type})
         response.enable_chunked_encoding()
@@ -245,10 +229,8 @@ def _parser_of(content_type: str) -> Callable[[bytes], Any] | None:
     # The second type is compared byte for byte: a space or a charset and the body is ignored.
     if content_type in ("application/json", "text/plain;actually=json"):
         return _parse_json
-    essence = content_type.partition(";")[0].strip().lower()
-    if essence == "application/x-www-form-urlencoded":
-        return _parse_form
-    return _parse_json if essence == "application/json" else None
+    parsers = {"application/json": _parse_json, "application/x-www-form-urlencoded": _parse_form}
+    return parsers.get(content_type.partition(";")[0].strip().lower())
 
 
 def _parse_json(data: bytes) -> Any:

@@ -39,17 +39,9 @@ class Entry:
     created: int = field(default_factory=lambda: int(time.time()))
     modified: int = field(default_factory=lambda: int(time.time()))
 
-    @property
-    def name(self) -> str:
-        return posixpath.basename(self.path)
-
-    @property
-    def parent(self) -> str:
-        return posixpath.dirname(self.path)
-
-    @property
-    def owner(self) -> str:
-        return self.path.split("/")[1]
+    def __post_init__(self) -> None:
+        self.parent, self.name = posixpath.split(self.path)
+        self.owner = self.path.split("/")[1]
 
     @property
     def type(self) -> str | None:
@@ -149,18 +141,10 @@ class FileTree:
         dedupe: bool = False,
         parents: bool = False,
     ) -> tuple[Entry, bool]:
-        """Store a file at an absolute path. Raises ApiError.
+        """Store a file at an absolute path. Returns it, and if it replaced another. Raises ApiError.
 
-        Args:
-            path: where to.
-            data: the bytes.
-            content_type: MIME type.
-            overwrite: replace a file of that name.
-            dedupe: take the next free name, such as ``dot (1).png``, instead.
-            parents: make missing directories.
-
-        Returns:
-            The entry, and whether it replaced another.
+        ``dedupe`` takes the next free name, such as ``dot (1).png``; ``parents`` makes missing
+        directories.
         """
         old = self.get(path)
         if old is not None and dedupe:

@@ -118,15 +118,10 @@ async def ask_vendor(
 ) -> Result:
     """The scripted result of a call that passed all checks, ``None`` when there is none.
 
-    Args:
-        call: who asks.
-        media: what for.
-        bill: what it costs.
-        refusal: the text of a 402.
-        least: micro-cents the user must have left; ``None`` = what it costs.
+    ``least`` are the micro-cents the user must have left, by default what the call costs.
 
     Raises:
-        ApiError: 402 when the user cannot pay, else as the vendor failed.
+        ApiError: 402 with the text ``refusal``, or as the vendor failed.
         FaultRaised: the script holds a fault.
     """
     call.exchange.record.media = media
@@ -158,14 +153,13 @@ def _vendor_error(failure: UpstreamFailure, provider: str) -> ApiError:
     """A vendor's failure as media calls report it."""
     status, message, code = upstream_error(failure.status, failure.message)
     extra: dict[str, Any] = {"upstreamStatus": failure.status}
-    if failure.status < 500:
-        message = failure.message
+    told = failure.message
     if provider == "elevenlabs":
-        extra = {"provider": provider, **extra}
-        if failure.status < 500:
-            message = f"ElevenLabs request failed (status {failure.status})"
+        extra["provider"] = provider
+        told = f"ElevenLabs request failed (status {failure.status})"
     elif failure.code:
         extra["upstreamCode"] = failure.code
+    message = told if failure.status < 500 else message
     return ApiError(status, message, code, **extra)
 
 

@@ -58,9 +58,6 @@ _MANY = 20  # items of an array
 _SCHEMA_WORDS = {"type", "properties", "$ref", "anyOf", "oneOf", "allOf", "enum", "const"}
 
 
-# --- talk ----------------------------------------------------------------------------------------
-
-
 def answer(call: ChatCall) -> str:
     """The answer in text, or as JSON where the messages hold a schema."""
     found = next(
@@ -113,9 +110,6 @@ def _turn(call: ChatCall) -> tuple[str, Sequence[dict[str, Any]]]:
     return "", messages
 
 
-# --- tools ---------------------------------------------------------------------------------------
-
-
 def tool_calls(call: ChatCall) -> list[dict[str, Any]]:
     """A call of each tool that the prompt names and that was not called since, in their order.
 
@@ -145,9 +139,6 @@ def _offered(tools: object) -> Iterator[tuple[str, set[str], Mapping[str, Any]]]
 def _words(text: str) -> set[str]:
     split = re.sub(r"(?<=[a-z])(?=[A-Z])|_", " ", text).lower()
     return {word.removesuffix("s") for word in re.findall(r"[^\W\d]{3,}", split)} - _COMMON
-
-
-# --- values for schemas --------------------------------------------------------------------------
 
 
 def _schema_in(text: str) -> tuple[Mapping[str, Any], str] | None:

@@ -169,10 +169,8 @@ def _named_user(backend: Backend, fields: Mapping[str, Any]) -> User:
     username, email = fields.get("username"), fields.get("email")
     if not username and not email:
         raise bad_request("Username or email is required.")
-    if username and not isinstance(username, str):
-        raise bad_request("username must be a string.")
-    if not username and not isinstance(email, str):
-        raise bad_request("email must be a string.")
+    if not isinstance(username or email, str):
+        raise bad_request(f"{'username' if username else 'email'} must be a string.")
     if len(_password(fields)) < 6:
         raise bad_request("Invalid password.")
     user = backend.accounts.find(username=username or None, email=email)

@@ -35,6 +35,7 @@ _STS_PRICED = ("eleven_multilingual_sts_v2", "eleven_english_sts_v2")
 
 # Puter backend: the vendors in the order its refusals name them.
 _NAMES = ("aws-polly", "openai", "elevenlabs", "gemini", "xai", "speechify")
+_UNKNOWN = "Speech-to-speech provider not found: {}. Available: elevenlabs"
 _DEFAULT_FORMAT = "mp3_44100_128"
 _IDENTIFIER = re.compile(r"[A-Za-z0-9_-]+")
 
@@ -104,9 +105,9 @@ async def list_providers(call: DriverCall) -> web.StreamResponse:
 
 METHODS: dict[str, Any] = {
     "synthesize": synthesize,
+    "list": list_providers,
     "list_engines": list_engines,
     "list_voices": list_voices,
-    "list": list_providers,
 }
 
 
@@ -172,10 +173,9 @@ def _voice(provider: str, model: str, args: Mapping[str, Any]) -> str:
         )
         return next(spoken, vendor["voice"])
     voice, names = voice or vendor["voice"], [str(one["id"]) for one in vendor["voices"]]
-    known = voice in names
-    if provider == "gemini":
-        known = str(voice).lower() in [name.lower() for name in names]
-    if provider in ("openai", "gemini") and not known:  # others leave it to the vendor
+    known = {"openai": names, "gemini": [*names, *map(str.lower, names)]}.get(provider)
+    spelled = str(voice).lower() if provider == "gemini" else voice
+    if known is not None and spelled not in known:  # others leave it to the vendor
         raise _invalid("voice", voice, names)
     return str(voice)
 
@@ -201,11 +201,7 @@ def _format(provider: str, args: Mapping[str, Any]) -> tuple[str, str]:
 async def convert(call: DriverCall) -> web.StreamResponse:
     """The only method of ``puter-speech2speech``."""
     args = call.args
-    alias(
-        call,
-        {"elevenlabs": "elevenlabs"},
-        "Speech-to-speech provider not found: {}. Available: elevenlabs",
-    )
+    alias(call, {"elevenlabs": "elevenlabs"}, _UNKNOWN)
     if args.get("test_mode"):
         return call.result({"url": SAMPLE_AUDIO, "content_type": "audio/mpeg"})
     if "elevenlabs" not in call.backend.vendors:
@@ -229,14 +225,10 @@ async def convert(call: DriverCall) -> web.StreamResponse:
 
 async def _answer(call: DriverCall, result: Result, kind: str) -> web.StreamResponse:
     """Send the sound; a URL or an object goes into an envelope."""
-    match result:
-        case None:
-            return await send_audio(call, samples.sound_of(kind), kind)
-        case bytes() | AudioBody():
-            return await send_audio(call, result, kind)
-        case str():
-            return call.result({"url": result, "content_type": "audio"})
-        case Mapping():
-            return call.result(result)
-        case _:
-            raise internal_error()
+    if result is None or isinstance(result, bytes | AudioBody):
+        return await send_audio(call, samples.sound_of(kind) if result is None else result, kind)
+    if isinstance(result, str):
+        result = {"url": result, "content_type": "audio"}
+    if not isinstance(result, Mapping):
+        raise internal_error()
+    return call.result(result)
