@@ -141,7 +141,7 @@ class FileTree:
         dedupe: bool = False,
         parents: bool = False,
     ) -> tuple[Entry, bool]:
-        """Store a file at an absolute path. Returns it, and if it replaced another. Raises ApiError.
+        """Store a file at an absolute path. Returns it, and if one was there. Raises ApiError.
 
         ``dedupe`` takes the next free name, such as ``dot (1).png``; ``parents`` makes missing
         directories.

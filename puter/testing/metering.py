@@ -55,12 +55,14 @@ class Metering:
     def __init__(self) -> None:
         # user and app -> key -> units, cost, count
         self._books: defaultdict[tuple[str, str], dict[str, list[float]]] = defaultdict(dict)
+        self._spent: defaultdict[str, float] = defaultdict(float)  # micro-cents by user
 
     def charge(self, token: Token, *bills: Bill) -> None:
         book = self._books[token.user.uuid, token.app or USER_ITSELF]
         for bill in bills:
             line = book.setdefault(bill.key.replace(".", "_dot_"), [0, 0, 0])
             line[:] = line[0] + bill.units, line[1] + bill.cost, line[2] + 1
+            self._spent[token.user.uuid] += bill.cost
 
     def charge_chat(self, token: Token, model: Model, usage: Mapping[str, Any]) -> None:
         """Write down a chat, from the ``usage`` in its answer; models without a price are free."""
@@ -85,7 +87,7 @@ class Metering:
 
     def remaining(self, user: User) -> float:
         """Micro-cents left of this month's allowance."""
-        return _plain(max(0, allowance_of(user) - self.book(user)["total"]))
+        return _plain(max(0, allowance_of(user) - self._spent[user.uuid]))
 
     def require(self, user: User, cost: float, refusal: str) -> None:
         """Raises ApiError 402 with the text ``refusal`` when ``user`` cannot pay ``cost``."""
