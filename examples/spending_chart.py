@@ -1,6 +1,6 @@
 """Where this month's money went: a chart with matplotlib, bars of text without.
 
-pip install 'puter-python-sdk[charts]'
+pip install -e '.[charts]'     (in a clone of the repository)
 python examples/spending_chart.py spending.png
 """
 

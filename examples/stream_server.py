@@ -2,7 +2,7 @@
 
     python examples/stream_server.py --port 8080     then: curl -N 'localhost:8080/?q=Hello'
 
-When the visitor leaves, the handler is cancelled, and with it the stream: its place is free again.
+When the visitor leaves, the handler is cancelled and the stream closed, which releases its permit.
 Without --port it serves one visit of its own and ends.
 """
 
@@ -25,7 +25,7 @@ async def answer(request: web.Request) -> web.StreamResponse:
     question = request.query.get("q", "Hello!")
     response = web.StreamResponse(headers={"Content-Type": "text/plain; charset=utf-8"})
     try:
-        # Opened before the response is: a refused call can still be told with a status.
+        # Opened before the response, so that a refused call can still be answered with a status.
         stream = await ai.async_chat(question, stream=True, remember=False)
     except PuterError as error:
         return web.Response(status=502, text=f"{error}\n")

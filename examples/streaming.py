@@ -1,4 +1,4 @@
-"""An answer as it comes, word by word; Ctrl-C stops it and keeps what was said.
+"""An answer as it comes, word by word; Ctrl-C stops it.
 
 python examples/streaming.py "Tell me a story"
 """

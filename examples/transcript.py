@@ -1,8 +1,8 @@
-"""Write down what is said, with the time of each word.
+"""Transcribe a recording, with the time of each word.
 
     python examples/transcript.py meeting.mp3
 
-Without a file, a sentence is spoken first.
+Without a file, a sentence is turned into speech first.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ SENTENCE = "The quick brown fox jumps over the lazy dog."
 
 def main() -> None:
     with open_client() as ai:
-        sound = sys.argv[1] if sys.argv[1:] else ai.txt2speech(SENTENCE, provider="openai")
+        audio = sys.argv[1] if sys.argv[1:] else ai.txt2speech(SENTENCE, provider="openai")
         transcript = ai.speech2txt(
-            sound,
+            audio,
             model="whisper-1",
             response_format="verbose_json",
             timestamp_granularities=["word"],

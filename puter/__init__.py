@@ -14,138 +14,65 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+from puter.version import __version__ as __version__
 
 if TYPE_CHECKING:
-    from puter.account import AccountUsage
-    from puter.ai import PuterAI
-    from puter.catalogue import CostEstimate, Model, ModelList
-    from puter.config import PuterConfig
-    from puter.conversation import Conversation
-    from puter.exceptions import (
-        PuterAPIError,
-        PuterAuthError,
-        PuterBadRequestError,
-        PuterBlockedError,
-        PuterBudgetError,
-        PuterConfigError,
-        PuterConnectionError,
-        PuterEmptyResponseError,
-        PuterError,
-        PuterInputError,
-        PuterInsufficientFundsError,
-        PuterModelNotFoundError,
-        PuterNotFoundError,
-        PuterOptionWarning,
-        PuterParseError,
-        PuterPermissionError,
-        PuterQuotaError,
-        PuterRateLimitError,
-        PuterResponseError,
-        PuterServerError,
-        PuterStreamError,
-        PuterSubscriptionRequiredError,
-        PuterTimeoutError,
-        PuterToolError,
-        PuterTwoFactorRequired,
-        PuterUpstreamError,
-    )
-    from puter.media import Audio, Image, Media, Video
-    from puter.replies import Account, ChatChunk, ChatReply, ToolCall, Usage
-    from puter.results import OcrText, Transcript
-    from puter.sources import PuterFile
-    from puter.streaming import AsyncChatStream, ChatStream
-    from puter.tools import StopChat, Tool, tool_result
+    from puter.ai import PuterAI as PuterAI
+    from puter.config import PuterConfig as PuterConfig
+    from puter.conversation import Conversation as Conversation
+    from puter.exceptions import *  # noqa: F403 - each error is named in one place, there
+    from puter.streaming import AsyncChatStream as AsyncChatStream
+    from puter.streaming import ChatStream as ChatStream
+    from puter.tools import StopChat as StopChat
+    from puter.tools import Tool as Tool
+    from puter.tools import tool_result as tool_result
+    from puter.types.account import Account as Account
+    from puter.types.account import AccountUsage as AccountUsage
+    from puter.types.media import Audio as Audio
+    from puter.types.media import Image as Image
+    from puter.types.media import Media as Media
+    from puter.types.media import Video as Video
+    from puter.types.model import CostEstimate as CostEstimate
+    from puter.types.model import Model as Model
+    from puter.types.model import ModelList as ModelList
+    from puter.types.puter_file import PuterFile as PuterFile
+    from puter.types.replies import ChatChunk as ChatChunk
+    from puter.types.replies import ChatReply as ChatReply
+    from puter.types.replies import ToolCall as ToolCall
+    from puter.types.replies import Usage as Usage
+    from puter.types.text import OcrText as OcrText
+    from puter.types.text import Transcript as Transcript
 
-_HOMES = {
-    "Account": "puter.replies",
-    "AccountUsage": "puter.account",
-    "AsyncChatStream": "puter.streaming",
-    "Audio": "puter.media",
-    "ChatChunk": "puter.replies",
-    "ChatReply": "puter.replies",
-    "ChatStream": "puter.streaming",
-    "Conversation": "puter.conversation",
-    "CostEstimate": "puter.catalogue",
-    "Image": "puter.media",
-    "Media": "puter.media",
-    "Model": "puter.catalogue",
-    "ModelList": "puter.catalogue",
-    "OcrText": "puter.results",
-    "PuterAI": "puter.ai",
-    "PuterConfig": "puter.config",
-    "PuterFile": "puter.sources",
-    "StopChat": "puter.tools",
-    "Tool": "puter.tools",
-    "ToolCall": "puter.replies",
-    "Transcript": "puter.results",
-    "Usage": "puter.replies",
-    "Video": "puter.media",
-    "tool_result": "puter.tools",
+_MODULES = {
+    "puter.ai": ("PuterAI",),
+    "puter.config": ("PuterConfig",),
+    "puter.conversation": ("Conversation",),
+    "puter.streaming": ("AsyncChatStream", "ChatStream"),
+    "puter.tools": ("StopChat", "Tool", "tool_result"),
+    "puter.types.account": ("Account", "AccountUsage"),
+    "puter.types.media": ("Audio", "Image", "Media", "Video"),
+    "puter.types.model": ("CostEstimate", "Model", "ModelList"),
+    "puter.types.puter_file": ("PuterFile",),
+    "puter.types.replies": ("ChatChunk", "ChatReply", "ToolCall", "Usage"),
+    "puter.types.text": ("OcrText", "Transcript"),
 }
-
-__all__ = [
-    "Account",
-    "AccountUsage",
-    "AsyncChatStream",
-    "Audio",
-    "ChatChunk",
-    "ChatReply",
-    "ChatStream",
-    "Conversation",
-    "CostEstimate",
-    "Image",
-    "Media",
-    "Model",
-    "ModelList",
-    "OcrText",
-    "PuterAI",
-    "PuterAPIError",
-    "PuterAuthError",
-    "PuterBadRequestError",
-    "PuterBlockedError",
-    "PuterBudgetError",
-    "PuterConfig",
-    "PuterConfigError",
-    "PuterConnectionError",
-    "PuterEmptyResponseError",
-    "PuterError",
-    "PuterFile",
-    "PuterInputError",
-    "PuterInsufficientFundsError",
-    "PuterModelNotFoundError",
-    "PuterNotFoundError",
-    "PuterOptionWarning",
-    "PuterParseError",
-    "PuterPermissionError",
-    "PuterQuotaError",
-    "PuterRateLimitError",
-    "PuterResponseError",
-    "PuterServerError",
-    "PuterStreamError",
-    "PuterSubscriptionRequiredError",
-    "PuterTimeoutError",
-    "PuterToolError",
-    "PuterTwoFactorRequired",
-    "PuterUpstreamError",
-    "StopChat",
-    "Tool",
-    "ToolCall",
-    "Transcript",
-    "Usage",
-    "Video",
-    "__version__",
-    "tool_result",
-]
+_MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}
 
 
-def __getattr__(name: str) -> Any:
-    if name not in __all__:
-        raise AttributeError(f"module 'puter' has no attribute {name!r}")
-    value = getattr(importlib.import_module(_HOMES.get(name, "puter.exceptions")), name)
-    globals()[name] = value
-    return value
+if not TYPE_CHECKING:  # a type checker shall refuse names that are not above
 
+    def __getattr__(name: str) -> Any:
+        exceptions = importlib.import_module("puter.exceptions")
+        if name == "__all__":
+            value = sorted([*_MODULE_OF, *exceptions.__all__, "__version__"])
+        elif name in exceptions.__all__:
+            value = getattr(exceptions, name)
+        elif name in _MODULE_OF:
+            value = getattr(importlib.import_module(_MODULE_OF[name]), name)
+        else:
+            raise AttributeError(f"module 'puter' has no attribute {name!r}")
+        globals()[name] = value
+        return value
 
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    def __dir__() -> list[str]:
+        return sorted({*globals(), *__getattr__("__all__")})

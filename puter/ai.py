@@ -1,105 +1,51 @@
-"""``PuterAI``: the front door. Each method is a pair of short doors onto one flow."""
+"""``PuterAI``: the client. Each operation is a line here, and written once in ``puter/api/``."""
 
 from __future__ import annotations
 
 import os
-import random
-import threading
-import time
-from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
-from puter.config import PuterConfig, check_names
-from puter.conversation import Conversation, text_or_none
-from puter.credentials import Credentials
-from puter.doors.account import AccountDoors
-from puter.doors.base import share_docstrings
-from puter.doors.chat import ChatDoors
-from puter.doors.files import FileDoors
-from puter.doors.media import MediaDoors
-from puter.doors.models import ModelDoors
-from puter.exceptions import PuterConfigError, PuterError
-from puter.exchange import Call, counted
+from puter import checks
+from puter.api import (
+    auth,
+    drivers,
+    files,
+    images,
+    model_lists,
+    speech,
+    usage_and_tokens,
+    video,
+)
+from puter.api.chat import ChatMethods
+from puter.config import ConfigOptions, PuterConfig
+from puter.conversation import Conversation
+from puter.docstrings import documented_by
+from puter.engine.client import Client, SharedState, limits_of, paired
+from puter.engine.context import CallContext
+from puter.engine.credentials import Credentials
+from puter.engine.effects import Flow
+from puter.engine.ledger import Ledger
+from puter.engine.throttle import Throttle
+from puter.engine.transport import Transport
+from puter.exceptions import PuterConfigError
 from puter.history import History, load
-from puter.ledger import Ledger
 from puter.models import registry
-from puter.operations import auth
-from puter.retry import RetryBudget
-from puter.throttle import Throttle
-from puter.wire.chat import check_messages
+from puter.types.model import CostEstimate, Model
+from puter.wire.catalogue import estimate_cost, read_model
+from puter.wire.messages import check_messages
 
 if TYPE_CHECKING:
-    from types import TracebackType
-
-    from typing_extensions import Self
-
-    from puter.catalogue import ModelList
-    from puter.flow import Flow
-    from puter.operations.auth import Code
-    from puter.replies import Account
-    from puter.transports.asynchronous import Asynchronous
-    from puter.transports.blocking import Blocking
-
-T = TypeVar("T")
-
-_LIMITS = ("rate_limit_requests", "rate_limit_period", "max_concurrency")
+    from typing_extensions import Self, Unpack
 
 
-class _Shared:
-    """What a client and its ``with_options`` copies share."""
-
-    def __init__(self, credentials: Credentials) -> None:
-        self.credentials = credentials
-        self.ledger = Ledger()
-        self.budget = RetryBudget()
-        self.warned: set[tuple[str, str]] = set()  # options that a model drops, told once
-        self.closed = False
-        self._blocking: Blocking | None = None
-        self._asynchronous: Asynchronous | None = None
-        self._lock = threading.Lock()
-
-    def open(self) -> None:
-        if self.closed:
-            raise PuterError("This PuterAI is closed", hint="Make a new one.")
-
-    @property
-    def blocking(self) -> Blocking:
-        with self._lock:
-            self.open()
-            if self._blocking is None:
-                from puter.transports.blocking import Blocking
-
-                self._blocking = Blocking()
-            return self._blocking
-
-    @property
-    def asynchronous(self) -> Asynchronous:
-        with self._lock:
-            self.open()
-            if self._asynchronous is None:
-                from puter.transports.asynchronous import Asynchronous
-
-                self._asynchronous = Asynchronous()
-            return self._asynchronous
-
-    def shut(self) -> Asynchronous | None:
-        """Close the blocking side and hand out the other for the caller to close; once."""
-        with self._lock:
-            self.closed = True
-            blocking, self._blocking = self._blocking, None
-            asynchronous, self._asynchronous = self._asynchronous, None
-            self.credentials.forget()
-        if blocking is not None:
-            blocking.close()
-        return asynchronous
-
-
-class PuterAI(ChatDoors, MediaDoors, ModelDoors, AccountDoors, FileDoors):
+class PuterAI(Client, ChatMethods):
     """A client of Puter's AI, for sync and async code alike.
 
     Making one touches no network, file, thread or event loop. Threads and tasks may share it; it
     pickles (settings and history, never token or password) and survives fork and several
-    ``asyncio.run`` calls.
+    ``asyncio.run`` calls. Each method that talks to Puter has a twin ``async_<name>`` with the same
+    parameters.
 
     Args:
         username: Account name or e-mail address. Default: ``PUTER_USERNAME``.
@@ -107,22 +53,22 @@ class PuterAI(ChatDoors, MediaDoors, ModelDoors, AccountDoors, FileDoors):
         token: A Puter token, instead of signing in. Default: ``PUTER_AUTH_TOKEN`` or
             ``PUTER_TOKEN``, unless a user name or password is given.
         config: Settings; a copy is kept. Default: ``PuterConfig.from_env()``.
+        transport: What carries requests out, such as ``puter.testing.MockTransport``. Default:
+            requests for the sync methods, aiohttp for the async ones.
         **config_overrides: Single settings by name, see ``PuterConfig``.
-
-    Attributes:
-        config: This client's own settings; ``config.update(timeout=60)`` counts from the next call
-            on.
 
     Raises:
         PuterConfigError: A setting is unknown or not valid.
         PuterInputError: A credential is not a usable str.
 
     Examples:
-        >>> with PuterAI(token="...", timeout=60) as ai:  # doctest: +SKIP
-        ...     print(ai.chat("Hello!"))
+        >>> with PuterAI(timeout=60) as ai:  # the token is in PUTER_AUTH_TOKEN
+        ...     print(ai.chat("Say hello"))
+        Hello!
     """
 
     config: PuterConfig
+    """This client's own settings; ``config.update(timeout=60)`` counts from the next call on."""
 
     def __init__(
         self,
@@ -131,152 +77,82 @@ class PuterAI(ChatDoors, MediaDoors, ModelDoors, AccountDoors, FileDoors):
         token: str | None = None,
         *,
         config: PuterConfig | None = None,
-        **config_overrides: Any,
+        transport: Transport | None = None,
+        **config_overrides: Unpack[ConfigOptions],
     ) -> None:
         if config is None:
-            self.config = PuterConfig.from_env(**config_overrides)
+            settings = PuterConfig.from_env(**config_overrides)
         elif isinstance(config, PuterConfig):
-            self.config = config.replace(**config_overrides)
+            settings = config.replace(**config_overrides)
         else:
             raise PuterConfigError(
                 f"config must be a PuterConfig, not {type(config).__name__}",
                 hint="Single settings go in by name: PuterAI(timeout=60).",
             )
+        if transport is not None and not isinstance(transport, Transport):
+            raise PuterConfigError(
+                f"transport must be a Transport, not {type(transport).__name__}",
+                hint="For tests pass puter.testing.MockTransport(handler).",
+            )
         env = os.environ
         if token is None and username is None and password is None:
             token = env.get("PUTER_AUTH_TOKEN", "").strip() or env.get("PUTER_TOKEN", "").strip()
             token = token or None
-        self._shared = _Shared(
-            Credentials(
-                username if username is not None else env.get("PUTER_USERNAME") or None,
-                password if password is not None else env.get("PUTER_PASSWORD") or None,
-                token,
-            )
+        credentials = Credentials(
+            username if username is not None else env.get("PUTER_USERNAME") or None,
+            password if password is not None else env.get("PUTER_PASSWORD") or None,
+            token,
         )
-        self._own = History()
-        self._throttle = Throttle(*self._limits())
-        self._throttled_by = self._limits()
-        self._registry = registry()
-        self._catalogues: dict[str, ModelList] = {}
-        self._clock: Callable[[], float] = time.monotonic
-        self._random: Callable[[], float] = random.random
+        if transport is None:
+            shared = SharedState(credentials, _requests_transport, _aiohttp_transport)
+        else:
+            shared = SharedState(credentials, lambda: transport, lambda: transport)
+        self._set_up(settings, shared)
+        self._history = History()
 
-    # ------------------------------------------------------------ machinery
+    def _sign_in(self, call: CallContext) -> Flow[None]:
+        return auth.ensure_signed_in(call)
 
-    @property
-    def _client(self) -> PuterAI:
-        return self
+    # ------------------------------------------------------------ operations
 
-    @property
-    def _history(self) -> History:
-        return self._own
+    login, async_login = paired(auth.login)
+    logout, async_logout = paired(auth.logout)
+    whoami, async_whoami = paired(auth.whoami)
 
-    def _limits(self) -> tuple[float, float, float]:
-        config = self.config
-        return (
-            config.rate_limit_requests or float("inf"),
-            config.rate_limit_period,
-            config.max_concurrency or float("inf"),
-        )
+    txt2img, async_txt2img = paired(images.txt2img)
+    img2txt, async_img2txt = paired(images.img2txt)
+    txt2speech, async_txt2speech = paired(speech.txt2speech)
+    speech2txt, async_speech2txt = paired(speech.speech2txt)
+    speech2speech, async_speech2speech = paired(speech.speech2speech)
+    list_voices, async_list_voices = paired(speech.list_voices)
+    list_engines, async_list_engines = paired(speech.list_engines)
+    txt2vid, async_txt2vid = paired(video.txt2vid)
 
-    def _call(self) -> Call:
-        limits = self._limits()
-        if limits != self._throttled_by:
-            self._throttled_by = limits
-            self._throttle.resize(*limits)
-        shared = self._shared
-        return Call(
-            config=self.config.__copy__(),
-            credentials=shared.credentials,
-            throttle=self._throttle,
-            budget=shared.budget,
-            ledger=shared.ledger,
-            registry=self._registry,
-            clock=self._clock,
-            random=self._random,
-        )
+    list_models, async_list_models = paired(model_lists.list_models)
+    list_model_providers, async_list_model_providers = paired(model_lists.list_model_providers)
 
-    def _run(self, operation: Callable[..., Flow[T]], *args: Any, **kwargs: Any) -> T:
-        driver, call = self._shared.blocking, self._call()
-        return driver.run(counted(call, operation(call, *args, **kwargs)))
+    account_usage, async_account_usage = paired(usage_and_tokens.account_usage)
+    create_api_token, async_create_api_token = paired(usage_and_tokens.create_api_token)
+    revoke_api_token, async_revoke_api_token = paired(usage_and_tokens.revoke_api_token)
 
-    async def _async_run(self, operation: Callable[..., Flow[T]], *args: Any, **kwargs: Any) -> T:
-        driver, call = self._shared.asynchronous, self._call()
-        return await driver.run(counted(call, operation(call, *args, **kwargs)))
+    upload, async_upload = paired(files.upload)
+    read_file, async_read_file = paired(files.read_file)
+    stat_file, async_stat_file = paired(files.stat_file)
+    list_files, async_list_files = paired(files.list_files)
+    delete_file, async_delete_file = paired(files.delete_file)
 
-    # ------------------------------------------------------------ signing in
-
-    def login(self, *, otp: Code = None, recovery_code: Code = None) -> bool:
-        """Sign in with the client's user name (or e-mail address) and password.
-
-        Args:
-            otp: Code of the second factor, or a function that returns it, called only when asked
-                for (``async_login`` takes an async function too).
-            recovery_code: A one-time recovery code in its place.
-
-        Returns:
-            True. Anything else raises.
-
-        Raises:
-            PuterTwoFactorRequired: The account has a second factor and neither code was given.
-            PuterAuthError: The sign-in was refused; the message says why and what to do.
-            PuterRateLimitError: Too many sign-ins (Puter backend: 10 in 15 minutes). Not retried.
-            PuterResponseError: ``login_url`` is not a Puter.
-            PuterConnectionError: No answer.
-
-        Examples:
-            >>> ai = PuterAI("alice", "correct horse")
-            >>> ai.login(otp=lambda: input("Code: "))  # doctest: +SKIP
-            True
-        """
-        return self._run(auth.login, otp=otp, recovery_code=recovery_code)
-
-    async def async_login(self, *, otp: Code = None, recovery_code: Code = None) -> bool:
-        return await self._async_run(auth.login, otp=otp, recovery_code=recovery_code)
-
-    def logout(self) -> None:
-        """Revoke the session where the token may do that, and forget the token in any case.
-
-        An API token cannot revoke itself; it is only forgotten. Without a token nothing happens.
-
-        Raises:
-            PuterConnectionError: No answer, so the session may still be open; the token is
-                forgotten.
-
-        Examples:
-            >>> ai.logout()  # doctest: +SKIP
-        """
-        self._run(auth.logout)
-
-    async def async_logout(self) -> None:
-        await self._async_run(auth.logout)
-
-    def whoami(self) -> Account:
-        """Ask who is signed in. Free.
-
-        Raises:
-            PuterAuthError: Not signed in, or the token is no longer good.
-            PuterAPIError: The server failed or did not answer.
-
-        Examples:
-            >>> ai.whoami().username  # doctest: +SKIP
-            'alice'
-        """
-        return self._run(auth.whoami)
-
-    async def async_whoami(self) -> Account:
-        return await self._async_run(auth.whoami)
+    call, async_call = paired(drivers.call)
 
     # ------------------------------------------------------------ chat
 
     @property
     def chat_history(self) -> list[dict[str, Any]]:
         """The live list of messages exchanged so far."""
-        return self._own.messages
+        return self._history.messages
 
     def clear_chat_history(self) -> None:
         """Forget the messages exchanged so far."""
-        self._own.clear()
+        self._history.clear()
 
     def conversation(
         self,
@@ -300,25 +176,28 @@ class PuterAI(ChatDoors, MediaDoors, ModelDoors, AccountDoors, FileDoors):
             >>> talk.messages
             []
         """
-        return Conversation(
-            self,
-            History(
-                check_messages(messages) if messages else (),
-                system=text_or_none("system", system),
-                model=text_or_none("model", model),
-                queued=True,
-            ),
+        history = History(
+            check_messages(messages) if messages else (),
+            system=checks.text_or_none("system", system),
+            model=checks.text_or_none("model", model),
+            queued=True,
         )
+        return Conversation(self, history)
 
     def load_conversation(self, path: str | os.PathLike[str]) -> Conversation:
         """Go on with a conversation that ``Conversation.save`` wrote.
+
+        Args:
+            path: The file.
 
         Raises:
             PuterInputError: The file holds none, or one of a newer SDK.
             OSError: It could not be read.
 
         Examples:
-            >>> talk = ai.load_conversation("talk.json")  # doctest: +SKIP
+            >>> path = ai.conversation(system="Be brief.").save("talk.json")
+            >>> ai.load_conversation(path).system
+            'Be brief.'
         """
         return Conversation(self, load(path))
 
@@ -332,7 +211,7 @@ class PuterAI(ChatDoors, MediaDoors, ModelDoors, AccountDoors, FileDoors):
     @property
     def available_models(self) -> Mapping[str, str]:
         """Known models and their providers: the offline registry, read-only."""
-        return self._registry.drivers
+        return registry().providers
 
     def get_available_models(self) -> list[str]:
         """Names of the known models, sorted; a fresh list each time, without network.
@@ -341,10 +220,13 @@ class PuterAI(ChatDoors, MediaDoors, ModelDoors, AccountDoors, FileDoors):
             >>> "gpt-5-nano" in PuterAI().get_available_models()
             True
         """
-        return sorted(self._registry.drivers)
+        return sorted(registry().providers)
 
     def set_model(self, name: str) -> bool:
         """Choose the model of later chats by its id or alias, upper or lower case.
+
+        Args:
+            name: The model.
 
         Returns:
             True when the registry knows the name; False leaves the model alone (a model newer than
@@ -355,10 +237,35 @@ class PuterAI(ChatDoors, MediaDoors, ModelDoors, AccountDoors, FileDoors):
             >>> ai.set_model("no such model"), ai.current_model
             (False, 'gpt-5-nano')
         """
-        found = self._registry.find(name) if isinstance(name, str) else None
+        found = registry().find(name) if isinstance(name, str) else None
         if found is not None:
             self.config.default_model = found
         return found is not None
+
+    def estimate_cost(
+        self, prompt: str, model: str | None = None, *, output_tokens: int = 500
+    ) -> CostEstimate:
+        """An estimate of what a chat would cost, from list prices and without network.
+
+        The text counts as a quarter of a token a character; the server's own count will differ.
+
+        Args:
+            prompt: What would be said, history included.
+            model: Which model. Default: ``current_model``.
+            output_tokens: Tokens that the answer is assumed to have, 0 or more. Default 500.
+
+        Raises:
+            PuterInputError: An argument is wrong.
+
+        Examples:
+            >>> print(PuterAI().estimate_cost("Hello!", "gpt-4.1"))
+            about 0.00401 USD
+        """
+        name = self.current_model if model is None else checks.text("model", model)
+        known = registry().lookup(name)
+        live = next((one for one in self._catalogues.get("chat", ()) if one.id == known.id), None)
+        listed = read_model(known.entry, "chat") if known.entry else Model(known.id, "")
+        return estimate_cost(live or listed, prompt, output_tokens)
 
     # ------------------------------------------------------------ life
 
@@ -367,11 +274,14 @@ class PuterAI(ChatDoors, MediaDoors, ModelDoors, AccountDoors, FileDoors):
         """What this client's answered calls used and cost so far, in all and ``by_model``."""
         return self._shared.ledger
 
-    def with_options(self, **overrides: Any) -> Self:
+    def with_options(self, **overrides: Unpack[ConfigOptions]) -> Self:
         """A cheap copy with other settings and an empty history.
 
         It shares token, connections and ledger, and the throttle unless a limit is overridden.
         Closing either closes both.
+
+        Args:
+            **overrides: Settings by name, see ``PuterConfig``.
 
         Raises:
             PuterConfigError: A setting is unknown or not valid.
@@ -380,19 +290,17 @@ class PuterAI(ChatDoors, MediaDoors, ModelDoors, AccountDoors, FileDoors):
             >>> ai = PuterAI()
             >>> quick = ai.with_options(timeout=20, max_retries=0)
         """
-        check_names(overrides)
         twin = object.__new__(type(self))
         twin.__dict__.update(self.__dict__)
         twin.config = self.config.replace(**overrides)
-        twin._own = History()
+        twin._history = History()
         twin._catalogues = {}
-        if any(name in overrides for name in _LIMITS):
-            twin._throttled_by = twin._limits()
-            twin._throttle = Throttle(*twin._throttled_by)
+        if overrides.keys() & _LIMITS:
+            twin._throttle = Throttle(*limits_of(twin.config))
         return twin
 
     def close(self) -> None:
-        """Close the connections of both doors and forget the token. Safe to repeat.
+        """Close all connections and forget the token. Safe to repeat.
 
         Examples:
             >>> ai = PuterAI()
@@ -402,51 +310,42 @@ class PuterAI(ChatDoors, MediaDoors, ModelDoors, AccountDoors, FileDoors):
         if asynchronous is not None:
             asynchronous.close()
 
+    @documented_by(close)
     async def async_close(self) -> None:
         asynchronous = self._shared.shut()
         if asynchronous is not None:
-            await asynchronous.aclose()
+            await asynchronous.async_close()
 
     def __enter__(self) -> Self:
-        self._shared.open()
+        self._shared.check_open()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     async def __aenter__(self) -> Self:
-        self._shared.open()
+        self._shared.check_open()
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self.async_close()
 
     def __copy__(self) -> Self:
         """A client that goes its own way from here, with the same connections and token."""
         twin = self.with_options()
-        twin._own = self._own.copy()
+        twin._history = self._history.copy()
         return twin
 
     def __getstate__(self) -> dict[str, Any]:
         return {
             "config": self.config,
             "username": self._shared.credentials.username,
-            "messages": self._own.snapshot(),
+            "messages": self._history.snapshot(),
         }
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         PuterAI.__init__(self, state["username"], config=state["config"])
-        self._own = History(state["messages"])
+        self._history = History(state["messages"])
 
     def __repr__(self) -> str:
         who = self._shared.credentials
@@ -455,4 +354,16 @@ class PuterAI(ChatDoors, MediaDoors, ModelDoors, AccountDoors, FileDoors):
         return f"<PuterAI {name}model={self.current_model!r}, {self.config.api_base}, {state}>"
 
 
-share_docstrings(PuterAI)
+_LIMITS = {"rate_limit_requests", "rate_limit_period", "max_concurrency"}
+
+
+def _requests_transport() -> Transport:
+    from puter.transports.requests_transport import RequestsTransport
+
+    return RequestsTransport()
+
+
+def _aiohttp_transport() -> Transport:
+    from puter.transports.aiohttp_transport import AiohttpTransport
+
+    return AiohttpTransport()

@@ -1,4 +1,8 @@
-"""``PuterConfig``: the settings of one client, each assignment checked."""
+"""``PuterConfig``: the settings of one client, each assignment checked.
+
+A new setting is a field of ``PuterConfig``, with its default and its docstring, and a line in
+``ConfigOptions``, with its check. Its environment variable is read by its type.
+"""
 
 from __future__ import annotations
 
@@ -8,16 +12,19 @@ import ipaddress
 import json
 import os
 import re
-from collections.abc import Callable, Mapping
+import typing
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from functools import cache
+from types import NoneType
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TypedDict
 from urllib.parse import SplitResult, urlsplit
 
+from puter.checks import MOST, SECONDS, Check, Range, kind_of
 from puter.exceptions import PuterConfigError
 
 if TYPE_CHECKING:
-    from typing_extensions import Self
+    from typing_extensions import Self, Unpack
 
 OUR_HEADERS = frozenset(
     "accept-encoding authorization connection content-encoding content-length content-type cookie "
@@ -41,47 +48,17 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-_MOST = 10**9
-"""Bound of every number: 30 years in seconds, and no timer or socket overflows."""
+# ---------------------------------------------------------------- checks
 
 
 def _fail(name: str, value: Any, wanted: str) -> PuterConfigError:
     shown = repr(value) if len(repr(value)) <= 60 else f"a {type(value).__name__}"
-    if _is_private(name) or (isinstance(value, str) and re.search("[@?]", value)):
+    if name in ("proxy", "headers") or (isinstance(value, str) and re.search("[@?]", value)):
         shown = "the value given"  # it may hold a password or a token
     return PuterConfigError(f"{name}={shown} is not valid", hint=f"{name} must be {wanted}.")
 
 
-def _is_private(name: str) -> bool:
-    return name in ("proxy", "headers")
-
-
-def _number(
-    wanted: str, *, least: float, above: bool = False, none: bool = False, whole: bool = False
-) -> Callable[[str, Any], Any]:
-    def check(name: str, value: Any) -> Any:
-        if value is None and none:
-            return None
-        good = (
-            isinstance(value, int if whole else (int, float))
-            and not isinstance(value, bool)
-            and (least < value if above else least <= value)
-            and value <= _MOST
-        )
-        if not good:
-            raise _fail(name, value, wanted + (", or None for no limit" if none else ""))
-        return value
-
-    return check
-
-
-def _flag(name: str, value: Any) -> bool:
-    if not isinstance(value, bool):
-        raise _fail(name, value, "True or False")
-    return value
-
-
-def _url(name: str, value: Any) -> str:
+def _check_url(name: str, value: Any) -> str:
     wanted = "a URL such as 'https://api.puter.com', without query or user name"
     if not isinstance(value, str):
         raise _fail(name, value, wanted)
@@ -108,14 +85,19 @@ def _split(name: str, value: str, wanted: str) -> SplitResult:
     return parts
 
 
-def _login_url(name: str, value: Any) -> str | None:
+def _check_login_url(name: str, value: Any) -> str | None:
     if value is None:
         return None  # derived from api_base
-    url = _url(name, value)
+    url = _check_url(name, value)
     return url if urlsplit(url).path else f"{url}/login"
 
 
-def _proxy(name: str, value: Any) -> str | None:
+def check_proxy(name: str, value: Any) -> str | None:
+    """The address of a proxy, "" for none, None to follow the environment.
+
+    Raises:
+        PuterConfigError: It cannot be used; the message does not show it.
+    """
     wanted = "an http:// or https:// URL, '' for no proxy, or None to follow the environment"
     if value is None or value == "":
         return None if value is None else ""
@@ -127,7 +109,7 @@ def _proxy(name: str, value: Any) -> str | None:
     return value
 
 
-def _verify(name: str, value: Any) -> bool | str | None:
+def _check_verify(name: str, value: Any) -> bool | str | None:
     if value is False:
         raise PuterConfigError(
             "verify=False would send the token to whoever answers",
@@ -146,7 +128,23 @@ def _verify(name: str, value: Any) -> bool | str | None:
     return path
 
 
-def _headers(name: str, value: Any) -> Mapping[str, str]:
+class Headers(dict[str, str]):
+    """Headers by name, read-only: a change goes through the setting, which checks it."""
+
+    def _refuse(self, *_: Any, **__: Any) -> NoReturn:
+        raise TypeError("headers are read-only: assign config.headers = {**config.headers, ...}")
+
+    __setitem__ = __delitem__ = __ior__ = clear = pop = popitem = _refuse
+    setdefault = update = _refuse  # pyright: ignore[reportAssignmentType] - they are overloaded
+
+    def __deepcopy__(self, memo: Any) -> Headers:
+        return self
+
+    def __reduce__(self) -> Any:
+        return Headers, (dict(self),)
+
+
+def _check_headers(name: str, value: Any) -> Mapping[str, str]:
     wanted = "a mapping of header names to str values"
     if not isinstance(value, Mapping):
         raise _fail(name, value, wanted)
@@ -170,40 +168,45 @@ def _headers(name: str, value: Any) -> Mapping[str, str]:
                 f"headers: the value of {key!r} cannot be sent",
                 hint="It must be printable ASCII text without white space around it.",
             )
-    return MappingProxyType(dict(value))
+    return Headers(value)
 
 
-def _model(name: str, value: Any) -> str:
+def _check_model(name: str, value: Any) -> str:
     if not isinstance(value, str) or not value.strip():
         raise _fail(name, value, "the name of a model, such as 'gpt-5-nano'")
     return value.strip()
 
 
-_positive = _number("a number of seconds above 0", least=0, above=True, none=True)
-_seconds = _number("a number of seconds, 0 or more", least=0)
-_count = _number("a whole number, 1 or more", least=1, none=True, whole=True)
+_Patience = Annotated[float | None, SECONDS]
+_Delay = Annotated[float, Range(0, MOST, wanted="a number of seconds, 0 or more")]
+_Limit = Annotated[int | None, Range(1, MOST, wanted="a whole number, 1 or more")]
 
-CHECKS: dict[str, Callable[[str, Any], Any]] = {
-    "api_base": _url,
-    "login_url": _login_url,
-    "timeout": _positive,
-    "connect_timeout": _positive,
-    "deadline": _positive,
-    "max_retries": _number("a whole number, 0 or more", least=0, whole=True),
-    "retry_delay": _seconds,
-    "backoff_factor": _number("a number, 1 or more", least=1),
-    "max_retry_delay": _seconds,
-    "retry_on_timeout": _flag,
-    "rate_limit_requests": _count,
-    "rate_limit_period": _number("a number of seconds above 0", least=0, above=True),
-    "max_concurrency": _count,
-    "headers": _headers,
-    "default_model": _model,
-    "auto_login": _flag,
-    "proxy": _proxy,
-    "verify": _verify,
-    "allow_http": _flag,
-}
+
+class ConfigOptions(TypedDict, total=False):
+    """The settings by name, as keyword arguments; see ``PuterConfig`` for each.
+
+    A function in ``Annotated[...]`` checks a value and returns it tidied.
+    """
+
+    api_base: Annotated[str, _check_url]
+    login_url: Annotated[str | None, _check_login_url]
+    timeout: _Patience
+    connect_timeout: _Patience
+    deadline: _Patience
+    max_retries: Annotated[int, Range(0, MOST, wanted="a whole number, 0 or more")]
+    retry_delay: _Delay
+    backoff_factor: Annotated[float, Range(1, MOST, wanted="a number, 1 or more")]
+    max_retry_delay: _Delay
+    retry_on_timeout: bool
+    rate_limit_requests: _Limit
+    rate_limit_period: Annotated[float, SECONDS]
+    max_concurrency: _Limit
+    headers: Annotated[Mapping[str, str], _check_headers]
+    default_model: Annotated[str, _check_model]
+    auto_login: bool
+    proxy: Annotated[str | None, check_proxy]
+    verify: Annotated[bool | str | None, _check_verify]
+    allow_http: bool
 
 
 @dataclass(repr=False)
@@ -212,37 +215,6 @@ class PuterConfig:
 
     ``PuterConfig(...)`` starts from the defaults below, ``from_env()`` from the environment
     variables ``PUTER_<FIELD>`` (``PUTER_TIMEOUT=60``), which is what ``PuterAI()`` does.
-
-    Attributes:
-        api_base: API host. Default ``https://api.puter.com``.
-        login_url: Sign-in address. Default: ``api_base`` without its leading ``api.``, plus
-            ``/login``.
-        timeout: Seconds of silence allowed between bytes. Default 300, because the server is silent
-            while a model thinks. ``None``: no limit.
-        connect_timeout: Seconds to make a connection. Default 10.
-        deadline: Seconds for a whole call with all its waits and retries. Default ``None``: no
-            limit.
-        max_retries: How often a failed request is sent again at most. Default 5.
-        retry_delay: Seconds before the first retry. Default 0.5.
-        backoff_factor: Each further delay is that many times longer. Default 2. With the defaults
-            the delays add up to at least 11.6 s, which crosses Puter's 10 s window.
-        max_retry_delay: Longest delay in seconds; a longer ``Retry-After`` raises at once. Default
-            60.
-        retry_on_timeout: Send a *billed* call again after a timeout. It may be paid twice. Default
-            False.
-        rate_limit_requests: Calls per ``rate_limit_period``. Default 30 (Puter backend, free
-            account).
-        rate_limit_period: Seconds. Default 10 (Puter backend: rolling 10 s window).
-        max_concurrency: Calls at the same time. Default 3 (Puter backend, free account; paid 20).
-        headers: More headers for every request.
-        default_model: Model of a chat that names none. Default ``gpt-5-nano``.
-        auto_login: The first call signs in when there is a username and password but no token.
-            Default True.
-        proxy: Proxy URL; ``""`` for none; ``None`` (default) follows HTTP_PROXY, HTTPS_PROXY,
-            ALL_PROXY and NO_PROXY.
-        verify: Path of a CA bundle; ``None`` (default) follows REQUESTS_CA_BUNDLE, CURL_CA_BUNDLE
-            and SSL_CERT_FILE.
-        allow_http: Permit plain http to other hosts than loopback. Default False.
 
     Raises:
         PuterConfigError: A value is not valid or a name is unknown.
@@ -255,45 +227,75 @@ class PuterConfig:
     """
 
     api_base: str = "https://api.puter.com"
-    login_url: str = None  # type: ignore[assignment]  # derived from api_base when not given
+    """URL of the API. Default ``https://api.puter.com``."""
+    login_url: str = None  # type: ignore[assignment]  # derived when not given
+    """URL of the sign-in. Default: ``api_base`` without its leading ``api.``, plus ``/login``."""
     timeout: float | None = 300.0
+    """Seconds of silence allowed between bytes, above 0; None: no limit. Default 300, because the
+    server is silent while a model thinks."""
     connect_timeout: float | None = 10.0
+    """Seconds to make a connection, above 0; None: no limit. Default 10."""
     deadline: float | None = None
+    """Seconds for a whole call with all its waits and retries, above 0. Default None: no limit."""
     max_retries: int = 5
+    """How often a failed request is sent again at most, 0 or more. Default 5."""
     retry_delay: float = 0.5
+    """Seconds before the first retry, 0 or more. Default 0.5."""
     backoff_factor: float = 2.0
+    """Each further delay is that many times longer, 1 or more. Default 2. With the defaults the
+    delays add up to at least 11.6 s, which crosses Puter's window of 10 s."""
     max_retry_delay: float = 60.0
+    """Longest delay in seconds, 0 or more; a longer ``Retry-After`` raises at once. Default 60."""
     retry_on_timeout: bool = False
+    """Send a *billed* call again after a timeout. It may be paid twice. Default False."""
     rate_limit_requests: int | None = 30
+    """Calls per ``rate_limit_period``, 1 or more; None: no limit. Default 30 (Puter backend, free
+    account)."""
     rate_limit_period: float = 10.0
+    """Seconds that ``rate_limit_requests`` counts for, above 0. Default 10 (Puter backend: rolling
+    window of 10 s)."""
     max_concurrency: int | None = 3
+    """Calls at the same time, 1 or more; None: no limit. Default 3 (Puter backend, free account;
+    paid 20)."""
     headers: Mapping[str, str] = field(default_factory=dict)
+    """More headers for every request, names and values in ASCII. Default: none."""
     default_model: str = "gpt-5-nano"
+    """Model of a chat that names none. Default ``gpt-5-nano``."""
     auto_login: bool = True
+    """The first call signs in when there is a user name and a password but no token. Default
+    True."""
     proxy: str | None = None
+    """URL of a proxy, ``http://`` or ``https://``; ``""`` for none. Default None: follow
+    HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY."""
     verify: bool | str | None = None
+    """Path of a CA bundle; True: certifi's. Default None: follow REQUESTS_CA_BUNDLE, CURL_CA_BUNDLE
+    and SSL_CERT_FILE."""
     allow_http: bool = False
+    """Permit plain http to other hosts than loopback. Default False."""
 
     def __post_init__(self) -> None:
         self.__dict__["_ready"] = True
         self._check_http()
 
-    def __setattr__(self, name: str, value: Any) -> None:
-        if name not in CHECKS:
-            raise unknown_setting(name)
-        before = dict(self.__dict__)
-        self.__dict__[name] = CHECKS[name](name, value)
-        if name == "login_url":
-            self.__dict__["_login_given"] = value is not None
-        if name in ("api_base", "login_url") and not self.__dict__.get("_login_given"):
-            self.__dict__["login_url"] = _derive_login(self.api_base)
-        if self.__dict__.get("_ready"):
-            try:
-                self._check_http()
-            except PuterConfigError:
-                self.__dict__.clear()
-                self.__dict__.update(before)
-                raise
+    if not TYPE_CHECKING:  # a type checker shall refuse names that are not above
+
+        def __setattr__(self, name: str, value: Any) -> None:
+            check = _checks().get(name)
+            if check is None:
+                raise _unknown_setting(name)
+            before = dict(self.__dict__)
+            self.__dict__[name] = check(name, value)
+            if name == "login_url":
+                self.__dict__["_login_given"] = value is not None
+            if name in ("api_base", "login_url") and not self.__dict__.get("_login_given"):
+                self.__dict__["login_url"] = _derive_login(self.api_base)
+            if self.__dict__.get("_ready"):
+                try:
+                    self._check_http()
+                except PuterConfigError:
+                    self.__dict__.clear()
+                    self.__dict__.update(before)
+                    raise
 
     def _check_http(self) -> None:
         for name in ("api_base", "login_url"):
@@ -307,7 +309,7 @@ class PuterConfig:
                 )
 
     @classmethod
-    def from_env(cls, **overrides: Any) -> Self:
+    def from_env(cls, **overrides: Unpack[ConfigOptions]) -> Self:
         """Settings from ``PUTER_<FIELD>`` variables; ``overrides`` win.
 
         ``PUTER_HEADERS`` is a JSON object; flags are ``1/0``, ``true/false``, ``yes/no``,
@@ -318,23 +320,24 @@ class PuterConfig:
             PuterConfigError: A variable or an override is not valid; the message names it.
         """
         check_names(overrides)
-        found = {}
-        for one in fields(cls):
-            variable = f"PUTER_{one.name.upper()}"
+        found: dict[str, Any] = {}
+        for name, check in _checks().items():
+            variable = f"PUTER_{name.upper()}"
             text = os.environ.get(variable)
-            if one.name in overrides or text is None or (text == "" and one.name != "proxy"):
+            if name in overrides or text is None or (text == "" and name != "proxy"):
                 continue
             try:
-                found[one.name] = CHECKS[one.name](one.name, _parse(one.name, text))
+                found[name] = check(name, _parse(name, text))
             except PuterConfigError as error:
                 raise PuterConfigError(f"{variable}: {error.message}", hint=error.hint) from None
             except (ValueError, RecursionError):
                 raise PuterConfigError(
-                    f"{variable} could not be read", hint=f"See PuterConfig.{one.name}."
+                    f"{variable} could not be read", hint=f"See PuterConfig.{name}."
                 ) from None
-        return cls(**{**found, **overrides})
+        found.update(overrides)
+        return cls(**found)
 
-    def update(self, **changes: Any) -> None:
+    def update(self, **changes: Unpack[ConfigOptions]) -> None:
         """Change several settings: all of them, or, when one is not valid, none.
 
         Raises:
@@ -345,10 +348,12 @@ class PuterConfig:
         """
         self.__dict__.update(self.replace(**changes).__dict__)
 
-    def replace(self, **changes: Any) -> Self:
+    def replace(self, **changes: Unpack[ConfigOptions]) -> Self:
         """A copy with the changes; see ``update()``."""
         check_names(changes)
-        return type(self)(**{**self.to_dict(), **changes})
+        values = self.to_dict()
+        values.update(changes)
+        return type(self)(**values)
 
     def to_dict(self) -> dict[str, Any]:
         """The settings, as ``PuterConfig(**d)`` takes them; a derived ``login_url`` is None."""
@@ -404,41 +409,65 @@ def _derive_login(api_base: str) -> str:
 
 
 def _parse(name: str, text: str) -> Any:
-    default = getattr(PuterConfig, name, None)
+    """The value in an environment variable, by the type of the setting."""
+    wanted = typing.get_type_hints(ConfigOptions)[name]
+    kinds = {wanted, *typing.get_args(wanted)}
     word = text.strip().lower()
-    if word == "none" and name != "default_model":
+    if word == "none" and NoneType in kinds:
         return None
-    if name == "headers":
-        return json.loads(text)
-    if name == "verify":
-        return {"true": True, "1": True, "false": False, "0": False}.get(word, text)
-    if isinstance(default, bool):
-        if word not in _FLAGS:
-            raise PuterConfigError(f"{text!r} is neither true nor false", hint="Use 1 or 0.")
+    if bool in kinds and word in _FLAGS:
         return _FLAGS[word]
-    if name in _NUMBERS:
+    if wanted is bool:
+        raise PuterConfigError(f"{text!r} is neither true nor false", hint="Use 1 or 0.")
+    if kinds & {int, float}:
         number = float(word)
         return int(number) if number.is_integer() else number
-    return text
+    return json.loads(text) if typing.get_origin(wanted) is Mapping else text
 
 
 _FLAGS = {
     **dict.fromkeys(("1", "true", "yes", "on"), True),
     **dict.fromkeys(("0", "false", "no", "off"), False),
 }
-_NUMBERS = frozenset(
-    "timeout connect_timeout deadline max_retries retry_delay backoff_factor max_retry_delay "
-    "rate_limit_requests rate_limit_period max_concurrency".split()
-)
+
+
+@cache
+def _checks() -> dict[str, Check]:
+    hints = typing.get_type_hints(ConfigOptions, include_extras=True)
+    return {name: _checker_of(annotation) for name, annotation in hints.items()}
+
+
+def _checker_of(annotation: Any) -> Check:
+    for one in getattr(annotation, "__metadata__", ()):
+        if callable(one):
+            return one  # type: ignore[no-any-return]
+    kind = kind_of(annotation)
+    if kind is None:
+        raise TypeError(f"a setting of type {annotation} needs a check of its own")
+    types = typing.get_args(getattr(annotation, "__origin__", annotation))
+    wanted = f"{kind.wanted}, or None for no limit" if NoneType in types else kind.wanted
+
+    def check(name: str, value: Any) -> Any:
+        if not (kind.accepts(value) or (value is None and NoneType in types)):
+            raise _fail(name, value, wanted)
+        return value
+
+    return check
 
 
 def check_names(given: Mapping[str, Any]) -> None:
+    """Refuse names that no setting has, with a suggestion.
+
+    Raises:
+        PuterConfigError: There is one.
+    """
     for name in given:
-        if name not in CHECKS:
-            raise unknown_setting(name)
+        if name not in _checks():
+            raise _unknown_setting(name)
 
 
-def unknown_setting(name: str) -> PuterConfigError:
-    near = difflib.get_close_matches(name, CHECKS, n=1)
-    hint = f"Did you mean {near[0]!r}?" if near else f"Known settings: {', '.join(CHECKS)}."
+def _unknown_setting(name: str) -> PuterConfigError:
+    known = list(_checks())
+    near = difflib.get_close_matches(name, known, n=1)
+    hint = f"Did you mean {near[0]!r}?" if near else f"Known settings: {', '.join(known)}."
     return PuterConfigError(f"There is no setting {name!r}", hint=hint)

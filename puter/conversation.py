@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import os
+from pathlib import Path
+from typing import Any
 
-from puter.doors.chat import ChatDoors
+from puter import checks
+from puter.api.chat import ChatMethods
+from puter.engine.client import Client
 from puter.exceptions import PuterInputError
 from puter.history import History, dump, last_turn, overflow
 
-if TYPE_CHECKING:
-    import os
-    from pathlib import Path
 
-    from puter.ai import PuterAI
-
-
-class Conversation(ChatDoors):
+class Conversation(ChatMethods):
     """A conversation with its own messages, instructions and model: ``PuterAI.conversation()``.
 
     Its turns queue up, from threads and tasks alike, because each must see the one before; other
@@ -23,45 +21,43 @@ class Conversation(ChatDoors):
     (option ``compaction``) are kept among the messages and sent along.
 
     Examples:
-        >>> talk = ai.conversation(system="Answer like a pirate.")  # doctest: +SKIP
-        >>> talk.chat("Hello!")  # doctest: +SKIP
-        >>> talk.save("talk.json")  # doctest: +SKIP
+        >>> talk = ai.conversation(system="Answer in one word.")
+        >>> print(talk.chat("What is the capital of France?"))
+        Paris
+        >>> print(talk.save("talk.json"))
+        talk.json
     """
 
-    def __init__(self, client: PuterAI, history: History) -> None:
-        self._talks_through = client
-        self._own = history
+    def __init__(self, client: Client, history: History) -> None:
+        self._parent = client
+        self._history = history
 
     @property
-    def _client(self) -> PuterAI:
-        return self._talks_through
-
-    @property
-    def _history(self) -> History:
-        return self._own
+    def _client(self) -> Client:
+        return self._parent
 
     @property
     def messages(self) -> list[dict[str, Any]]:
         """The live list of messages, oldest first, without ``system``."""
-        return self._own.messages
+        return self._history.messages
 
     @property
     def system(self) -> str | None:
         """Instructions sent with every call; trimming never takes them."""
-        return self._own.system
+        return self._history.system
 
     @system.setter
     def system(self, text: str | None) -> None:
-        self._own.system = text_or_none("system", text)
+        self._history.system = checks.text_or_none("system", text)
 
     @property
     def model(self) -> str | None:
         """The model of a call that names none; None for the client's."""
-        return self._own.model
+        return self._history.model
 
     @model.setter
     def model(self, name: str | None) -> None:
-        self._own.model = text_or_none("model", name)
+        self._history.model = checks.text_or_none("model", name)
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write the conversation to a JSON file, whole or not at all, and return its path.
@@ -73,14 +69,16 @@ class Conversation(ChatDoors):
             OSError: The file could not be written; an older one is still there.
 
         Examples:
-            >>> talk.save("talk.json")  # doctest: +SKIP
-            >>> talk = ai.load_conversation("talk.json")  # doctest: +SKIP
+            >>> print(ai.conversation(system="Be brief.").save("talk.json"))
+            talk.json
+            >>> ai.load_conversation("talk.json").system
+            'Be brief.'
         """
-        return dump(self._own, path)
+        return dump(self._history, path)
 
     def fork(self) -> Conversation:
         """A copy that goes its own way from here."""
-        return Conversation(self._talks_through, self._own.copy())
+        return Conversation(self._client, self._history.copy())
 
     def trim(
         self, *, max_messages: int | None = None, max_tokens: int | None = None
@@ -102,30 +100,26 @@ class Conversation(ChatDoors):
             PuterInputError: Neither limit is given, or one is not a whole number above 0.
 
         Examples:
-            >>> talk.trim(max_tokens=8000)  # doctest: +SKIP
+            >>> talk = ai.conversation(messages=["First", {"role": "assistant", "content": "Yes?"}])
+            >>> print(talk.chat("Say hello"))
+            Hello!
+            >>> [message["content"] for message in talk.trim(max_messages=2)]
+            ['First', 'Yes?']
         """
         if max_messages is None and max_tokens is None:
             raise PuterInputError("trim() needs max_messages= or max_tokens=")
         for name, limit in (("max_messages", max_messages), ("max_tokens", max_tokens)):
-            if limit is not None and (
-                isinstance(limit, bool) or not isinstance(limit, int) or limit < 1
-            ):
-                raise PuterInputError(f"{name} must be a whole number above 0, not {limit!r}")
-        return self._own.cut(lambda messages: overflow(messages, max_messages, max_tokens))
+            if limit is not None:
+                checks.whole_number(name, limit, least=1)
+        return self._history.cut(lambda messages: overflow(messages, max_messages, max_tokens))
 
     def undo(self) -> list[dict[str, Any]]:
         """Take back the last turn and return its messages; ``[]`` when there is none."""
-        return self._own.cut(last_turn)
+        return self._history.cut(last_turn)
 
     def clear(self) -> None:
         """Forget all messages; instructions and model stay."""
-        self._own.clear()
+        self._history.clear()
 
     def __repr__(self) -> str:
         return f"<Conversation of {len(self.messages)} messages>"
-
-
-def text_or_none(name: str, value: Any) -> str | None:
-    if value is not None and (not isinstance(value, str) or not value.strip()):
-        raise PuterInputError(f"{name} must be a non-empty str or None, not {value!r}")
-    return value

@@ -1,10 +1,14 @@
-"""What a docstring says of a function and its parameters: Google, NumPy and reST."""
+"""Docstrings: what one says of a function (Google, NumPy and reST), and one for two functions."""
 
 from __future__ import annotations
 
 import inspect
 import re
-from typing import Any
+from collections.abc import Callable
+from typing import Any, ParamSpec, TypeVar
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 _SECTION = re.compile(
     r"^(args|arguments|keyword arg(?:ument)?s|(?:other )?param(?:eter)?s|returns?|yields?|raises|"
@@ -73,3 +77,17 @@ def describe(function: Any) -> tuple[str, dict[str, str]]:
 
 def _is_rule(line: str) -> bool:
     return set(line) == {"-"}
+
+
+def documented_by(described: Callable[P, Any]) -> Callable[[Callable[P, T]], Callable[P, T]]:
+    """Give a method the docstring of another, in ``help()`` and in editors.
+
+    Args:
+        described: A function of the same parameters.
+    """
+
+    def decorate(method: Callable[P, T]) -> Callable[P, T]:
+        method.__doc__ = described.__doc__
+        return method
+
+    return decorate

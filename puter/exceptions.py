@@ -1,44 +1,42 @@
 """Every error the SDK raises, in one tree.
 
-    PuterError
+    PuterError                                .partial: what was answered, and billed, before it
       PuterConfigError (also ValueError)      a bad setting
       PuterInputError (also ValueError)       a bad argument, found before any traffic
       PuterAuthError                          not signed in, refused, account not verified; .reason
-        PuterTwoFactorRequired
+        PuterTwoFactorRequired                the account has a second factor, no code was given
       PuterBudgetError                        the budget that the user set is spent
       PuterToolError                          a tool loop that did not come to an end; .messages
-      PuterAPIError                           the server's word, or its silence; .retry_after
+      PuterAPIError                           the server's error, or no answer; .retry_after
         PuterConnectionError                  no answer; .sent says whether the request may have run
           PuterTimeoutError                   connecting, silence, or the deadline
         PuterResponseError                    an answer that is not Puter's: HTML, redirect
           PuterEmptyResponseError             an answer with nothing in it; .reply
-        PuterBadRequestError
+        PuterBadRequestError                  refused as it stands
           PuterModelNotFoundError             .suggestions
-        PuterPermissionError
-        PuterNotFoundError
+        PuterPermissionError                  the token may not do this
+        PuterNotFoundError                    no such driver, method, file or path
         PuterRateLimitError                   waiting did not help
-        PuterQuotaError
-          PuterInsufficientFundsError
-          PuterSubscriptionRequiredError
+        PuterQuotaError                       the account may not spend more
+          PuterInsufficientFundsError         the allowance is used up
+          PuterSubscriptionRequiredError      needs a paid plan
         PuterUpstreamError                    the vendor behind Puter failed
-        PuterServerError
-        PuterStreamError                      .partial
+        PuterServerError                      Puter itself failed
+        PuterStreamError                      a stream failed or ended early
         PuterBlockedError                     the stand-in answered instead of the model; .reply
-        PuterParseError                       .reply
+        PuterParseError                       the answer is not of the type asked for; .reply
+    PuterOptionWarning (a UserWarning)        an option that the model's provider does not read
 
 Every error has ``message``, ``hint`` (what to do next), ``status``, ``code``, ``body``,
-``attempts`` and ``retryable``; those that did not come from the server keep the defaults. All of
-them pickle.
+``attempts``, ``retryable`` and ``partial``; those that did not come from the server keep the
+defaults. All of them can be pickled and copied; ``copy.copy(error)`` shares no traceback.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from typing_extensions import Self
-
-    from puter.replies import ChatReply
+from collections.abc import Sequence
+from decimal import Decimal
+from typing import Any, Protocol
 
 __all__ = [
     "PuterAPIError",
@@ -70,6 +68,44 @@ __all__ = [
 ]
 
 
+class Tokens(Protocol):
+    """Tokens of a call: a ``puter.Usage``."""
+
+    @property
+    def input_tokens(self) -> int: ...
+    @property
+    def output_tokens(self) -> int: ...
+    @property
+    def raw(self) -> Any: ...
+
+
+class Reply(Protocol):
+    """What an error holds of an answer: a ``puter.ChatReply``."""
+
+    @property
+    def text(self) -> str: ...
+    @property
+    def model(self) -> str: ...
+    @property
+    def provider(self) -> str: ...
+    @property
+    def usage(self) -> Tokens: ...
+    @property
+    def cost(self) -> Decimal | None: ...
+    @property
+    def finish_reason(self) -> str: ...
+    @property
+    def reasoning(self) -> str: ...
+    @property
+    def tool_calls(self) -> Sequence[Any]: ...
+    @property
+    def messages(self) -> Sequence[dict[str, Any]]: ...
+    @property
+    def raw(self) -> Any: ...
+    def __eq__(self, other: object, /) -> bool: ...  # it is a str, so it may be compared with one
+    def __hash__(self) -> int: ...
+
+
 def _rebuild(cls: type[PuterError], args: tuple[Any, ...], state: dict[str, Any]) -> PuterError:
     error = cls.__new__(cls, *args)
     error.args = args
@@ -84,15 +120,6 @@ class PuterError(Exception):
         message: What went wrong.
         **details: Values for the attributes below (and those that a subclass adds).
 
-    Attributes:
-        message: What went wrong, in the server's words where it spoke.
-        hint: What to do next.
-        status: HTTP status of the answer, ``None`` when there was none.
-        code: The server's slug, such as ``"insufficient_funds"``.
-        body: The decoded answer with secrets removed.
-        attempts: How often the request was sent.
-        retryable: Whether the same call may succeed when made again later.
-
     Examples:
         >>> try:
         ...     raise PuterError("nothing there", hint="Look elsewhere.")
@@ -102,11 +129,20 @@ class PuterError(Exception):
     """
 
     hint: str = ""
+    """What to do next."""
     status: int | None = None
+    """HTTP status of the answer, None when there was none."""
     code: str | None = None
+    """The server's code, such as ``"insufficient_funds"``."""
     body: Any = None
+    """The decoded answer with secrets removed."""
     attempts: int = 0
+    """How often the request was sent."""
     retryable: bool = False
+    """Whether the same call may succeed when made again later."""
+    partial: Reply | None = None
+    """The turn so far, a ``ChatReply``, when answers were billed or tools ran before the error: its
+    text, messages with the tools' results, usage and cost. None otherwise."""
 
     def __init__(self, message: str, **details: Any) -> None:
         super().__init__(message)
@@ -117,6 +153,7 @@ class PuterError(Exception):
 
     @property
     def message(self) -> str:
+        """What went wrong, in the server's words where it answered."""
         return str(self.args[0])
 
     def __str__(self) -> str:
@@ -128,10 +165,6 @@ class PuterError(Exception):
         if self.hint:
             told += ("" if told.endswith((".", "!", "?")) else ".") + " " + self.hint
         return told
-
-    def again(self) -> Self:
-        """A fresh copy to raise elsewhere, so that no traceback is shared."""
-        return _rebuild(type(self), self.args, self.__dict__)  # type: ignore[return-value]
 
     def __reduce__(self) -> Any:
         return _rebuild, (type(self), self.args, self.__dict__)
@@ -146,13 +179,10 @@ class PuterInputError(PuterError, ValueError):
 
 
 class PuterAuthError(PuterError):
-    """Not signed in, sign-in refused, token no longer good, or the account must be verified first.
-
-    Attributes:
-        reason: The server's finer word, such as ``"session_expired"`` or ``"session_revoked"``.
-    """
+    """Not signed in, sign-in refused, token no longer good, or the account must be verified."""
 
     reason: str | None = None
+    """The server's finer word, such as ``"session_expired"`` or ``"session_revoked"``."""
 
 
 class PuterTwoFactorRequired(PuterAuthError):
@@ -168,23 +198,17 @@ class PuterBudgetError(PuterError):
 
 
 class PuterToolError(PuterError):
-    """Tools were called in more rounds than allowed.
-
-    Attributes:
-        messages: The conversation so far.
-    """
+    """Tools were called in more rounds than allowed."""
 
     messages: tuple[dict[str, Any], ...] = ()
+    """The conversation so far."""
 
 
 class PuterAPIError(PuterError):
-    """The server answered with an error, or did not answer.
-
-    Attributes:
-        retry_after: Seconds the server asked to wait, ``None`` when it did not say.
-    """
+    """The server answered with an error, or did not answer."""
 
     retry_after: float | None = None
+    """Seconds that the server asked to wait, None when it did not say."""
 
     @property
     def upstream_attempts(self) -> list[dict[str, Any]]:
@@ -194,13 +218,10 @@ class PuterAPIError(PuterError):
 
 
 class PuterConnectionError(PuterAPIError):
-    """No answer came.
-
-    Attributes:
-        sent: True when the request may have reached the server, and so may have been billed.
-    """
+    """No answer came."""
 
     sent: bool = False
+    """True when the request may have reached the server, and so may have been billed."""
 
 
 class PuterTimeoutError(PuterConnectionError):
@@ -212,13 +233,10 @@ class PuterResponseError(PuterAPIError):
 
 
 class PuterEmptyResponseError(PuterResponseError):
-    """The answer has nothing in it.
+    """The answer has nothing in it."""
 
-    Attributes:
-        reply: The empty chat reply with its usage and cost, when it was a chat.
-    """
-
-    reply: ChatReply | None = None
+    reply: Reply | None = None
+    """The empty ``ChatReply`` with its usage and cost, when it was a chat."""
 
 
 class PuterBadRequestError(PuterAPIError):
@@ -226,13 +244,10 @@ class PuterBadRequestError(PuterAPIError):
 
 
 class PuterModelNotFoundError(PuterBadRequestError):
-    """The server does not know the model.
-
-    Attributes:
-        suggestions: Known names close to the one asked for.
-    """
+    """The server does not know the model."""
 
     suggestions: tuple[str, ...] = ()
+    """Known names close to the one asked for."""
 
 
 class PuterPermissionError(PuterAPIError):
@@ -274,30 +289,18 @@ class PuterServerError(PuterAPIError):
 
 
 class PuterStreamError(PuterAPIError):
-    """A stream failed or ended early.
-
-    Attributes:
-        partial: The reply as far as it came.
-    """
-
-    partial: ChatReply | None = None
+    """A stream failed or ended early; ``partial`` is the reply as far as it came."""
 
 
 class PuterBlockedError(PuterAPIError):
-    """Puter's stand-in model answered with filler instead of the model asked for.
+    """Puter's stand-in model answered with filler instead of the model asked for."""
 
-    Attributes:
-        reply: The filler.
-    """
-
-    reply: ChatReply | None = None
+    reply: Reply | None = None
+    """The filler, a ``ChatReply``."""
 
 
 class PuterParseError(PuterAPIError):
-    """The answer could not be read as the type asked for.
+    """The answer could not be read as the type asked for."""
 
-    Attributes:
-        reply: The answer as it came.
-    """
-
-    reply: ChatReply | None = None
+    reply: Reply | None = None
+    """The answer as it came, a ``ChatReply``."""

@@ -6,19 +6,14 @@ import copy
 import json
 import os
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from puter.atomic import write_whole
+from puter.engine.throttle import Throttle
 from puter.exceptions import PuterInputError
-from puter.files import write_whole
-from puter.throttle import Throttle
-from puter.wire.chat import check_messages
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-Message = dict[str, Any]
+from puter.wire.messages import Message, check_messages
 
 VERSION = 1
 """Of the file that ``dump()`` writes."""
@@ -27,11 +22,11 @@ VERSION = 1
 class History:
     """Messages exchanged so far. A turn is added whole, when it has succeeded, or not at all.
 
-    Attributes:
-        messages: The live list of message dicts, oldest first.
+    Args:
+        messages: Message dicts, oldest first; kept as they are.
         system: Instructions sent before the messages with every call.
         model: The model that answers when a call names none.
-        gate: Lets one turn at a time through, where each must see the one before.
+        queued: One turn at a time, where each must see the one before.
     """
 
     def __init__(
@@ -42,24 +37,26 @@ class History:
         model: str | None = None,
         queued: bool = False,
     ) -> None:
-        self.messages: list[Message] = list(messages)
+        self.messages = list(messages)
+        """The live list of message dicts, oldest first."""
         self.system = system
         self.model = model
-        self.gate: Throttle | None = (
-            Throttle(rate_limit=float("inf"), max_concurrency=1) if queued else None
-        )
+        self.queue = Throttle(rate_limit=float("inf"), max_concurrency=1) if queued else None
+        """Lets one turn at a time through."""
         self._lock = threading.Lock()
 
     def snapshot(self) -> list[Message]:
+        """The messages so far, in a list of its own."""
         with self._lock:
             return list(self.messages)
 
     def commit(self, turn: Iterable[Message]) -> None:
+        """Add the messages of a turn."""
         with self._lock:
             self.messages.extend(turn)
 
     def cut(self, choose: Callable[[list[Message]], tuple[int, int]]) -> list[Message]:
-        """Take out the messages between the two places that ``choose`` names, and return them."""
+        """Take out the messages from one index up to another, as ``choose`` says; return them."""
         with self._lock:
             start, end = choose(self.messages)
             gone = self.messages[start:end]
@@ -71,15 +68,16 @@ class History:
             self.messages.clear()
 
     def copy(self) -> History:
+        """A history that shares nothing with this one."""
         return History(
             copy.deepcopy(self.snapshot()),
             system=self.system,
             model=self.model,
-            queued=self.gate is not None,
+            queued=self.queue is not None,
         )
 
     def __reduce__(self) -> Any:
-        return _history, (self.snapshot(), self.system, self.model, self.gate is not None)
+        return _history, (self.snapshot(), self.system, self.model, self.queue is not None)
 
 
 def _history(
@@ -130,7 +128,7 @@ def overflow(
 
 
 def estimate_tokens(message: Message) -> int:
-    """Roughly how many tokens a message takes: a quarter of its characters, 1,000 for a picture."""
+    """Roughly how many tokens a message takes: a quarter of its characters, 1,000 for an image."""
     content = message.get("content")
     if isinstance(content, str):
         return len(content) // 4 + 4
@@ -184,7 +182,7 @@ def load(path: str | os.PathLike[str]) -> History:
     if version > VERSION:
         raise PuterInputError(
             f"{os.fspath(path)!r} was written by a newer version of this SDK",
-            hint="Upgrade with pip install -U puter-python-sdk.",
+            hint="Upgrade this SDK.",
         )
     for name in ("system", "model"):
         if data.get(name) is not None and not isinstance(data[name], str):

@@ -1,57 +1,54 @@
 """The registry of models: a dated, offline snapshot of names, aliases and providers.
 
-``available_models.json`` maps each model to its provider (which older servers called *driver*);
-``catalogue.json`` is the snapshot it is made from, as the server's own model lists tell it. Names
-the registry does not know are sent to the server as given. Rewrite both from a live server with
-
-    python -m puter.models refresh
+``available_models.json`` maps each model to its provider; ``catalogue.json`` is the snapshot it is
+made from, as the server's own model lists have it. Names the registry does not know are sent to
+the server as given. ``python -m puter models refresh`` rewrites both from a live server.
 """
 
 from __future__ import annotations
 
-import argparse
 import difflib
 import json
-import os
-import sys
 from collections.abc import Mapping
-from datetime import datetime, timezone
 from functools import cached_property, lru_cache
 from importlib.resources import files
-from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NamedTuple
 
-from puter.exceptions import PuterError
-from puter.wire.chat import CANNED
+from puter.wire.dialects import resellers
+from puter.wire.messages import CANNED
 
-_RESOLD = (
-    "azure-openai",
-    "azure-openai-responses",
-    "infron",
-    "neuralwatt",
-    "openrouter",
-    "together-ai",
-)
-"""Providers that carry other vendors' models; the vendor itself comes first when both do."""
+
+class KnownModel(NamedTuple):
+    """What the registry says of a name."""
+
+    id: str
+    """The id to ask for; an unknown name as given, for the server to decide."""
+    provider: str | None
+    """Who serves it, None when not known."""
+    entry: Mapping[str, Any]
+    """What the catalogue says of it, ``{}`` when not known."""
 
 
 class ModelRegistry:
     """Names, aliases and providers of the models in a catalogue.
 
+    Args:
+        providers: Model -> provider.
+        catalogue: The snapshot. Default: the one that comes with the SDK.
+
     Examples:
-        >>> registry().resolve(" GPT-5-Nano ")
-        'gpt-5-nano'
-        >>> registry().provider_of("gpt-5-nano")
-        'openai-completion'
+        >>> registry().lookup(" GPT-5-Nano ")[:2]
+        ('gpt-5-nano', 'openai-completion')
     """
 
     def __init__(
-        self, drivers: Mapping[str, str], catalogue: Mapping[str, Any] | None = None
+        self, providers: Mapping[str, str], catalogue: Mapping[str, Any] | None = None
     ) -> None:
-        self.drivers: Mapping[str, str] = MappingProxyType(dict(drivers))
+        self.providers: Mapping[str, str] = MappingProxyType(dict(providers))
         self._catalogue = catalogue
-        self._ids = {name.lower(): name for name in self.drivers}
+        self._ids = {name.lower(): name for name in self.providers}
+        self._known: dict[str, KnownModel] = {}
 
     @cached_property
     def catalogue(self) -> Mapping[str, Any]:
@@ -62,11 +59,11 @@ class ModelRegistry:
     def _meant(self) -> dict[str, list[tuple[str, str]]]:
         """Alias in lower case -> the models it may mean, vendors first: (alias as listed, id)."""
         found: dict[str, list[tuple[str, str]]] = {}
-        for model in sorted(
-            self.catalogue.get("chat", ()), key=lambda one: one["provider"] in _RESOLD
-        ):
+        resold = resellers()
+        chat = self.catalogue.get("chat", ())
+        for model in sorted(chat, key=lambda one: one["provider"] in resold):
             for alias in dict.fromkeys((model.get("puterId"), *model.get("aliases", ()))):
-                if alias and model["id"] in self.drivers:
+                if alias and model["id"] in self.providers:
                     found.setdefault(alias.strip().lower(), []).append((alias, model["id"]))
         return found
 
@@ -82,9 +79,24 @@ class ModelRegistry:
             return meant[0][1]
         return meant[0][0] if meant else None  # of several models: left to the server
 
-    def resolve(self, name: str) -> str:
-        """The id of a known model; an unknown name as given, for the server to decide."""
-        return self.find(name) or name.strip()
+    def lookup(self, name: str) -> KnownModel:
+        """What is known of a model by its id or alias, upper or lower case."""
+        known = self._known.get(name)
+        if known is None:
+            known = self._look_up(name)
+            if len(self._known) < _REMEMBERED:
+                self._known[name] = known
+        return known
+
+    def _look_up(self, name: str) -> KnownModel:
+        found = self.find(name)
+        if found is None:
+            return KnownModel(name.strip(), None, {})
+        if found in CANNED:
+            return KnownModel(found, "fake-chat", {})
+        # An alias of several models is left to the server; what it means first serves as a guess.
+        identity = found if found in self.providers else self._meant[found.strip().lower()][0][1]
+        return KnownModel(found, self.providers[identity], self._entries.get(identity, {}))
 
     @cached_property
     def _entries(self) -> dict[str, Mapping[str, Any]]:
@@ -95,20 +107,6 @@ class ModelRegistry:
         """Ids of all kinds of models."""
         kinds = ("chat", "image", "video")
         return frozenset(one["id"] for kind in kinds for one in self.catalogue.get(kind, ()))
-
-    def entry(self, name: str) -> Mapping[str, Any]:
-        """What the catalogue says of a model, ``{}`` when it is not known."""
-        return self._entries.get(self._identity(name), {})
-
-    def provider_of(self, name: str) -> str | None:
-        """Who serves a model, None when not known."""
-        found = self.find(name)
-        return "fake-chat" if found in CANNED else self.drivers.get(self._identity(name))
-
-    def _identity(self, name: str) -> str:
-        """The id of what a name means first."""
-        found = self.find(name) or ""
-        return found if found in self.drivers else self._meant.get(found.lower(), [("", "")])[0][1]
 
     def suggest(self, name: str, count: int = 3) -> tuple[str, ...]:
         """Known names close to one that is not known."""
@@ -126,15 +124,16 @@ def registry() -> ModelRegistry:
     return ModelRegistry(_read("available_models.json"))
 
 
-def drivers_of(catalogue: Mapping[str, Any]) -> dict[str, str]:
+def providers_of(catalogue: Mapping[str, Any]) -> dict[str, str]:
     """Model -> provider of a catalogue's chat models, sorted by name; direct vendors win."""
+    resold = resellers()
+    chat: list[dict[str, Any]] = catalogue["chat"]
     vendors: dict[str, str] = {}  # what direct vendors call their models, aliases included
-    for model in catalogue["chat"]:
-        if model["provider"] not in _RESOLD:
+    for model in chat:
+        if model["provider"] not in resold:
             for name in (model["id"], *model.get("aliases", ())):
                 vendors.setdefault(name, model["provider"])
-    chat: list[dict[str, str]] = catalogue["chat"]
-    listed = sorted((one["id"], one["provider"]) for one in chat)
+    listed: list[tuple[str, str]] = sorted((one["id"], one["provider"]) for one in chat)
     return {
         name: vendors.get(name, provider) for name, provider in listed if provider != "fake-chat"
     }
@@ -144,58 +143,5 @@ def _read(name: str) -> Any:
     return json.loads((files("puter") / name).read_text(encoding="utf-8"))
 
 
-def write(catalogue: Mapping[str, Any], folder: Path) -> None:
-    """Write both files, each of them whole or not at all."""
-    for name, data in (
-        ("catalogue.json", catalogue),
-        ("available_models.json", drivers_of(catalogue)),
-    ):
-        whole = folder / f".{name}.tmp"
-        whole.write_text(_pretty(data) + "\n", encoding="utf-8")
-        os.replace(whole, folder / name)
-
-
-def _pretty(data: Any) -> str:
-    """JSON with one model a line, so that a refresh reads well as a diff."""
-    lines = []
-    for key, value in data.items():
-        if isinstance(value, list):
-            inner = ",\n".join("  " + json.dumps(one, ensure_ascii=False) for one in value)
-            lines.append(f"{json.dumps(key)}: [\n{inner}\n]" if value else f"{json.dumps(key)}: []")
-        else:
-            lines.append(f"{json.dumps(key)}: {json.dumps(value, ensure_ascii=False)}")
-    return "{\n" + ",\n".join(lines) + "\n}"
-
-
-def main(arguments: list[str] | None = None) -> int:
-    """``python -m puter.models refresh``."""
-    parser = argparse.ArgumentParser(prog="python -m puter.models", description=__doc__)
-    commands = parser.add_subparsers(dest="command", required=True)
-    refresh = commands.add_parser("refresh", help="rewrite the snapshot from a live server")
-    refresh.add_argument("--api-base", help="default: PUTER_API_BASE, or https://api.puter.com")
-    refresh.add_argument(
-        "--output",
-        type=Path,
-        default=Path(__file__).parent,
-        help="folder to write to (default: puter)",
-    )
-    given = parser.parse_args(arguments)
-    from puter.ai import PuterAI
-    from puter.operations.models import catalogue
-
-    settings = {"api_base": given.api_base} if given.api_base else {}
-    try:
-        with PuterAI(**settings) as ai:
-            lists = ai._run(catalogue)
-            source = ai.config.api_base
-        today = datetime.now(timezone.utc).date().isoformat()
-        write({"captured": today, "source": source, **lists}, given.output)
-    except (PuterError, OSError) as error:
-        print(f"puter.models: {error}", file=sys.stderr)
-        return 1
-    print(f"{len(drivers_of(lists))} chat models written to {given.output}")
-    return 0
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())
+_REMEMBERED = 1000
+"""Names whose lookup is kept: more than there are models, and no end of invented ones."""

@@ -26,22 +26,12 @@ from collections import abc
 from collections.abc import Callable, Mapping
 from decimal import Decimal, InvalidOperation
 from pathlib import Path, PurePath
-from typing import (
-    Annotated,
-    Any,
-    Literal,
-    NamedTuple,
-    TypeVar,
-    Union,
-    cast,
-    get_args,
-    get_origin,
-)
+from typing import Annotated, Any, Literal, NamedTuple, TypeVar, Union, cast, get_args, get_origin
 
 from puter.exceptions import PuterInputError
 
 Schema = dict[str, Any]
-Load = Callable[[Any, str, bool], Any]
+Validate = Callable[[Any, str, bool], Any]
 
 
 class Mismatch(ValueError):
@@ -53,54 +43,35 @@ class Mismatch(ValueError):
         super().__init__(f"{path or 'the value'}: expected {wanted}, got {shown}")
 
     @classmethod
-    def at(cls, path: str, told: str) -> Mismatch:
+    def at(cls, path: str, fault: str) -> Mismatch:
         error = cls.__new__(cls)
-        error.args = (f"{path}: {told}",)
+        error.args = (f"{path}: {fault}",)
         return error
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Codec:
-    """How a type is written as JSON Schema, and read from JSON.
-
-    Attributes:
-        schema: The JSON Schema.
-        load: ``load(value, path, lax)``; lax takes ``"5"`` for 5 and the like.
-    """
+class TypeAdapter:
+    """How a type is written as JSON Schema, and read from JSON."""
 
     schema: Schema
-    load: Load
+    """The JSON Schema."""
+    validate: Validate
+    """``validate(value, path, lax)`` gives the Python value, or raises ``Mismatch``; lax takes
+    ``"5"`` for 5 and the like."""
 
 
-def codec(of: Any) -> Codec:
-    """The codec of a type, with the schema complete in itself.
+def adapter(of: Any) -> TypeAdapter:
+    """The adapter of a type, with the schema complete in itself.
 
     Raises:
         PuterInputError: The type, or one inside it, is not supported.
 
     Examples:
-        >>> codec(list[int]).schema
+        >>> adapter(list[int]).schema
         {'type': 'array', 'items': {'type': 'integer'}}
     """
     compiler = _Compiler()
-    made = compiler.make(of)
-    schema = {**made.schema, "$defs": compiler.defs} if compiler.defs else made.schema
-    return Codec(schema, made.load)
-
-
-def convert(made: Codec, value: Any) -> Any:
-    """The Python value of a JSON value: taken strictly if that works, else laxly.
-
-    Raises:
-        Mismatch: It does not fit.
-    """
-    try:
-        try:
-            return made.load(value, "", False)
-        except Mismatch:
-            return made.load(value, "", True)
-    except RecursionError:
-        raise Mismatch.at("the value", "it is nested too deeply") from None
+    return compiler.with_definitions(compiler.compile(of))
 
 
 class Parameter(NamedTuple):
@@ -113,84 +84,97 @@ class Parameter(NamedTuple):
     required: bool = True
 
 
-def object_codec(
+def object_adapter(
     parameters: list[Parameter], build: Callable[[dict[str, Any]], Any], *, of: str
-) -> Codec:
-    """The codec of an object with named parts, complete in itself."""
+) -> TypeAdapter:
+    """The adapter of an object with named parts, complete in itself."""
     compiler = _Compiler()
-    made = compiler.named(parameters, build, of)
-    schema = {**made.schema, "$defs": compiler.defs} if compiler.defs else made.schema
-    return Codec(schema, made.load)
+    return compiler.with_definitions(compiler.record(parameters, build, of))
+
+
+def convert(adapter: TypeAdapter, value: Any) -> Any:
+    """The Python value of a JSON value: taken strictly if that works, else laxly.
+
+    Raises:
+        Mismatch: It does not fit.
+    """
+    try:
+        try:
+            return adapter.validate(value, "", False)
+        except Mismatch:
+            return adapter.validate(value, "", True)
+    except RecursionError:
+        raise Mismatch.at("the value", "it is nested too deeply") from None
 
 
 class _Compiler:
-    def __init__(self) -> None:
-        self.defs: dict[str, Schema] = {}
-        self._names: dict[Any, str] = {}  # of types in `defs`; namesakes get a number
-        self._open: set[Any] = set()  # types being made, to find those that hold themselves
-        self._recursive: dict[Any, Codec | None] = {}
+    """Adapters of types that share one set of definitions."""
 
-    def make(self, of: Any) -> Codec:
+    def __init__(self) -> None:
+        self._definitions: dict[str, Schema] = {}
+        self._names: dict[Any, str] = {}  # of types in the definitions; namesakes get a number
+        self._open: set[Any] = set()  # types under way, to find those that hold themselves
+        self._recursive: dict[Any, TypeAdapter | None] = {}
+
+    def with_definitions(self, adapter: TypeAdapter) -> TypeAdapter:
+        if not self._definitions:
+            return adapter
+        return TypeAdapter({**adapter.schema, "$defs": self._definitions}, adapter.validate)
+
+    def compile(self, of: Any) -> TypeAdapter:
         origin, args = get_origin(of), get_args(of)
         if origin is Annotated:
             return self._annotated(args)
         if isinstance(of, TypeVar):
-            return self.make(of.__bound__ or Any)
+            return self.compile(of.__bound__ or Any)
         if type(of).__name__ == "TypeAliasType":
-            return self._once(of, lambda: self.make(of.__value__))
+            return self._once(of, lambda: self.compile(of.__value__))
         if hasattr(of, "__supertype__"):
-            return self.make(of.__supertype__)
+            return self.compile(of.__supertype__)
         if getattr(origin, "_name", "") in ("Required", "NotRequired", "ReadOnly"):
-            return self.make(args[0])
+            return self.compile(args[0])
         if origin in (Union, types.UnionType):
             return self._union(args)
         if origin is Literal:
             return _one_of(args, {})
-        hashable = isinstance(of, abc.Hashable)
-        if hashable and of in _SCALARS:
-            return _SCALARS[of]
-        if isinstance(of, type) and origin is None:  # list[int] is a type, too, in Python 3.10
-            made = self._class(of)
-            if made is not None:
-                return made
-        container = self._container(origin or of, args) if hashable else None
-        if container is not None:
-            return container
-        raise PuterInputError(
-            f"The type {getattr(of, '__name__', of)!r} has no form in JSON",
-            hint="Use str, int, float, bool, list, dict, Literal, Enum, dataclass, TypedDict, "
-            "datetime and the like.",
-        )
+        found: TypeAdapter | None = None
+        if isinstance(of, abc.Hashable):
+            found = _SCALARS.get(of)
+            if found is None and isinstance(of, type) and origin is None:
+                found = self._class(of)  # list[int] is a type, too, in Python 3.10
+            if found is None:
+                found = self._container(origin or of, args)
+        if found is None:
+            raise PuterInputError(
+                f"The type {getattr(of, '__name__', of)!r} has no form in JSON",
+                hint="Use str, int, float, bool, list, dict, Literal, Enum, dataclass, TypedDict, "
+                "datetime and the like.",
+            )
+        return found
 
-    def _annotated(self, args: tuple[Any, ...]) -> Codec:
-        made = self.make(args[0])
+    def _annotated(self, args: tuple[Any, ...]) -> TypeAdapter:
+        inner = self.compile(args[0])
         for note in args[1:]:
             text = note if isinstance(note, str) else getattr(note, "description", None)
             if isinstance(text, str) and text:
-                return Codec({**made.schema, "description": text}, made.load)
-        return made
+                return TypeAdapter({**inner.schema, "description": text}, inner.validate)
+        return inner
 
-    def _union(self, args: tuple[Any, ...]) -> Codec:
-        members = [self.make(one) for one in args]
+    def _union(self, args: tuple[Any, ...]) -> TypeAdapter:
+        members = [self.compile(arg) for arg in args]
 
-        def load(value: Any, path: str, lax: bool) -> Any:
-            for member in members:
-                try:
-                    return member.load(value, path, False)
-                except Mismatch:
-                    continue
-            for member in members if lax else ():
-                try:
-                    return member.load(value, path, True)
-                except Mismatch:
-                    continue
+        def validate(value: Any, path: str, lax: bool) -> Any:
+            for laxly in (False, True) if lax else (False,):
+                for member in members:
+                    with contextlib.suppress(Mismatch):
+                        return member.validate(value, path, laxly)
             if len(members) == 2 and type(None) in args:
-                return members[args.index(type(None)) - 1].load(value, path, lax)
+                return members[args.index(type(None)) - 1].validate(value, path, lax)
             raise Mismatch(path, " or ".join(map(_name, args)), value)
 
-        return Codec({"anyOf": [member.schema for member in members]}, load)
+        return TypeAdapter({"anyOf": [member.schema for member in members]}, validate)
 
-    def _class(self, of: type) -> Codec | None:
+    def _class(self, of: type) -> TypeAdapter | None:
         if issubclass(of, enum.Enum):
             return _one_of(tuple(of), of.__members__)
         if hasattr(of, "model_json_schema") and hasattr(of, "model_validate_json"):
@@ -200,96 +184,88 @@ class _Compiler:
             or _is_typed_dict(of)
             or (issubclass(of, tuple) and hasattr(of, "_fields"))
         ):
+            made: Any = of
             return self._once(
-                of, lambda: self.named(_fields(of), lambda values: of(**values), of.__name__)
+                of, lambda: self.record(_fields(of), lambda values: made(**values), of.__name__)
             )
         return None
 
-    def _once(self, of: Any, make: Callable[[], Codec]) -> Codec:
-        """What ``make`` makes; a type that holds itself becomes a definition to refer to."""
+    def _once(self, of: Any, compile_it: Callable[[], TypeAdapter]) -> TypeAdapter:
+        """The adapter of a type; one that holds itself becomes a definition to refer to."""
         if of in self._open:
             self._recursive.setdefault(of, None)
         elif of not in self._recursive:
             self._open.add(of)
             try:
-                made = make()
+                adapter = compile_it()
             finally:
                 self._open.discard(of)
             if of not in self._recursive:
-                return made
-            self.defs[self._definition(of)] = made.schema
-            self._recursive[of] = made
-        return Codec(
-            {"$ref": f"#/$defs/{self._definition(of)}"},
-            lambda value, path, lax: self._known(of).load(value, path, lax),
-        )
+                return adapter
+            self._definitions[self._definition(of)] = adapter.schema
+            self._recursive[of] = adapter
 
-    def _known(self, of: Any) -> Codec:
-        return cast("Codec", self._recursive[of])  # complete before any value is loaded
+        def validate(value: Any, path: str, lax: bool) -> Any:
+            adapter = cast("TypeAdapter", self._recursive[of])  # complete before any is used
+            return adapter.validate(value, path, lax)
+
+        return TypeAdapter({"$ref": f"#/$defs/{self._definition(of)}"}, validate)
 
     def _definition(self, of: Any) -> str:
         """The type's name among the definitions."""
         if of not in self._names:
-            same = sum(one.__name__ == of.__name__ for one in self._names)
+            same = sum(other.__name__ == of.__name__ for other in self._names)
             self._names[of] = re.sub(r"\W", "_", of.__name__) + (str(same + 1) if same else "")
         return self._names[of]
 
-    def named(
+    def record(
         self, parameters: list[Parameter], build: Callable[[dict[str, Any]], Any], of: str
-    ) -> Codec:
-        """An object with named parts."""
-        parts: dict[str, Codec] = {}
+    ) -> TypeAdapter:
+        """The adapter of an object with named parts."""
+        parts: dict[str, TypeAdapter] = {}
         properties: dict[str, Schema] = {}
-        for one in parameters:
+        for name, kind, description, default, _ in parameters:
             try:
-                part = parts[one.name] = self.make(one.type)
+                parts[name] = self.compile(kind)
             except PuterInputError as error:
-                raise PuterInputError(
-                    f"{of}.{one.name}: {error.message}", hint=error.hint
-                ) from None
-            told = dict(part.schema)
-            if one.description:
-                told.setdefault("description", one.description)
-            if one.default is not dataclasses.MISSING:
+                raise PuterInputError(f"{of}.{name}: {error.message}", hint=error.hint) from None
+            properties[name] = dict(parts[name].schema)
+            if description:
+                properties[name].setdefault("description", description)
+            if default is not dataclasses.MISSING:
                 with contextlib.suppress(TypeError):  # some defaults have no form in JSON
-                    told["default"] = to_json(one.default, _refuse)
-            properties[one.name] = told
-        required = [one.name for one in parameters if one.required]
-        schema: Schema = {
-            "type": "object",
-            "properties": properties,
-            "additionalProperties": False,
-        }
-        if required:
-            schema["required"] = required
+                    properties[name]["default"] = to_json(default, _refuse)
+        required = [parameter.name for parameter in parameters if parameter.required]
 
-        def load(value: Any, path: str, lax: bool) -> Any:
+        def validate(value: Any, path: str, lax: bool) -> Any:
             if not isinstance(value, Mapping):
                 raise Mismatch(path, f"an object ({of})", value)
-            unknown = [name for name in value if name not in parts]
-            if unknown:
-                known = f"there are {', '.join(parts)}" if parts else "there are none"
-                raise Mismatch.at(_under(path, str(unknown[0])), f"no such field; {known}")
+            for name in value:
+                if name not in parts:
+                    known = f"there are {', '.join(parts)}" if parts else "there are none"
+                    raise Mismatch.at(_under(path, str(name)), f"no such field; {known}")
             for name in required:
                 if name not in value:
                     raise Mismatch.at(_under(path, name), "it is missing")
-            loaded = {
-                name: parts[name].load(one, _under(path, name), lax) for name, one in value.items()
+            values = {
+                name: parts[name].validate(part, _under(path, name), lax)
+                for name, part in value.items()
             }
             try:
-                return build(loaded)
+                return build(values)
             except Exception as error:  # whatever the type's own checks raise
                 raise Mismatch(path, f"a valid {of} ({error})", value) from error
 
-        return Codec(schema, load)
+        schema = {"type": "object", "properties": properties, "additionalProperties": False}
+        return TypeAdapter({**schema, "required": required} if required else schema, validate)
 
-    def _pydantic(self, of: Any) -> Codec:
+    def _pydantic(self, of: Any) -> TypeAdapter:
         name = self._definition(of)
         schema: Schema = of.model_json_schema(ref_template=f"#/$defs/{name}.{{model}}")
-        for inner, one in schema.pop("$defs", {}).items():
-            self.defs[f"{name}.{inner}"] = one
+        for inner, definition in schema.pop("$defs", {}).items():
+            self._definitions[f"{name}.{inner}"] = definition
 
-        def load(value: Any, path: str, lax: bool) -> Any:
+        def validate(value: Any, path: str, lax: bool) -> Any:
             try:
                 return of.model_validate_json(json.dumps(value), strict=None if lax else True)
             except ValueError as error:  # pydantic's ValidationError is one
@@ -297,100 +273,107 @@ class _Compiler:
                 if not faults:
                     raise Mismatch(path, f"a valid {of.__name__}", value) from error
                 first = faults[0]
-                where = ".".join(str(one) for one in (path, *first.get("loc", ())) if one != "")
+                where = ".".join(str(part) for part in (path, *first.get("loc", ())) if part != "")
                 raise Mismatch(where, str(first.get("msg")), first.get("input")) from error
 
-        return Codec(schema, load)
+        return TypeAdapter(schema, validate)
 
-    def _container(self, origin: Any, args: tuple[Any, ...]) -> Codec | None:
+    def _container(self, origin: Any, args: tuple[Any, ...]) -> TypeAdapter | None:
         if origin is tuple and args and args[-1] is not ...:
             return self._fixed_tuple(() if args == ((),) else args)
-        if origin in _LISTS:
-            item = self.make(args[0] if args else Any)
-            return _array(item, _LISTS[origin], unique=False)
-        if origin in _SETS:
-            item = self.make(args[0] if args else Any)
-            return _array(item, _SETS[origin], unique=True)
-        if origin in _DICTS:
+        if origin in _ARRAYS:
+            return self._array(args[0] if args else Any, _ARRAYS[origin])
+        if origin in (dict, abc.Mapping, abc.MutableMapping):
             return self._mapping(*(args or (str, Any)))
         return None
 
-    def _fixed_tuple(self, args: tuple[Any, ...]) -> Codec:
-        items = [self.make(one) for one in args]
+    def _array(self, of: Any, build: Callable[[Any], Any]) -> TypeAdapter:
+        item = self.compile(of)
 
-        def load(value: Any, path: str, lax: bool) -> Any:
+        def validate(value: Any, path: str, lax: bool) -> Any:
+            if not isinstance(value, (list, tuple)):
+                raise Mismatch(path, "an array", value)
+            items = [item.validate(each, f"{path}[{i}]", lax) for i, each in enumerate(value)]
+            try:
+                return build(items)
+            except TypeError as error:
+                raise Mismatch(path, f"an array for a set ({error})", value) from error
+
+        schema: Schema = {"type": "array", "items": item.schema}
+        unique = build in (set, frozenset)
+        return TypeAdapter({**schema, "uniqueItems": True} if unique else schema, validate)
+
+    def _fixed_tuple(self, args: tuple[Any, ...]) -> TypeAdapter:
+        items = [self.compile(arg) for arg in args]
+
+        def validate(value: Any, path: str, lax: bool) -> Any:
             if not isinstance(value, (list, tuple)) or len(value) != len(items):
                 raise Mismatch(path, f"an array of {len(items)}", value)
-            pairs = enumerate(zip(items, value, strict=True))
-            return tuple(item.load(one, f"{path}[{i}]", lax) for i, (item, one) in pairs)
+            return tuple(
+                item.validate(value[i], f"{path}[{i}]", lax) for i, item in enumerate(items)
+            )
 
-        size = {"minItems": len(items), "maxItems": len(items)}
-        return Codec({"type": "array", "prefixItems": [i.schema for i in items], **size}, load)
+        schema: Schema = {"type": "array", "prefixItems": [item.schema for item in items]}
+        return TypeAdapter({**schema, "minItems": len(items), "maxItems": len(items)}, validate)
 
-    def _mapping(self, key: Any, value: Any) -> Codec:
-        keys, values = self.make(key), self.make(value)
+    def _mapping(self, key: Any, value: Any) -> TypeAdapter:
+        keys, values = self.compile(key), self.compile(value)
         if keys.schema.get("type") in ("array", "object"):
             raise PuterInputError(f"The keys of a dict cannot be {_name(key)} in JSON")
 
-        def load(given: Any, path: str, lax: bool) -> Any:
-            if not isinstance(given, Mapping):
-                raise Mismatch(path, "an object", given)
+        def validate(value: Any, path: str, lax: bool) -> Any:
+            if not isinstance(value, Mapping):
+                raise Mismatch(path, "an object", value)
             return {
-                keys.load(name, f"{path} (key)", True): values.load(one, _under(path, name), lax)
-                for name, one in given.items()
+                keys.validate(name, f"{path} (key)", True): values.validate(
+                    each, _under(path, name), lax
+                )
+                for name, each in value.items()
             }
 
-        return Codec({"type": "object", "additionalProperties": values.schema}, load)
+        return TypeAdapter({"type": "object", "additionalProperties": values.schema}, validate)
+
+
+_ARRAYS: dict[Any, Callable[[Any], Any]] = {
+    **dict.fromkeys((list, abc.Sequence, abc.MutableSequence, abc.Iterable, abc.Collection), list),
+    **dict.fromkeys((set, abc.Set, abc.MutableSet), set),
+    tuple: tuple,
+    frozenset: frozenset,
+}
 
 
 def _under(path: str, name: str) -> str:
     return f"{path}.{name}" if path else name
 
 
-def _array(item: Codec, build: Callable[[Any], Any], *, unique: bool) -> Codec:
-    def load(value: Any, path: str, lax: bool) -> Any:
-        if not isinstance(value, (list, tuple)):
-            raise Mismatch(path, "an array", value)
-        items = [item.load(one, f"{path}[{i}]", lax) for i, one in enumerate(value)]
-        try:
-            return build(items)
-        except TypeError as error:
-            raise Mismatch(path, f"an array for a set ({error})", value) from error
-
-    schema: Schema = {"type": "array", "items": item.schema}
-    return Codec({**schema, "uniqueItems": True} if unique else schema, load)
-
-
-def _one_of(members: tuple[Any, ...], names: Mapping[str, Any]) -> Codec:
+def _one_of(members: tuple[Any, ...], names: Mapping[str, Any]) -> TypeAdapter:
     """One of these values or Enum members; laxly also by name."""
     try:
-        shown = [to_json(one, _refuse) for one in members]
+        shown = [to_json(member, _refuse) for member in members]
     except TypeError:
         shown = [()]
-    if any(not isinstance(one, (str, int, float, bool, type(None))) for one in shown):
+    if any(not isinstance(value, (str, int, float, bool, type(None))) for value in shown):
         raise PuterInputError("Literal and Enum values must be str, numbers, bool or None")
-    kinds = {_json_type(one) for one in shown}
+    kinds = {_json_type(value) for value in shown}
     schema: Schema = {"enum": shown}
     if len(kinds) == 1:
         schema = {"type": kinds.pop(), "enum": shown}
     pairs = list(zip(shown, members, strict=True))
 
-    def load(value: Any, path: str, lax: bool) -> Any:
-        for one, member in pairs:  # True equals 1, but does not mean it
-            if one == value and isinstance(one, bool) == isinstance(value, bool):
+    def validate(value: Any, path: str, lax: bool) -> Any:
+        for known, member in pairs:  # True equals 1, but does not mean it
+            if known == value and isinstance(known, bool) == isinstance(value, bool):
                 return member
-        for one, member in (*pairs, *names.items()) if lax else ():
-            if str(one).lower() == str(value).lower():
+        for known, member in (*pairs, *names.items()) if lax else ():
+            if str(known).lower() == str(value).lower():
                 return member
-        raise Mismatch(path, "one of " + ", ".join(json.dumps(one) for one in shown), value)
+        raise Mismatch(path, "one of " + ", ".join(map(json.dumps, shown)), value)
 
-    return Codec(schema, load)
+    return TypeAdapter(schema, validate)
 
 
 def _json_type(value: Any) -> str:
-    if value is None:
-        return "null"
-    names = {bool: "boolean", int: "integer", float: "number"}
+    names = {type(None): "null", bool: "boolean", int: "integer", float: "number"}
     return names.get(type(value), "string")
 
 
@@ -409,6 +392,7 @@ def _name(of: Any) -> str:
 
 def _fields(of: type) -> list[Parameter]:
     hints = hints_of(of)
+    missing = dataclasses.MISSING
     if _is_typed_dict(of):
         needed: frozenset[str] = of.__required_keys__  # type: ignore[attr-defined]
         return [
@@ -418,25 +402,19 @@ def _fields(of: type) -> list[Parameter]:
     if dataclasses.is_dataclass(of):
         return [
             Parameter(
-                one.name,
-                hints[one.name],
-                str(one.metadata.get("description", "")),
-                one.default,
-                one.default is dataclasses.MISSING and one.default_factory is dataclasses.MISSING,
+                field.name,
+                hints[field.name],
+                str(field.metadata.get("description", "")),
+                field.default,
+                field.default is missing and field.default_factory is missing,
             )
-            for one in dataclasses.fields(of)
-            if one.init
+            for field in dataclasses.fields(of)
+            if field.init
         ]
     defaults: dict[str, Any] = of._field_defaults  # type: ignore[attr-defined]
     names: tuple[str, ...] = of._fields  # type: ignore[attr-defined]
     return [
-        Parameter(
-            name,
-            hints.get(name, Any),
-            "",
-            defaults.get(name, dataclasses.MISSING),
-            name not in defaults,
-        )
+        Parameter(name, hints.get(name, Any), "", defaults.get(name, missing), name not in defaults)
         for name in names
     ]
 
@@ -465,7 +443,7 @@ def hints_of(of: Any) -> dict[str, Any]:
 # ---------------------------------------------------------------- scalars
 
 
-def _text(value: Any, path: str, lax: bool) -> str:
+def _str(value: Any, path: str, lax: bool) -> str:
     if isinstance(value, str):
         return value
     if lax and isinstance(value, (int, float)) and not isinstance(value, bool):
@@ -473,7 +451,7 @@ def _text(value: Any, path: str, lax: bool) -> str:
     raise Mismatch(path, "text", value)
 
 
-def _whole(value: Any, path: str, lax: bool) -> int:
+def _int(value: Any, path: str, lax: bool) -> int:
     if isinstance(value, int) and not isinstance(value, bool):
         return value
     if isinstance(value, float) and lax and value.is_integer():
@@ -486,7 +464,7 @@ def _whole(value: Any, path: str, lax: bool) -> int:
     raise Mismatch(path, "a whole number", value)
 
 
-def _real(value: Any, path: str, lax: bool) -> float:
+def _float(value: Any, path: str, lax: bool) -> float:
     number = math.nan
     kinds = (int, float, str) if lax else (int, float)
     if isinstance(value, kinds) and not isinstance(value, bool):
@@ -497,7 +475,7 @@ def _real(value: Any, path: str, lax: bool) -> float:
     return number
 
 
-def _truth(value: Any, path: str, lax: bool) -> bool:
+def _bool(value: Any, path: str, lax: bool) -> bool:
     if isinstance(value, bool):
         return value
     if lax and isinstance(value, str) and value.strip().lower() in ("true", "false"):
@@ -505,29 +483,13 @@ def _truth(value: Any, path: str, lax: bool) -> bool:
     raise Mismatch(path, "true or false", value)
 
 
-def _nothing(value: Any, path: str, lax: bool) -> None:
+def _null(value: Any, path: str, lax: bool) -> None:
     if value is not None and not (lax and value in ("", "null", "None")):
         raise Mismatch(path, "null", value)
 
 
 def _anything(value: Any, path: str, lax: bool) -> Any:
     return value
-
-
-def _parsed(parse: Callable[[str], Any], wanted: str) -> Load:
-    def load(value: Any, path: str, lax: bool) -> Any:
-        if not isinstance(value, str):
-            raise Mismatch(path, wanted, value)
-        try:
-            return parse(value.strip())
-        except (ValueError, InvalidOperation, binascii.Error) as error:
-            raise Mismatch(path, wanted, value) from error
-
-    return load
-
-
-def _zulu(text: str) -> str:
-    return text[:-1] + "+00:00" if text[-1:] in ("Z", "z") else text  # Python 3.10 knows no Z
 
 
 def _decimal(value: Any, path: str, lax: bool) -> Decimal:
@@ -540,60 +502,59 @@ def _decimal(value: Any, path: str, lax: bool) -> Decimal:
     return number
 
 
-def _span(value: Any, path: str, lax: bool) -> dt.timedelta:
+def _timedelta(value: Any, path: str, lax: bool) -> dt.timedelta:
     try:
-        return dt.timedelta(seconds=_real(value, path, lax))
+        return dt.timedelta(seconds=_float(value, path, lax))
     except OverflowError:
         raise Mismatch(path, "a number of seconds", value) from None
 
 
 def _path(value: Any, path: str, lax: bool) -> Path:
-    return Path(_text(value, path, lax))
+    return Path(_str(value, path, lax))
 
 
-def _text_schema(kind: str) -> Schema:
-    return {"type": "string", "format": kind}
+def _parsed(parse: Callable[[str], Any], wanted: str, **schema: str) -> TypeAdapter:
+    """The adapter of a type that JSON has as text."""
+
+    def validate(value: Any, path: str, lax: bool) -> Any:
+        if not isinstance(value, str):
+            raise Mismatch(path, wanted, value)
+        try:
+            return parse(value.strip())
+        except (ValueError, InvalidOperation, binascii.Error) as error:
+            raise Mismatch(path, wanted, value) from error
+
+    return TypeAdapter({"type": "string", **schema}, validate)
 
 
-_SCALARS: dict[Any, Codec] = {
-    str: Codec({"type": "string"}, _text),
-    int: Codec({"type": "integer"}, _whole),
-    float: Codec({"type": "number"}, _real),
-    bool: Codec({"type": "boolean"}, _truth),
-    None: Codec({"type": "null"}, _nothing),
-    type(None): Codec({"type": "null"}, _nothing),
-    Any: Codec({}, _anything),
-    object: Codec({}, _anything),
-    inspect.Parameter.empty: Codec({}, _anything),
-    dt.datetime: Codec(
-        _text_schema("date-time"),
-        _parsed(lambda text: dt.datetime.fromisoformat(_zulu(text)), "a date and time (ISO 8601)"),
+def _zulu(text: str) -> str:
+    return text[:-1] + "+00:00" if text[-1:] in ("Z", "z") else text  # Python 3.10 knows no Z
+
+
+_SCALARS: dict[Any, TypeAdapter] = {
+    str: TypeAdapter({"type": "string"}, _str),
+    int: TypeAdapter({"type": "integer"}, _int),
+    float: TypeAdapter({"type": "number"}, _float),
+    bool: TypeAdapter({"type": "boolean"}, _bool),
+    **dict.fromkeys((None, type(None)), TypeAdapter({"type": "null"}, _null)),
+    **dict.fromkeys((Any, object, inspect.Parameter.empty), TypeAdapter({}, _anything)),
+    dt.datetime: _parsed(
+        lambda text: dt.datetime.fromisoformat(_zulu(text)),
+        "a date and time (ISO 8601)",
+        format="date-time",
     ),
-    dt.date: Codec(
-        _text_schema("date"), _parsed(dt.date.fromisoformat, "a date such as 2025-12-31")
+    dt.date: _parsed(dt.date.fromisoformat, "a date such as 2025-12-31", format="date"),
+    dt.time: _parsed(
+        lambda text: dt.time.fromisoformat(_zulu(text)), "a time such as 23:59:00", format="time"
     ),
-    dt.time: Codec(
-        _text_schema("time"),
-        _parsed(lambda text: dt.time.fromisoformat(_zulu(text)), "a time such as 23:59:00"),
-    ),
-    dt.timedelta: Codec({"type": "number", "description": "seconds"}, _span),
-    Decimal: Codec({"type": ["string", "number"]}, _decimal),
-    uuid.UUID: Codec(_text_schema("uuid"), _parsed(uuid.UUID, "a UUID")),
-    Path: Codec({"type": "string"}, _path),
-    bytes: Codec(
-        {"type": "string", "contentEncoding": "base64"},
-        _parsed(lambda text: base64.b64decode(text, validate=True), "base64"),
+    dt.timedelta: TypeAdapter({"type": "number", "description": "seconds"}, _timedelta),
+    Decimal: TypeAdapter({"type": ["string", "number"]}, _decimal),
+    uuid.UUID: _parsed(uuid.UUID, "a UUID", format="uuid"),
+    Path: TypeAdapter({"type": "string"}, _path),
+    bytes: _parsed(
+        lambda text: base64.b64decode(text, validate=True), "base64", contentEncoding="base64"
     ),
 }
-_LISTS: dict[Any, Callable[[Any], Any]] = {
-    **dict.fromkeys((list, abc.Sequence, abc.MutableSequence, abc.Iterable, abc.Collection), list),
-    tuple: tuple,
-}
-_SETS: dict[Any, Callable[[Any], Any]] = {
-    **dict.fromkeys((set, abc.Set, abc.MutableSet), set),
-    frozenset: frozenset,
-}
-_DICTS = (dict, abc.Mapping, abc.MutableMapping)
 
 
 def to_json(value: Any, unknown: Callable[[Any], Any] = str) -> Any:
@@ -626,20 +587,16 @@ def to_json(value: Any, unknown: Callable[[Any], Any] = str) -> Any:
 
 def _composite_json(value: Any, unknown: Callable[[Any], Any]) -> Any:
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {
-            one.name: to_json(getattr(value, one.name), unknown)
-            for one in dataclasses.fields(value)
-        }
-    if hasattr(value, "model_dump") and not isinstance(value, type):
+        value = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+    elif hasattr(value, "model_dump") and not isinstance(value, type):
         return value.model_dump(mode="json")
-    names: tuple[str, ...] | None = getattr(value, "_fields", None)
-    if isinstance(value, tuple) and names is not None:
-        return {name: to_json(one, unknown) for name, one in zip(names, value, strict=True)}
+    elif isinstance(value, tuple) and (names := getattr(value, "_fields", None)) is not None:
+        value = dict(zip(names, value, strict=True))
     if isinstance(value, Mapping):
         return {
-            name if isinstance(name, str) else str(to_json(name, unknown)): to_json(one, unknown)
-            for name, one in value.items()
+            name if isinstance(name, str) else str(to_json(name, unknown)): to_json(item, unknown)
+            for name, item in value.items()
         }
     if isinstance(value, (list, tuple, set, frozenset)):
-        return [to_json(one, unknown) for one in value]
+        return [to_json(item, unknown) for item in value]
     return unknown(value)

@@ -1,40 +1,38 @@
-"""``ChatStream`` and ``AsyncChatStream``: an answer as it comes, for the two doors.
+"""``ChatStream`` and ``AsyncChatStream``: an answer as it comes.
 
-Both only pull chunks out of one flow (``puter.operations.chat.stream``); what a chunk is, when an
-answer is complete and what is remembered is decided there, once.
+Both only pull chunks out of one flow (``puter.api.streamed``); what a chunk is, when an answer is
+complete and what is remembered is decided there, once. The chunks of one read wait in a queue, and
+the flow goes on when that is empty.
 """
 
 from __future__ import annotations
 
 import threading
 import warnings
+from collections import deque
 from collections.abc import AsyncIterator, Iterator
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING
 
+from puter.engine.context import CallContext
+from puter.engine.effects import Body, Done, Flow, StreamOpened, YieldChunks
+from puter.engine.transport import Transport
 from puter.exceptions import PuterError
-from puter.flow import Body, Done, Emit, Flow, Opened
+from puter.types.replies import ChatChunk, ChatReply
 
 if TYPE_CHECKING:
-    from types import TracebackType
-
     from typing_extensions import Self
 
-    from puter.replies import ChatChunk, ChatReply
-    from puter.transports.asynchronous import Asynchronous
-    from puter.transports.blocking import Blocking
 
-Driver = TypeVar("Driver")
+class _Stream:
+    """What both kinds share: the flow, its queue, its end, and closing it early."""
 
-
-class _Stream(Generic[Driver]):
-    """What both doors share: the flow, its end, and closing it early."""
-
-    def __init__(self, driver: Driver, steps: Flow[ChatReply]) -> None:
-        self._driver = driver
-        self._steps = steps
+    def __init__(self, transport: Transport, call: CallContext, flow: Flow[ChatReply]) -> None:
+        self._transport = transport
+        self._call = call
+        self._flow = flow
+        self._chunks: deque[ChatChunk] = deque()
         self._body: Body | None = None
         self._reply: ChatReply | None = None
-        self._at_last = False  # the end comes with the last chunk, so that nobody can miss it
         self._over = False
         self._reading = threading.Lock()  # held by the one thread or task that reads
 
@@ -54,35 +52,53 @@ class _Stream(Generic[Driver]):
 
     def _begin(self) -> None:
         if not self._reading.acquire(blocking=False):
-            raise PuterError(
-                "The stream is being read elsewhere", hint="Read it in one thread or task."
-            )
+            raise _read_elsewhere()
+        for permit in self._call.permits:
+            permit.claim()
 
-    def _take(self, effect: Done[ChatReply] | Emit | Opened) -> ChatChunk | None:
-        if isinstance(effect, Emit):
-            self._at_last = effect.last
-            return effect.chunk
-        if isinstance(effect, Opened):
-            self._body = effect.body
-        else:
+    def _take(self, effect: StreamOpened | YieldChunks | Done[ChatReply]) -> bool:
+        """Whether to pull once more.
+
+        The end comes with the last chunk, so that none misses it; and so does the error of a flow
+        whose stream was closed while it ran.
+        """
+        if isinstance(effect, Done):
             self._over, self._reply = True, effect.value
-        return None
+            return False
+        if isinstance(effect, StreamOpened):
+            self._body = effect.body
+            return self._over
+        if effect.last or not self._over:
+            self._chunks.extend(effect.chunks)
+        return effect.last or self._over
+
+    def _fail(self, error: BaseException) -> None:
+        self._over = True
+        if isinstance(error, PuterError):
+            error.attempts = error.attempts or self._call.attempts
 
     def _rest(self) -> None:
+        for permit in self._call.permits:
+            permit.park()
         self._reading.release()
         if self._over:
             self._end()
 
     def _end(self) -> None:
-        """Free the connection and the places in the queues; nothing is remembered."""
-        self._over = True
+        """Free the connection and the permits; nothing is remembered."""
+        self._over = self._call.closed = True
         if self._reading.acquire(blocking=False):
             try:
-                self._steps.close()  # its `finally` frees them
+                self._flow.close()  # its `finally` frees them
             finally:
                 self._reading.release()
         elif self._body is not None:
-            self._body.hang_up()  # whoever reads gets an error, and then does the above
+            self._body.abort()  # whoever reads gets an error, and then does the above
+
+    def _close(self) -> None:
+        if self._reply is None:
+            self._chunks.clear()
+        self._end()
 
     def __del__(self) -> None:
         if not getattr(self, "_over", True):
@@ -95,44 +111,52 @@ class _Stream(Generic[Driver]):
             )
 
 
-class ChatStream(_Stream["Blocking"]):
+def _read_elsewhere() -> PuterError:
+    return PuterError("The stream is being read elsewhere", hint="Read it in one thread or task.")
+
+
+class ChatStream(_Stream):
     """A streamed answer: iterate it for ``ChatChunk``, each a ``str``.
 
-    The connection, and one of the account's few places, are held until the stream ends or is
-    closed: leave a loop early with ``with`` around it, or call ``close()``.
+    The connection, and one of the few calls that the account may make at a time, are held until the
+    stream ends or is closed: leave a loop early with ``with`` around it, or call ``close()``.
 
     Raises:
         PuterStreamError: While iterating: the answer failed or was cut off; ``.partial`` has it.
 
     Examples:
-        >>> with ai.chat("Tell me a story", stream=True) as stream:  # doctest: +SKIP
+        >>> with ai.chat("Say hello", stream=True) as stream:
         ...     for chunk in stream:
         ...         print(chunk, end="", flush=True)
-        >>> print(stream.reply.cost)  # doctest: +SKIP
+        Hello!
+        >>> stream.reply.finish_reason
+        'stop'
     """
 
-    def __init__(self, driver: Blocking, steps: Flow[ChatReply]) -> None:
-        super().__init__(driver, steps)
+    def __init__(self, transport: Transport, call: CallContext, flow: Flow[ChatReply]) -> None:
+        super().__init__(transport, call, flow)
         self._pull()  # up to the headers, so that a refused call raises here
 
     def __iter__(self) -> Iterator[ChatChunk]:
         return self
 
     def __next__(self) -> ChatChunk:
-        while not self._over:
-            chunk = self._pull()
-            if chunk is not None:
-                if self._at_last:
-                    self._pull()
-                return chunk
-        raise StopIteration
+        while not self._chunks:
+            if self._over:
+                raise StopIteration
+            self._pull()
+        try:
+            return self._chunks.popleft()
+        except IndexError:  # taken by another thread just now
+            raise _read_elsewhere() from None
 
-    def _pull(self) -> ChatChunk | None:
+    def _pull(self) -> None:
         self._begin()
         try:
-            return self._take(self._driver.advance(self._steps))
-        except BaseException:
-            self._over = True
+            while self._take(self._transport.advance(self._flow)):
+                pass
+        except BaseException as error:
+            self._fail(error)
             raise
         finally:
             self._rest()
@@ -144,35 +168,32 @@ class ChatStream(_Stream["Blocking"]):
         return self.reply
 
     def close(self) -> None:
-        """Free the connection and the place in the queue. Safe to repeat; nothing is remembered."""
-        self._end()
+        """Free the connection and the permit. Safe to repeat; nothing is remembered."""
+        self._close()
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
 
-class AsyncChatStream(_Stream["Asynchronous"]):
+class AsyncChatStream(_Stream):
     """A streamed answer in async code: ``ChatStream`` with ``async for`` and ``async with``.
 
     Examples:
-        >>> stream = await ai.async_chat("Tell me a story", stream=True)  # doctest: +SKIP
-        >>> async with stream:  # doctest: +SKIP
-        ...     async for chunk in stream:
-        ...         print(chunk, end="", flush=True)
+        >>> async def tell() -> None:
+        ...     async with await ai.async_chat("Say hello", stream=True) as stream:
+        ...         async for chunk in stream:
+        ...             print(chunk, end="", flush=True)
+        >>> asyncio.run(tell())
+        Hello!
     """
 
     @classmethod
-    async def open(cls, driver: Asynchronous, steps: Flow[ChatReply]) -> Self:
+    async def open(cls, transport: Transport, call: CallContext, flow: Flow[ChatReply]) -> Self:
         """Run the flow up to the headers, so that a refused call raises here."""
-        stream = cls(driver, steps)
+        stream = cls(transport, call, flow)
         await stream._pull()
         return stream
 
@@ -180,20 +201,22 @@ class AsyncChatStream(_Stream["Asynchronous"]):
         return self
 
     async def __anext__(self) -> ChatChunk:
-        while not self._over:
-            chunk = await self._pull()
-            if chunk is not None:
-                if self._at_last:
-                    await self._pull()
-                return chunk
-        raise StopAsyncIteration
+        while not self._chunks:
+            if self._over:
+                raise StopAsyncIteration
+            await self._pull()
+        try:
+            return self._chunks.popleft()
+        except IndexError:  # taken by another thread just now
+            raise _read_elsewhere() from None
 
-    async def _pull(self) -> ChatChunk | None:
+    async def _pull(self) -> None:
         self._begin()
         try:
-            return self._take(await self._driver.advance(self._steps))
-        except BaseException:
-            self._over = True
+            while self._take(await self._transport.async_advance(self._flow)):
+                pass
+        except BaseException as error:
+            self._fail(error)
             raise
         finally:
             self._rest()
@@ -205,16 +228,11 @@ class AsyncChatStream(_Stream["Asynchronous"]):
         return self.reply
 
     async def aclose(self) -> None:
-        """Free the connection and the place in the queue. Safe to repeat; nothing is remembered."""
-        self._end()
+        """Free the connection and the permit. Safe to repeat; nothing is remembered."""
+        self._close()
 
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self.aclose()

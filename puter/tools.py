@@ -12,8 +12,16 @@ from typing import Any, TypeAlias
 
 from puter.docstrings import describe
 from puter.exceptions import PuterError, PuterInputError
-from puter.replies import ToolCall
-from puter.schema import Codec, Mismatch, Parameter, convert, hints_of, object_codec, to_json
+from puter.schema import (
+    Mismatch,
+    Parameter,
+    TypeAdapter,
+    convert,
+    hints_of,
+    object_adapter,
+    to_json,
+)
+from puter.types.replies import ToolCall
 
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
@@ -33,18 +41,16 @@ class StopChat(PuterError):
 class Tool:
     """A function that the model may call.
 
-    Plain functions given as ``tools=[...]`` become tools by themselves; use this class to say more.
+    Plain functions given as ``tools=[...]`` become tools by themselves; use this class to set a
+    name, a description or ``cheap``.
 
     Args:
-        function: Sync or async; its type hints and docstring tell the model what it takes.
-        name: Default: the function's own name.
-        description: Default: the beginning of its docstring.
-        cheap: It returns at once, so async code calls it directly instead of in a thread.
-
-    Attributes:
-        name: What the model calls it.
-        description: What the model is told of it.
-        parameters: JSON Schema of its arguments.
+        function: Sync or async. Its type hints and docstring become the schema of its arguments.
+        name: What the model calls it: up to 64 letters, digits, ``_`` and ``-``. Default: the
+            function's own name.
+        description: What the model reads about it. Default: its docstring up to the first section.
+        cheap: True when it returns at once: async code then calls it directly, not in a thread.
+            Default False.
 
     Raises:
         PuterInputError: It cannot be called with named arguments, a type hint has no form in JSON,
@@ -69,20 +75,25 @@ class Tool:
         if not callable(function):
             raise PuterInputError(f"A tool must be callable, not {type(function).__name__}")
         self.function = function
+        """The function itself."""
         self.name: str = name if name is not None else _name_of(function)
+        """What the model calls it."""
         if not isinstance(self.name, str) or not _NAME.fullmatch(self.name):
             raise PuterInputError(
                 f"{self.name!r} cannot name a tool",
                 hint="Use up to 64 letters, digits, _ and - : Tool(function, name='...').",
             )
-        text, told = describe(_documented(function))
+        text, described = describe(_documented(function))
         self.description: str = description if description is not None else text
+        """What the model reads about it."""
         self.cheap = cheap
-        self._codec, self._positional = _arguments_of(function, self.name, told)
+        """Whether async code calls it directly, not in a thread."""
+        self._adapter, self._positional = _arguments_of(function, self.name, described)
 
     @property
     def parameters(self) -> dict[str, Any]:
-        return self._codec.schema
+        """JSON Schema of its arguments."""
+        return self._adapter.schema
 
     @property
     def schema(self) -> dict[str, Any]:
@@ -94,6 +105,7 @@ class Tool:
 
     @property
     def is_async(self) -> bool:
+        """Whether the function is asynchronous."""
         return is_async(self.function)
 
     def bind(self, arguments: Mapping[str, Any]) -> Callable[[], Any]:
@@ -104,7 +116,7 @@ class Tool:
         """
         if arguments.keys() == {"_unreadable"}:
             raise Mismatch.at("the arguments", "they are no JSON object")
-        values = convert(self._codec, arguments)
+        values = convert(self._adapter, arguments)
         positional = [values.pop(name, default) for name, default in self._positional.items()]
         bound = functools.partial(self.function, *positional, **values)
         return _aware(bound) if self.is_async else bound
@@ -116,8 +128,10 @@ class Tool:
 ToolLike: TypeAlias = Tool | Callable[..., Any] | Mapping[str, Any]
 """What ``tools=[...]`` takes: functions, ``Tool`` objects, and raw schemas."""
 
-Verdict: TypeAlias = ToolCall | bool | str | None
-BeforeTool: TypeAlias = Callable[[ToolCall], Verdict | Awaitable[Verdict]]
+Approval: TypeAlias = ToolCall | bool | str | None
+"""What ``before_tool`` returns; see ``BeforeTool``."""
+
+BeforeTool: TypeAlias = Callable[[ToolCall], Approval | Awaitable[Approval]]
 """Asked before a tool runs: None or True lets it run, a ``ToolCall`` replaces the arguments, False
 or a sentence for the model keeps it from running; it may raise ``StopChat``."""
 
@@ -131,13 +145,13 @@ class Toolbox:
         self.tools: dict[str, Tool] = {}
         self.schemas: list[dict[str, Any]] = []
         names: set[str] = set()
-        for one in tools:
-            tool = one if isinstance(one, (Tool, Mapping)) else Tool(one)
-            if isinstance(tool, Tool):
-                self.tools[tool.name] = tool
-                schema, name = tool.schema, tool.name
-            else:
+        for tool in tools:
+            if isinstance(tool, Mapping):
                 schema, name = _raw(tool)
+            else:
+                tool = tool if isinstance(tool, Tool) else Tool(tool)  # noqa: PLW2901
+                schema, name = tool.schema, tool.name
+                self.tools[name] = tool
             if name and name in names:
                 raise PuterInputError(
                     f"Two tools are named {name!r}", hint="Give one a name: Tool(f, name='...')."
@@ -147,6 +161,7 @@ class Toolbox:
 
     @property
     def asynchronous(self) -> list[str]:
+        """Names of those that are asynchronous."""
         return [tool.name for tool in self.tools.values() if tool.is_async]
 
     def can_run(self, calls: Iterable[ToolCall]) -> bool:
@@ -160,7 +175,7 @@ def toolbox(tools: Any) -> Toolbox | None:
 
 
 def refuse_async(tools: Toolbox | None, before: Any) -> None:
-    """The sync door cannot wait for async functions.
+    """A synchronous method cannot wait for async functions.
 
     Raises:
         PuterInputError: Names those that are.
@@ -170,7 +185,7 @@ def refuse_async(tools: Toolbox | None, before: Any) -> None:
         names.append("before_tool")
     if names:
         raise PuterInputError(
-            f"{', '.join(names)}: asynchronous, and this is the sync door",
+            f"{', '.join(names)}: asynchronous, and this is a synchronous method",
             hint="Pass plain functions, or await async_chat(...).",
         )
 
@@ -212,19 +227,19 @@ def result_text(value: Any) -> str:
     return str.encode(text, errors="replace").decode()  # half an emoji fits no request
 
 
-def judged(call: ToolCall, verdict: Any) -> tuple[ToolCall, str | None]:
+def apply_approval(call: ToolCall, approval: Any) -> tuple[ToolCall, str | None]:
     """The call after ``before_tool``, and the sentence that keeps it from running, if any."""
-    if verdict is None or verdict is True:
+    if approval is None or approval is True:
         return call, None
-    if isinstance(verdict, ToolCall):
-        arguments = to_json(verdict.arguments)
-        return replace(verdict, id=call.id, arguments=arguments, extra=call.extra), None
-    if verdict is False:
+    if isinstance(approval, ToolCall):
+        arguments = to_json(approval.arguments)
+        return replace(approval, id=call.id, arguments=arguments, extra=call.extra), None
+    if approval is False:
         return call, "The user did not allow this call."
-    if isinstance(verdict, str):
-        return call, verdict
+    if isinstance(approval, str):
+        return call, approval
     raise PuterInputError(
-        f"before_tool returned {verdict!r}",
+        f"before_tool returned {approval!r}",
         hint="Return None or True to run, a ToolCall to change it, False or a str to refuse.",
     )
 
@@ -284,7 +299,9 @@ def _bound(function: Any) -> set[str]:
     return names
 
 
-def _arguments_of(function: Any, name: str, told: dict[str, str]) -> tuple[Codec, dict[str, Any]]:
+def _arguments_of(
+    function: Any, name: str, described: dict[str, str]
+) -> tuple[TypeAdapter, dict[str, Any]]:
     """How the arguments are read; and those that go in by position, with their defaults."""
     try:
         signature = inspect.signature(function)
@@ -295,28 +312,21 @@ def _arguments_of(function: Any, name: str, told: dict[str, str]) -> tuple[Codec
     hints, bound = _hints_of(function), _bound(function)
     parameters: list[Parameter] = []
     positional: dict[str, Any] = {}
-    for one in signature.parameters.values():
-        if one.name in bound:
+    for label, parameter in signature.parameters.items():
+        if label in bound:
             continue
-        if one.kind in (one.VAR_POSITIONAL, one.VAR_KEYWORD):
+        if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
+            stars = "*" if parameter.kind == parameter.VAR_POSITIONAL else "**"
             raise PuterInputError(
-                f"{name} takes {'*' if one.kind == one.VAR_POSITIONAL else '**'}{one.name}, "
-                "and a model can only fill named parameters",
+                f"{name} takes {stars}{label}, and a model can only fill named parameters",
                 hint="Name each parameter, or pass a list or a dict.",
             )
-        if one.kind == one.POSITIONAL_ONLY:
-            positional[one.name] = one.default
-        hint = hints.get(one.name, Any)
-        if one.default is None and one.name in hints:
+        if parameter.kind == parameter.POSITIONAL_ONLY:
+            positional[label] = parameter.default
+        hint = hints.get(label, Any)
+        if parameter.default is None and label in hints:
             hint |= None  # as Python 3.10 reads it
-        has_default = one.default is not one.empty
-        parameters.append(
-            Parameter(
-                one.name,
-                hint,
-                told.get(one.name, ""),
-                one.default if has_default else MISSING,
-                not has_default,
-            )
-        )
-    return object_codec(parameters, dict, of=name), positional
+        required = parameter.default is parameter.empty
+        default = MISSING if required else parameter.default
+        parameters.append(Parameter(label, hint, described.get(label, ""), default, required))
+    return object_adapter(parameters, dict, of=name), positional

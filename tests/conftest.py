@@ -1,22 +1,16 @@
-"""What every test gets: aiohttp's doubles mended, and an environment without credentials."""
+"""What every test gets: an environment without credentials."""
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import signal
-from collections.abc import Iterator
-from types import SimpleNamespace
+import socket
+from typing import Any
 
 import pytest
-from aiohttp import ClientResponse
 
 from tests.door import Door
-
-# aioresponses 0.7.9 builds ClientResponse without the `stream_writer` that aiohttp 3.14 demands.
-ClientResponse.__init__.__kwdefaults__ = {
-    **(ClientResponse.__init__.__kwdefaults__ or {}),
-    "stream_writer": SimpleNamespace(output_size=0),
-}
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # Started in the background by a shell: the programs that tests interrupt would inherit it.
@@ -33,8 +27,26 @@ def no_credentials(monkeypatch: pytest.MonkeyPatch) -> None:
             monkeypatch.delenv(name)
 
 
+@pytest.fixture(autouse=True)
+def loopback_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test speaks to another machine: a name that is not this one's is not even looked up."""
+    look_up = socket.getaddrinfo
+
+    def refuse(host: Any, *args: Any, **kwargs: Any) -> Any:
+        name = host.decode() if isinstance(host, bytes) else str(host or "localhost")
+        if name != "localhost" and not name.endswith((".localhost", ".invalid")):
+            try:
+                loopback = ipaddress.ip_address(name).is_loopback
+            except ValueError:
+                loopback = False
+            if not loopback:
+                raise AssertionError(f"a test looked up {name}")
+        return look_up(host, *args, **kwargs)
+
+    monkeypatch.setattr(socket, "getaddrinfo", refuse)
+
+
 @pytest.fixture(params=["sync", "async"])
-def door(request: pytest.FixtureRequest) -> Iterator[Door]:
+def door(request: pytest.FixtureRequest) -> Door:
     """Run the test once through each door; see tests/door.py."""
-    with Door(request.param).open() as opened:
-        yield opened
+    return Door(request.param)

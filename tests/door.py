@@ -1,4 +1,4 @@
-"""One behaviour, two doors: a client whose HTTP library is replaced by a script.
+"""One behaviour, two doors: a client whose requests are answered by a script, in memory.
 
 ``door.answers(...)`` queues what the server says (the last one is repeated), ``await door("chat",
 "hi")`` calls ``chat`` or ``async_chat``, and ``door.sent`` is what went out.
@@ -7,28 +7,18 @@
 from __future__ import annotations
 
 import inspect
-import io
 import json
 import re
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Generator
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any
 
-import aiohttp
-import requests
-import responses
-import urllib3
-from aiohttp.client_reqrep import ConnectionKey
-from aioresponses import CallbackResult, aioresponses
-
 from puter import PuterAI
+from puter.engine.effects import Send
+from puter.transports import connection_errors
+from puter.transports.mock import MockReply, MockRequest, MockTransport
 
-ANYWHERE = re.compile(r".*")
 API = "https://api.puter.com"
-LONGEST = 2**16
-"""Bytes of one piece."""
 
 
 @dataclass
@@ -73,100 +63,30 @@ class Stream(Answer):
     read: int = 0
     closed: bool = False
 
-    def next(self) -> Any:
-        self.read += 1
-        return self.pieces[self.read - 1] if self.read <= len(self.pieces) else b""
+    def lines(self, transport: Scripted) -> Generator[Any]:
+        """The pieces in turn, for a ``MockReply``."""
+        begun = self._each(transport)
+        next(begun)  # a generator that was not begun does not see that it is closed
+        return begun
 
-
-class _BlockingBody(io.RawIOBase):
-    def __init__(self, stream: Stream) -> None:
-        self._stream = stream
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        while not isinstance(piece := self._stream.next(), bytes):
-            if isinstance(piece, Fault):
-                raise piece.blocking()
-            piece()
-        buffer[: len(piece)] = piece
-        return len(piece)
-
-    def close(self) -> None:
-        self._stream.closed = True
-        super().close()
-
-
-class _AsynchronousBody:
-    """Stands where aiohttp's StreamReader would."""
-
-    def __init__(self, stream: Stream) -> None:
-        self._stream = stream
-
-    async def readany(self) -> bytes:
-        while not isinstance(piece := self._stream.next(), bytes):
-            if isinstance(piece, Fault):
-                raise piece.asynchronous()
-            if inspect.isawaitable(waiting := piece()):
-                await waiting
-        return piece
-
-    def feed_data(self, _: bytes) -> None:
-        """aioresponses would put all of the body here."""
-
-    def feed_eof(self) -> None:
-        """And say that it is all."""
-
-    def exception(self) -> None:
-        return None
-
-    def set_exception(self, *_: object) -> None:
-        self._stream.closed = True
-
-
-class _StreamedResponse(aiohttp.ClientResponse):
-    def __init__(self, stream: Stream, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self._body_of = _AsynchronousBody(stream)
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        if name != "content":  # aioresponses sets a reader of its own
-            super().__setattr__(name, value)
-
-    content = property(lambda self: self._body_of)
+    def _each(self, transport: Scripted) -> Generator[Any]:
+        try:
+            yield None
+            for piece in self.pieces:
+                self.read += 1
+                yield transport.fault(piece) if isinstance(piece, Fault) else piece
+            while True:
+                self.read += 1
+                yield b""
+        finally:
+            self.closed = True
 
 
 class Fault:
-    """A failure below HTTP, as either library raises it."""
+    """A failure below HTTP."""
 
     def __init__(self, name: str) -> None:
         self.name = name
-
-    def blocking(self) -> Exception:
-        pool: Any = None
-        refused = urllib3.exceptions.NewConnectionError(pool, "refused")
-        return {
-            "refused": requests.ConnectionError(
-                urllib3.exceptions.MaxRetryError(pool, "/", refused)
-            ),
-            "connect_timeout": requests.ConnectTimeout("slow"),
-            "silence": requests.ReadTimeout("silent"),
-            "cut": requests.ConnectionError(
-                urllib3.exceptions.ProtocolError(
-                    "Connection aborted.", ConnectionResetError(104, "reset")
-                )
-            ),
-        }[self.name]
-
-    def asynchronous(self) -> Exception:
-        key: Any = ConnectionKey("x", 1, True, True, None, None, None)
-        return {
-            "refused": aiohttp.ClientConnectorError(key, ConnectionRefusedError(111, "refused")),
-            "connect_timeout": aiohttp.ConnectionTimeoutError("slow"),
-            "silence": aiohttp.SocketTimeoutError("silent"),
-            "cut": aiohttp.ServerDisconnectedError(),
-        }[self.name]
 
 
 REFUSED, CONNECT_TIMEOUT, SILENCE, CUT = map(
@@ -200,6 +120,43 @@ def error_body(message: str, code: str | None, **more: Any) -> dict[str, Any]:
     return {**body, "code": code} if code else body
 
 
+class Scripted(MockTransport):
+    """Answers from the script of a door."""
+
+    def __init__(self, door: Door) -> None:
+        super().__init__(self._answer)
+        self._door = door
+        self._effect: Send
+
+    def _seen(self, effect: Send) -> MockRequest:
+        self._effect = effect
+        return super()._seen(effect)
+
+    def fault(self, fault: Fault) -> Exception:
+        """The error that a real transport makes of it."""
+        request, errors = self._effect.request, connection_errors
+        match fault.name:
+            case "refused":
+                return errors.not_connected(request, ConnectionRefusedError(111, "refused"), ())
+            case "connect_timeout":
+                return errors.connect_timeout(request, self._effect.time_left)
+            case "silence":
+                return errors.silence(request, self._effect.time_left)
+            case _:
+                return errors.cut_off(request, ConnectionResetError(104, "reset"), ())
+
+    def _answer(self, request: MockRequest) -> Any:
+        answer = self._door._next(
+            Sent(request.method, request.url, dict(request.headers), request.body)
+        )
+        if isinstance(answer, Fault):
+            return self.fault(answer)
+        headers = {"Content-Type": "", **answer.headers}
+        if isinstance(answer, Stream):
+            return MockReply(answer.status, lines=answer.lines(self), headers=headers)
+        return MockReply(answer.status, body=answer.body, headers=headers)
+
+
 class Door:
     """A scripted server behind one of the doors."""
 
@@ -207,12 +164,14 @@ class Door:
         self.kind = kind
         self.sent: list[Sent] = []
         self.answered: Any = None
+        self.transport = Scripted(self)
         self._script: list[Answer | Fault | Callable[[Sent], Any]] = [json_answer(chat_body())]
 
     def client(self, **settings: Any) -> PuterAI:
         """A signed-in client that retries without waiting."""
         defaults: dict[str, Any] = {
             "token": "test-token-secret",
+            "transport": self.transport,
             "retry_delay": 0.0,
             "max_retries": 2,
         }
@@ -233,55 +192,6 @@ class Door:
         self.answered = _answer(one(sent)) if callable(one) else one
         return self.answered  # type: ignore[no-any-return]
 
-    @contextmanager
-    def open(self) -> Iterator[Door]:
-        with self._responses() if self.kind == "sync" else self._aioresponses():
-            yield self
-
-    @contextmanager
-    def _responses(self) -> Iterator[None]:
-        def callback(request: Any) -> tuple[int, Mapping[str, str], Any]:
-            body = request.body or b""
-            answer = self._next(Sent(request.method, request.url, dict(request.headers), body))
-            if isinstance(answer, Fault):
-                raise answer.blocking()
-            body = answer.body
-            if isinstance(answer, Stream):
-                body = io.BufferedReader(_BlockingBody(answer), LONGEST)
-            return answer.status, answer.headers, body
-
-        with responses.RequestsMock(assert_all_requests_are_fired=False) as mock:
-            for method in ("GET", "POST"):
-                mock.add_callback(method, ANYWHERE, callback, content_type=None)
-            yield
-
-    @contextmanager
-    def _aioresponses(self) -> Iterator[None]:
-        def callback_for(method: str) -> Callable[..., CallbackResult]:
-            def callback(url: Any, **kwargs: Any) -> CallbackResult:
-                body = kwargs.get("data") or b""
-                answer = self._next(Sent(method, str(url), dict(kwargs["headers"]), body))
-                if isinstance(answer, Fault):
-                    raise answer.asynchronous()
-                streamed: Any = None
-                if isinstance(answer, Stream):
-                    streamed = partial(_StreamedResponse, answer)
-                kind = {k.lower(): v for k, v in answer.headers.items()}.get("content-type", "")
-                return CallbackResult(
-                    status=answer.status,
-                    body=answer.body,
-                    headers=answer.headers,
-                    content_type=kind,
-                    response_class=streamed,
-                )
-
-            return callback
-
-        with aioresponses() as mock:
-            mock.get(ANYWHERE, callback=callback_for("GET"), repeat=True)
-            mock.post(ANYWHERE, callback=callback_for("POST"), repeat=True)
-            yield
-
 
 def json_answer(data: Any, status: int = 200, **headers: str) -> Answer:
     return Answer(
@@ -295,7 +205,7 @@ def text_answer(text: str | bytes, content_type: str, status: int = 200, **heade
 
 
 def lines(*values: Any) -> bytes:
-    """Lines of a stream."""
+    """NDJSONDecoder of a stream."""
     return b"".join(json.dumps(one).encode() + b"\n" for one in values)
 
 
@@ -342,3 +252,8 @@ def _answer(one: Any) -> Any:
     if isinstance(one, tuple):
         return json_answer(one[1], one[0])
     return json_answer(one)
+
+
+def label(value: Any) -> str:
+    """Names a test by its parameter, alike in every process: without the addresses of objects."""
+    return re.sub(r" at 0x[0-9a-f]+", "", str(value))

@@ -15,22 +15,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import puter
+from puter.api import auth
+from puter.engine.effects import Send
 from puter.exceptions import PuterError
-from puter.flow import Send
-from puter.media import Image
-from puter.operations import auth
-from puter.replies import Account, ChatReply, ToolCall, Usage
-from puter.wire.chat import (
-    arguments_of,
-    assistant_messages,
-    check_messages,
-    judge,
-    read_chat,
-    read_usage,
-)
-from puter.wire.errors import check
-from puter.wire.http import Reply, Request
+from puter.types.account import Account
+from puter.types.media import Image
+from puter.types.replies import ChatReply, ToolCall, Usage
+from puter.wire.dialects import PROVIDERS, dialect_for, dropped_options
+from puter.wire.dialects.base import BASE, read_usage
+from puter.wire.errors import raise_for_error
+from puter.wire.http import HttpReply, HttpRequest
+from puter.wire.messages import assistant_messages, check_messages, validate_reply
 from puter.wire.redact import MARK, redact
+from puter.wire.tool_messages import arguments_of
 from tests.door import Door, chat_body
 
 FIXTURES = Path(__file__).parent / "fixtures" / "wire"
@@ -122,7 +119,7 @@ NOTHING = {name: getattr(ChatReply(""), name) for name in ChatReply.__slots__}
 @pytest.mark.parametrize("name", EXPECTED)
 def test_captured_answers_are_read_field_by_field(name: str) -> None:
     text, model, provider, tokens, dollars, more = EXPECTED[name]
-    reply = read_chat(CAPTURED[name])
+    reply = BASE.decode(CAPTURED[name])
     result = CAPTURED[name]["result"]
     assert reply == text
     assert {one: getattr(reply, one) for one in ChatReply.__slots__} == {
@@ -143,17 +140,17 @@ def test_every_captured_chat_is_in_the_table() -> None:
 @pytest.mark.parametrize("name", [name for name in CAPTURED if name not in EXPECTED])
 def test_the_other_captured_answers_are_plain_ones(name: str) -> None:
     body = CAPTURED[name]
-    reply = read_chat(body)
+    reply = BASE.decode(body)
     assert reply
     assert (reply.finish_reason, reply.tool_calls) == ("stop", ())
     assert (reply.provider, reply.model) == tuple(body["metadata"].values())
     cents = body["result"]["usage"]["usd_cents"]
     assert reply.cost == (None if cents is None else Decimal(str(cents)) / 100)
-    assert judge(reply, asked="fake") is reply
+    assert validate_reply(reply, asked="fake") is reply
 
 
 def read(**result: Any) -> ChatReply:
-    return read_chat({"success": True, "result": result})
+    return BASE.decode({"success": True, "result": result})
 
 
 def test_the_responses_family_is_read() -> None:
@@ -191,7 +188,7 @@ def test_pictures_and_citations_are_kept() -> None:
     assert [type(one) for one in reply.images] == [Image]
     assert reply.images[0].bytes == b"\x89PNG"
     assert reply.annotations == (citation,)
-    assert judge(reply, asked="gpt-5-nano") is reply  # a picture alone is an answer
+    assert validate_reply(reply, asked="gpt-5-nano") is reply  # a picture alone is an answer
 
 
 @pytest.mark.parametrize(
@@ -277,6 +274,92 @@ def test_usage_of_every_vendor(usage: Any, tokens: tuple[int, ...], dollars: str
     assert read.raw is usage
 
 
+def test_any_dialect_reads_any_shape() -> None:
+    for name, body in CAPTURED.items():
+        if name in EXPECTED:
+            replies = [row.dialect.decode(body) for row in PROVIDERS.values()]
+            assert all(repr(reply) == repr(replies[0]) for reply in replies)
+
+
+def test_signatures_of_reasoning_are_kept() -> None:
+    details = [{"type": "thinking", "thinking": "First.", "signature": "c2ln"}]
+    reply = read(message={"content": "x", "reasoning": "First.", "reasoning_details": details})
+    assert (reply.reasoning, reply.reasoning_details) == ("First.", tuple(details))
+
+
+# ------------------------------------------------------------ what goes out
+
+
+def test_every_provider_of_the_catalogue_has_a_row() -> None:
+    catalogue = json.loads((Path(puter.__file__).parent / "catalogue.json").read_bytes())
+    assert {model["provider"] for model in catalogue["chat"]} <= PROVIDERS.keys()
+
+
+def test_a_provider_that_is_not_known_speaks_the_neutral_form_and_is_not_judged() -> None:
+    for provider in ("brand-new", ["odd"], 5):
+        unknown: Any = provider
+        assert dialect_for(unknown, "claude-x", {}, {}) is BASE
+        assert dropped_options({"top_p": 0.5}, unknown, "m") == []
+    assert dialect_for(None, "Claude-x", {}, {}).name == "claude"
+
+
+def test_what_moves_a_call_to_the_responses_route() -> None:
+    for options in ({"web_search": True}, {"compaction": True}, {"context_management": {"a": 1}}):
+        assert dialect_for("openai-completion", "m", {}, options).name == "responses"
+        assert dialect_for("zai", "m", {}, options).name == "openai"
+        assert dropped_options({**options, "top_p": 1}, "azure-openai", "m") == []
+    moved = dialect_for("openai-completion", "m", {"responses_api_only": True}, {})
+    assert dropped_options({"temperature": 0}, "openai-completion", "m", moved) == ["temperature"]
+
+
+def test_a_plain_chat_is_sent_as_it_stands() -> None:
+    messages = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello"}]
+    for row in PROVIDERS.values():
+        args = row.dialect.encode(messages, {})
+        assert args == {"messages": messages}
+        assert args["messages"] is messages
+
+
+@pytest.mark.parametrize("provider", sorted(PROVIDERS))
+def test_encoding_leaves_the_given_messages_alone(provider: str) -> None:
+    picture = {"type": "image_url", "image_url": {"url": "data:image/png;base64,iVBORw=="}}
+    source = {"type": "base64", "media_type": "image/png", "data": "iVBORw=="}
+    block = {"type": "tool_use", "id": "1", "name": "f", "input": "{}", "canonical_id": "fc_1"}
+    messages: list[Any] = [
+        {"role": "user", "content": [picture, "text", {"type": "image", "source": source}]},
+        {"role": "assistant", "content": [{"type": "thinking", "thinking": "Hm."}, block]},
+        {"role": "tool", "tool_call_id": "1", "content": {"a": 1}},
+        {"type": "compaction", "encrypted_content": "x"},
+    ]
+    before = copy.deepcopy(messages)
+    options = {"cache_control": True, "reasoning_effort": "low", "web_search": True}
+    args = dialect_for(provider, "m", {}, {}).encode(messages, options)
+    assert messages == before
+    assert args["messages"][-1]["cache_control"] == {"type": "ephemeral"}
+    assert args["tools"] == [{"type": "web_search"}]
+
+
+def test_checked_messages_are_copies_unless_that_is_not_wanted() -> None:
+    part = {"type": "text", "text": "Hi"}
+    given: list[Any] = [
+        {"role": "user", "content": "Hi"},
+        {"role": "assistant", "content": [part], "name": "x"},
+        {"content": "no role"},
+        {"role": "user", "content": part},
+    ]
+    before = copy.deepcopy(given)
+    for checked in (check_messages(given), check_messages(given, copy=False)):
+        assert [message["role"] for message in checked] == ["user", "assistant", "user", "user"]
+        assert checked[3]["content"] == [part]
+    kept, copied = check_messages(given, copy=False), check_messages(given)
+    assert [a is b for a, b in zip(kept, given, strict=True)] == [True, True, False, False]
+    for message in copied:
+        message["role"] = "changed"
+        if isinstance(message["content"], list):
+            message["content"][0]["text"] = "changed"
+    assert given == before
+
+
 # ------------------------------------------------------------ anything at all
 
 JSON = st.recursive(
@@ -323,12 +406,13 @@ ENVELOPE = st.fixed_dictionaries(
     },
     optional={"success": st.booleans(), "metadata": CHATTY},
 )
-REQUEST = Request("POST", "https://api.puter.com/drivers/call")
+REQUEST = HttpRequest("POST", "https://api.puter.com/drivers/call")
 
 
-def outcome(reply: Reply) -> ChatReply | PuterError:
+def outcome(reply: HttpReply) -> ChatReply | PuterError:
     try:
-        return read_chat(check(REQUEST, reply).data)
+        raise_for_error(REQUEST, reply, ())
+        return BASE.decode(reply.data)
     except PuterError as error:
         return error
 
@@ -339,7 +423,7 @@ def outcome(reply: Reply) -> ChatReply | PuterError:
     st.sampled_from(["application/json", "text/plain", "text/html", "application/x-ndjson", ""]),
 )
 def test_any_json_is_a_reply_or_one_of_our_errors(data: Any, status: int, kind: str) -> None:
-    reply = Reply(status, {"Content-Type": kind}, json.dumps(data).encode())
+    reply = HttpReply(status, {"Content-Type": kind}, json.dumps(data).encode())
     answer = outcome(reply)
     if isinstance(answer, PuterError):
         assert str(answer)
@@ -349,7 +433,7 @@ def test_any_json_is_a_reply_or_one_of_our_errors(data: Any, status: int, kind: 
     assert repr(answer)
     assert answer.finish_reason in ("stop", "length", "tool_calls", "content_filter")
     try:
-        judge(answer, asked="gpt-5-nano")
+        validate_reply(answer, asked="gpt-5-nano")
     except PuterError:
         return
     for message in check_messages([*assistant_messages(answer), "and now?"]):
@@ -358,9 +442,8 @@ def test_any_json_is_a_reply_or_one_of_our_errors(data: Any, status: int, kind: 
 
 @given(st.binary(max_size=40), st.sampled_from([200, 302, 404, 500]))
 def test_any_bytes_are_one_of_our_errors(body: bytes, status: int) -> None:
-    reply = Reply(status, {"Content-Type": "application/json"}, body)
-    with pytest.raises(PuterError):
-        read_chat(check(REQUEST, reply).data)
+    reply = HttpReply(status, {"Content-Type": "application/json"}, body)
+    assert isinstance(outcome(reply), PuterError)
 
 
 @given(CHATTY)
@@ -376,12 +459,11 @@ def test_any_usage_is_read(usage: Any) -> None:
 def test_any_sign_in_answer_is_one_of_our_errors(data: Any, status: int) -> None:
     def answered(data: Any) -> None:
         ai = puter.PuterAI("alice", "correct horse")
-        flow = auth.login(ai._call())
+        flow = auth.login(ai._begin("login"))
         for effect in flow:
             if isinstance(effect, Send):
-                flow.send(
-                    Reply(status, {"Content-Type": "application/json"}, json.dumps(data).encode())
-                )
+                body = json.dumps(data).encode()
+                flow.send(HttpReply(status, {"Content-Type": "application/json"}, body))
 
     with pytest.raises(PuterError):
         answered(data)
@@ -453,7 +535,7 @@ def test_bearer_words_jwts_and_users_of_urls_are_hidden_without_being_told() -> 
 
 
 def test_values_are_immutable_pickle_and_compare() -> None:
-    full = read_chat(CAPTURED["chat_claude_texttool"]).but(attempts=2, elapsed=0.5)
+    full = BASE.decode(CAPTURED["chat_claude_texttool"]).copy_with(attempts=2, elapsed=0.5)
     account = Account("alice", "u-1", email="a@example.org", raw={"x": 1})
     for value in (full, full.usage, full.tool_calls[0], account):
         for twin in (pickle.loads(pickle.dumps(value)), copy.copy(value), copy.deepcopy(value)):
@@ -478,10 +560,10 @@ def test_a_reply_behaves_as_its_text() -> None:
         "Hello!",
     )
     assert json.dumps(reply) == '"Hello"'
-    assert reply.but(text="Bye").model == "gpt-5-nano"
+    assert reply.copy_with(text="Bye").model == "gpt-5-nano"
     assert type(reply.upper()) is str
     assert repr(reply) == "ChatReply('Hello', model='gpt-5-nano', cost=0.1)"
-    with pytest.raises(AttributeError, match=r"reply\.but\(model=\.\.\.\)"):
+    with pytest.raises(AttributeError, match="ChatReply cannot be changed"):
         reply.model = "other"
     with pytest.raises(AttributeError):
         del reply.model

@@ -17,10 +17,12 @@ import PIL.Image
 import pytest
 
 import puter
-import puter.sources
+import puter.api.sources
 from puter import Image, PuterFile
-from puter.wire.dialect import Family, dress
-from puter.wire.mime import canonical, extension_of, mime_of
+from puter.types.mime import canonical, extension_of, mime_of
+from puter.wire.dialects.base import BASE
+from puter.wire.dialects.claude import CLAUDE as CLAUDE_DIALECT
+from puter.wire.dialects.responses import RESPONSES as RESPONSES_DIALECT
 from tests.door import Door, chat_body
 
 CLAUDE, RESPONSES, OPENAI = "claude-sonnet-4-5", "gpt-5-pro", "gpt-4.1"
@@ -92,7 +94,7 @@ def _read_pil() -> PIL.Image.Image:
 
 
 @pytest.mark.parametrize("form", HERE)
-async def test_a_picture_here(door: Door, tmp_path: Path, form: str) -> None:
+async def test_an_image_here(door: Door, tmp_path: Path, form: str) -> None:
     path = tmp_path / "dot.png"
     path.write_bytes(PNG)
     source = HERE[form](path)
@@ -118,14 +120,14 @@ async def test_a_picture_here(door: Door, tmp_path: Path, form: str) -> None:
         (Image(url="https://example.org/y"), "https://example.org/y"),
     ],
 )
-async def test_a_picture_on_the_web_is_left_there(door: Door, source: Any, url: str) -> None:
+async def test_an_image_on_the_web_is_left_there(door: Door, source: Any, url: str) -> None:
     assert await parts_of(door, images=source) == [{"type": "image_url", "image_url": {"url": url}}]
 
 
 @pytest.mark.parametrize(
     "source", [PuterFile("/alice/dot.png"), PuterFile("~/dot.png"), "~/dot.png"]
 )
-async def test_a_picture_in_the_users_puter_is_named(door: Door, source: Any) -> None:
+async def test_an_image_in_the_users_puter_is_named(door: Door, source: Any) -> None:
     path = source if isinstance(source, str) else source.path
     for model in (OPENAI, CLAUDE, RESPONSES):
         assert await parts_of(door, model, images=source) == [{"type": "file", "puter_path": path}]
@@ -137,7 +139,7 @@ async def test_a_ready_part_is_left_as_it_is(door: Door) -> None:
     assert await parts_of(door, files=[part, {"type": "novel"}]) == [part, {"type": "novel"}]
 
 
-async def test_a_picture_of_a_reply_goes_into_the_next_question(door: Door) -> None:
+async def test_an_image_of_a_reply_goes_into_the_next_question(door: Door) -> None:
     ai = door.client()
     door.answers(chat_body("Here", message={"images": [picture()]}), chat_body())
     reply = await door(ai, "chat", "Draw!")
@@ -157,7 +159,7 @@ async def test_one_or_several_in_order(door: Door, tmp_path: Path) -> None:
     assert await parts_of(door, images=None, files=[PNG]) == [picture()]
 
 
-async def test_a_picture_alone_is_a_question(door: Door) -> None:
+async def test_an_image_alone_is_a_question(door: Door) -> None:
     await door(door.client(), "chat", images=PNG)
     assert door.sent[0].args["messages"] == [{"role": "user", "content": [picture()]}]
 
@@ -264,7 +266,7 @@ REFUSED: dict[str, tuple[Any, str]] = {
 
 
 @pytest.mark.parametrize("name", REFUSED)
-async def test_what_is_no_picture_is_refused_before_any_traffic(door: Door, name: str) -> None:
+async def test_what_is_no_image_is_refused_before_any_traffic(door: Door, name: str) -> None:
     source, told = REFUSED[name]
     ai = door.client()
     with pytest.raises(puter.PuterInputError, match=told) as caught:
@@ -288,7 +290,7 @@ async def test_an_empty_file_is_refused_by_name(door: Door, tmp_path: Path) -> N
         await parts_of(door, files=tmp_path / "nothing.txt")
 
 
-async def test_a_picture_that_pil_cannot_write_is_refused(door: Door) -> None:
+async def test_an_image_that_pil_cannot_write_is_refused(door: Door) -> None:
     with pytest.raises(puter.PuterInputError, match=r"cannot be written as PNG.*convert"):
         await parts_of(door, images=PIL.Image.new("HSV", (1, 1)))
 
@@ -297,7 +299,7 @@ async def test_a_picture_that_pil_cannot_write_is_refused(door: Door) -> None:
 async def test_what_is_too_large_is_refused_without_reading_it_all(
     door: Door, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(puter.sources, "MAX_FILE", 1000)
+    monkeypatch.setattr(puter.api.sources, "MAX_FILE", 1000)
     path = tmp_path / "large.png"
     for size, fits in ((1000, True), (1001, False)):
         path.write_bytes(PNG.ljust(size, b"\0"))
@@ -418,18 +420,17 @@ async def test_a_tool_call_of_another_vendor_is_fit_for_claude(door: Door) -> No
     assert responses == {**block, "canonical_id": "fc_1", "extra_content": {}}
 
 
-def test_dressing_leaves_the_given_messages_alone() -> None:
+def test_encoding_leaves_the_given_messages_alone() -> None:
     message: dict[str, Any] = {"role": "user", "content": [picture(), "text", NATIVE]}
     given: list[dict[str, Any]] = [
         message,
         {"role": "tool", "content": {"a": 1}},
         {"type": "compaction"},
     ]
-    families: tuple[Family, ...] = ("openai", "responses", "claude")
-    for family in families:
-        dressed = dress(given, family)
-        assert dressed[1:] == given[1:]
-        assert dressed[0]["content"][1] == "text"
+    for dialect in (BASE, RESPONSES_DIALECT, CLAUDE_DIALECT):
+        encoded = dialect.encode(given, {})["messages"]
+        assert encoded[1:] == given[1:]
+        assert encoded[0]["content"][1] == "text"
     assert message == {"role": "user", "content": [picture(), "text", NATIVE]}
 
 
@@ -505,15 +506,14 @@ def test_extensions() -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no FIFO")
-async def test_the_async_door_reads_files_beside_the_event_loop(tmp_path: Path) -> None:
+async def test_async_methods_read_files_beside_the_event_loop(tmp_path: Path) -> None:
     fifo = tmp_path / "slow.png"
     os.mkfifo(fifo)
-    with Door("async").open() as door:
-        call = asyncio.create_task(parts_of(door, images=fifo))
-        for _ in range(20):
-            await asyncio.sleep(0.001)  # the loop runs on
-        assert not call.done()
-        writer = threading.Thread(target=fifo.write_bytes, args=(PNG,))
-        writer.start()
-        assert await call == [picture()]
-        writer.join()
+    call = asyncio.create_task(parts_of(Door("async"), images=fifo))
+    for _ in range(20):
+        await asyncio.sleep(0.001)  # the loop runs on
+    assert not call.done()
+    writer = threading.Thread(target=fifo.write_bytes, args=(PNG,))
+    writer.start()
+    assert await call == [picture()]
+    writer.join()

@@ -112,7 +112,7 @@ async def test_a_token_comes_from_the_environment(
 ) -> None:
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
-    await door(puter.PuterAI(), "chat", "Hi")
+    await door(puter.PuterAI(transport=door.transport), "chat", "Hi")
     assert door.sent[0].headers["Authorization"] == f"Bearer {TOKEN}"
 
 
@@ -122,8 +122,8 @@ async def test_user_name_and_password_come_from_the_environment(
     monkeypatch.setenv("PUTER_USERNAME", "bob")
     monkeypatch.setenv("PUTER_PASSWORD", "battery staple")
     door.answers(SIGNED_IN)
-    await door(puter.PuterAI(), "login")
-    await door(puter.PuterAI(username="carol"), "login")
+    await door(puter.PuterAI(transport=door.transport), "login")
+    await door(puter.PuterAI(username="carol", transport=door.transport), "login")
     assert [sent.json["username"] for sent in door.sent] == ["bob", "carol"]
     assert door.sent[1].json["password"] == "battery staple"
 
@@ -513,14 +513,11 @@ async def test_signing_in_anew_binds_the_token_to_the_new_host(door: Door) -> No
 
 
 async def test_a_public_list_is_asked_without_token(door: Door) -> None:
-    from puter.operations.models import catalogue
-
-    ai = puter.PuterAI()
+    ai = puter.PuterAI(transport=door.transport)
     door.answers({"models": [{"id": "m", "provider": "p"}]})
-    run = ai._run if door.kind == "sync" else ai._async_run
-    lists = run(catalogue)
-    lists = lists if isinstance(lists, dict) else await lists
-    assert set(lists) == {"chat", "image", "video"}
+    lists = await door(ai, "list_models"), await door(ai, "list_models", kind="video")
+    assert [[one.id for one in listed] for listed in lists] == [["m"], ["m"]]
+    assert len(door.sent) == 2
     assert all("Authorization" not in sent.headers for sent in door.sent)
 
 

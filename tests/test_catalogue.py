@@ -11,8 +11,8 @@ import pytest
 
 import puter
 from puter import CostEstimate, Model, ModelList
-from puter.catalogue import estimate, read_model
 from puter.models import registry
+from puter.wire.catalogue import estimate_cost, read_model
 from tests.door import CUT, Door, text_answer
 
 GPT: dict[str, Any] = {
@@ -130,7 +130,7 @@ def test_what_the_catalogue_does_not_say_is_none() -> None:
     )
 
 
-def test_pictures_and_films_have_a_price_of_their_own() -> None:
+def test_images_and_videos_have_a_price_of_their_own() -> None:
     picture, film = read_model(PICTURE, "image"), read_model(FILM, "video")
     assert (picture.unit_price, picture.unit) == (Decimal("0.005"), "low:1024x1024")
     assert (film.unit_price, film.unit) == (Decimal("0.4"), "per-second")
@@ -259,13 +259,13 @@ def test_the_cost_of_so_many_tokens() -> None:
 
 def test_an_estimate_is_labelled_one() -> None:
     gpt = read_model(GPT, "chat")
-    guess = estimate(gpt, "x" * 3984, 1000)
+    guess = estimate_cost(gpt, "x" * 3984, 1000)
     assert guess == CostEstimate("gpt-4.1", 1000, 1000, Decimal("0.01"))
     assert str(guess) == "about 0.01 USD"
-    assert str(estimate(gpt, "", 0)) == "about 0.000008 USD"
-    assert str(estimate(read_model(OLLAMA, "chat"), "Hi", 5)) == "no price known"
+    assert str(estimate_cost(gpt, "", 0)) == "about 0.000008 USD"
+    assert str(estimate_cost(read_model(OLLAMA, "chat"), "Hi", 5)) == "no price known"
     assert pickle.loads(pickle.dumps(guess)) == guess
-    assert hash(guess) == hash(estimate(gpt, "y" * 3984, 1000))
+    assert hash(guess) == hash(estimate_cost(gpt, "y" * 3984, 1000))
 
 
 def test_a_client_estimates_without_network(door: Door) -> None:
@@ -325,8 +325,9 @@ async def test_models_are_listed_once(door: Door, kind: str, number: int) -> Non
 
 async def test_no_token_is_needed(door: Door) -> None:
     door.answers(listing)
-    ai = puter.PuterAI()
+    ai = puter.PuterAI(transport=door.transport)
     assert len(await door(ai, "list_models")) == 3
+    assert "Authorization" not in door.sent[0].headers
 
 
 async def test_models_of_one_provider_and_the_providers(door: Door) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import puter
-from puter.replies import ToolCall, Usage
+from puter.types.replies import ToolCall, Usage
 from tests.door import Door, chat_body, error_body, text_answer
 
 

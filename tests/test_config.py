@@ -6,16 +6,16 @@ import copy
 import dataclasses
 import json
 import pickle
-from typing import Any
+from typing import Any, get_type_hints
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 import puter
-from puter.config import CHECKS, PuterConfig
-from puter.wire import calls
-from tests.door import Door  # noqa: TC001 - pytest reads no annotation, readers of a traceback do
+from puter.config import ConfigOptions, PuterConfig
+from puter.wire.http import driver_call
+from tests.door import Door
 
 FIELDS = [one.name for one in dataclasses.fields(PuterConfig)]
 
@@ -129,7 +129,13 @@ BAD_URLS: list[Any] = [
 
 
 def test_the_tables_here_know_every_field() -> None:
-    assert set(DEFAULTS) == set(ENVIRONMENT) == set(WRONG) == set(CHECKS) == set(FIELDS)
+    assert set(DEFAULTS) == set(ENVIRONMENT) == set(WRONG) == set(FIELDS)
+
+
+def test_the_keyword_arguments_are_the_fields() -> None:
+    fields, options = get_type_hints(PuterConfig), get_type_hints(ConfigOptions)
+    assert fields.pop("login_url") | None == options.pop("login_url")  # derived when None is given
+    assert options == fields
 
 
 @pytest.mark.parametrize("name", FIELDS)
@@ -455,7 +461,7 @@ def test_copies_in_the_same_process_keep_the_secrets() -> None:
 
 def test_timeouts_reach_the_request() -> None:
     config = PuterConfig(timeout=1, connect_timeout=2, proxy="", verify=True)
-    request = calls.chat(config, {})
+    request = driver_call(config, "puter-chat-completion", "complete", {})
     assert (request.timeout, request.connect_timeout) == (1, 2)
     assert (request.proxy, request.verify) == ("", True)
 

@@ -165,7 +165,7 @@ async def test_conversations_run_side_by_side(server: LocalPuter) -> None:
 async def test_a_stream_holds_the_turn_until_it_ends_or_is_closed(door: Door) -> None:
     ai = door.client()
     talk, quick = ai.conversation(), ai.with_options(deadline=0.05).conversation()
-    quick._own = talk._own  # the same conversation, by a caller in a hurry
+    quick._history = talk._history  # the same conversation, by a caller in a hurry
     door.answers(stream_answer(HEL, USAGE), stream_answer(HEL, USAGE), chat_body())
     for read in (0, 1, 2):
         stream = await ask(door, talk, "one", stream=True) if read < 2 else None
@@ -221,7 +221,7 @@ def test_a_fork_goes_its_own_way() -> None:
         says("assistant", [{"type": "text", "text": "1"}]),
     ]
     assert talk.system == "S"
-    assert fork._own.gate is not talk._own.gate
+    assert fork._history.queue is not talk._history.queue
 
 
 ROUND = [
@@ -315,7 +315,7 @@ def test_trimming_takes_whole_turns_and_no_more_than_needed(
 @pytest.mark.parametrize("limit", [0, -1, 1.5, True, "5"])
 @pytest.mark.parametrize("name", ["max_messages", "max_tokens"])
 def test_limits_are_whole_numbers(name: str, limit: Any) -> None:
-    with pytest.raises(puter.PuterInputError, match=f"{name} must be a whole number above 0"):
+    with pytest.raises(puter.PuterInputError, match=f"{name} must be a whole number, 1 or more"):
         offline("one").trim(**{name: limit})
 
 
@@ -356,7 +356,7 @@ def test_what_is_saved_is_loaded(
     assert talk.save(path) == path
     again = PuterAI().load_conversation(path)
     assert (again.messages, again.system, again.model) == (messages, system, model)
-    assert again._own.gate is not None
+    assert again._history.queue is not None
 
 
 async def test_a_loaded_conversation_goes_on(door: Door, tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ import pytest
 
 import puter
 from puter import Image, PuterFile
-from puter.sources import MAX_FILE
+from puter.api.sources import MAX_FILE
 from tests.door import CUT, Door, error_body, stream_answer, text_answer
 
 PNG = b"\x89PNG\r\n\x1a\n....IHDR"

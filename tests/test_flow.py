@@ -5,34 +5,36 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
+import re
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 import puter
-from puter import flow
+from puter.api import auth
 from puter.config import PuterConfig
-from puter.credentials import Credentials
+from puter.engine.context import CallContext
+from puter.engine.credentials import Credentials
+from puter.engine.effects import Acquire, Effect, Flow, Invoke, Notify, Send, Sleep
+from puter.engine.ledger import Ledger
+from puter.engine.pipeline import exchange
+from puter.engine.retry import RetryBudget
+from puter.engine.throttle import Throttle
 from puter.exceptions import PuterError
-from puter.exchange import Call, exchange
-from puter.ledger import Ledger
-from puter.models import registry
-from puter.operations import auth
-from puter.retry import RetryBudget
-from puter.throttle import Throttle
-from puter.transports import failures
-from puter.wire import calls
-from puter.wire.http import Reply, Request
+from puter.transports import connection_errors as errors
+from puter.wire.http import HttpReply, HttpRequest, api_get, driver_call
 from tests.door import error_body
 
 JSON = {"Content-Type": "application/json"}
-OK = Reply(200, JSON, b'{"username": "alice"}')
-SIGNED_IN = Reply(200, JSON, b'{"proceed": true, "next_step": "complete", "token": "fresh-token"}')
+OK = HttpReply(200, JSON, b'{"username": "alice"}')
+SIGNED_IN = HttpReply(
+    200, JSON, b'{"proceed": true, "next_step": "complete", "token": "fresh-token"}'
+)
 
 
-def refusal(status: int, code: str | None = None, **headers: str) -> Reply:
-    return Reply(status, {**JSON, **headers}, json.dumps(error_body("no", code)).encode())
+def refusal(status: int, code: str | None = None, **headers: str) -> HttpReply:
+    return HttpReply(status, {**JSON, **headers}, json.dumps(error_body("no", code)).encode())
 
 
 class Hand:
@@ -41,26 +43,31 @@ class Hand:
     def __init__(self, *script: Any) -> None:
         self.script = list(script) or [OK]
         self.now = 0.0
-        self.sent: list[Request] = []
+        self.sent: list[Send] = []
         self.pauses: list[float] = []
         self.events: list[Any] = []
-        self.tickets: list[int | None] = []
+        self.positions: list[int | None] = []
 
-    def call(self, *, dice: float = 1.0, **settings: Any) -> Call:
-        return Call(
+    def call(self, *, dice: float = 1.0, **settings: Any) -> CallContext:
+        nobody: Any = None
+        return CallContext(
+            operation="test",
             config=PuterConfig(**settings),
             credentials=Credentials(None, None, "stale-token"),
             throttle=Throttle(30, 10, 3, clock=lambda: self.now),
-            budget=RetryBudget(),
+            retry_budget=RetryBudget(),
             ledger=Ledger(),
-            registry=registry(),
+            sign_in=auth.ensure_signed_in,
+            runner=nobody,
+            catalogues={},
             clock=lambda: self.now,
             random=lambda: dice,
+            started=self.now,
         )
 
-    def run(self, steps: flow.Flow[Any], value: Any = None) -> Any:
+    def run(self, steps: Flow[Any], value: Any = None) -> Any:
         """From the start, or from an effect that was answered by hand with ``value``."""
-        resume: Callable[[Any], flow.Effect] = steps.send
+        resume: Callable[[Any], Effect[Any]] = steps.send
         while True:
             try:
                 effect = resume(value)
@@ -71,36 +78,45 @@ class Hand:
             except PuterError as error:
                 value, resume = error, steps.throw
 
-    def perform(self, effect: flow.Effect) -> Any:
+    def perform(self, effect: Effect[Any]) -> Any:
         match effect:
-            case flow.Send(request):
-                self.sent.append(request)
+            case Send():
+                self.sent.append(effect)
                 one = self.script.pop(0) if len(self.script) > 1 else self.script[0]
-                answer = one(request) if callable(one) else one
+                answer = one(effect) if callable(one) else one
                 if isinstance(answer, PuterError):
                     raise answer
                 return answer
-            case flow.Admit(gate, ticket, _):
-                self.tickets.append(ticket)
-                return gate.enter(ticket, timeout=0)
-            case flow.Pause(seconds):
+            case Acquire(throttle, position, _):
+                self.positions.append(position)
+                return throttle.acquire(position, timeout=0)
+            case Sleep(seconds):
                 self.pauses.append(seconds)
                 self.now += seconds
-            case flow.Tell(event):
+            case Notify(event):
                 self.events.append(event)
         return None
 
 
-def chat(config: PuterConfig) -> Request:
-    return calls.chat(config, {"messages": []})
+def chat(config: PuterConfig) -> HttpRequest:
+    return driver_call(config, "puter-chat-completion", "complete", {"messages": []})
 
 
-def free(config: PuterConfig) -> Request:
-    return calls.api_get(config, "/whoami")
+def free(config: PuterConfig) -> HttpRequest:
+    return api_get(config, "/whoami")
 
 
-def login(config: PuterConfig) -> Request:
-    return calls.login(config, "", {"username": "alice", "password": "correct horse"})
+def login(config: PuterConfig) -> HttpRequest:
+    """As a sign-in asks."""
+    steps = auth.login(dataclasses.replace(Hand().call(), config=config, credentials=alice()))
+    effect = next(steps)
+    steps.close()
+    assert isinstance(effect, Send)
+    return effect.request
+
+
+def alice() -> Credentials:
+    return Credentials("alice", "correct horse", None)
 
 
 # ------------------------------------------------------------ what is sent again
@@ -109,19 +125,37 @@ def login(config: PuterConfig) -> Request:
 AGAIN: dict[str, tuple[Any, tuple[bool, bool, bool]]] = {
     "Puter's 429": (refusal(429, "too_many_requests"), (True, True, False)),
     "the vendor's 429": (refusal(429, "upstream_rate_limited"), (True, True, False)),
-    "a proxy's 429": (Reply(429, {"Content-Type": "text/html"}, b"<html>"), (True, True, False)),
-    "refused": (lambda r: failures.not_connected(r, OSError(111, "refused")), (True, True, True)),
-    "connect timeout": (failures.connect_timeout, (True, True, True)),
-    "bad certificate": (lambda r: failures.bad_certificate(r, OSError("x")), (False, False, False)),
-    "bad address": (lambda r: failures.bad_address(r, ValueError("x")), (False, False, False)),
-    "silence": (failures.silence, (False, True, False)),
-    "cut off": (lambda r: failures.cut_off(r, OSError("x")), (False, True, False)),
-    "unreadable": (lambda r: failures.unreadable(r, 200, OSError("x")), (False, False, False)),
+    "a proxy's 429": (
+        HttpReply(429, {"Content-Type": "text/html"}, b"<html>"),
+        (True, True, False),
+    ),
+    "refused": (
+        lambda s: errors.not_connected(s.request, OSError(111, "refused"), ()),
+        (True, True, True),
+    ),
+    "connect timeout": (
+        lambda s: errors.connect_timeout(s.request, s.time_left),
+        (True, True, True),
+    ),
+    "bad certificate": (
+        lambda s: errors.bad_certificate(s.request, OSError("x"), ()),
+        (False, False, False),
+    ),
+    "bad address": (
+        lambda s: errors.bad_address(s.request, ValueError("x"), ()),
+        (False, False, False),
+    ),
+    "silence": (lambda s: errors.silence(s.request, s.time_left), (False, True, False)),
+    "cut off": (lambda s: errors.cut_off(s.request, OSError("x"), ()), (False, True, False)),
+    "unreadable": (
+        lambda s: errors.unreadable(s.request, 200, OSError("x"), ()),
+        (False, False, False),
+    ),
     "408": (refusal(408), (False, True, False)),
     "500": (refusal(500, "internal_error"), (False, True, False)),
-    "502 page": (Reply(502, {"Content-Type": "text/html"}, b"<html>"), (False, True, False)),
+    "502 page": (HttpReply(502, {"Content-Type": "text/html"}, b"<html>"), (False, True, False)),
     "503": (refusal(503, "db_unavailable"), (False, True, False)),
-    "504 empty": (Reply(504, {}), (False, True, False)),
+    "504 empty": (HttpReply(504, {}), (False, True, False)),
     "vendor down": (refusal(400, "upstream_provider_unavailable"), (False, True, False)),
     "vendor's no": (refusal(500, "upstream_auth_failed"), (False, True, False)),
     "400": (refusal(400, "bad_request"), (False, False, False)),
@@ -130,9 +164,9 @@ AGAIN: dict[str, tuple[Any, tuple[bool, bool, bool]]] = {
     "403": (refusal(403, "forbidden"), (False, False, False)),
     "404": (refusal(404, "not_found"), (False, False, False)),
     "413": (refusal(413, "client_bad_request"), (False, False, False)),
-    "redirect": (Reply(302, {"Location": "/"}), (False, False, False)),
-    "page": (Reply(200, {"Content-Type": "text/html"}, b"<html>"), (False, False, False)),
-    "empty": (Reply(200, JSON), (False, False, False)),
+    "redirect": (HttpReply(302, {"Location": "/"}), (False, False, False)),
+    "page": (HttpReply(200, {"Content-Type": "text/html"}, b"<html>"), (False, False, False)),
+    "empty": (HttpReply(200, JSON), (False, False, False)),
 }
 
 
@@ -236,7 +270,7 @@ def test_delays_that_outgrow_a_float_stay_at_the_cap() -> None:
     ],
 )
 def test_a_stated_wait_is_obeyed_with_some_jitter_on_top(
-    answer: Reply, request_of: Callable[[PuterConfig], Request]
+    answer: HttpReply, request_of: Callable[[PuterConfig], HttpRequest]
 ) -> None:
     hand = Hand(answer, OK)
     call = hand.call()
@@ -252,9 +286,9 @@ def test_a_stated_wait_over_the_cap_raises_at_once() -> None:
     assert (caught.value.retry_after, len(hand.sent), hand.pauses) == (61, 1, [])
 
 
-def test_a_retry_budget_stops_storms_but_not_waiting_at_the_gate() -> None:
+def test_a_retry_budget_stops_storms_but_not_waiting_out_a_429() -> None:
     hand = Hand(refusal(500))
-    call = dataclasses.replace(hand.call(max_retries=5), budget=RetryBudget(2))
+    call = dataclasses.replace(hand.call(max_retries=5), retry_budget=RetryBudget(2))
     for expected in (3, 1, 1):
         hand.sent.clear()
         with pytest.raises(puter.PuterServerError):
@@ -266,13 +300,13 @@ def test_a_retry_budget_stops_storms_but_not_waiting_at_the_gate() -> None:
 
 def test_ten_answers_buy_one_more_retry() -> None:
     budget = RetryBudget(1)
-    assert [budget.take(), budget.take()] == [True, False]
+    assert [budget.spend(), budget.spend()] == [True, False]
     for _ in range(10):
-        budget.answered()
-    assert [budget.take(), budget.take()] == [True, False]
+        budget.earn()
+    assert [budget.spend(), budget.spend()] == [True, False]
     for _ in range(1000):
-        budget.answered()
-    assert [budget.take(), budget.take()] == [True, False]  # never more than its size
+        budget.earn()
+    assert [budget.spend(), budget.spend()] == [True, False]  # never more than its size
 
 
 # ------------------------------------------------------------ deadline
@@ -284,15 +318,15 @@ def test_a_retry_that_would_miss_the_deadline_is_not_waited_for() -> None:
     with pytest.raises(puter.PuterRateLimitError):
         hand.run(exchange(call, chat(call.config)))
     assert hand.pauses == [0.5, 1.0, 2.0]  # the next would end at 7.5
-    assert [request.time_left for request in hand.sent] == [4, 3.5, 2.5, 0.5]
+    assert [effect.time_left for effect in hand.sent] == [4, 3.5, 2.5, 0.5]
 
 
-def test_the_deadline_limits_the_wait_at_the_gate() -> None:
+def test_the_deadline_limits_the_wait_for_a_permit() -> None:
     hand = Hand()
     call = hand.call(deadline=4)
     hand.now = 1.5
     effect = next(exchange(call, chat(call.config)))
-    assert isinstance(effect, flow.Admit)
+    assert isinstance(effect, Acquire)
     assert effect.timeout == 2.5
 
 
@@ -307,6 +341,27 @@ def test_a_request_is_not_sent_after_the_deadline() -> None:
     assert hand.sent == []
 
 
+@pytest.mark.parametrize(
+    ("limit", "time_left", "told"),
+    [
+        (5.0, None, r"(within|for) 5 s$"),
+        (5.0, 9.0, r"(within|for) 5 s$"),
+        (5.0, 2.0, "^The deadline passed"),
+        (None, 2.0, "^The deadline passed"),
+        (None, None, r"(in time|too long)$"),  # the system has limits, too
+    ],
+)
+def test_a_timeout_tells_which_limit_it_was(
+    limit: float | None, time_left: float | None, told: str
+) -> None:
+    request = dataclasses.replace(free(PuterConfig()), timeout=limit, connect_timeout=limit)
+    for make, sent in ((errors.connect_timeout, False), (errors.silence, True)):
+        error = make(request, time_left)
+        assert isinstance(error, puter.PuterTimeoutError)
+        assert error.sent is sent
+        assert re.search(told, error.message)
+
+
 def test_without_a_deadline_nothing_is_limited() -> None:
     hand = Hand()
     call = hand.call()
@@ -315,20 +370,20 @@ def test_without_a_deadline_nothing_is_limited() -> None:
     assert call.elapsed == 0
 
 
-# ------------------------------------------------------------ the gate
+# ------------------------------------------------------------ the throttle
 
 
-def test_a_chat_passes_the_gate_and_a_question_does_not() -> None:
+def test_a_chat_acquires_a_permit_and_a_free_request_does_not() -> None:
     call = Hand().call()
-    assert isinstance(next(exchange(call, chat(call.config))), flow.Admit)
-    assert isinstance(next(exchange(call, free(call.config))), flow.Send)
-    assert isinstance(next(exchange(call, login(call.config))), flow.Send)
+    assert isinstance(next(exchange(call, chat(call.config))), Acquire)
+    assert isinstance(next(exchange(call, free(call.config))), Send)
+    assert isinstance(next(exchange(call, login(call.config))), Send)
 
 
 @pytest.mark.parametrize(
-    "answer", [OK, refusal(402), refusal(200), Reply(302, {}), failures.silence]
+    "answer", [OK, refusal(402), refusal(200), HttpReply(302, {}), AGAIN["silence"][0]]
 )
-def test_the_place_is_given_back_whatever_the_answer(answer: Any) -> None:
+def test_the_permit_is_released_whatever_the_answer(answer: Any) -> None:
     hand = Hand(answer)
     call = hand.call()
     with contextlib.suppress(PuterError):
@@ -337,39 +392,38 @@ def test_the_place_is_given_back_whatever_the_answer(answer: Any) -> None:
     assert (call.throttle.running, call.throttle.waiting) == (0, 0)
 
 
-def test_nobody_holds_a_place_while_waiting_to_send_again() -> None:
+def test_nobody_holds_a_permit_while_waiting_to_send_again() -> None:
     hand = Hand(refusal(429))
     call = hand.call()
     steps = exchange(call, chat(call.config))
     effect = next(steps)
-    while not isinstance(effect, flow.Pause):
+    while not isinstance(effect, Sleep):
         effect = steps.send(hand.perform(effect))
     assert call.throttle.running == 0
     steps.close()
 
 
-def test_a_retry_keeps_its_place_in_the_queue() -> None:
+def test_a_retry_keeps_its_position_in_the_queue() -> None:
     hand = Hand(refusal(429), OK)
     call = hand.call()
     hand.run(exchange(call, chat(call.config)))
-    assert len(hand.tickets) == 2
-    assert len(set(hand.tickets)) == 1
+    assert len(hand.positions) == 2
+    assert len(set(hand.positions)) == 1
 
 
-WHOLE = "Admit Send Tell Admit Send Tell Tell Pause Admit Send Tell".split()
+WHOLE = "Acquire Send Notify Acquire Send Notify Notify Sleep Acquire Send Notify".split()
 
 
-def a_whole_call(call: Call) -> flow.Flow[Reply]:
-    yield from auth.ensure_signed_in(call)
+def a_whole_call(call: CallContext) -> Flow[HttpReply]:
     return (yield from exchange(call, chat(call.config)))
 
 
 @pytest.mark.parametrize("count", range(len(WHOLE)))
 @pytest.mark.parametrize("end", [GeneratorExit, KeyboardInterrupt, TimeoutError, RuntimeError])
-def test_a_flow_ended_anywhere_leaves_no_place_taken(end: type[BaseException], count: int) -> None:
+def test_a_flow_ended_anywhere_leaves_no_permit_taken(end: type[BaseException], count: int) -> None:
     hand = Hand(SIGNED_IN, refusal(429), OK)
     call = hand.call()
-    who = call.credentials = Credentials("alice", "correct horse", None)
+    who = call.credentials = alice()
     steps = a_whole_call(call)
     effect = next(steps)
     for _ in range(count):
@@ -381,20 +435,20 @@ def test_a_flow_ended_anywhere_leaves_no_place_taken(end: type[BaseException], c
         with pytest.raises(end):
             steps.throw(end())
     assert (call.throttle.running, call.throttle.waiting) == (0, 0)
-    assert (who.gate.running, who.gate.waiting) == (0, 0)
+    assert (who.sign_in_queue.running, who.sign_in_queue.waiting) == (0, 0)
 
 
-def test_a_stream_takes_its_place_with_it() -> None:
+def test_a_stream_takes_its_permit_with_it() -> None:
     class Stream:
-        slot: Any = None
+        permit: Any = None
 
     stream = Stream()
-    hand = Hand(Reply(200, {"Content-Type": "application/x-ndjson"}, stream=stream))
+    hand = Hand(HttpReply(200, {"Content-Type": "application/x-ndjson"}, stream=stream))
     call = hand.call()
     request = dataclasses.replace(chat(call.config), stream=True, expect="any")
     hand.run(exchange(call, request))
     assert call.throttle.running == 1
-    stream.slot.release()
+    stream.permit.release()
     assert call.throttle.running == 0
 
 
@@ -408,61 +462,84 @@ def test_everyone_waits_after_puters_429_but_not_after_a_vendors(
     call = hand.call()
     steps = exchange(call, chat(call.config))
     effect = next(steps)
-    while not isinstance(effect, flow.Pause):
+    while not isinstance(effect, Sleep):
         effect = steps.send(hand.perform(effect))
     if held:
         with pytest.raises(TimeoutError):
-            call.throttle.enter(timeout=0)
+            call.throttle.acquire(timeout=0)
         hand.now += effect.seconds
-    call.throttle.enter(timeout=0).release()
+    call.throttle.acquire(timeout=0).release()
     steps.close()
 
 
-def test_a_question_refused_with_429_holds_nobody_up() -> None:
+def test_a_free_request_refused_with_429_holds_nobody_up() -> None:
     hand = Hand(refusal(429), OK)
     call = hand.call()
     hand.now = 0.0
     hand.run(exchange(call, free(call.config)))
     hand.now = 0.0
-    call.throttle.enter(timeout=0).release()
+    call.throttle.acquire(timeout=0).release()
+
+
+@pytest.mark.parametrize(
+    ("message", "running"), [("Too many concurrent requests.", 2), ("Too many requests.", 3)]
+)
+def test_too_many_at_once_means_fewer_at_once(message: str, running: int) -> None:
+    hand = Hand(HttpReply(429, JSON, json.dumps(error_body(message, None)).encode()), OK)
+    call = hand.call()
+    hand.run(exchange(call, chat(call.config)))
+    assert call.throttle.max_concurrency == running
+    assert hand.pauses == [0.5]
+
+
+def test_fifty_good_calls_widen_a_narrowed_limit_and_free_ones_do_not_count() -> None:
+    hand = Hand()
+    call = hand.call()
+    call.throttle.narrow()
+    for request, expected in ((free, 2), (chat, 3)):
+        for _ in range(50):
+            assert call.throttle.max_concurrency == 2
+            hand.run(exchange(call, request(call.config)))
+            hand.now += 1
+        assert call.throttle.max_concurrency == expected
 
 
 # ------------------------------------------------------------ the token
 
 
 def test_the_token_is_read_anew_for_each_attempt() -> None:
-    def signs_in_meanwhile(request: Request) -> Reply:
+    def signs_in_meanwhile(_: Send) -> HttpReply:
         call.credentials.sign_in("fresh-token", call.config)
         return refusal(429)
 
     hand = Hand(signs_in_meanwhile, OK)
     call = hand.call()
     hand.run(exchange(call, chat(call.config)))
-    assert [request.token for request in hand.sent] == ["stale-token", "fresh-token"]
+    assert [effect.token for effect in hand.sent] == ["stale-token", "fresh-token"]
 
 
 def test_a_sign_in_and_a_public_list_carry_no_token() -> None:
     hand = Hand()
     call = hand.call()
     hand.run(exchange(call, login(call.config)))
-    hand.run(exchange(call, calls.api_get(call.config, "/public", signed=False)))
-    assert [request.token for request in hand.sent] == [None, None]
+    hand.run(exchange(call, api_get(call.config, "/public", authenticated=False)))
+    assert [effect.token for effect in hand.sent] == [None, None]
 
 
 def test_the_settings_of_a_call_are_those_it_began_with() -> None:
     hand = Hand()
     ai = puter.PuterAI(token="t", timeout=1)
-    call = ai._call()
+    call = ai._begin("chat")
     ai.config.timeout = 2
     hand.run(exchange(call, chat(call.config)))
-    assert hand.sent[0].timeout == 1
+    assert hand.sent[0].request.timeout == 1
 
 
 # ------------------------------------------------------------ signing in by itself, once
 
 
-def whoami_calls(hand: Hand, count: int) -> tuple[Credentials, list[flow.Flow[Any]]]:
-    who = Credentials("alice", "correct horse", None)
+def whoami_calls(hand: Hand, count: int) -> tuple[Credentials, list[Flow[Any]]]:
+    who = alice()
     flows = []
     for _ in range(count):
         call = hand.call()
@@ -471,26 +548,26 @@ def whoami_calls(hand: Hand, count: int) -> tuple[Credentials, list[flow.Flow[An
     return who, flows
 
 
-def at_the_door(hand: Hand, count: int = 3) -> tuple[Credentials, list[flow.Flow[Any]]]:
-    """The first signs in, the others wait behind the gate."""
+def waiting_for_one(hand: Hand, count: int = 3) -> tuple[Credentials, list[Flow[Any]]]:
+    """The first signs in, the others wait in the queue."""
     who, flows = whoami_calls(hand, count)
-    gates = [next(steps) for steps in flows]
-    assert all(isinstance(effect, flow.Admit) and effect.gate is who.gate for effect in gates)
-    effect = flows[0].send(hand.perform(gates[0]))
-    assert isinstance(effect, flow.Send)
+    queue = [next(steps) for steps in flows]
+    assert all(isinstance(one, Acquire) and one.throttle is who.sign_in_queue for one in queue)
+    effect = flows[0].send(hand.perform(queue[0]))
+    assert isinstance(effect, Send)
     with pytest.raises(TimeoutError):
-        hand.perform(gates[1])
+        hand.perform(queue[1])
     return who, flows
 
 
 def test_one_signs_in_for_all() -> None:
     hand = Hand()
-    who, flows = at_the_door(hand)
+    who, flows = waiting_for_one(hand)
     assert hand.run(flows[0], SIGNED_IN).username == "alice"
     for steps in flows[1:]:
-        assert hand.run(steps, who.gate.enter(timeout=0)).username == "alice"
-    assert [request.url for request in hand.sent] == ["https://api.puter.com/whoami"] * 3
-    assert {request.token for request in hand.sent} == {"fresh-token"}
+        assert hand.run(steps, who.sign_in_queue.acquire(timeout=0)).username == "alice"
+    assert [effect.request.url for effect in hand.sent] == ["https://api.puter.com/whoami"] * 3
+    assert {effect.token for effect in hand.sent} == {"fresh-token"}
 
 
 @pytest.mark.parametrize(
@@ -499,63 +576,63 @@ def test_one_signs_in_for_all() -> None:
         (refusal(401, "password_mismatch"), puter.PuterAuthError),
         (refusal(404, "not_found"), puter.PuterAuthError),
         (refusal(429, "too_many_requests"), puter.PuterRateLimitError),
-        (Reply(302, {"Location": "/"}), puter.PuterResponseError),
+        (HttpReply(302, {"Location": "/"}), puter.PuterResponseError),
     ],
 )
-def test_those_who_waited_share_a_refusal(answer: Reply, kind: type[PuterError]) -> None:
+def test_those_who_waited_share_a_refusal(answer: HttpReply, kind: type[PuterError]) -> None:
     hand = Hand()
-    who, flows = at_the_door(hand)
+    who, flows = waiting_for_one(hand)
     late = whoami_calls(hand, 1)[1][0]
     told = []
     for steps, value in [(flows[0], answer), *((one, None) for one in flows[1:])]:
         with pytest.raises(kind) as caught:
-            hand.run(steps, value or who.gate.enter(timeout=0))
+            hand.run(steps, value or who.sign_in_queue.acquire(timeout=0))
         told.append(caught.value)
     assert hand.sent == []  # the first one's request was answered by hand, and there was no other
     assert len({str(error) for error in told}) == 1
     assert len({id(error) for error in told}) == 3  # each its own, with its own traceback
-    assert who.gate.running == 0
+    assert who.sign_in_queue.running == 0
     late.close()
 
 
 def test_whoever_comes_after_a_refusal_tries_anew() -> None:
     hand = Hand(SIGNED_IN, OK)
-    who, flows = at_the_door(hand, 2)
+    who, flows = waiting_for_one(hand, 2)
     for steps, value in ((flows[0], refusal(401, "password_mismatch")), (flows[1], None)):
         with pytest.raises(puter.PuterAuthError):
-            hand.run(steps, value or who.gate.enter(timeout=0))
+            hand.run(steps, value or who.sign_in_queue.acquire(timeout=0))
     call = hand.call()
     call.credentials = who
     assert hand.run(auth.whoami(call)).username == "alice"
-    assert hand.sent[0].url == "https://puter.com/login"
+    assert hand.sent[0].request.url == "https://puter.com/login"
 
 
 def test_whoever_comes_while_the_refused_still_queue_tries_anew() -> None:
     hand = Hand(SIGNED_IN, OK)
-    who, flows = at_the_door(hand, 2)
+    who, flows = waiting_for_one(hand, 2)
     with pytest.raises(puter.PuterAuthError):
         hand.run(flows[0], refusal(401, "password_mismatch"))
     call = hand.call()
     call.credentials = who
     late = auth.whoami(call)
-    assert isinstance(next(late), flow.Admit)
+    assert isinstance(next(late), Acquire)
     with pytest.raises(puter.PuterAuthError):
-        hand.run(flows[1], who.gate.enter(timeout=0))
-    assert hand.run(late, who.gate.enter(timeout=0)).username == "alice"
+        hand.run(flows[1], who.sign_in_queue.acquire(timeout=0))
+    assert hand.run(late, who.sign_in_queue.acquire(timeout=0)).username == "alice"
 
 
 def test_an_interrupted_sign_in_is_no_refusal() -> None:
     hand = Hand(SIGNED_IN, OK)
-    who, flows = at_the_door(hand, 2)
+    who, flows = waiting_for_one(hand, 2)
     flows[0].close()
-    assert hand.run(flows[1], who.gate.enter(timeout=0)).username == "alice"
-    assert hand.sent[0].url == "https://puter.com/login"
+    assert hand.run(flows[1], who.sign_in_queue.acquire(timeout=0)).username == "alice"
+    assert hand.sent[0].request.url == "https://puter.com/login"
 
 
 def test_signing_in_does_not_count_as_an_attempt_of_the_call() -> None:
     hand = Hand(SIGNED_IN, refusal(402, "insufficient_funds"))
     call = hand.call()
-    call.credentials = Credentials("alice", "correct horse", None)
+    call.credentials = alice()
     with pytest.raises(puter.PuterInsufficientFundsError) as caught:
         hand.run(auth.whoami(call))
     assert caught.value.attempts == 1
@@ -566,12 +643,12 @@ def test_signing_in_does_not_count_as_an_attempt_of_the_call() -> None:
 
 def test_effects_are_values() -> None:
     request = chat(PuterConfig())
-    gate = Throttle()
+    throttle = Throttle()
     for effect in (
-        flow.Send(request),
-        flow.Pause(1.0),
-        flow.Admit(gate, 1, None),
-        flow.Ask(len, ("x",)),
+        Send(request),
+        Sleep(1.0),
+        Acquire(throttle, 1, None),
+        Invoke(len, ("x",)),
     ):
         assert effect == dataclasses.replace(effect)
         with pytest.raises(dataclasses.FrozenInstanceError):
@@ -581,8 +658,8 @@ def test_effects_are_values() -> None:
 def test_a_request_shows_no_secret() -> None:
     request = dataclasses.replace(
         login(PuterConfig(proxy="http://me:hush-hush@proxy", headers={"X-Secret": "hush-hush"})),
-        token="hush-hush",
         secrets=("hush-hush",),
     )
-    assert "hush" not in repr(request)
-    assert "correct" not in repr(request)
+    for shown in (repr(request), repr(Send(request, "hush-hush", secrets=("hush-hush",)))):
+        assert "hush" not in shown
+        assert "correct" not in shown

@@ -1,4 +1,7 @@
-"""What must hold for the whole package: twins, imports, mapped failures, and no secret anywhere."""
+"""What must hold for the whole package: twins, imports, mapped failures, and no secret anywhere.
+
+Layers and import circles: ``lint-imports``, see [tool.importlinter] in pyproject.toml.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ import inspect
 import logging
 import os
 import pickle
+import pydoc
 import subprocess
 import sys
 import traceback
@@ -27,13 +31,18 @@ from yarl import URL
 
 import puter
 from puter import exceptions
+from puter.engine.client import paired
+from puter.engine.context import CallContext
+from puter.engine.effects import Flow, Send
+from puter.engine.pipeline import exchange
 from puter.testing import Disconnect, Failure, InvalidUtf8, LocalPuter, Redirect, Truncate
-from puter.transports import asynchronous, blocking
-from puter.wire.http import Request
+from puter.transports import aiohttp_transport, requests_transport
+from puter.wire.http import HttpRequest, api_get
 from tests.door import Door, error_body
 
 ROOT = Path(puter.__file__).parent
-PUBLIC = [getattr(puter, name) for name in puter.__all__]
+NAMES: list[str] = importlib.import_module("puter").__all__
+PUBLIC = [getattr(puter, name) for name in NAMES]
 
 # ------------------------------------------------------------ twins
 
@@ -97,6 +106,55 @@ def test_twins_take_the_same_arguments_and_say_the_same(kind: str, name: str) ->
     assert inspect.signature(twin).parameters == inspect.signature(plain).parameters
     assert twin.__doc__
     assert twin.__doc__ == plain.__doc__
+    for method in (plain, twin):
+        shown = pydoc.plain(pydoc.render_doc(method))
+        assert method.__name__ in shown
+        assert twin.__doc__.splitlines()[0] in shown
+
+
+OPERATIONS = {
+    name: getattr(puter.PuterAI, name)
+    for name in public_methods(puter.PuterAI)
+    if hasattr(puter.PuterAI, f"async_{name}")
+}
+
+
+@pytest.mark.parametrize("name", OPERATIONS)
+def test_an_operation_shows_what_it_returns_to_users(name: str) -> None:
+    plain = inspect.signature(OPERATIONS[name]).return_annotation
+    twin = inspect.signature(getattr(puter.PuterAI, f"async_{name}")).return_annotation
+    assert plain is not inspect.Signature.empty
+    assert "Flow" not in plain
+    assert twin.replace("AsyncChatStream", "ChatStream") == plain
+
+
+def test_options_are_shown_by_name() -> None:
+    for name, option in (("txt2img", "quality"), ("chat", "temperature"), ("txt2vid", "seconds")):
+        parameters = inspect.signature(OPERATIONS[name]).parameters
+        assert parameters[option].kind is inspect.Parameter.KEYWORD_ONLY
+        assert next(iter(parameters)) == "self"
+        assert not any(one.kind is one.VAR_KEYWORD for one in parameters.values())
+
+
+def ping(call: CallContext, *, times: int = 1) -> Flow[int]:
+    """Ask whether the server is there."""
+    for _ in range(times):
+        yield from exchange(call, api_get(call.config, "/ping"))
+    return times
+
+
+class Pinger(puter.PuterAI):
+    ping, async_ping = paired(ping)
+
+
+async def test_a_new_operation_is_one_function_and_one_line(door: Door) -> None:
+    door.answers({})
+    ai = Pinger(token="t", transport=door.transport)
+    assert await door(ai, "ping", times=2) == 2
+    assert [sent.url for sent in door.sent] == ["https://api.puter.com/ping"] * 2
+    for method in (Pinger.ping, Pinger.async_ping):
+        assert str(inspect.signature(method)) == "(self, *, times: 'int' = 1) -> 'int'"
+        assert method.__doc__ == ping.__doc__
 
 
 @pytest.mark.parametrize("kind", [kind for kind in PUBLIC if inspect.isclass(kind)])
@@ -110,23 +168,24 @@ def test_every_public_thing_has_a_docstring(kind: type) -> None:
 # ------------------------------------------------------------ imports, and names that are public
 
 
+def test_every_error_is_exported() -> None:
+    errors = {
+        one.__name__
+        for one in vars(exceptions).values()
+        if inspect.isclass(one) and issubclass(one, (puter.PuterError, Warning))
+    }
+    assert errors == set(exceptions.__all__)
+    assert errors <= set(NAMES)
+
+
 def test_all_is_sorted_complete_and_importable() -> None:
-    assert puter.__all__ == sorted(puter.__all__)
-    assert set(puter.__all__) <= set(dir(puter))
-    assert set(exceptions.__all__) <= set(puter.__all__)
-    for name in puter.__all__:
+    assert sorted(NAMES) == NAMES
+    assert set(NAMES) <= set(dir(puter))
+    for name in NAMES:
         assert getattr(importlib.import_module("puter"), name) is not None
     with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
         getattr(puter, "nonsense")  # noqa: B009 - mypy knows that there is none
     assert (ROOT / "py.typed").is_file()
-
-
-PURE = [
-    *ROOT.glob("operations/*.py"),
-    *ROOT.glob("wire/*.py"),
-    *(ROOT / f"{name}.py" for name in ("flow", "retry", "exchange", "conversation", "streaming")),
-]
-IMPURE = {"aiohttp", "asyncio", "random", "requests", "socket", "time", "urllib3"}
 
 
 def imported(source: Path) -> set[str]:
@@ -137,11 +196,6 @@ def imported(source: Path) -> set[str]:
         elif isinstance(node, ast.ImportFrom):
             found |= {node.module or ""}
     return {name.partition(".")[0] for name in found}
-
-
-@pytest.mark.parametrize("source", PURE, ids=lambda path: str(path.relative_to(ROOT)))
-def test_flows_and_wire_import_no_network_clock_or_loop(source: Path) -> None:
-    assert not imported(source) & IMPURE
 
 
 def test_nothing_but_the_runtime_dependencies_is_imported() -> None:
@@ -176,6 +230,24 @@ def test_importing_puter_is_light() -> None:
     python("import puter; puter.PuterAI(); puter.PuterError; " + NOT_LOADED % "aiohttp")
 
 
+def test_wire_loads_no_event_loop_randomness_clock_or_socket() -> None:
+    modules = [
+        ".".join(path.relative_to(ROOT.parent).with_suffix("").parts)
+        for path in sorted((ROOT / "wire").rglob("*.py"))
+        if path.name != "__init__.py"
+    ]
+    assert "puter.wire.http" in modules
+    python(
+        "import importlib, sys\n"
+        "import datetime  # a type of users' values; it brings time with it\n"
+        "sys.modules.pop('time', None)\n"
+        f"for module in {modules!r}:\n"
+        "    importlib.import_module(module)\n"
+        "    loaded = {'asyncio', 'random', 'time', 'socket'} & set(sys.modules)\n"
+        "    assert not loaded, (module, loaded)\n"
+    )
+
+
 @pytest.fixture(scope="module")
 def server() -> Iterator[LocalPuter]:
     with LocalPuter(tier=None) as running:
@@ -203,7 +275,9 @@ def test_each_door_loads_its_own_library_only(server: LocalPuter) -> None:
 
 # ------------------------------------------------------------ failures below are all ours above
 
-REQUEST = Request("POST", "https://api.puter.com/drivers/call", timeout=1.0, connect_timeout=1.0)
+REQUEST = HttpRequest(
+    "POST", "https://api.puter.com/drivers/call", timeout=1.0, connect_timeout=1.0
+)
 KEY: Any = ConnectionKey("api.puter.com", 443, True, True, None, None, None)
 SECRET = "hush-hush-secret"
 HELD: Any = SimpleNamespace(headers=SECRET, request=SECRET)
@@ -258,37 +332,62 @@ ASYNCHRONOUS = errors_of(aiohttp.client_exceptions, aiohttp.http_exceptions)
 BUILTIN = [OSError(5, "x"), ConnectionResetError(104, "x"), BrokenPipeError(), TimeoutError("x")]
 
 
-def assert_mapped(ours: Exception | None) -> None:
-    assert isinstance(ours, puter.PuterError)
-    assert ours.hint
-    assert not isinstance(ours, puter.PuterServerError)
-    if isinstance(ours, puter.PuterConnectionError):
-        assert ours.sent or not ours.sent
-        assert not (ours.sent and ours.retryable)  # a chat that may have run
+TRANSLATE: list[Any] = [requests_transport, aiohttp_transport]
+
+
+def assert_mapped(transport: Any, error: Exception) -> None:
+    for written in (False, True):
+        exchange = transport._Exchange(Send(REQUEST, "token", 5.0))
+        exchange.taken_up, exchange.written = True, written
+        ours = transport.translate(error, exchange)
+        if hasattr(exchange, "end"):
+            exchange.end()
+        assert isinstance(ours, puter.PuterError)
+        assert ours.hint
+        assert not isinstance(ours, puter.PuterServerError)
+        if isinstance(ours, puter.PuterConnectionError):
+            assert not (ours.sent and ours.retryable)  # a chat that may have run
+            assert written or not ours.sent  # what was never written did not run
+        if isinstance(error, LOST):
+            assert isinstance(ours, puter.PuterConnectionError)
+            assert ours.sent is written
+
+
+LOST = (
+    requests.ReadTimeout,
+    requests.exceptions.ChunkedEncodingError,
+    urllib3.exceptions.ProtocolError,
+    urllib3.exceptions.ReadTimeoutError,
+    aiohttp.ServerDisconnectedError,
+    aiohttp.SocketTimeoutError,
+    ConnectionResetError,
+    BrokenPipeError,
+)
+"""What ends a request after its connection stood."""
 
 
 @pytest.mark.parametrize("name", BLOCKING)
 def test_every_error_of_requests_and_urllib3_is_mapped(name: str) -> None:
-    assert_mapped(blocking.translate(built(BLOCKING[name]), REQUEST))
+    assert_mapped(requests_transport, built(BLOCKING[name]))
 
 
 @pytest.mark.parametrize("name", ASYNCHRONOUS)
 def test_every_error_of_aiohttp_is_mapped(name: str) -> None:
-    assert_mapped(asynchronous.translate(built(ASYNCHRONOUS[name]), REQUEST))
+    assert_mapped(aiohttp_transport, built(ASYNCHRONOUS[name]))
 
 
 @pytest.mark.parametrize("error", BUILTIN, ids=repr)
-@pytest.mark.parametrize("translate", [blocking.translate, asynchronous.translate])
-def test_errors_of_the_socket_are_mapped(translate: Any, error: Exception) -> None:
-    assert_mapped(translate(error, REQUEST))
+@pytest.mark.parametrize("transport", TRANSLATE)
+def test_errors_of_the_socket_are_mapped(transport: Any, error: Exception) -> None:
+    assert_mapped(transport, error)
 
 
 @pytest.mark.parametrize(
     "error", [ValueError("x"), KeyError("x"), RuntimeError("x"), MemoryError()]
 )
-@pytest.mark.parametrize("translate", [blocking.translate, asynchronous.translate])
-def test_what_is_no_failure_of_the_network_is_left_alone(translate: Any, error: Exception) -> None:
-    assert translate(error, REQUEST) is None
+@pytest.mark.parametrize("transport", TRANSLATE)
+def test_what_is_no_failure_of_the_network_is_left_alone(transport: Any, error: Exception) -> None:
+    assert transport.translate(error, transport._Exchange(Send(REQUEST))) is None
 
 
 def test_the_enumeration_found_the_libraries() -> None:
@@ -297,17 +396,20 @@ def test_the_enumeration_found_the_libraries() -> None:
     assert "aiohttp.client_exceptions.ServerDisconnectedError" in ASYNCHRONOUS
 
 
+@pytest.mark.parametrize("kind", ["sync", "async"])
 @pytest.mark.parametrize(
     "proxy", ["http://me:hush-hush-secret@[bad", "socks5://me:hush-hush-secret@p:1"]
 )
 async def test_a_bad_proxy_of_the_environment_is_told_without_its_password(
-    door: Door, monkeypatch: pytest.MonkeyPatch, proxy: str
+    monkeypatch: pytest.MonkeyPatch, kind: str, proxy: str
 ) -> None:
+    sent = sending(monkeypatch, AssertionError("it was sent"))
     monkeypatch.setenv("HTTPS_PROXY", proxy)
-    with pytest.raises(puter.PuterConfigError, match="PUTER_PROXY") as caught:
-        await door(door.client(), "chat", "Hi")
+    async with puter.PuterAI(token="t") as ai:
+        with pytest.raises(puter.PuterConfigError, match="PUTER_PROXY") as caught:
+            await chat(ai, kind)
     assert "hush" not in everything(caught.value)
-    assert door.sent == []
+    assert sent == []
 
 
 # ------------------------------------------------------------ secrets
@@ -355,19 +457,29 @@ TELLTALES: dict[str, list[Exception]] = {
 }
 
 
+def sending(monkeypatch: pytest.MonkeyPatch, outcome: Exception) -> list[Any]:
+    """Both libraries end each request like that; the list is of what they were to send."""
+    sent: list[Any] = []
+
+    def fail(*arguments: Any, **__: Any) -> Any:
+        sent.append(arguments)
+        raise outcome
+
+    monkeypatch.setattr(requests.adapters.HTTPAdapter, "send", fail)
+    monkeypatch.setattr(aiohttp.ClientSession, "request", fail)
+    return sent
+
+
+@pytest.mark.parametrize("kind", ["sync", "async"])
 @pytest.mark.parametrize("number", range(4))
 async def test_an_error_that_holds_the_request_cannot_tell_the_token(
-    door: Door, number: int, monkeypatch: pytest.MonkeyPatch
+    kind: str, number: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    telltale = TELLTALES[door.kind][number]
-
-    def fail(*_: Any, **__: Any) -> Any:
-        raise telltale
-
-    monkeypatch.setattr(requests.Session, "send", fail)
-    monkeypatch.setattr(aiohttp.ClientSession, "request", fail)
-    with pytest.raises(puter.PuterError) as caught:
-        await door(door.client(token=SECRET, max_retries=0), "chat", "Hi")
+    sent = sending(monkeypatch, TELLTALES[kind][number])
+    async with puter.PuterAI(token=SECRET, max_retries=0) as ai:
+        with pytest.raises(puter.PuterError) as caught:
+            await chat(ai, kind)
+    assert len(sent) == 1
     assert "hush" not in everything(caught.value)
 
 

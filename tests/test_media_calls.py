@@ -1,25 +1,43 @@
-"""Pictures, OCR, speech, film and raw calls through both doors: what goes out, what comes back."""
+"""Images, OCR, speech, video and driver calls, sync and async: what goes out, what comes back."""
 
 from __future__ import annotations
 
+import asyncio
 import base64
+import gc
 import inspect
 import io
-import os
 import pickle
+import pydoc
+import re
+import tempfile
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import IO, Annotated, Any, get_args, get_origin, get_type_hints
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
 import puter
 from puter import Audio, Image, Media, OcrText, PuterAI, PuterFile, Transcript, Video
-from puter.operations.films import SILENCE
-from puter.operations.speech import AT_ONCE
-from puter.wire.http import MAX_BODY
+from puter.api.downloads import SPOOLED
+from puter.api.images import ImageOptions, OcrOptions
+from puter.api.speech import SpeechOptions, TranscriptionOptions, VoiceConversionOptions
+from puter.api.video import SILENCE, VideoOptions
+from puter.docstrings import describe
+from puter.wire.json import MAX_BODY
 from puter.wire.media import AUDIO_LIMIT, OCR_LIMIT, SPEECH_LIMIT, body_with_base64
-from tests.door import CUT, Door, Sent, error_body, json_answer, lines, stream_answer, text_answer
+from tests.door import (
+    CUT,
+    REFUSED,
+    Door,
+    Sent,
+    error_body,
+    json_answer,
+    lines,
+    stream_answer,
+    text_answer,
+)
 
 PNG = b"\x89PNG\r\n\x1a\n....IHDR"
 WAV = b"RIFF....WAVEfmt "
@@ -55,138 +73,57 @@ CALLS: dict[str, tuple[tuple[Any, ...], tuple[str, str | None, str], Any]] = {
     "txt2vid": (("waves",), ("puter-video-generation", None, "generate"), CAT),
 }
 
-# Every argument of the protocol: as it is given and, where that differs, as it is sent.
-ARGUMENTS: dict[str, dict[str, Any]] = {
-    "txt2img": {
-        "prompt": "a dog",
-        "model": "gpt-image-1",
-        "provider": "openai-image-generation",
-        "quality": "high",
-        "ratio": {"w": 16, "h": 9},
-        "width": 640,
-        "height": 480,
-        "aspect_ratio": "16:9",
-        "input_images": ([CAT, PNG], {"input_images": [CAT, PNG_URI]}),
-        "negative_prompt": "dogs",
-        "seed": 0,
-        "steps": 4,
-        "n": 2,
-        "image_url": CAT,
-        "image_base64": "aGk=",
-        "mask_image_url": CAT,
-        "mask_image_base64": "aGk=",
-        "prompt_strength": 0.5,
-        "guidance": 3.5,
-        "style": "VIVID",
-        "contrast": 3.5,
-        "generation_mode": "FAST",
-        "prompt_enhance": False,
-        "prompt_upsampling": True,
-        "go_fast": False,
-        "output_quality": 80,
-        "output_megapixels": "0.25",
-        "response_format": "base64",
-        "safety_tolerance": 2,
-        "disable_safety_checker": True,
-        "puter_output_path": "/alice/Pictures/cat.png",
-        "test_mode": True,
-    },
-    "img2txt": {
-        "source": (PNG, {"source": PNG_URI}),
-        "provider": "mistral",
-        "model": "mistral-ocr-latest",
-        "pages": [0, 2],
-        "include_image_base64": (True, {"includeImageBase64": True}),
-        "image_limit": (3, {"imageLimit": 3}),
-        "image_min_size": (10, {"imageMinSize": 10}),
-        "bbox_annotation_format": ({"type": "x"}, {"bboxAnnotationFormat": {"type": "x"}}),
-        "document_annotation_format": ({"type": "x"}, {"documentAnnotationFormat": {"type": "x"}}),
-        "test_mode": True,
-    },
-    "txt2speech": {
-        "text": "Good morning",
-        "provider": "elevenlabs",
-        "model": "eleven_v3",
-        "voice": "21m00Tcm4TlvDq8ikWAM",
-        "engine": "neural",
-        "language": "de-DE",
-        "instructions": "whisper",
-        "response_format": "wav",
-        "output_format": "mp3_44100_128",
-        "ssml": True,
-        "voice_settings": {"stability": 0.5},
-        "test_mode": True,
-    },
-    "speech2txt": {
-        "audio": (WAV, {"file": WAV_URI}),
-        "translate": (True, {}),
-        "provider": "xai",
-        "model": "whisper-1",
-        "language": "en",
-        "prompt": "Ada, Babbage",
-        "response_format": "verbose_json",
-        "temperature": 0,
-        "timestamp_granularities": ["word"],
-        "logprobs": True,
-        "chunking_strategy": "auto",
-        "known_speaker_names": ["Ada"],
-        "known_speaker_references": [WAV_URI],
-        "extra_body": {"a": 1},
-        "format": True,
-        "diarize": True,
-        "multichannel": True,
-        "channels": 2,
-        "audio_format": "pcm",
-        "sample_rate": 16000,
-        "test_mode": True,
-    },
-    "speech2speech": {
-        "audio": (WAV, {"audio": WAV_URI}),
-        "voice": "21m00Tcm4TlvDq8ikWAM",
-        "model": "eleven_english_sts_v2",
-        "provider": "elevenlabs",
-        "output_format": "mp3_44100_64",
-        "voice_settings": {"stability": 0.5},
-        "seed": 7,
-        "remove_background_noise": True,
-        "file_format": "other",
-        "optimize_streaming_latency": 4,
-        "enable_logging": False,
-        "test_mode": True,
-    },
-    "txt2vid": {
-        "prompt": "rain",
-        "model": "sora-2",
-        "provider": "gemini-video-generation",
-        "seconds": 8,
-        "size": "720x1280",
-        "width": 640,
-        "height": 480,
-        "fps": 24,
-        "steps": 20,
-        "guidance_scale": 7.5,
-        "seed": 1,
-        "negative_prompt": "people",
-        "generate_audio": False,
-        "output_format": "MP4",
-        "output_quality": 20,
-        "input_reference": (PNG, {"input_reference": PNG_URI}),
-        "last_frame": (CAT, {"last_frame": CAT}),
-        "reference_images": (PNG, {"reference_images": [PNG_URI]}),
-        "frame_images": [{"input_image": CAT, "frame": 0}],
-        "metadata": {"a": 1},
-        "no_extra_params": True,
-        "puter_output_path": "~/Videos/rain.mp4",
-        "test_mode": True,
-    },
+# Options that go as they are, and what is said of them.
+OPTIONS: dict[str, type] = {
+    "txt2img": ImageOptions,
+    "img2txt": OcrOptions,
+    "txt2speech": SpeechOptions,
+    "speech2txt": TranscriptionOptions,
+    "speech2speech": VoiceConversionOptions,
+    "txt2vid": VideoOptions,
 }
-EACH = [(method, name) for method, arguments in ARGUMENTS.items() for name in arguments]
+# Arguments that the server reads under another name or in another form.
+TRANSLATED: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
+    ("txt2img", {"input_images": [CAT, PNG]}, {"input_images": [CAT, PNG_URI]}),
+    ("txt2img", {"input_images": PNG}, {"input_images": [PNG_URI]}),
+    ("img2txt", {"include_image_base64": True}, {"includeImageBase64": True}),
+    ("img2txt", {"image_limit": 3}, {"imageLimit": 3}),
+    ("img2txt", {"image_min_size": 10}, {"imageMinSize": 10}),
+    ("img2txt", {"bbox_annotation_format": {"a": 1}}, {"bboxAnnotationFormat": {"a": 1}}),
+    ("img2txt", {"document_annotation_format": {"a": 1}}, {"documentAnnotationFormat": {"a": 1}}),
+    ("speech2txt", {"translate": True}, {}),
+    ("txt2img", {"contrast": "medium"}, {"contrast": "medium"}),  # Leonardo by Replicate
+    ("txt2img", {"contrast": 3.5}, {"contrast": 3.5}),
+    ("txt2vid", {"input_reference": PNG}, {"input_reference": PNG_URI}),
+    ("txt2vid", {"last_frame": CAT}, {"last_frame": CAT}),
+    ("txt2vid", {"reference_images": PNG}, {"reference_images": [PNG_URI]}),
+]
+FIRST = {
+    "txt2img": {"prompt": "a cat"},
+    "img2txt": {"source": PNG_URI},
+    "txt2speech": {"text": "Hello"},
+    "speech2txt": {"file": WAV_URI},
+    "speech2speech": {"audio": WAV_URI},
+    "txt2vid": {"prompt": "waves"},
+}
 
 
-@pytest.mark.parametrize("method", ARGUMENTS)
-def test_no_argument_is_forgotten_here(method: str) -> None:
-    parameters = set(inspect.signature(getattr(PuterAI, method)).parameters)
-    assert parameters - {"self", "timeout", "extra"} == set(ARGUMENTS[method])
+def sample_of(annotation: Any) -> Any:
+    """A value that an option takes, and that a careless filter would drop: 0, False, {}."""
+    if get_origin(annotation) is Annotated:
+        within = get_args(annotation)[1]
+        return within.least + within.above
+    kind = get_args(annotation)[0]
+    plain = {str: "x", int: 0, float: 0.0, bool: False}
+    if kind in plain:
+        return plain[kind]
+    return {} if get_origin(kind) is Mapping else []
+
+
+def sample_options(method: str) -> dict[str, Any]:
+    hints = get_type_hints(OPTIONS[method], include_extras=True)
+    del hints["timeout"], hints["extra"]
+    return {name: sample_of(annotation) for name, annotation in hints.items()}
 
 
 @pytest.mark.parametrize("method", CALLS)
@@ -203,24 +140,46 @@ async def test_what_is_left_out_is_not_sent(door: Door, method: str) -> None:
     args = sent_call.pop("args")
     expected = {"interface": interface, "method": called}
     assert sent_call == (expected if driver is None else {**expected, "driver": driver})
-    key = {"speech2txt": "file", "speech2speech": "audio"}.get(method)
-    assert set(args) == {key or next(iter(ARGUMENTS[method]))}
+    assert args == FIRST[method]
 
 
-@pytest.mark.parametrize(("method", "name"), EACH)
-async def test_every_argument_reaches_the_server(door: Door, method: str, name: str) -> None:
+@pytest.mark.parametrize("method", CALLS)
+async def test_every_option_reaches_the_server_and_none_does_not(door: Door, method: str) -> None:
     needed, _, result = CALLS[method]
-    value = ARGUMENTS[method][name]
-    given, wanted = value if isinstance(value, tuple) else (value, {name: value})
-    first = next(iter(ARGUMENTS[method]))
+    options = sample_options(method)
+    assert len(options) > 7
     door.answers(envelope(result))
-    await door(door.client(), method, **{first: needed[0], name: given, "extra": {"later": 1}})
-    args = door.sent[0].args
-    assert {key: args.get(key) for key in wanted} == wanted
-    assert args["later"] == 1
-    assert door.sent[0].json["method"] == (
-        "translate" if name == "translate" else CALLS[method][1][2]
-    )
+    await door(door.client(), method, *needed, **options)
+    await door(door.client(), method, *needed, **dict.fromkeys(options))
+    if method == "img2txt":  # the one driver that reads camelCase
+        options = {re.sub("_(.)", lambda m: m[1].upper(), name): options[name] for name in options}
+    assert door.sent[0].args == {**FIRST[method], **options}
+    assert door.sent[1].args == FIRST[method]
+
+
+@pytest.mark.parametrize(("method", "given", "wanted"), TRANSLATED)
+async def test_arguments_in_the_form_that_the_server_reads(
+    door: Door, method: str, given: dict[str, Any], wanted: dict[str, Any]
+) -> None:
+    needed, (_, _, called), result = CALLS[method]
+    door.answers(envelope(result))
+    await door(door.client(), method, *needed, **given, extra={"later": 1})
+    assert door.sent[0].args == {**FIRST[method], **wanted, "later": 1}
+    assert door.sent[0].json["method"] == ("translate" if "translate" in given else called)
+
+
+@pytest.mark.parametrize("method", CALLS)
+def test_help_names_and_explains_every_option(method: str) -> None:
+    for name in (method, f"async_{method}"):
+        operation = getattr(PuterAI, name)
+        explained = describe(operation)[1]
+        parameters = inspect.signature(operation).parameters
+        assert next(iter(parameters)) == "self"
+        assert set(OPTIONS[method].__annotations__) <= set(parameters)
+        assert set(explained) == set(parameters) - {"self"}
+        assert all(len(text) > 10 for text in explained.values())
+        shown = pydoc.plain(pydoc.render_doc(operation))
+        assert all(f"{option}: " in shown for option in OPTIONS[method].__annotations__)
 
 
 async def test_extra_is_merged_in_last(door: Door) -> None:
@@ -246,7 +205,7 @@ async def test_a_ratio_is_written_as_people_do(door: Door, given: Any, sent: Any
 
 
 @pytest.mark.parametrize("name", "openai gemini together cloudflare xai replicate byteplus".split())
-async def test_short_names_of_picture_providers_are_expanded(door: Door, name: str) -> None:
+async def test_short_names_of_image_providers_are_expanded(door: Door, name: str) -> None:
     door.answers(envelope(CAT))
     for spelling in (name, f" {name.upper()} ", f"{name}-image-generation"):
         await door(door.client(), "txt2img", "a cat", provider=spelling)
@@ -256,7 +215,7 @@ async def test_short_names_of_picture_providers_are_expanded(door: Door, name: s
 
 
 @pytest.mark.parametrize("name", "openai together gemini byteplus".split())
-async def test_short_names_of_film_providers_are_expanded(door: Door, name: str) -> None:
+async def test_short_names_of_video_providers_are_expanded(door: Door, name: str) -> None:
     door.answers(envelope(CAT))
     await door(door.client(), "txt2vid", "waves", provider=name)
     assert door.sent[-1].args["provider"] == f"{name}-video-generation"
@@ -292,7 +251,7 @@ async def test_an_output_path_is_absolute_or_at_home(door: Door, given: str, sen
     ],
     ids=lambda one: type(one).__name__,
 )
-async def test_sound_goes_out_as_the_server_reads_it(door: Door, source: Any, sent: str) -> None:
+async def test_audio_goes_out_as_the_server_reads_it(door: Door, source: Any, sent: str) -> None:
     door.answers(envelope("x"))
     await door(door.client(), "speech2txt", source() if callable(source) else source)
     assert door.sent[0].args == {"file": sent}
@@ -339,8 +298,8 @@ BAD: list[tuple[str, tuple[Any, ...], dict[str, Any], str]] = [
     ("txt2img", ("x", ""), {}, "model must be a non-empty str"),
     ("txt2img", ("x",), {"provider": 5}, "provider must be a non-empty str"),
     ("txt2img", ("x",), {"quality": 5}, "quality must be a non-empty str"),
-    ("txt2img", ("x",), {"width": "640"}, "width must be a number"),
-    ("txt2img", ("x",), {"steps": float("nan")}, "steps must be a number"),
+    ("txt2img", ("x",), {"width": "640"}, "width must be a whole number, 1 or more"),
+    ("txt2img", ("x",), {"steps": 1.5}, "steps must be a whole number"),
     ("txt2img", ("x",), {"ratio": "wide"}, "ratio='wide' is not valid.*16:9"),
     ("txt2img", ("x",), {"ratio": (0, 1)}, "ratio=.* is not valid"),
     ("txt2img", ("x",), {"ratio": 1.5}, "ratio=1.5 is not valid"),
@@ -377,7 +336,7 @@ BAD: list[tuple[str, tuple[Any, ...], dict[str, Any], str]] = [
     ("speech2txt", (WAV,), {"translate": "en"}, "translate must be True or False"),
     ("speech2speech", (), {}, "neither a picture nor a file"),
     ("speech2speech", (WAV + bytes(AUDIO_LIMIT),), {}, "larger than the 25 MiB"),
-    ("speech2speech", (WAV,), {"seed": "x"}, "seed must be a number"),
+    ("speech2speech", (WAV,), {"seed": "x"}, "seed must be a whole number"),
     ("txt2vid", (" ",), {"test_mode": True}, "prompt must be a non-empty str"),
     ("txt2vid", ("x",), {"input_reference": WAV}, "is audio/wav, not a picture"),
     ("txt2vid", ("x",), {"last_frame": PuterFile("~/a.png")}, "no files of your Puter"),
@@ -398,9 +357,26 @@ async def test_what_cannot_work_is_told_before_any_traffic(
     assert door.sent == []
 
 
-async def test_a_misspelt_argument_is_a_type_error(door: Door) -> None:
-    with pytest.raises(TypeError, match="qualty"):
-        await door(door.client(), "txt2img", "a cat", qualty="high")
+@pytest.mark.parametrize(
+    ("method", "option", "hint"),
+    [
+        ("txt2img", "qualty", "Did you mean 'quality'"),
+        ("txt2img", "promt", "Did you mean 'prompt'"),
+        ("txt2img", "size", "Use ratio="),
+        ("txt2img", "zzz", "Arguments the SDK does not know go into extra="),
+        ("txt2speech", "format", "Use response_format="),
+        ("speech2txt", "file", "Pass the file as audio"),
+        ("speech2speech", "voice_id", "Use voice="),
+        ("img2txt", "image", "Pass the image as source"),
+        ("txt2vid", "duration", "Use seconds="),
+    ],
+)
+async def test_a_misspelt_option_is_a_type_error_with_a_suggestion(
+    door: Door, method: str, option: str, hint: str
+) -> None:
+    with pytest.raises(TypeError, match=f"unexpected keyword argument {option!r}. {hint}"):
+        await door(door.client(), method, *CALLS[method][0], **{option: "x"})
+    assert door.sent == []
 
 
 async def test_chat_explains_that_it_has_no_test_mode(door: Door) -> None:
@@ -442,7 +418,7 @@ def test_a_file_that_fits_only_without_its_envelope_is_refused() -> None:
     ],
 )
 @pytest.mark.parametrize(("method", "kind"), [("txt2img", Image), ("txt2vid", Video)])
-async def test_a_picture_or_film_is_its_bytes_or_its_address(
+async def test_an_image_or_video_is_its_bytes_or_its_address(
     door: Door, method: str, kind: type[Media], result: Any, data: Any, url: Any
 ) -> None:
     door.answers(envelope(result))
@@ -462,19 +438,19 @@ async def test_a_result_without_one_is_told(door: Door, method: str, result: Any
     assert caught.value.hint
 
 
-async def test_a_film_by_sora_is_a_sentence(door: Door) -> None:
+async def test_a_video_by_sora_is_a_sentence(door: Door) -> None:
     door.answers(envelope(SORA))
     with pytest.raises(puter.PuterResponseError, match=r"puter_output_path='~/Videos/film.mp4'"):
         await door(door.client(), "txt2vid", "waves", "sora-2")
 
 
-async def test_a_film_by_sora_is_read_where_it_was_saved(door: Door) -> None:
-    film = b"\0\0\0\x18ftypisom...."
-    door.answers(envelope(SORA), text_answer(film, "application/octet-stream"))
+async def test_a_video_by_sora_is_read_where_it_was_saved(door: Door) -> None:
+    video = b"\0\0\0\x18ftypisom...."
+    door.answers(envelope(SORA), text_answer(video, "application/octet-stream"))
     made = await door(
         door.client(), "txt2vid", "waves", "sora-2", puter_output_path="~/Videos/a b.mp4"
     )
-    assert made == Video(film)
+    assert made == Video(video)
     assert made.mime_type == "video/mp4"
     asked = urlsplit(door.sent[1].url)
     assert (asked.path, parse_qs(asked.query)) == ("/read", {"file": ["~/Videos/a b.mp4"]})
@@ -551,10 +527,14 @@ def test_texts_are_values() -> None:
         with pytest.raises(AttributeError, match="cannot be changed"):
             del value.raw
     assert pickle.loads(pickle.dumps(heard)).words == (block,)
+    changed = heard.copy_with(text="b", language=None)
+    assert (changed, changed.language, changed.raw, heard.language) == ("b", None, [1], "en")
+    with pytest.raises(TypeError):
+        heard.copy_with(lang="de")
     assert (repr(page), repr(heard)) == ("OcrText('a')", "Transcript('a')")
 
 
-# ------------------------------------------------------------ sound that comes in pieces
+# ------------------------------------------------------------ audio, complete on return
 
 
 @pytest.mark.parametrize(
@@ -567,107 +547,190 @@ def test_texts_are_values() -> None:
     ],
 )
 @pytest.mark.parametrize("method", ["txt2speech", "speech2speech"])
-async def test_short_sound_is_in_memory(
+async def test_short_audio_is_in_memory(
     door: Door, method: str, kind: str, data: bytes, mime_type: str
 ) -> None:
     stream = audio(data[:1], data[1:], kind=kind)
     door.answers(stream)
-    sound = await door(door.client(), method, *CALLS[method][0])
-    assert (sound.bytes, sound.mime_type, sound.url) == (data, mime_type, None)
+    spoken = await door(door.client(), method, *CALLS[method][0])
+    assert (spoken.bytes, spoken.mime_type, spoken.url) == (data, mime_type, None)
     assert stream.closed
 
 
 BLOCK = MP3 * (2**15 // len(MP3))
+LONG = [BLOCK] * (2 * SPOOLED // len(BLOCK))
+DATA = b"".join(LONG)
 
 
-async def test_long_sound_comes_while_it_is_read(door: Door, tmp_path: Path) -> None:
-    pieces = [BLOCK] * (2 * AT_ONCE // len(BLOCK))
-    stream = audio(*pieces)
-    door.answers(stream)
-    sound = await door(door.client(), "txt2speech", "Hello")
-    begun = stream.read
-    assert begun < len(pieces)
-    with pytest.raises(puter.PuterError, match="not in memory"):
-        _ = sound.bytes
-    with pytest.raises(puter.PuterError, match="not in memory"):
-        pickle.dumps(sound)
+async def speak(door: Door, ai: PuterAI | None = None) -> Audio:
+    """Audio that does not stay in memory."""
+    door.answers(lambda _: audio(*LONG))
+    spoken = await door(ai or door.client(), "txt2speech", "Hello")
+    assert isinstance(spoken, Audio)
+    return spoken
+
+
+@pytest.fixture
+def files(monkeypatch: pytest.MonkeyPatch) -> list[IO[bytes]]:
+    """The temporary files that were made."""
+    made: list[IO[bytes]] = []
+    make = tempfile.TemporaryFile
+
+    def temporary_file() -> IO[bytes]:
+        made.append(make())
+        return made[-1]
+
+    monkeypatch.setattr(tempfile, "TemporaryFile", temporary_file)
+    return made
+
+
+async def read_pieces(door: Door, spoken: Audio) -> bytes:
     if door.kind == "sync":
-        assert sound.save(tmp_path / "a") == tmp_path / "a.mp3"
-    else:
-        assert await sound.async_save(tmp_path / "a") == tmp_path / "a.mp3"
-    assert (tmp_path / "a.mp3").read_bytes() == b"".join(pieces)
-    assert stream.closed
+        return b"".join(spoken.iter_bytes())
+    return b"".join([one async for one in spoken.async_iter_bytes()])
 
 
-async def test_long_sound_can_be_read_whole_and_in_pieces(door: Door) -> None:
-    pieces = [BLOCK] * (AT_ONCE // len(BLOCK) + 5)
-    for whole in (True, False):
-        door.answers(audio(*pieces))
-        sound = await door(door.client(), "txt2speech", "Hello")
+async def test_long_audio_is_complete_and_its_permit_free_on_return(door: Door) -> None:
+    ai = door.client(max_concurrency=1, deadline=5)
+    spoken = await speak(door, ai)
+    assert door.answered.closed
+    with pytest.raises(puter.PuterError, match=r"this answer are not in memory.*read\(\)"):
+        _ = spoken.bytes
+    door.answers(envelope(CAT))
+    assert (await door(ai, "txt2img", "a cat")).url == CAT  # while the audio is open
+    assert (spoken.mime_type, spoken.url) == ("audio/mpeg", None)
+    assert repr(spoken) == "<Audio audio/mpeg>"
+    assert await read_pieces(door, spoken) == DATA
+
+
+async def test_long_audio_is_read_saved_and_pickled_as_often_as_wanted(
+    door: Door, tmp_path: Path
+) -> None:
+    spoken = await speak(door)
+    for _ in range(2):
+        assert await read_pieces(door, spoken) == DATA
         if door.kind == "sync":
-            data = sound.read() if whole else b"".join(sound.iter_bytes())
-        elif whole:
-            data = await sound.async_read()
+            path = spoken.save(tmp_path / "a")
         else:
-            data = b"".join([one async for one in sound.async_iter_bytes()])
-        assert data == b"".join(pieces)
-        if not whole:
-            with pytest.raises(puter.PuterError, match="passed on already"):
-                sound.read()
-
-
-async def test_the_wrong_door_is_told(door: Door) -> None:
-    door.answers(audio(*[BLOCK] * (AT_ONCE // len(BLOCK) + 5)))
-    with await door(door.client(), "txt2speech", "Hello") as sound:
-        if door.kind == "sync":
-            with pytest.raises(puter.PuterError, match=r"through the sync door.*iter_bytes"):
-                await sound.async_read()
-        else:
-            with pytest.raises(puter.PuterError, match=r"through the async door.*async_read"):
-                sound.read()
-
-
-async def test_sound_that_is_dropped_is_closed_and_told(door: Door) -> None:
-    stream = audio(*[BLOCK] * (AT_ONCE // len(BLOCK) + 5))
-    door.answers(stream)
-    sound = await door(door.client(), "txt2speech", "Hello")
-    with pytest.warns(ResourceWarning, match="an? Audio was dropped before it was read"):
-        del sound
-    assert stream.closed
-
-
-@pytest.mark.parametrize("number", [0, 1, 2 * AT_ONCE // len(BLOCK) - 1])
-async def test_sound_that_breaks_off_is_an_error(door: Door, tmp_path: Path, number: int) -> None:
-    stream = audio(*[BLOCK] * number, CUT)
-    door.answers(stream)
-
-    async def speak_and_save() -> None:
-        sound = await door(door.client(), "txt2speech", "Hello")
-        if door.kind == "sync":
-            sound.save(tmp_path / "a")
-        else:
-            await sound.async_save(tmp_path / "a")
-
-    with pytest.raises(puter.PuterConnectionError) as caught:
-        await speak_and_save()
-    assert caught.value.sent
-    assert os.listdir(tmp_path) == []
-    assert stream.closed
+            path = await spoken.async_save(tmp_path / "a")
+        assert path == tmp_path / "a.mp3"
+        assert path.read_bytes() == DATA
+    with pytest.raises(puter.PuterError, match="not in memory"):
+        _ = spoken.bytes
+    twin = pickle.loads(pickle.dumps(spoken))
+    assert (twin, twin.bytes, twin.mime_type) == (spoken, DATA, "audio/mpeg")
+    assert spoken.read() == await spoken.async_read() == spoken.bytes == DATA  # of either kind
     assert len(door.sent) == 1
 
 
-async def test_long_sound_holds_its_place_until_it_is_closed(door: Door) -> None:
-    door.answers(audio(*[BLOCK] * (AT_ONCE // len(BLOCK) + 5)), envelope(CAT))
-    ai = door.client(max_concurrency=1, deadline=0.2)
-    sound = await door(ai, "txt2speech", "Hello")
-    with pytest.raises(puter.PuterTimeoutError, match="before the request was sent"):
-        await door(ai, "txt2img", "a cat")
-    sound.close()
-    sound.close()
-    assert (await door(ai, "txt2img", "a cat")).url == CAT
+async def test_long_audio_is_a_value_before_and_after_it_is_read(door: Door) -> None:
+    spoken, other = await speak(door), await speak(door)
+    before = hash(spoken)
+    assert spoken == other == Audio(DATA)
+    assert hash(Audio(DATA)) == before == hash(other)
+    assert spoken != Audio(DATA + b".")
+    assert spoken != Audio(DATA, mime_type="audio/wav")
+    assert spoken.read() == DATA
+    assert (hash(spoken), spoken) == (before, other)
+    assert len({spoken, other, Audio(DATA)}) == 1
 
 
-async def test_an_error_is_no_sound(door: Door) -> None:
+async def test_several_readers_of_long_audio_do_not_disturb_each_other(door: Door) -> None:
+    spoken = await speak(door)
+    if door.kind == "sync":
+        for one, two in zip(spoken.iter_bytes(), spoken.iter_bytes(), strict=True):
+            assert one == two
+        calls = [asyncio.to_thread(read) for read in (spoken.read, spoken._elsewhere().read) * 3]
+    else:
+        calls = [read_pieces(door, spoken) for _ in range(6)]
+    assert await asyncio.gather(*calls) == [DATA] * 6
+
+
+async def test_long_audio_goes_into_the_next_call(door: Door) -> None:
+    spoken = await speak(door)
+    door.answers(envelope("Hello"))
+    assert await door(door.client(), "speech2txt", spoken) == "Hello"
+    assert door.sent[-1].args["file"] == f"data:audio/mpeg;base64,{base64.b64encode(DATA).decode()}"
+
+
+async def test_the_temporary_file_goes_with_the_audio(door: Door, files: list[IO[bytes]]) -> None:
+    spoken = await speak(door)
+    (file,) = files
+    assert not file.closed
+    del spoken
+    gc.collect()
+    assert file.closed
+
+
+async def test_audio_that_is_closed_says_so(door: Door, files: list[IO[bytes]]) -> None:
+    with await speak(door) as spoken:
+        assert not files[0].closed
+    spoken.close()
+    assert files[0].closed
+    for read in (spoken.read, lambda: next(spoken.iter_bytes())):
+        with pytest.raises(puter.PuterError, match="closed before it was read"):
+            read()
+    with pytest.raises(puter.PuterError, match="closed before it was read"):
+        await spoken.async_read()
+    with await speak(door) as kept:
+        kept.read()
+    assert kept.bytes == DATA
+
+
+async def test_audio_at_the_limit_is_whole(door: Door) -> None:
+    for size in (SPOOLED - 1, SPOOLED, SPOOLED + 1):
+        door.answers(audio(bytes(size)))
+        spoken = await door(door.client(), "txt2speech", "Hello")
+        assert await read_pieces(door, spoken) == bytes(size)
+
+
+async def test_more_audio_than_permits(door: Door) -> None:
+    door.answers(lambda _: audio(*LONG))
+    ai = door.client(max_concurrency=2, deadline=20)
+
+    async def one() -> Audio:
+        spoken = await door(ai, "txt2speech", "Hello")
+        assert isinstance(spoken, Audio)
+        return spoken
+
+    assert [a.read() for a in await asyncio.gather(*[one() for _ in range(5)])] == [DATA] * 5
+
+
+@pytest.mark.parametrize("number", [0, 1, len(LONG) - 1])
+async def test_audio_that_breaks_off_is_an_error(
+    door: Door, files: list[IO[bytes]], number: int
+) -> None:
+    stream = audio(*LONG[:number], CUT)
+    door.answers(stream, envelope(CAT))
+    ai = door.client(max_concurrency=1, deadline=5)
+    with pytest.raises(puter.PuterConnectionError) as caught:
+        await door(ai, "txt2speech", "Hello")
+    assert (caught.value.sent, caught.value.attempts) == (True, 1)
+    assert stream.closed
+    assert len(door.sent) == 1
+    assert await door(ai, "txt2img", "a cat")  # its permit is free again
+    assert all(file.closed for file in files)
+    assert len(files) == (number > 1)
+
+
+async def test_notebooks_play_what_is_here_or_has_a_url(door: Door) -> None:
+    assert Audio(MP3)._repr_html_() == f'<audio controls src="{MP3_URI}"></audio>'
+    assert Audio(url=CAT)._repr_html_() == f'<audio controls src="{CAT}"></audio>'
+    assert (await speak(door))._repr_html_() is None
+
+
+async def test_audio_for_a_new_voice_is_downloaded_here(door: Door) -> None:
+    door.answers(REFUSED, audio(WAV[:5], WAV[5:], kind=""), audio(MP3))
+    ai = door.client(headers={"X-Key": "secret-key"})
+    assert (await door(ai, "speech2speech", "https://example.org/a b.wav")).bytes == MP3
+    *downloads_, sent = door.sent
+    assert [one.url for one in downloads_] == ["https://example.org/a%20b.wav"] * 2
+    assert all(one.headers.keys() == {"User-Agent", "Accept"} for one in downloads_)
+    assert sent.headers["X-Key"] == "secret-key"
+    assert sent.args == {"audio": WAV_URI}
+
+
+async def test_an_error_is_no_audio(door: Door) -> None:
     door.answers((400, error_body("Invalid engine: x", "invalid_engine", engine="x")))
     with pytest.raises(puter.PuterBadRequestError, match="Invalid engine") as caught:
         await door(door.client(), "txt2speech", "Hello", engine="x")
@@ -708,7 +771,7 @@ async def test_what_may_be_billed_is_not_sent_twice(door: Door, method: str) -> 
 
 
 @pytest.mark.parametrize("method", [*CALLS, "call"])
-async def test_a_full_gate_is_waited_out(door: Door, method: str) -> None:
+async def test_a_rate_limit_is_waited_out(door: Door, method: str) -> None:
     needed = ("puter-kvstore", "get") if method == "call" else CALLS[method][0]
     result = envelope("x" if method == "call" else CALLS[method][2])
     door.answers((429, error_body("Too many requests.", "too_many_requests")), result)
@@ -749,18 +812,7 @@ async def test_vendors_failures_are_typed(
     assert caught.value.body.items() >= extra.items()
 
 
-async def test_a_film_may_take_its_time(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
-    from puter.transports import asynchronous, blocking
-
-    waited: list[float | None] = []
-    for cls in (asynchronous.Asynchronous, blocking.Blocking):
-        original = cls._send
-
-        def send(self: Any, request: Any, original: Any = original) -> Any:
-            waited.append(request.timeout)
-            return original(self, request)
-
-        monkeypatch.setattr(cls, "_send", send)
+async def test_a_video_may_take_its_time(door: Door) -> None:
     door.answers(envelope(CAT))
     ai = door.client(timeout=5)
     await door(ai, "txt2vid", "waves")
@@ -769,10 +821,11 @@ async def test_a_film_may_take_its_time(door: Door, monkeypatch: pytest.MonkeyPa
     await door(ai, "txt2img", "a cat", timeout=7)
     await door(door.client(timeout=2 * SILENCE), "txt2vid", "waves")
     await door(door.client(timeout=None), "txt2vid", "waves")
+    waited = [request.timeout for request in door.transport.requests]
     assert waited == [SILENCE, 7, 5, 7, 2 * SILENCE, None]
 
 
-# ------------------------------------------------------------ raw calls
+# ------------------------------------------------------------ driver calls
 
 
 async def test_a_call_is_sent_as_it_is_worded(door: Door) -> None:
@@ -819,6 +872,7 @@ async def test_the_answer_is_decoded_by_what_it_is(door: Door, answer: Any, deco
         (text_answer("[" * 100_000, "application/json"), "broken JSON"),
         (json_answer([1]), "no envelope"),
         (text_answer("<html>", "text/html"), "an HTML page.*api_base"),
+        (text_answer("", "text/html", 302, Location="file:///x"), "a redirect.*api_base"),
         (lambda _: stream_answer(b"{}\n{nonsense\n"), "damaged"),
     ],
 )
@@ -854,6 +908,6 @@ async def test_a_signed_out_client_signs_in_first(door: Door) -> None:
 
 
 @pytest.mark.parametrize("kind", ["application/json", "text/json", "application/vnd.puter+json"])
-async def test_a_raw_call_decodes_json_under_any_of_its_names(door: Door, kind: str) -> None:
+async def test_a_call_decodes_json_under_any_of_its_names(door: Door, kind: str) -> None:
     door.answers(text_answer('{"success": true, "result": 7}', kind))
     assert await door(door.client(), "call", "puter-kvstore", "get", {"key": "a"}) == 7

@@ -15,9 +15,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from puter import models
-from puter.models import ModelRegistry, drivers_of, main, registry, write
+from puter.__main__ import main, write
+from puter.models import ModelRegistry, providers_of, registry
 from puter.testing import Failure, LocalPuter
-from puter.wire.chat import CANNED
+from puter.wire.messages import CANNED
 
 PACKAGE = Path(models.__file__).parent
 SHIPPED = json.loads((PACKAGE / "available_models.json").read_text(encoding="utf-8"))
@@ -32,7 +33,7 @@ def model(id: str, provider: str, *aliases: str) -> dict[str, Any]:  # noqa: A00
 
 
 def test_the_shipped_registry_is_made_from_the_shipped_catalogue() -> None:
-    assert drivers_of(CATALOGUE) == SHIPPED == dict(registry().drivers)
+    assert providers_of(CATALOGUE) == SHIPPED == dict(registry().providers)
     assert list(SHIPPED) == sorted(SHIPPED)
     assert SHIPPED["gpt-5-nano"] == "openai-completion"
     assert not set(SHIPPED) & set(CANNED)
@@ -42,7 +43,7 @@ def test_the_shipped_registry_is_made_from_the_shipped_catalogue() -> None:
 @pytest.mark.parametrize("name", SHIPPED)
 def test_every_shipped_name_is_found_in_any_case(name: str) -> None:
     assert registry().find(name) == registry().find(f" {name.upper()} ") == name
-    assert registry().provider_of(name) == SHIPPED[name]
+    assert registry().lookup(name).provider == SHIPPED[name]
 
 
 def test_aliases_are_found_and_those_of_several_models_left_to_the_server() -> None:
@@ -59,20 +60,18 @@ def test_aliases_are_found_and_those_of_several_models_left_to_the_server() -> N
     assert [named.find(name) for name in ("nick", "NICK ", "both", "y:c", "Y:C", "zzz", "")] == [
         "a", "a", "both", "c", "c", None, None,
     ]  # fmt: skip
-    assert named.resolve(" Nick ") == "a"
-    assert named.resolve(" both ") == "both"  # the server decides
-    assert named.resolve("Brand/New") == "Brand/New"
-    assert (named.provider_of("nick"), named.provider_of("zzz"), named.provider_of("fake")) == (
-        "x",
-        None,
-        "fake-chat",
-    )
+    assert named.lookup(" Nick ").id == "a"
+    assert named.lookup(" both ").id == "both"  # the server decides
+    assert named.lookup("Brand/New").id == "Brand/New"
+    assert [named.lookup(name).provider for name in ("nick", "zzz", "fake")] == [
+        "x", None, "fake-chat",
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize("name", CANNED)
 def test_the_servers_canned_models_are_known_but_not_listed(name: str) -> None:
     assert registry().find(f" {name.upper()}") == name
-    assert registry().provider_of(name) == "fake-chat"
+    assert registry().lookup(name).provider == "fake-chat"
 
 
 @pytest.mark.parametrize(
@@ -98,11 +97,11 @@ def test_nothing_is_suggested_for_noise_nor_a_name_for_itself() -> None:
 @given(st.text(max_size=20))
 def test_any_name_is_looked_up(name: str) -> None:
     named = registry()
-    assert named.resolve(name) == (named.find(name) or name.strip())
+    assert named.lookup(name).id == (named.find(name) or name.strip())
     assert set(named.suggest(name)) <= set(SHIPPED)
 
 
-# ------------------------------------------------------------ drivers
+# ------------------------------------------------------------ providers
 
 
 def test_direct_vendors_win_over_resellers() -> None:
@@ -120,9 +119,9 @@ def test_direct_vendors_win_over_resellers() -> None:
         "only-resold": "together-ai",
         "or:gpt-2": "openai-completion",
     }
-    assert drivers_of({"chat": chat}) == expected
-    assert drivers_of({"chat": chat[::-1]}) == expected
-    assert list(drivers_of({"chat": chat})) == sorted(expected)
+    assert providers_of({"chat": chat}) == expected
+    assert providers_of({"chat": chat[::-1]}) == expected
+    assert list(providers_of({"chat": chat})) == sorted(expected)
 
 
 def test_what_is_written_is_read_back_one_model_a_line(tmp_path: Path) -> None:
@@ -165,18 +164,20 @@ def server() -> Iterator[LocalPuter]:
 def test_refresh_rewrites_both_files_from_a_live_server(
     server: LocalPuter, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["refresh", "--api-base", server.api_base, "--output", str(tmp_path)]) == 0
+    assert (
+        main(["models", "refresh", "--api-base", server.api_base, "--output", str(tmp_path)]) == 0
+    )
     catalogue = json.loads((tmp_path / "catalogue.json").read_text(encoding="utf-8"))
     drivers = json.loads((tmp_path / "available_models.json").read_text(encoding="utf-8"))
     assert catalogue["source"] == server.api_base
     assert set(catalogue) == {"captured", "source", "chat", "image", "video"}
-    assert drivers == drivers_of(catalogue)
+    assert drivers == providers_of(catalogue)
     assert drivers["gpt-5-nano"] == "openai-completion"
     assert f"{len(drivers)} chat models" in capsys.readouterr().out
 
 
 def refresh(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-W", "error", "-m", "puter.models", "refresh", *arguments]
+    command = [sys.executable, "-W", "error", "-m", "puter", "models", "refresh", *arguments]
     environment = {**os.environ, "PYTHONPATH": str(PACKAGE.parent), **variables}
     return subprocess.run(
         command, capture_output=True, text=True, env=environment, check=False, timeout=30
@@ -203,7 +204,7 @@ def test_refresh_fails_with_a_sentence_and_touches_nothing(
         done = refresh(*arguments)
         assert done.returncode == 1
         assert done.stdout == ""
-        assert done.stderr.startswith("puter.models: ")
+        assert done.stderr.startswith("puter: ")
         assert told in done.stderr
         assert "Traceback" not in done.stderr
     assert list((tmp_path / "here").iterdir()) == []
@@ -217,7 +218,7 @@ def test_a_server_that_fails_or_talks_nonsense_is_told(
 ) -> None:
     monkeypatch.setenv("PUTER_MAX_RETRIES", "0")
     server.fail_next(Failure(500), path="/puterai/chat/models/details")
-    arguments = ["refresh", "--api-base", server.api_base, "--output", str(tmp_path)]
+    arguments = ["models", "refresh", "--api-base", server.api_base, "--output", str(tmp_path)]
     assert main(arguments) == 1
     assert "HTTP 500" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
@@ -225,7 +226,7 @@ def test_a_server_that_fails_or_talks_nonsense_is_told(
 
 def test_the_command_explains_itself(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:
-        main(["refresh", "--help"])
+        main(["models", "refresh", "--help"])
     assert caught.value.code == 0
     assert "--api-base" in capsys.readouterr().out
     with pytest.raises(SystemExit) as caught:
@@ -235,6 +236,6 @@ def test_the_command_explains_itself(capsys: pytest.CaptureFixture[str]) -> None
 
 @pytest.mark.parametrize("name", ["openai/gpt-5-nano", "OpenAI/GPT-5-Nano", "openai/gpt-5"])
 def test_an_alias_of_several_models_is_known_by_its_vendor(name: str) -> None:
-    assert registry().resolve(name) == name.lower()
-    assert registry().provider_of(name) == "openai-completion"
-    assert registry().entry(name)["provider"] == "openai-completion"
+    assert registry().lookup(name).id == name.lower()
+    assert registry().lookup(name).provider == "openai-completion"
+    assert registry().lookup(name).entry["provider"] == "openai-completion"

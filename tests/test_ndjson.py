@@ -12,12 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import puter
-from puter.wire.assemble import Assembler
-from puter.wire.ndjson import LineError, Lines
+from puter.wire.accumulator import StreamAccumulator
+from puter.wire.ndjson import LineError, NDJSONDecoder
 from tests.door import Door, chunks, stream_answer
 
 if TYPE_CHECKING:
-    from puter.replies import ChatChunk
+    from puter.types.replies import ChatChunk
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**60), 2**60) | st.text(max_size=8),
@@ -50,7 +50,7 @@ def encoded(sent: list[dict[str, Any]], *, ascii_only: bool, end: str) -> bytes:
 
 @st.composite
 def streams(draw: st.DrawFn) -> tuple[list[dict[str, Any]], list[bytes]]:
-    """Lines, and the bytes of them and of a usage line cut into pieces."""
+    """NDJSONDecoder, and the bytes of them and of a usage line cut into pieces."""
     sent = draw(st.lists(LINE, max_size=5))
     data = encoded(
         [TEXT_LINE, *sent, USAGE],
@@ -64,9 +64,10 @@ def streams(draw: st.DrawFn) -> tuple[list[dict[str, Any]], list[bytes]]:
 
 
 def decoded(pieces: list[bytes]) -> list[ChatChunk]:
-    lines, assembler = Lines(), Assembler("m")
-    read = [line for piece in pieces for line in lines.feed(piece)] + list(lines.flush())
-    return [assembler.add(line) for line in read]
+    decoder, accumulator = NDJSONDecoder(), StreamAccumulator("m")
+    reads = [*(decoder.feed(piece) for piece in pieces), decoder.flush()]
+    got = [chunk for lines in reads for chunk in accumulator.add(lines)]
+    return got if accumulator.last is None else [*got, accumulator.last]
 
 
 def raw(got: list[ChatChunk]) -> list[dict[str, Any]]:
@@ -97,9 +98,9 @@ def test_any_cut_gives_the_same_chunks_through_both_doors(
     sent, pieces = one
 
     async def through(kind: str) -> list[ChatChunk]:
-        with Door(kind).open() as door:
-            door.answers(stream_answer(*pieces))
-            return await chunks(await door(door.client(), "chat", "Hi", stream=True))
+        door = Door(kind)
+        door.answers(stream_answer(*pieces))
+        return await chunks(await door(door.client(), "chat", "Hi", stream=True))
 
     for kind in ("sync", "async"):
         assert raw(asyncio.run(through(kind))) == [TEXT_LINE, *sent, USAGE]
@@ -109,33 +110,32 @@ def test_any_cut_gives_the_same_chunks_through_both_doors(
 @given(st.lists(st.binary(max_size=40) | LINE.map(lambda one: json.dumps(one).encode() + b"\n")))
 def test_garbage_gives_our_errors_only(pieces: list[bytes]) -> None:
     async def through(kind: str) -> str:
-        with Door(kind).open() as door:
-            door.answers(stream_answer(*pieces))
-            ai = door.client()
-            try:
-                await chunks(await door(ai, "chat", "Hi", stream=True))
-            except puter.PuterError as error:
-                assert ai.chat_history == []
-                return str(error)
-            finally:
-                assert ai._throttle.running == 0
-            return "complete"
+        door = Door(kind)
+        door.answers(stream_answer(*pieces))
+        ai = door.client()
+        try:
+            await chunks(await door(ai, "chat", "Hi", stream=True))
+        except puter.PuterError as error:
+            assert ai.chat_history == []
+            return str(error)
+        finally:
+            assert ai._throttle.running == 0
+        return "complete"
 
     assert asyncio.run(through("sync")) == asyncio.run(through("async"))
 
 
 @pytest.mark.parametrize("line", [b"1", b"null", b"[]", b'"x"', b"{", b"\xff", b"[" * 99_999])
 def test_a_line_that_is_no_object_is_told_after_those_before_it(line: bytes) -> None:
-    found = Lines().feed(b'{"a":1}\n' + line + b"\n")
-    assert next(found) == {"a": 1}
-    with pytest.raises(LineError, match="a line of the stream is not"):
-        next(found)
+    with pytest.raises(LineError, match="a line of the stream is not") as caught:
+        NDJSONDecoder().feed(b'{"a":1}\n' + line + b"\n")
+    assert caught.value.before == [{"a": 1}]
 
 
 def feed_time(size: int) -> float:
     """Seconds for one line of that size in pieces of 4 KiB."""
     data = json.dumps({"type": "text", "text": "x" * size}).encode() + b"\n"
-    lines, found = Lines(), list[dict[str, Any]]()
+    lines, found = NDJSONDecoder(), list[dict[str, Any]]()
     begun = time.process_time()
     for start in range(0, len(data), 4096):
         found += lines.feed(data[start : start + 4096])

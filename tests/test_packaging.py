@@ -21,8 +21,8 @@ def requirement_lines(key: str) -> list[str]:
 
 def test_version_is_written_once() -> None:
     assert re.search(r'^dynamic = \["version"\]', PYPROJECT, re.MULTILINE)
-    assert '[tool.hatch.version]\npath = "puter/__init__.py"' in PYPROJECT
-    source = (ROOT / "puter" / "__init__.py").read_text(encoding="utf-8")
+    assert '[tool.hatch.version]\npath = "puter/version.py"' in PYPROJECT
+    source = (ROOT / "puter" / "version.py").read_text(encoding="utf-8")
     assert f'__version__ = "{puter.__version__}"' in source
 
 

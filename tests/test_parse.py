@@ -14,8 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import puter
-from puter import PuterInputError, PuterParseError
-from puter.schema import codec
+from puter import ChatReply, PuterInputError, PuterParseError
+from puter.schema import adapter
 from puter.wire.typed import correction, instructions, read_typed
 from tests.door import Door, chat_body
 
@@ -48,7 +48,7 @@ PARIS = '{"name": "Paris", "people": 2}'
 
 
 def read(text: str, of: Any) -> Any:
-    return read_typed(text, codec(of))
+    return read_typed(text, adapter(of))
 
 
 # ------------------------------------------------------------ reading
@@ -161,9 +161,9 @@ def test_no_text_breaks_the_reader(text: str) -> None:
 
 
 def test_the_instructions_hold_the_schema() -> None:
-    told = instructions(codec(City))
+    told = instructions(adapter(City))
     schema = told.partition("```json schema\n")[2].partition("\n```")[0]
-    assert json.loads(schema) == codec(City).schema
+    assert json.loads(schema) == adapter(City).schema
 
 
 # ------------------------------------------------------------ asking
@@ -178,7 +178,7 @@ async def test_the_schema_goes_into_the_instructions_and_only_the_exchange_is_ke
     city = await door(ai, "parse", "The capital of France?", City, system="Be brief.")
     assert city == City("Paris", 2)
     system, *rest = door.sent[1].args["messages"]
-    assert system == {"role": "system", "content": f"Be brief.\n\n{instructions(codec(City))}"}
+    assert system == {"role": "system", "content": f"Be brief.\n\n{instructions(adapter(City))}"}
     assert [one["content"] for one in rest] == ["Hello", "Hi!", "The capital of France?"]
     assert [one["content"] for one in ai.chat_history[2:]] == [
         "The capital of France?", f"```json\n{PARIS}\n```",
@@ -216,8 +216,8 @@ async def test_in_the_end_it_gives_up_with_the_last_answer_and_the_cost_of_all(
     with pytest.raises(PuterParseError, match="The answer does not fit: ") as caught:
         await door(ai, "parse", "Where?", list[City], retries=retries)
     reply = caught.value.reply
+    assert isinstance(reply, ChatReply)
     assert reply == '{"name": 5}'
-    assert reply is not None
     assert (reply.attempts, reply.cost) == (retries + 1, (retries + 1) * Decimal("0.000078"))
     assert ai.chat_history == []
 

@@ -13,15 +13,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from puter.testing.messages import for_vendor, normalize
-from puter.wire.dialect import dress
-from puter.wire.rounds import safe_form
+from puter.wire.dialects import dialect_for
+from puter.wire.tool_messages import normalize_tool_messages
 
 if TYPE_CHECKING:
     from tests.door import Door
 
 FIXTURES = Path(__file__).parent / "fixtures" / "wire" / "upstream_messages.json"
 CAPTURED: dict[str, Any] = json.loads(FIXTURES.read_text("utf-8"))
-FAMILIES = {"claude": "claude", "responses": "responses"}
+ROUTES = {"claude": ("claude", "claude"), "responses": ("openai-responses", "responses")}
 
 
 def use(name: str, arguments: Any = None, **more: Any) -> dict[str, Any]:
@@ -133,7 +133,7 @@ HISTORIES: dict[str, tuple[list[Any], list[Any] | None]] = {
 def test_the_safe_form(name: str) -> None:
     given_, safe = HISTORIES[name]
     before = copy.deepcopy(given_)
-    assert safe_form(given_) == (given_ if safe is None else safe)
+    assert normalize_tool_messages(given_) == (given_ if safe is None else safe)
     assert given_ == before
 
 
@@ -187,8 +187,9 @@ def in_pairs(said: list[Any]) -> list[Any]:
 @pytest.mark.parametrize("name", CAPTURED)
 def test_every_captured_history_reaches_its_vendor_intact(name: str) -> None:
     captured = CAPTURED[name]
-    family: Any = FAMILIES.get(name.partition("_")[0], "openai")
-    sent = dress(safe_form(captured["messages"]), family)
+    route: Any = ROUTES.get(name.partition("_")[0], ("openai-completion", "openai"))
+    provider, family = route
+    sent = dialect_for(provider, "m", {}, {}).encode(captured["messages"], {})["messages"]
     reached = for_vendor(family, normalize(sent))
     assert content_of(reached) == in_pairs(content_of(captured["messages"]))
     for one in reached:  # no call shares a message, so none can be reversed or lost
@@ -268,9 +269,9 @@ def only(kind: str, messages: list[Any]) -> list[Any]:
 @given(histories)
 def test_nothing_is_lost_and_doing_it_twice_changes_nothing(history: list[Any]) -> None:
     before = copy.deepcopy(history)
-    safe = safe_form(history)
+    safe = normalize_tool_messages(history)
     assert history == before
-    assert safe_form(safe) == safe
+    assert normalize_tool_messages(safe) == safe
     for kind in ("text", "call"):
         assert only(kind, safe) == only(kind, history)
     assert sorted(map(repr, only("result", safe))) == sorted(map(repr, only("result", history)))
@@ -301,7 +302,7 @@ def test_each_call_is_directly_followed_by_its_result(data: st.DataObject) -> No
             {"role": "tool", "tool_call_id": identity, "content": "r"}
             for identity in data.draw(st.permutations(fresh))
         ]
-    safe = content_of(safe_form(history))
+    safe = content_of(normalize_tool_messages(history))
     for one, after in itertools.pairwise([*safe, ("end",)]):
         if one[0] == "call":
             assert after[:2] == ("result", one[1])

@@ -27,7 +27,8 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
 from puter import PuterInputError, Tool
-from puter.schema import Mismatch, codec, convert, to_json
+from puter.schema import Mismatch, adapter, convert, to_json
+from tests.door import label
 
 UTC = dt.timezone.utc
 T = TypeVar("T")
@@ -102,14 +103,14 @@ Loose = collections.namedtuple("Loose", "a b")  # noqa: PYI024 - what people hav
 
 
 def schema_of(of: Any) -> Any:
-    schema = codec(of).schema
+    schema = adapter(of).schema
     Draft202012Validator.check_schema(schema)
     json.dumps(schema, allow_nan=False)
     return schema
 
 
 def read(of: Any, value: Any) -> Any:
-    return convert(codec(of), value)
+    return convert(adapter(of), value)
 
 
 def fault(of: Any, value: Any) -> str:
@@ -231,7 +232,7 @@ def test_a_field_may_be_described_and_one_that_init_does_not_take_is_left_out() 
         ([object()], {}),
         (print, {}),
     ],
-    ids=str,
+    ids=label,
 )
 def test_a_default_is_told_if_json_has_it(default: Any, told: dict[str, Any]) -> None:
     made = dataclasses.make_dataclass(
@@ -263,7 +264,7 @@ def test_a_default_is_told_if_json_has_it(default: Any, told: dict[str, Any]) ->
 )
 def test_what_json_cannot_hold_is_refused(of: Any, message: str) -> None:
     with pytest.raises(PuterInputError, match=message):
-        codec(of)
+        adapter(of)
 
 
 def test_a_hint_that_leads_nowhere_is_refused() -> None:
@@ -641,11 +642,11 @@ def same(a: Any, b: Any) -> bool:
 def test_what_is_written_validates_and_is_read_as_the_same(data: st.DataObject) -> None:
     of, _, values = data.draw(samples)
     value = data.draw(values)
-    made = codec(of)
-    Draft202012Validator.check_schema(made.schema)
+    built = adapter(of)
+    Draft202012Validator.check_schema(built.schema)
     written = json.loads(json.dumps(to_json(value), allow_nan=False))
-    Draft202012Validator(made.schema).validate(written)
-    assert same(convert(made, written), value)
+    Draft202012Validator(built.schema).validate(written)
+    assert same(convert(built, written), value)
 
 
 @settings(deadline=None)

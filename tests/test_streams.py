@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 import puter
-from puter.replies import ChatChunk, ChatReply, ToolCall, Usage
+from puter.types.replies import ChatChunk, ChatReply, ToolCall, Usage
 from tests.door import (
     CUT,
     SILENCE,
@@ -361,7 +361,8 @@ async def test_a_stream_that_does_not_come_to_its_end_is_an_error(
 async def test_nothing_at_all_is_cut_off_too(door: Door) -> None:
     error, got = await failing(door, stream_answer(b""))
     assert type(error) is puter.PuterStreamError
-    assert (error.partial, got) == ("", [])
+    assert error.partial == ""
+    assert got == []
 
 
 async def test_a_secret_in_a_broken_stream_stays_one(door: Door) -> None:
@@ -458,6 +459,8 @@ async def test_retries_come_before_the_headers_and_never_after(door: Door) -> No
     with pytest.raises(puter.PuterStreamError) as caught:
         await until_done(stream)
     assert (len(door.sent), caught.value.attempts) == (2, 2)
+    assert isinstance(caught.value.partial, ChatReply)
+    assert caught.value.partial.attempts == 2
 
 
 async def test_a_whole_answer_to_a_streamed_request_will_do(door: Door) -> None:
@@ -561,22 +564,22 @@ async def test_a_dropped_stream_needs_no_collector(door: Door) -> None:
 
 
 async def test_cancelling_the_reader_frees_everything() -> None:
-    with Door("async").open() as door:
-        reading = asyncio.Event()
+    door = Door("async")
+    reading = asyncio.Event()
 
-        async def forever() -> None:
-            reading.set()
-            await asyncio.Event().wait()
+    async def forever() -> None:
+        reading.set()
+        await asyncio.Event().wait()
 
-        ai, stream = await streamed(door, stream_answer(HEL, forever))
-        task = asyncio.create_task(stream.until_done())
-        await reading.wait()
-        assert ai._throttle.running == 1
-        task.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await task
-        assert (ai._throttle.running, door.answered.closed) == (0, True)
-        assert (ai.chat_history, await chunks(stream)) == ([], [])
+    ai, stream = await streamed(door, stream_answer(HEL, forever))
+    task = asyncio.create_task(stream.until_done())
+    await reading.wait()
+    assert ai._throttle.running == 1
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert (ai._throttle.running, door.answered.closed) == (0, True)
+    assert (ai.chat_history, await chunks(stream)) == ([], [])
 
 
 async def test_ctrl_c_while_reading_frees_everything(door: Door) -> None:
@@ -609,16 +612,26 @@ async def test_a_stream_has_one_reader(door: Door) -> None:
     assert "read elsewhere" in str(refused[0])
 
 
-async def test_a_stream_that_is_closed_while_it_is_read_ends_after_that_piece(door: Door) -> None:
+@pytest.mark.parametrize(
+    ("pieces", "text"),
+    [((HEL,), "Hel"), ((HEL, lines(LO).rstrip()), "Hello")],
+    ids=["text", "line"],
+)
+async def test_a_stream_that_is_closed_while_it_is_read_ends_in_an_error(
+    door: Door, pieces: tuple[Any, ...], text: str
+) -> None:
     def close() -> None:
-        thread = threading.Thread(target=stream._end)
+        thread = threading.Thread(target=stream._close)
         thread.start()
         thread.join(10)
 
-    ai, stream = await streamed(door, stream_answer(HEL, close, LO, USAGE))
-    assert "".join(await chunks(stream)) == "Hello"  # what was on its way still comes
+    ai, stream = await streamed(door, stream_answer(*pieces, close, LO, USAGE))
+    with pytest.raises(puter.PuterStreamError) as caught:
+        await chunks(stream)
+    assert caught.value.partial == text
     assert (ai._throttle.running, ai.chat_history) == (0, [])
     assert door.answered.closed
+    assert await chunks(stream) == []
 
 
 async def test_the_places_are_given_back_in_turn(door: Door) -> None:

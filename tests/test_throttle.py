@@ -1,4 +1,4 @@
-"""The gate: its limits, its order, and that nobody who dies on the way takes a place along."""
+"""The throttle: its limits, its order, its patience, and that no permit is ever lost."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import asyncio
 import gc
 import inspect
 import math
+import random
 import selectors
 import signal
 import subprocess
@@ -23,7 +24,8 @@ from asyncio_throttle.throttler import Throttler
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from puter.throttle import Slot, Throttle
+from puter.engine import throttle as throttle_module
+from puter.engine.throttle import Permit, Throttle
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterator
@@ -65,22 +67,37 @@ class _JumpingSelector(selectors.DefaultSelector):
         return ready
 
 
-class Running(set[Slot]):
-    """Stands in for the gate's own set: notes the order of admission and the greatest crowd."""
+class VirtualThrottle(Throttle):
+    """A throttle whose timer is the virtual loop's."""
 
-    def __init__(self) -> None:
+    def __init__(self, *limits: float, loop: VirtualLoop) -> None:
+        self.loop = loop
+        super().__init__(*limits, clock=loop.time)
+
+    def _set_timer(self) -> None:
+        self.loop.call_at(self._due, self._tick)
+
+
+class Running(set[Permit]):
+    """Stands in for the throttle's own set: notes who was admitted when, and the crowd."""
+
+    def __init__(self, throttle: Throttle) -> None:
         super().__init__()
+        self.throttle = throttle
         self.order: list[int] = []
+        self.overtaken: list[int] = []
         self.most = 0
 
-    def add(self, slot: Slot) -> None:
-        super().add(slot)
-        self.order.append(slot.ticket)
+    def add(self, permit: Permit) -> None:
+        super().add(permit)
+        self.order.append(permit.position)
         self.most = max(self.most, len(self))
+        waiting = [other.position for other in list(self.throttle._waiting)]
+        self.overtaken += [position for position in waiting if position < permit.position]
 
 
 class Stamps(deque[float]):
-    """Stands in for the window's log: remembers what the gate has flushed."""
+    """Stands in for the window's log: remembers what the throttle has flushed."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -97,8 +114,9 @@ class Stamps(deque[float]):
         )
 
 
-def watched(gate: Throttle) -> tuple[Running, Stamps]:
-    gate._running, gate._task_logs = running, stamps = Running(), Stamps()
+def watched(throttle: Throttle) -> tuple[Running, Stamps]:
+    running, stamps = Running(throttle), Stamps()
+    throttle._running, throttle._window._task_logs = running, stamps
     return running, stamps
 
 
@@ -119,8 +137,8 @@ def until(reached: Callable[[], bool]) -> None:
         time.sleep(0.001)
 
 
-async def settled(gate: Throttle, waiting: int) -> None:
-    while gate.waiting != waiting:  # noqa: ASYNC110 - the gate has no event for this
+async def settled(throttle: Throttle, waiting: int) -> None:
+    while throttle.waiting != waiting:  # noqa: ASYNC110 - the throttle has no event for this
         await asyncio.sleep(0)
 
 
@@ -144,14 +162,33 @@ def start(function: Callable[[], object]) -> threading.Thread:
     return thread
 
 
+def without_timer(throttle: Throttle) -> Throttle:
+    """Whoever misses a hand-over waits for ever, and no tick makes good for it."""
+    throttle._set_timer = lambda: None  # type: ignore[method-assign]  # a double
+    return throttle
+
+
+def error_of(function: Callable[[], object]) -> tuple[threading.Thread, list[BaseException]]:
+    """Run it in a thread of its own; the list gets what it raises."""
+    errors: list[BaseException] = []
+
+    def call() -> None:
+        try:
+            function()
+        except BaseException as error:  # noqa: BLE001 - handed to the test
+            errors.append(error)
+
+    return start(call), errors
+
+
 def timers() -> int:
     loop: Any = asyncio.get_running_loop()
     return sum(not timer.cancelled() for timer in loop._scheduled)
 
 
-def full(gate: Throttle) -> bool:
+def full(throttle: Throttle) -> bool:
     try:
-        gate.enter(timeout=0).release()
+        throttle.acquire(timeout=0).release()
     except TimeoutError:
         return True
     return False
@@ -160,46 +197,44 @@ def full(gate: Throttle) -> bool:
 # The library
 
 
-def test_the_library_still_has_what_the_gate_builds_on() -> None:
+def test_the_library_still_has_what_the_throttle_builds_on() -> None:
     library: Any = Throttler(2, 1.0)
     assert type(library._task_logs) is deque
     asyncio.run(library.acquire())
     assert len(library._task_logs) == 1
     assert list(inspect.signature(Throttler).parameters)[:2] == ["rate_limit", "period"]
-    assert isinstance(Throttle(), Throttler)
+    assert isinstance(Throttle()._window, Throttler)
 
 
-async def test_async_with_holds_a_slot_until_the_end() -> None:
-    gate = Throttle(max_concurrency=1)
-    async with gate:
-        assert gate.running == 1
-        assert full(gate)
-    assert gate.running == 0
-    assert len(gate._task_logs) == 1
+def test_each_admission_is_logged_in_the_window_of_the_library() -> None:
+    throttle = Throttle(5, 10, 1)
+    for _ in range(3):
+        throttle.acquire().release()
+    assert len(throttle._window._task_logs) == 3
+    assert throttle.running == 0
 
 
-async def test_async_with_gives_the_slot_back_when_its_body_fails() -> None:
-    gate = Throttle()
-    with pytest.raises(KeyError):
-        async with gate:
-            raise KeyError
-    assert gate.running == 0
+async def test_with_holds_a_permit_until_the_end() -> None:
+    throttle = Throttle(max_concurrency=1)
+    with await throttle.async_acquire():
+        assert throttle.running == 1
+        assert full(throttle)
+    assert throttle.running == 0
 
 
-async def test_acquire_counts_in_the_window_and_holds_nothing() -> None:
-    gate = Throttle(rate_limit=5, max_concurrency=1)
-    for _ in range(5):
-        await gate.acquire()
-    assert gate.running == 0
-    assert full(gate)
+async def test_with_gives_the_permit_back_when_its_body_fails() -> None:
+    throttle = Throttle()
+    with pytest.raises(KeyError), await throttle.async_acquire():
+        raise KeyError
+    assert throttle.running == 0
 
 
 # Limits
 
 
 def test_defaults_are_those_of_a_free_account() -> None:
-    gate = Throttle()
-    assert (gate.rate_limit, gate.period, gate.max_concurrency) == (30, 10.0, 3)
+    throttle = Throttle()
+    assert (throttle.rate_limit, throttle.period, throttle.max_concurrency) == (30, 10.0, 3)
 
 
 @pytest.mark.parametrize(
@@ -211,123 +246,209 @@ def test_impossible_limits_are_refused_and_change_nothing(
 ) -> None:
     with pytest.raises(ValueError, match="rate_limit >= 1"):
         Throttle(*limits)
-    gate = Throttle(7, 8, 9)
+    throttle = Throttle(7, 8, 9)
     with pytest.raises(ValueError, match="rate_limit >= 1"):
-        gate.resize(*limits)
-    assert (gate.rate_limit, gate.period, gate.max_concurrency) == (7, 8, 9)
+        throttle.resize(*limits)
+    assert (throttle.rate_limit, throttle.period, throttle.max_concurrency) == (7, 8, 9)
 
 
 def test_the_window_rolls() -> None:
     clock = Clock()
-    gate = Throttle(2, 10, math.inf, clock=clock)
-    gate.enter()
+    throttle = Throttle(2, 10, math.inf, clock=clock)
+    throttle.acquire()
     clock.now = 4
-    gate.enter()
+    throttle.acquire()
     clock.now = 9.999
-    assert full(gate)
+    assert full(throttle)
     clock.now = 10
-    gate.enter(timeout=0)
-    assert full(gate)
+    throttle.acquire(timeout=0)
+    assert full(throttle)
     clock.now = 14
-    gate.enter(timeout=0)
-    assert full(gate)
-    assert len(gate._task_logs) == 2
+    throttle.acquire(timeout=0)
+    assert full(throttle)
+    assert len(throttle._window._task_logs) == 2
 
 
 def test_no_more_than_max_concurrency_at_once() -> None:
-    gate = Throttle(NO_WINDOW, 1, 2)
-    first, _second = gate.enter(), gate.enter()
-    assert full(gate)
-    assert gate.running == 2
+    throttle = Throttle(NO_WINDOW, 1, 2)
+    first, _second = throttle.acquire(), throttle.acquire()
+    assert full(throttle)
+    assert throttle.running == 2
     first.release()
-    assert not full(gate)
+    assert not full(throttle)
 
 
 def test_infinite_limits_admit_everyone() -> None:
-    gate = Throttle(math.inf, 1, math.inf)
-    slots = [gate.enter(timeout=0) for _ in range(1000)]
-    assert gate.running == len(slots)
+    throttle = Throttle(math.inf, 1, math.inf)
+    permits = [throttle.acquire(timeout=0) for _ in range(1000)]
+    assert throttle.running == len(permits)
 
 
 def test_a_fraction_of_an_admission_is_none() -> None:
     clock = Clock()
-    gate = Throttle(2.5, 10, 1.5, clock=clock)
-    gate.enter(timeout=0).release()
-    slot = gate.enter(timeout=0)
-    assert full(gate)
-    slot.release()
-    assert full(gate)
+    throttle = Throttle(2.5, 10, 1.5, clock=clock)
+    throttle.acquire(timeout=0).release()
+    permit = throttle.acquire(timeout=0)
+    assert full(throttle)
+    permit.release()
+    assert full(throttle)
     clock.now = 10
-    assert not full(gate)
+    assert not full(throttle)
+
+
+def test_a_stamp_is_no_older_than_what_was_forgotten_for_it() -> None:
+    clock = Clock()
+
+    def creeping() -> float:  # each look at the clock takes a while
+        clock.now += 1
+        return clock.now
+
+    throttle = Throttle(3, 20, math.inf, clock=creeping)
+    _, stamps = watched(throttle)
+    admitted = 0
+    while admitted < 20:
+        admitted += not full(throttle)
+    assert stamps.closest(3) >= 20
 
 
 def test_the_log_is_no_longer_than_the_window() -> None:
     clock = Clock()
-    gate = Throttle(math.inf, 10, clock=clock)
+    throttle = Throttle(math.inf, 10, clock=clock)
     for second in range(100):
         clock.now = second
-        gate.enter().release()
-    assert len(gate._task_logs) == 10
+        throttle.acquire().release()
+    assert len(throttle._window._task_logs) == 10
     clock.now = 1000
-    gate.flush()
-    assert not gate._task_logs
+    throttle._window.flush()
+    assert not throttle._window._task_logs
 
 
-def test_an_idle_gate_wakes_nobody_and_builds_no_bell() -> None:
-    slot = Throttle().enter()
-    assert slot._bell is None
-    assert slot._sleep is None
+@pytest.mark.parametrize("door", ["sync", "async"])
+def test_an_idle_throttle_has_no_future_and_no_timer(door: str) -> None:
+    throttle = Throttle()
+    permit = throttle.acquire() if door == "sync" else asyncio.run(throttle.async_acquire())
+    assert not hasattr(permit, "_future")
+    assert not throttle._timer
 
 
-# Slots
+def test_the_timer_ends_when_nobody_waits() -> None:
+    throttle = Throttle(NO_WINDOW, 1, 1)
+    for _ in range(3):
+        blocker = throttle.acquire()
+        thread = start(lambda: throttle.acquire().release())
+        until(lambda: throttle.waiting == 1)
+        assert throttle._timer
+        blocker.release()
+        thread.join(20)
+        until(lambda: not throttle._timer)
 
 
-def test_release_twice_frees_one_slot() -> None:
-    gate = Throttle(NO_WINDOW, 1, 2)
-    first, _second = gate.enter(), gate.enter()
+@pytest.mark.parametrize("door", ["sync", "async"])
+def test_the_timer_opens_the_window_time_after_time(door: str) -> None:
+    throttle = Throttle(1, 0.05, 1)
+    _, stamps = watched(throttle)
+    for _ in range(6):
+        if door == "sync":
+            throttle.acquire(timeout=20).release()
+        else:
+            asyncio.run(throttle.async_acquire(timeout=20)).release()
+    assert len(stamps.all) == 6
+    assert stamps.closest(1) >= 0.05
+
+
+# Permits
+
+
+def test_release_twice_frees_one_permit() -> None:
+    throttle = Throttle(NO_WINDOW, 1, 2)
+    first, _second = throttle.acquire(), throttle.acquire()
     for _ in range(3):
         first.release()
-    assert gate.running == 1
+    assert throttle.running == 1
 
 
-def test_a_slot_is_a_context_manager_and_may_be_released_elsewhere() -> None:
-    gate = Throttle()
-    with gate.enter() as slot:
-        assert gate.running == 1
-        thread = start(slot.release)
+def test_a_permit_is_a_context_manager_and_may_be_released_elsewhere() -> None:
+    throttle = Throttle()
+    with throttle.acquire() as permit:
+        assert throttle.running == 1
+        thread = start(permit.release)
         thread.join(20)
-        assert gate.running == 0
-    assert gate.running == 0
+        assert throttle.running == 0
+    assert throttle.running == 0
 
 
-def test_a_finalizer_may_release_in_the_middle_of_an_admission() -> None:
-    running: list[int] = []
+def test_a_finalizer_may_release_in_the_middle_of_a_hand_over(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    throttle = without_timer(Throttle(NO_WINDOW, 1, 2))
+    held = [throttle.acquire(), throttle.acquire()]
+    threads = [start(lambda: throttle.acquire().release()) for _ in range(3)]
+    until(lambda: throttle.waiting == 3)
+    admit = throttle._window.admit
 
-    def clock() -> float:
-        while held and gate._busy:  # where a finalizer may strike as well
+    def struck() -> None:
+        if held:
             held.pop().release()
-            running.append(gate.running)
-        return 0.0
+        admit()
 
-    held: list[Slot] = []
-    gate = Throttle(NO_WINDOW, 1, 2, clock=clock)
-    held += [gate.enter(), gate.enter()]
-    thread = start(lambda: gate.enter().release())
+    monkeypatch.setattr(throttle._window, "admit", struck)
+    held.pop().release()
+    for thread in threads:
+        thread.join(20)
+        assert not thread.is_alive()
+    assert not held
+    assert (throttle.running, throttle.waiting) == (0, 0)
+
+
+async def test_who_gives_up_in_the_middle_of_a_hand_over_keeps_no_permit(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    throttle = without_timer(Throttle(NO_WINDOW, 1, 1))
+    blocker = throttle.acquire()
+    tasks = [asyncio.create_task(throttle.async_acquire()) for _ in range(2)]
+    await settled(throttle, 2)
+    first = min(throttle._waiting, key=lambda permit: permit.position)
+    admit = throttle._window.admit
+
+    def struck() -> None:
+        if first in throttle._waiting:
+            first.release()
+        admit()
+
+    monkeypatch.setattr(throttle._window, "admit", struck)
+    blocker.release()
+    (await tasks[1]).release()
+    assert throttle.running == 0
+    tasks[0].cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    assert (throttle.running, throttle.waiting) == (0, 0)
+
+
+def test_a_finalizer_may_release_where_its_own_thread_has_the_lock() -> None:
+    throttle = without_timer(Throttle(NO_WINDOW, 1, 1))
+    blocker = throttle.acquire()
+    waiter = start(lambda: throttle.acquire().release())
+    until(lambda: throttle.waiting == 1)
+
+    def strike() -> None:
+        with throttle._lock:
+            blocker.release()
+
+    thread = start(strike)
     thread.join(20)
-    assert not thread.is_alive()
-    assert running == [2, 2], "the books changed under the one who reads them"
-    assert (gate.running, gate.waiting, len(gate._gone)) == (0, 0, 0)
+    waiter.join(20)
+    assert (thread.is_alive(), waiter.is_alive(), throttle.running) == (False, False, 0)
 
 
-def test_garbage_gives_its_slots_back() -> None:
-    gate = Throttle(NO_WINDOW, 1, 10_000)
+def test_garbage_gives_its_permits_back() -> None:
+    throttle = Throttle(NO_WINDOW, 1, 10_000)
 
     class Forgotten:
         def __init__(self) -> None:
-            self.slot, self.me = gate.enter(), self
+            self.permit, self.me = throttle.acquire(), self
 
         def __del__(self) -> None:
-            self.slot.release()
+            self.permit.release()
 
     def forget() -> None:
         for _ in range(500):
@@ -342,117 +463,182 @@ def test_garbage_gives_its_slots_back() -> None:
     finally:
         gc.set_threshold(*before)
     gc.collect()
-    assert (gate.running, gate.waiting) == (0, 0)
+    assert (throttle.running, throttle.waiting) == (0, 0)
 
 
 def test_an_interrupted_release_is_finished() -> None:
-    gate = Throttle(NO_WINDOW, 1, 1)
-    slot = gate.enter()
-    waiter = start(lambda: gate.enter().release())
-    until(lambda: gate.waiting == 1)
-    settle = gate._settle
+    throttle = without_timer(Throttle(NO_WINDOW, 1, 1))
+    permit = throttle.acquire()
+    waiter = start(lambda: throttle.acquire().release())
+    until(lambda: throttle.waiting == 1)
+    serve = throttle._serve
 
-    def interrupted() -> None:
-        gate._settle = settle  # type: ignore[method-assign]  # a double, once
+    def interrupted(_: float) -> None:
+        throttle._serve = serve  # type: ignore[method-assign]  # a double, once
         raise KeyboardInterrupt
 
-    gate._settle = interrupted  # type: ignore[method-assign]  # a double, once
+    throttle._serve = interrupted  # type: ignore[assignment, method-assign]  # a double, once
     with pytest.raises(KeyboardInterrupt):
-        slot.release()
+        permit.release()
     waiter.join(20)
-    assert (waiter.is_alive(), gate.running, gate.waiting) == (False, 0, 0)
+    assert (waiter.is_alive(), throttle.running, throttle.waiting) == (False, 0, 0)
+
+
+@pytest.mark.parametrize("stage", ["told", "logged", "running", "not waiting"])
+def test_a_hand_over_interrupted_at_any_stage_loses_nobody(
+    stage: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    throttle = without_timer(Throttle(NO_WINDOW, 1, 1))
+    permit = throttle.acquire()
+    waiters = [start(lambda: throttle.acquire().release()) for _ in range(3)]
+    until(lambda: throttle.waiting == 3)
+    interrupts = [KeyboardInterrupt]
+
+    def then_interrupted(function: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*args: Any) -> Any:
+            result = function(*args)
+            if interrupts:
+                raise interrupts.pop()
+            return result
+
+        return call
+
+    class Interrupting(set[Permit]):
+        add = then_interrupted(set.add) if stage == "running" else set.add
+        discard = then_interrupted(set.discard) if stage == "not waiting" else set.discard
+
+    with throttle._lock:
+        if stage == "told":
+            monkeypatch.setattr(Permit, "_tell", then_interrupted(Permit._tell))
+        elif stage == "logged":
+            monkeypatch.setattr(throttle._window, "admit", then_interrupted(throttle._window.admit))
+        elif stage == "running":
+            throttle._running = Interrupting(throttle._running)
+        else:
+            throttle._waiting = Interrupting(throttle._waiting)
+    with pytest.raises(KeyboardInterrupt):
+        permit.release()
+    for waiter in waiters:
+        waiter.join(20)
+        assert not waiter.is_alive()
+    assert (throttle.running, throttle.waiting) == (0, 0)
 
 
 # Order
 
 
 async def test_tasks_go_by_ticket_whenever_they_came() -> None:
-    gate = Throttle(NO_WINDOW, 1, 1)
-    running, _ = watched(gate)
-    blocker = gate.enter()
-    tickets = [gate.ticket() for _ in range(50)]
+    throttle = Throttle(NO_WINDOW, 1, 1)
+    running, _ = watched(throttle)
+    blocker = throttle.acquire()
+    positions = [throttle.position() for _ in range(50)]
 
-    async def call(ticket: int) -> None:
-        with await gate.enter_async(ticket):
+    async def call(position: int) -> None:
+        with await throttle.async_acquire(position):
             await asyncio.sleep(0)
 
-    tasks = [asyncio.create_task(call(ticket)) for ticket in tickets[::2] + tickets[1::2][::-1]]
-    await settled(gate, 50)
+    tasks = [
+        asyncio.create_task(call(position)) for position in positions[::2] + positions[1::2][::-1]
+    ]
+    await settled(throttle, 50)
     blocker.release()
     await asyncio.gather(*tasks)
-    assert running.order == [blocker.ticket, *tickets]
+    assert running.order == [blocker.position, *positions]
+    assert not running.overtaken
 
 
 def test_threads_go_by_ticket_whenever_they_came() -> None:
-    gate = Throttle(NO_WINDOW, 1, 1)
-    running, _ = watched(gate)
-    blocker = gate.enter()
-    tickets = [gate.ticket() for _ in range(20)]
+    throttle = Throttle(NO_WINDOW, 1, 1)
+    running, _ = watched(throttle)
+    blocker = throttle.acquire()
+    positions = [throttle.position() for _ in range(20)]
 
-    def call(ticket: int) -> None:
-        gate.enter(ticket).release()
+    def call(position: int) -> None:
+        throttle.acquire(position).release()
 
-    threads = [start(partial(call, ticket)) for ticket in reversed(tickets)]
-    until(lambda: gate.waiting == 20)
+    threads = [start(partial(call, position)) for position in reversed(positions)]
+    until(lambda: throttle.waiting == 20)
     blocker.release()
     for thread in threads:
         thread.join(20)
-    assert running.order == [blocker.ticket, *tickets]
+    assert running.order == [blocker.position, *positions]
 
 
 async def test_a_call_that_enters_again_keeps_its_place() -> None:
-    gate = Throttle(NO_WINDOW, 1, 1)
-    running, _ = watched(gate)
-    ticket = gate.ticket()
-    slot = await gate.enter_async(ticket)
-    others = [asyncio.create_task(gate.enter_async()) for _ in range(3)]
-    await settled(gate, 3)
-    again = asyncio.create_task(gate.enter_async(ticket))
-    await settled(gate, 4)
-    slot.release()
+    throttle = Throttle(NO_WINDOW, 1, 1)
+    running, _ = watched(throttle)
+    position = throttle.position()
+    permit = await throttle.async_acquire(position)
+    others = [asyncio.create_task(throttle.async_acquire()) for _ in range(3)]
+    await settled(throttle, 3)
+    again = asyncio.create_task(throttle.async_acquire(position))
+    await settled(throttle, 4)
+    permit.release()
     for task in [again, *others]:
         (await task).release()
-    assert running.order[:2] == [ticket, ticket]
+    assert running.order[:2] == [position, position]
     assert running.order[2:] == sorted(running.order[2:])
 
 
 async def test_newcomers_do_not_overtake_those_who_wait() -> None:
-    gate = Throttle(NO_WINDOW, 1, 1)
-    blocker = gate.enter()
-    waiter = asyncio.create_task(gate.enter_async())
-    await settled(gate, 1)
+    throttle = Throttle(NO_WINDOW, 1, 1)
+    blocker = throttle.acquire()
+    waiter = asyncio.create_task(throttle.async_acquire())
+    await settled(throttle, 1)
     blocker.release()  # free now, but the waiter has not run yet
-    assert full(gate)
+    assert full(throttle)
     (await waiter).release()
-    assert not full(gate)
+    assert not full(throttle)
 
 
-def test_fifty_threads_and_fifty_tasks_share_one_gate() -> None:
+def test_newcomers_do_not_overtake_when_the_window_opens() -> None:
+    clock = Clock()
+    throttle = without_timer(Throttle(1, 10, 5, clock=clock))
+    throttle.acquire()
+    thread = start(throttle.acquire)
+    until(lambda: throttle.waiting == 1)
+    clock.now = 10  # and no tick yet
+    assert full(throttle)
+    thread.join(20)
+    assert throttle.running == 2
+
+
+def test_wider_limits_admit_at_once() -> None:
+    throttle = without_timer(Throttle(NO_WINDOW, 1, 1))
+    throttle.acquire()
+    thread = start(throttle.acquire)
+    until(lambda: throttle.waiting == 1)
+    throttle.resize(NO_WINDOW, 1, 2)
+    thread.join(20)
+    assert throttle.running == 2
+
+
+def test_fifty_threads_and_fifty_tasks_share_one_throttle() -> None:
     rate, period = 30, 0.3
-    gate = Throttle(rate, period, 3)
-    running, stamps = watched(gate)
-    blockers = [gate.enter() for _ in range(3)]
+    throttle = Throttle(rate, period, 3)
+    running, stamps = watched(throttle)
+    blockers = [throttle.acquire() for _ in range(3)]
     done: list[str] = []
 
-    tickets = [gate.ticket() for _ in range(100)]
+    positions = [throttle.position() for _ in range(100)]
 
-    def call(ticket: int) -> None:
-        with gate.enter(ticket):
+    def call(position: int) -> None:
+        with throttle.acquire(position):
             time.sleep(0.001)
         done.append("thread")
 
-    async def async_call(ticket: int) -> None:
-        with await gate.enter_async(ticket):
+    async def async_call(position: int) -> None:
+        with await throttle.async_acquire(position):
             await asyncio.sleep(0.001)
         done.append("task")
 
-    async def tasks(tickets: list[int]) -> None:
-        await asyncio.gather(*map(async_call, tickets))
+    async def tasks(positions: list[int]) -> None:
+        await asyncio.gather(*map(async_call, positions))
 
-    threads = [start(partial(call, ticket)) for ticket in tickets[::2]]
-    threads += [start(lambda: asyncio.run(tasks(tickets[1::4])))]
-    threads += [start(lambda: asyncio.run(tasks(tickets[3::4])))]
-    until(lambda: gate.waiting == 100)
+    threads = [start(partial(call, position)) for position in positions[::2]]
+    threads += [start(lambda: asyncio.run(tasks(positions[1::4])))]
+    threads += [start(lambda: asyncio.run(tasks(positions[3::4])))]
+    until(lambda: throttle.waiting == 100)
     for blocker in blockers:
         blocker.release()
     for thread in threads:
@@ -463,191 +649,232 @@ def test_fifty_threads_and_fifty_tasks_share_one_gate() -> None:
     assert running.most == 3
     assert len(stamps.all) == 103
     assert stamps.closest(rate) >= period
-    assert (gate.running, gate.waiting, gate._lines) == (0, 0, {})
+    assert (throttle.running, throttle.waiting, throttle._queue) == (0, 0, [])
 
 
 # Crowds
 
 
-@pytest.mark.parametrize("why", ["no slot", "window full", "held off"])
+class Counts:
+    """How often the throttle woke a waiter, and how often its timer ticked."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.tells = self.ticks = 0
+        tell, tick = Permit._tell, Throttle._tick
+
+        def counted_tell(permit: Permit, said: str) -> bool:
+            self.tells += 1
+            return tell(permit, said)
+
+        def counted_tick(throttle: Throttle) -> None:
+            self.ticks += 1
+            tick(throttle)
+
+        monkeypatch.setattr(Permit, "_tell", counted_tell)
+        monkeypatch.setattr(Throttle, "_tick", counted_tick)
+
+
+@pytest.mark.parametrize("why", ["no permit", "window full", "held"])
 async def test_ten_thousand_tasks_wait_for_nothing(
     why: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     count = 10_000
-    gate = Throttle(1, 3600, 1 if why == "no slot" else math.inf)
-    if why == "held off":
-        gate.hold_off(3600)
+    throttle = Throttle(1, 3600, 1 if why == "no permit" else math.inf)
+    if why == "held":
+        throttle.hold(3600)
     else:
-        gate.enter()
-    looks = 0
-    look = Throttle._look
+        throttle.acquire()
+    counts = Counts(monkeypatch)
+    tasks = [asyncio.create_task(throttle.async_acquire()) for _ in range(count)]
+    await settled(throttle, count)
+    assert timers() == 0
 
-    def counted(self: Throttle, slot: Slot) -> float | None:
-        nonlocal looks
-        looks += 1
-        return look(self, slot)
-
-    monkeypatch.setattr(Throttle, "_look", counted)
-    tasks = [asyncio.create_task(gate.enter_async()) for _ in range(count)]
-    await settled(gate, count)
-    assert looks == count
-    assert timers() == (0 if why == "no slot" else 1)
-
-    cpu = time.process_time()
-    await asyncio.sleep(0.3)
-    assert looks == count
-    assert time.process_time() - cpu < 0.15
+    counts.ticks, begun, cpu = 0, time.monotonic(), time.process_time()
+    await asyncio.sleep(1.5)
+    cpu, elapsed = time.process_time() - cpu, time.monotonic() - begun
+    assert counts.tells == 0
+    assert counts.ticks <= elapsed + 1
+    assert cpu < 0.2 * elapsed
 
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
-    assert (gate.waiting, gate._lines, timers()) == (0, {}, 0)
+    assert throttle.waiting == 0
 
 
-async def test_each_task_of_a_crowd_is_woken_once_when_slots_come_free(
+async def test_each_task_of_a_crowd_is_woken_once_when_permits_come_free(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     count = 5_000
-    gate = Throttle(NO_WINDOW, 1, 3)
-    blockers = [gate.enter() for _ in range(3)]
-    rings = 0
-    ring = Slot._ring
-
-    def counted(self: Slot) -> None:
-        nonlocal rings
-        rings += 1
-        ring(self)
-
-    monkeypatch.setattr(Slot, "_ring", counted)
+    throttle = Throttle(NO_WINDOW, 1, 3)
+    blockers = [throttle.acquire() for _ in range(3)]
+    counts = Counts(monkeypatch)
 
     async def call() -> None:
-        (await gate.enter_async()).release()
+        (await throttle.async_acquire()).release()
 
     tasks = [asyncio.create_task(call()) for _ in range(count)]
-    await settled(gate, count)
+    await settled(throttle, count)
     for blocker in blockers:
         blocker.release()
     await asyncio.gather(*tasks)
-    assert rings == count
+    assert counts.tells == count
 
 
 def test_two_hundred_threads_wait_for_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     count = 200
-    gate = Throttle(NO_WINDOW, 1, 1)
-    blocker = gate.enter()
-    looks: list[int] = []
-    look = Throttle._look
-
-    def counted(self: Throttle, slot: Slot) -> float | None:
-        looks.append(slot.ticket)
-        return look(self, slot)
-
-    monkeypatch.setattr(Throttle, "_look", counted)
-    threads = [start(lambda: gate.enter().release()) for _ in range(count)]
-    until(lambda: gate.waiting == count)
-    cpu = time.process_time()
-    time.sleep(0.3)
-    assert len(looks) == count
-    assert time.process_time() - cpu < 0.15
+    throttle = Throttle(NO_WINDOW, 1, 1)
+    blocker = throttle.acquire()
+    counts = Counts(monkeypatch)
+    threads = [start(lambda: throttle.acquire().release()) for _ in range(count)]
+    until(lambda: throttle.waiting == count)
+    begun, cpu = time.monotonic(), time.process_time()
+    time.sleep(1)
+    assert counts.tells == 0
+    assert time.process_time() - cpu < 0.2 * (time.monotonic() - begun)
     blocker.release()
     for thread in threads:
         thread.join(20)
-    assert len(looks) == 2 * count
-    assert (gate.running, gate.waiting) == (0, 0)
+    assert counts.tells == count
+    assert (throttle.running, throttle.waiting) == (0, 0)
+
+
+def test_no_permit_is_lost_in_a_crowd_that_gives_up_at_random() -> None:
+    throttle = Throttle(NO_WINDOW, 1, 3)
+    running, _ = watched(throttle)
+    chance = random.Random(1)
+    over = time.monotonic() + 2
+    admitted: list[str] = []
+
+    def call() -> None:
+        while time.monotonic() < over:
+            with suppress(TimeoutError), throttle.acquire(timeout=chance.random() / 500):
+                admitted.append("thread")
+
+    async def async_call() -> None:
+        with suppress(TimeoutError), await throttle.async_acquire(timeout=chance.random() / 100):
+            admitted.append("task")
+            await asyncio.sleep(0)
+
+    async def calls() -> None:
+        tasks: list[asyncio.Task[None]] = []
+        while time.monotonic() < over:
+            tasks = [task for task in tasks if not task.done()]
+            tasks += [asyncio.create_task(async_call()) for _ in range(20)]
+            await asyncio.sleep(chance.random() / 500)
+            for task in chance.sample(tasks, len(tasks) // 3):
+                task.cancel()
+        # asyncio.run cancels the rest
+
+    threads = [start(call) for _ in range(4)]
+    threads += [start(lambda: asyncio.run(calls())) for _ in range(2)]
+    for thread in threads:
+        thread.join(30)
+        assert not thread.is_alive()
+    assert {"thread", "task"} <= set(admitted)
+    assert running.most <= 3
+    assert (throttle.running, throttle.waiting) == (0, 0)
+    assert [throttle.acquire(timeout=0) for _ in range(3)]
 
 
 async def test_those_who_gave_up_leave_no_trace_behind_a_long_call() -> None:
-    gate = Throttle(NO_WINDOW, 1, 1)
-    gate.enter()
-    first = asyncio.create_task(gate.enter_async())
-    await settled(gate, 1)
+    throttle = Throttle(NO_WINDOW, 1, 1)
+    throttle.acquire()
+    first = asyncio.create_task(throttle.async_acquire())
+    await settled(throttle, 1)
     for _ in range(1000):
         with pytest.raises(TimeoutError):
-            await gate.enter_async(timeout=0)
-    assert sum(map(len, gate._lines.values())) < 10
+            await throttle.async_acquire(timeout=0)
+    assert len(throttle._queue) < 20
     first.cancel()
     await asyncio.gather(first, return_exceptions=True)
 
 
-def test_a_thread_rung_twice_looks_and_sleeps_on() -> None:
-    gate = Throttle(NO_WINDOW, 1, 1)
-    blocker = gate.enter()
-    thread = start(lambda: gate.enter().release())
-    until(lambda: gate.waiting == 1)
-    with gate._lock:
-        (waiter,) = gate._waiting
-        waiter._ring()
-        waiter._ring()
-    assert gate.waiting == 1
+async def test_the_order_stays_when_many_have_given_up() -> None:
+    throttle = Throttle(NO_WINDOW, 1, 1)
+    running, _ = watched(throttle)
+    blocker = throttle.acquire()
+    positions = [throttle.position() for _ in range(200)]
+    random.Random(1).shuffle(positions)
+
+    async def call(position: int) -> None:
+        with await throttle.async_acquire(position):
+            await asyncio.sleep(0)
+
+    tasks = [asyncio.create_task(call(position)) for position in positions]
+    await settled(throttle, 200)
+    for task in tasks[:150]:
+        task.cancel()
+    await settled(throttle, 50)
     blocker.release()
-    thread.join(20)
-    assert not thread.is_alive()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    assert running.order == [blocker.position, *sorted(positions[150:])]
 
 
 # Giving up
 
 
 def test_a_thread_that_runs_out_of_time_gives_up_its_place() -> None:
-    gate = Throttle(NO_WINDOW, 1, 1)
-    blocker = gate.enter()
+    throttle = Throttle(NO_WINDOW, 1, 1)
+    blocker = throttle.acquire()
     begun = time.monotonic()
     with pytest.raises(TimeoutError, match="1 running"):
-        gate.enter(timeout=0.05)
+        throttle.acquire(timeout=0.05)
     assert 0.05 <= time.monotonic() - begun < 5
-    assert (gate.running, gate.waiting) == (1, 0)
+    assert (throttle.running, throttle.waiting) == (1, 0)
     blocker.release()
-    assert not full(gate)
+    assert not full(throttle)
 
 
 def test_a_task_that_runs_out_of_time_gives_up_its_place() -> None:
     async def body(loop: VirtualLoop) -> None:
-        gate = Throttle(NO_WINDOW, 1, 1, clock=loop.time)
-        blocker = gate.enter()
+        throttle = VirtualThrottle(NO_WINDOW, 1, 1, loop=loop)
+        blocker = throttle.acquire()
         with pytest.raises(TimeoutError, match="1 running"):
-            await gate.enter_async(timeout=5)
-        assert loop.time() == 5
-        assert (gate.running, gate.waiting) == (1, 0)
+            await throttle.async_acquire(timeout=2)
+        assert loop.time() == 2
+        assert (throttle.running, throttle.waiting) == (1, 0)
         blocker.release()
-        (await gate.enter_async(timeout=0)).release()
+        (await throttle.async_acquire(timeout=0)).release()
 
     virtually(body)
 
 
 async def test_a_timeout_longer_than_the_wait_changes_nothing() -> None:
-    gate = Throttle(1, 0.05, 1)
-    gate.enter().release()
-    (await gate.enter_async(timeout=math.inf)).release()
-    gate.enter(timeout=math.inf).release()
-    gate.enter(timeout=20).release()
+    throttle = Throttle(1, 0.05, 1)
+    throttle.acquire().release()
+    (await throttle.async_acquire(timeout=math.inf)).release()
+    throttle.acquire(timeout=math.inf).release()
+    throttle.acquire(timeout=20).release()
 
 
 async def test_a_cancelled_task_gives_up_its_place() -> None:
-    gate = Throttle(NO_WINDOW, 1, 1)
-    blocker = gate.enter()
-    first, second = (asyncio.create_task(gate.enter_async()) for _ in range(2))
-    await settled(gate, 2)
+    throttle = Throttle(NO_WINDOW, 1, 1)
+    blocker = throttle.acquire()
+    first, second = (asyncio.create_task(throttle.async_acquire()) for _ in range(2))
+    await settled(throttle, 2)
     first.cancel()
     await asyncio.gather(first, return_exceptions=True)
-    assert gate.waiting == 1
+    assert throttle.waiting == 1
     blocker.release()
     (await second).release()
     assert first.cancelled()
-    assert not full(gate)
+    assert not full(throttle)
 
 
 @pytest.mark.parametrize("rounds", range(6))
-async def test_a_task_cancelled_around_its_admission_loses_no_slot(rounds: int) -> None:
-    gate = Throttle(NO_WINDOW, 1, 1)
-    blocker = gate.enter()
+async def test_a_task_cancelled_around_its_admission_loses_no_permit(rounds: int) -> None:
+    throttle = Throttle(NO_WINDOW, 1, 1)
+    blocker = throttle.acquire()
     complaints: list[dict[str, Any]] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, said: complaints.append(said))
 
     async def call() -> None:
-        with await gate.enter_async():
+        with await throttle.async_acquire():
             await asyncio.sleep(0)
 
     first, second = (asyncio.create_task(call()) for _ in range(2))
-    await settled(gate, 2)
+    await settled(throttle, 2)
     blocker.release()
     for _ in range(rounds):  # from "not yet woken" to "already inside"
         await asyncio.sleep(0)
@@ -655,171 +882,210 @@ async def test_a_task_cancelled_around_its_admission_loses_no_slot(rounds: int) 
     await asyncio.gather(first, return_exceptions=True)
     await asyncio.wait([second], timeout=20)
     assert second.done()
-    assert (gate.running, gate.waiting, complaints) == (0, 0, [])
+    assert (throttle.running, throttle.waiting, complaints) == (0, 0, [])
 
 
 @pytest.mark.skipif(not hasattr(signal, "pthread_kill"), reason="no signals to threads here")
 def test_an_interrupted_thread_gives_up_its_place() -> None:
-    gate = Throttle(NO_WINDOW, 1, 1)
-    blocker = gate.enter()
+    throttle = Throttle(NO_WINDOW, 1, 1)
+    blocker = throttle.acquire()
     main = threading.main_thread().ident
     assert main == threading.get_ident()
 
     def interrupt() -> None:
-        until(lambda: gate.waiting == 1)
+        until(lambda: throttle.waiting == 1)
         signal.pthread_kill(main, signal.SIGINT)
 
     thread = start(interrupt)
     with pytest.raises(KeyboardInterrupt):
-        gate.enter()
+        throttle.acquire()
     thread.join(20)
-    assert (gate.running, gate.waiting) == (1, 0)
+    assert (throttle.running, throttle.waiting) == (1, 0)
     blocker.release()
-    assert not full(gate)
+    assert not full(throttle)
 
 
 # Event loops that end
 
 
 def test_a_loop_that_ended_leaves_no_waiters() -> None:
-    gate = Throttle(NO_WINDOW, 1, 1)
-    blocker = gate.enter()
+    throttle = Throttle(NO_WINDOW, 1, 1)
+    blocker = throttle.acquire()
     waiter = None
 
     async def abandon() -> None:
         nonlocal waiter
-        waiter = asyncio.create_task(gate.enter_async())
-        await settled(gate, 1)
+        waiter = asyncio.create_task(throttle.async_acquire())
+        await settled(throttle, 1)
 
     asyncio.run(abandon())
     assert waiter is not None
-    assert gate.waiting == 0
-    thread = start(lambda: gate.enter().release())
-    until(lambda: gate.waiting == 1)
+    assert throttle.waiting == 0
+    thread = start(lambda: throttle.acquire().release())
+    until(lambda: throttle.waiting == 1)
     blocker.release()
     thread.join(20)
-    assert (gate.running, gate.waiting) == (0, 0)
+    assert (throttle.running, throttle.waiting) == (0, 0)
 
 
-def leave_waiting(gate: Throttle, loop: asyncio.AbstractEventLoop) -> asyncio.Task[Slot]:
+def leave_waiting(throttle: Throttle, loop: asyncio.AbstractEventLoop) -> asyncio.Task[Permit]:
     """A task that waits on a loop nobody runs any more."""
-    task = loop.create_task(gate.enter_async())
-    loop.run_until_complete(settled(gate, 1))
+    task = loop.create_task(throttle.async_acquire())
+    loop.run_until_complete(settled(throttle, 1))
     return task
 
 
 @contextmanager
-def dropped(task: asyncio.Task[Slot]) -> Iterator[None]:
+def dropped(task: asyncio.Task[Permit]) -> Iterator[None]:
     """Silence asyncio's own complaint about a task that its loop left pending."""
     yield
     task._log_destroy_pending = False  # type: ignore[attr-defined]  # asyncio's own switch
 
 
-@pytest.mark.parametrize("wait_on", ["slot", "window"])
+@pytest.mark.parametrize("wait_on", ["permit", "window"])
 @pytest.mark.parametrize("end", ["stopped", "closed"])
 def test_waiters_of_a_dead_loop_delay_nobody(end: str, wait_on: str) -> None:
-    gate = Throttle(NO_WINDOW, 1, 1) if wait_on == "slot" else Throttle(1, 0.05, math.inf)
-    blocker = gate.enter()
+    throttle = Throttle(NO_WINDOW, 1, 1) if wait_on == "permit" else Throttle(1, 0.05, math.inf)
+    blocker = throttle.acquire()
     loop = asyncio.new_event_loop()
-    task = leave_waiting(gate, loop)
+    task = leave_waiting(throttle, loop)
     with dropped(task):
         if end == "closed":
             loop.close()
-        thread = start(lambda: gate.enter().release())
-        if wait_on == "slot":
-            until(lambda: len(gate._lines) == (2 if end == "stopped" else 1))
+        thread = start(lambda: throttle.acquire().release())
+        if wait_on == "permit":
+            until(lambda: throttle.waiting == 2)
         blocker.release()
         thread.join(20)
         assert not thread.is_alive()
-        assert gate.running == 0
+        assert throttle.running == 0
         loop.close()
-        gate.enter(timeout=20).release()
-        assert (gate.waiting, gate._lines) == (0, {})
+        throttle.acquire(timeout=20).release()
+        assert not throttle._queue
 
 
 def test_a_stopped_loop_finds_its_place_again() -> None:
-    gate = Throttle(NO_WINDOW, 1, 1)
-    blocker = gate.enter()
+    throttle = Throttle(NO_WINDOW, 1, 1)
+    blocker = throttle.acquire()
     loop = asyncio.new_event_loop()
-    task = leave_waiting(gate, loop)
+    task = leave_waiting(throttle, loop)
     blocker.release()
-    slot = gate.enter(timeout=0)  # passes the waiter whose loop stands still
-    slot.release()
+    permit = throttle.acquire(timeout=0)  # passes the waiter whose loop stands still
+    permit.release()
     loop.run_until_complete(task)
-    assert gate.running == 1
+    until(lambda: throttle.running == 1)
     task.result().release()
     loop.close()
 
 
-def test_a_loop_that_dies_in_silence_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("puter.throttle._WATCH", 0.05)
-    gate = Throttle(1, 0.3, math.inf)
+@pytest.mark.parametrize("queued", ["before", "after"])
+def test_what_was_handed_to_a_loop_that_closes_goes_on(queued: str) -> None:
+    throttle = Throttle(NO_WINDOW, 1, 1)
+    blocker = throttle.acquire()
+    loop = asyncio.SelectorEventLoop()
+    task = leave_waiting(throttle, loop)
+    threads: list[threading.Thread] = []
+    if queued == "before":
+        threads.append(start(lambda: throttle.acquire().release()))
+        until(lambda: throttle.waiting == 2)
+    with dropped(task):
+        loop.is_running = lambda: True  # type: ignore[method-assign]  # as it seemed a moment ago
+        blocker.release()
+        assert throttle.running == 1
+        del loop.is_running
+        loop.close()
+        if queued == "after":
+            threads.append(start(lambda: throttle.acquire().release()))
+        threads[0].join(20)
+        assert not threads[0].is_alive()
+    assert (throttle.running, throttle.waiting) == (0, 0)
+
+
+def test_a_permit_in_use_stays_with_its_task_while_the_loop_stands_still() -> None:
+    throttle = Throttle(NO_WINDOW, 1, 1)
+    blocker = throttle.acquire()
+    loop = asyncio.new_event_loop()
+    task = leave_waiting(throttle, loop)
+    loop.call_soon(blocker.release)
+    permit = loop.run_until_complete(task)
+    thread = start(lambda: throttle.acquire().release())
+    until(lambda: throttle.waiting == 1)
+    throttle._tick()
+    assert throttle._running == {permit}
+    permit.release()
+    thread.join(20)
+    loop.close()
+    assert (throttle.running, throttle.waiting) == (0, 0)
+
+
+def test_a_loop_that_dies_in_silence_is_noticed() -> None:
+    throttle = Throttle(1, 0.3, math.inf)
     with loop_elsewhere() as loop:
-        gate.enter().release()
-        waiting = asyncio.run_coroutine_threadsafe(gate.enter_async(), loop)
-        until(lambda: gate.waiting == 1)
-        thread = start(lambda: gate.enter().release())
-        until(lambda: gate.waiting == 2)
+        throttle.acquire().release()
+        waiting = asyncio.run_coroutine_threadsafe(throttle.async_acquire(), loop)
+        until(lambda: throttle.waiting == 1)
+        thread = start(lambda: throttle.acquire().release())
+        until(lambda: throttle.waiting == 2)
         loop.call_soon_threadsafe(loop.stop)  # its timer will never fire, and no call comes or goes
         thread.join(20)
         assert not thread.is_alive()
-        assert gate.waiting == 1
+        assert throttle.waiting == 1
         waiting.cancel()
         until(lambda: not loop.is_running())
-        loop.run_until_complete(settled(gate, 0))
+        loop.run_until_complete(settled(throttle, 0))
 
 
 def test_a_loop_that_closes_while_it_is_rung_is_passed_over() -> None:
-    gate = Throttle(NO_WINDOW, 1, 1)
+    throttle = Throttle(NO_WINDOW, 1, 1)
 
     class Closing(asyncio.SelectorEventLoop):
         def call_soon_threadsafe(self, *_: object, **__: object) -> asyncio.Handle:
             raise RuntimeError("Event loop is closed")
 
     loop = Closing()
-    blocker = gate.enter()
-    task = leave_waiting(gate, loop)
+    blocker = throttle.acquire()
+    task = leave_waiting(throttle, loop)
     with dropped(task):
         loop.is_running = lambda: True  # type: ignore[method-assign]  # as it seemed a moment ago
         blocker.release()
         del loop.is_running
         loop.close()
-        gate.enter(timeout=0).release()
-        assert (gate.running, gate.waiting) == (0, 0)
+        throttle.acquire(timeout=0).release()
+        assert (throttle.running, throttle.waiting) == (0, 0)
 
 
-def test_one_gate_serves_one_loop_after_another() -> None:
-    gate = Throttle(NO_WINDOW, 1, 1)
+def test_one_throttle_serves_one_loop_after_another() -> None:
+    throttle = Throttle(NO_WINDOW, 1, 1)
 
     async def calls() -> None:
         async def call() -> None:
-            async with gate:
+            with await throttle.async_acquire():
                 await asyncio.sleep(0)
 
         await asyncio.gather(*(call() for _ in range(5)))
 
     for _ in range(3):
         asyncio.run(calls())
-    assert (gate.running, gate.waiting, gate._lines) == (0, 0, {})
+    assert (throttle.running, throttle.waiting) == (0, 0)
 
 
 # Holding off and resizing
 
 
-def test_nobody_is_admitted_while_the_gate_is_held() -> None:
+def test_nobody_is_admitted_while_the_throttle_is_held() -> None:
     async def body(loop: VirtualLoop) -> None:
-        gate = Throttle(clock=loop.time)
-        gate.hold_off(8)
-        gate.hold_off(3)  # does not shorten it
-        gate.hold_off(-1)
-        (await gate.enter_async()).release()
+        throttle = VirtualThrottle(loop=loop)
+        throttle.hold(8)
+        throttle.hold(3)  # does not shorten it
+        throttle.hold(-1)
+        (await throttle.async_acquire()).release()
         assert loop.time() == 8
-        waiter = asyncio.create_task(gate.enter_async())
-        gate.hold_off(1)
-        await settled(gate, 1)
-        gate.hold_off(4)  # lengthens it under the waiter
+        waiter = asyncio.create_task(throttle.async_acquire())
+        throttle.hold(1)
+        await settled(throttle, 1)
+        throttle.hold(4)  # lengthens it under the waiter
         await asyncio.sleep(3)  # who has looked meanwhile
-        assert [len(line) for line in gate._lines.values()] == [1]
+        assert throttle.waiting == 1
         (await waiter).release()
         assert loop.time() == 12
 
@@ -828,38 +1094,40 @@ def test_nobody_is_admitted_while_the_gate_is_held() -> None:
 
 def test_wider_limits_wake_those_who_may_now_go() -> None:
     async def body(loop: VirtualLoop) -> None:
-        gate = Throttle(1, 1000, 1, clock=loop.time)
-        gate.enter()
-        tasks = [asyncio.create_task(gate.enter_async()) for _ in range(10)]
-        await settled(gate, 10)
-        gate.resize(1, 1000, 100)
+        throttle = VirtualThrottle(1, 1000, 1, loop=loop)
+        throttle.acquire()
+        tasks = [asyncio.create_task(throttle.async_acquire()) for _ in range(10)]
+        await settled(throttle, 10)
+        throttle.resize(1, 1000, 100)
         await asyncio.sleep(0.5)
-        assert gate.waiting == 10
-        gate.resize(6, 1000, 100)
+        assert throttle.waiting == 10
+        throttle.resize(6, 1000, 100)
         await asyncio.sleep(0.5)
-        assert gate.waiting == 5
-        gate.resize(6, 10, 100)
+        assert throttle.waiting == 5
+        throttle.resize(6, 10, 100)
         await asyncio.gather(*tasks)
         assert loop.time() == 10.5
-        assert (gate.running, gate.waiting) == (11, 0)
+        assert (throttle.running, throttle.waiting) == (11, 0)
 
     virtually(body)
 
 
 def test_narrower_limits_hold_from_the_next_admission_on() -> None:
     async def body(loop: VirtualLoop) -> None:
-        gate = Throttle(10, 8, math.inf, clock=loop.time)
+        throttle = VirtualThrottle(10, 8, math.inf, loop=loop)
         for _ in range(8):
-            await gate.acquire()
+            (await throttle.async_acquire()).release()
             await asyncio.sleep(0.5)
-        gate.resize(2, 8, math.inf)
-        await gate.acquire()  # six of the eight must leave the window first, the seventh too
+        throttle.resize(2, 8, math.inf)
+        (
+            await throttle.async_acquire()
+        ).release()  # six of the eight must leave the window first, the seventh too
         assert loop.time() == 6 * 0.5 + 8
-        gate.resize(math.inf, 8, 1)
-        slot = gate.enter()
-        assert full(gate)
-        slot.release()
-        assert not full(gate)
+        throttle.resize(math.inf, 8, 1)
+        permit = throttle.acquire()
+        assert full(throttle)
+        permit.release()
+        assert not full(throttle)
 
     virtually(body)
 
@@ -868,21 +1136,21 @@ def test_narrower_limits_hold_from_the_next_admission_on() -> None:
 
 
 @pytest.mark.skipif(not hasattr(sys.modules["os"], "fork"), reason="no fork here")
-def test_a_forked_child_starts_with_free_slots_and_the_same_window() -> None:
+def test_a_forked_child_starts_with_free_permits_and_the_same_window() -> None:
     script = """
         import os, threading, warnings
-        from puter.throttle import Throttle
+        from puter.engine.throttle import Throttle
 
         warnings.simplefilter("ignore")
-        gate = Throttle(3, 3600, 2)
-        slots = [gate.enter(), gate.enter()]
-        threading.Thread(target=gate.enter, daemon=True).start()
-        while not gate.waiting:
+        throttle = Throttle(3, 3600, 2)
+        permits = [throttle.acquire(), throttle.acquire()]
+        threading.Thread(target=throttle.acquire, daemon=True).start()
+        while not throttle.waiting:
             pass
         locked, over = threading.Event(), threading.Event()
 
         def keep_locked():
-            with gate._lock:
+            with throttle._lock:
                 locked.set()
                 over.wait()
 
@@ -891,20 +1159,20 @@ def test_a_forked_child_starts_with_free_slots_and_the_same_window() -> None:
         locked.wait()
         child = os.fork()
         if not child:
-            assert (gate.running, gate.waiting) == (0, 0)
-            slots[0].release()          # the parent's: means nothing here
-            slot = gate.enter(timeout=0)
-            assert gate.running == 1
-            slot.release()
+            assert (throttle.running, throttle.waiting) == (0, 0)
+            permits[0].release()          # the parent's: means nothing here
+            permit = throttle.acquire(timeout=0)
+            assert throttle.running == 1
+            permit.release()
             try:
-                gate.enter(timeout=0)   # three in this window
+                throttle.acquire(timeout=0)   # three in this window
             except TimeoutError:
                 os._exit(0)
             os._exit(1)
         status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
         over.set()
         keeper.join()
-        assert (gate.running, gate.waiting) == (2, 1), "the parent is as it was"
+        assert (throttle.running, throttle.waiting) == (2, 1), "the parent is as it was"
         raise SystemExit(status)
     """
     done = subprocess.run(
@@ -927,7 +1195,7 @@ CALLS = st.lists(
             "lasts": EIGHTHS,
             "patience": st.none() | EIGHTHS,
             "cancelled_at": st.none() | EIGHTHS,
-            "holds_off": st.none() | EIGHTHS,
+            "holds": st.none() | EIGHTHS,
             "again": st.booleans(),
         }
     ),
@@ -941,18 +1209,17 @@ def test_any_mix_of_calls_keeps_the_limits_and_ends(
     calls: list[dict[str, Any]], rate: int, period: float, most: int
 ) -> None:
     async def body(loop: VirtualLoop) -> None:
-        gate = Throttle(rate, period, most, clock=loop.time)
-        running, stamps = watched(gate)
+        throttle = VirtualThrottle(rate, period, most, loop=loop)
+        running, stamps = watched(throttle)
 
         async def call(plan: dict[str, Any]) -> None:
             await asyncio.sleep(plan["arrives"])
-            ticket = gate.ticket()
+            position = throttle.position()
             for _ in range(1 + plan["again"]):
-                with await gate.enter_async(ticket, plan["patience"]):
-                    assert not any(slot.ticket < ticket for slot in list(gate._waiting))
-                    if plan["holds_off"] is not None:
-                        gate.hold_off(plan["holds_off"])
-                        until = loop.time() + plan["holds_off"]
+                with await throttle.async_acquire(position, plan["patience"]):
+                    if plan["holds"] is not None:
+                        throttle.hold(plan["holds"])
+                        until = loop.time() + plan["holds"]
                         held.append((loop.time(), until))
                     await asyncio.sleep(plan["lasts"])
 
@@ -965,35 +1232,458 @@ def test_any_mix_of_calls_keeps_the_limits_and_ends(
         for outcome in await asyncio.gather(*tasks, return_exceptions=True):
             assert outcome is None or isinstance(outcome, (TimeoutError, asyncio.CancelledError))
         assert running.most <= most
+        assert not running.overtaken
         assert stamps.closest(rate) >= period
         assert not any(begun < stamp < end for stamp in stamps.all for begun, end in held)
-        assert (gate.running, gate.waiting, gate._lines) == (0, 0, {})
+        assert (throttle.running, throttle.waiting) == (0, 0)
 
     virtually(body)
 
 
-async def test_a_thread_does_not_wait_for_tasks_of_the_loop_it_is_running() -> None:
-    gate = Throttle(max_concurrency=1)
-    slot = await gate.enter_async()
+# Waits without end
+
+
+@pytest.fixture(params=[None, 1000.0], ids=["no timeout", "a timeout"])
+def patience(request: pytest.FixtureRequest) -> float | None:
+    """The rules are the same with a timeout as without one."""
+    timeout: float | None = request.param
+    return timeout
+
+
+async def test_a_thread_does_not_wait_for_a_task_of_its_own_loop_that_holds(
+    patience: float | None,
+) -> None:
+    throttle = Throttle(max_concurrency=1)
+    holder = await throttle.async_acquire()
     with pytest.raises(RuntimeError, match="its own event loop"):
-        gate.enter()
-    slot.release()
-    gate.enter().release()
-    assert (gate.running, gate.waiting) == (0, 0)
+        throttle.acquire(timeout=patience)
+    with pytest.raises(TimeoutError):
+        throttle.acquire(timeout=0)
+    holder.release()
+    throttle.acquire().release()
+    assert (throttle.running, throttle.waiting) == (0, 0)
 
 
-def test_a_narrowed_gate_widens_again_after_enough_good_answers() -> None:
-    gate = Throttle(max_concurrency=3)
-    gate.narrow()
-    assert gate.max_concurrency == 2
-    for _ in range(50):
-        gate.answered()
-    assert gate.max_concurrency == 3
+async def test_a_thread_does_not_wait_behind_a_task_of_its_own_loop(
+    patience: float | None,
+) -> None:
+    throttle = Throttle(max_concurrency=1)
+    blocker = await asyncio.to_thread(throttle.acquire)
+    task = asyncio.create_task(throttle.async_acquire())
+    await settled(throttle, 1)
+    with pytest.raises(RuntimeError, match="its own event loop"):
+        throttle.acquire(timeout=patience)
+    assert throttle.waiting == 1
+    blocker.release()
+    (await task).release()
+    assert (throttle.running, throttle.waiting) == (0, 0)
+
+
+async def test_a_thread_may_wait_for_other_threads_while_it_runs_a_loop() -> None:
+    throttle = Throttle(NO_WINDOW, 1, 1)
+    blocker = await asyncio.to_thread(throttle.acquire)
+
+    def release() -> None:
+        until(lambda: throttle.waiting == 1)
+        blocker.release()
+
+    start(release)
+    throttle.acquire(timeout=20).release()
+
+
+@pytest.mark.parametrize("parked", [False, True])
+def test_a_task_is_told_within_5_s_that_it_waits_for_itself(
+    parked: bool, patience: float | None
+) -> None:
+    async def body(loop: VirtualLoop) -> None:
+        throttle = VirtualThrottle(NO_WINDOW, 1, 3, loop=loop)
+        permits = [await throttle.async_acquire() for _ in range(3)]
+        for permit in permits * parked:
+            permit.park()
+        others = [asyncio.create_task(throttle.async_acquire()) for _ in range(2)]
+        await settled(throttle, 2)
+        await asyncio.sleep(3.3)
+        begun = loop.time()
+        with pytest.raises(RuntimeError, match="its own code left open"):
+            await throttle.async_acquire(timeout=patience)
+        assert 3 < loop.time() - begun <= 5
+        for permit in permits:
+            permit.release()
+        for other in others:
+            (await other).release()
+        assert (throttle.running, throttle.waiting) == (0, 0)
+
+    virtually(body)
+
+
+def test_a_thread_is_told_within_5_s_that_it_waits_for_itself(patience: float | None) -> None:
+    clock = Clock()
+    throttle = Throttle(NO_WINDOW, 1, 2, clock=clock)
+
+    def call() -> None:
+        with throttle.acquire(), throttle.acquire():
+            throttle.acquire(timeout=patience)
+
+    thread, errors = error_of(call)
+    until(lambda: throttle.waiting == 1)
+    clock.now = 3
+    throttle._tick()
+    assert throttle.waiting == 1
+    clock.now = 5
+    throttle._tick()
+    thread.join(20)
+    assert [str(error) for error in errors if isinstance(error, RuntimeError)] == [
+        "this call would wait for streams that its own code left open"
+    ]
+    assert (throttle.running, throttle.waiting) == (0, 0)
+
+
+def test_a_thread_waits_for_itself_if_its_tasks_of_earlier_hold_the_permits() -> None:
+    clock = Clock()
+    throttle = Throttle(NO_WINDOW, 1, 2, clock=clock)
+
+    async def opened() -> Permit:
+        return await throttle.async_acquire()
+
+    loop = asyncio.new_event_loop()  # stays open
+
+    def call() -> None:
+        loop.run_until_complete(opened())
+        loop.run_until_complete(opened())
+        throttle.acquire()
+
+    thread, errors = error_of(call)
+    until(lambda: throttle.waiting == 1)
+    clock.now = 5
+    throttle._tick()
+    thread.join(20)
+    loop.close()
+    assert [type(error) for error in errors] == [RuntimeError]
+
+
+@pytest.mark.parametrize("who", ["a thread", "a task"])
+def test_who_claims_a_stream_is_who_is_waited_for(who: str) -> None:
+    clock = Clock()
+    throttle = Throttle(NO_WINDOW, 1, 2, clock=clock)
+    permits: list[Permit] = []
+    errors: list[BaseException]
+
+    async def async_call() -> None:
+        permits.extend([await throttle.async_acquire(), await throttle.async_acquire()])
+        if who == "a task":
+            await asyncio.create_task(claim())
+        (await throttle.async_acquire()).release()
+
+    async def claim() -> None:
+        permits[1].claim()
+
+    def call() -> None:
+        permits.extend([throttle.acquire(), throttle.acquire()])
+        start(permits[1].claim).join(20)
+        throttle.acquire().release()
+
+    thread, errors = error_of(call if who == "a thread" else lambda: asyncio.run(async_call()))
+    until(lambda: throttle.waiting == 1)
+    clock.now = 500
+    throttle._tick()
+    assert throttle.waiting == 1
+    permits[0].release()
+    thread.join(20)
+    assert not thread.is_alive()
+    assert not errors
+
+
+async def opened_and_parked(throttle: Throttle) -> Permit:
+    permit = await throttle.async_acquire()
+    permit.park()
+    return permit
+
+
+def test_gathered_streams_that_nobody_reads_end_the_wait_after_60_s(
+    patience: float | None,
+) -> None:
+    async def body(loop: VirtualLoop) -> None:
+        throttle = VirtualThrottle(NO_WINDOW, 1, 3, loop=loop)
+        begun = loop.time()
+        *permits, error = await asyncio.gather(
+            *(opened_and_parked(throttle) for _ in range(3)),
+            throttle.async_acquire(timeout=patience),
+            return_exceptions=True,
+        )
+        assert isinstance(error, RuntimeError)
+        assert "left open and not read for 60 s" in str(error)
+        assert 60 <= loop.time() - begun <= 62
+        for permit in permits:
+            assert isinstance(permit, Permit)
+            permit.release()
+        assert (throttle.running, throttle.waiting) == (0, 0)
+
+    virtually(body)
+
+
+def test_a_timeout_below_the_limits_comes_first() -> None:
+    async def body(loop: VirtualLoop) -> None:
+        throttle = VirtualThrottle(NO_WINDOW, 1, 1, loop=loop)
+        throttle.acquire().park()
+        with pytest.raises(TimeoutError):
+            await throttle.async_acquire(timeout=2)
+        assert loop.time() == 2
+
+    virtually(body)
+
+
+def test_everyone_who_waits_is_told_after_60_s_of_their_own() -> None:
+    async def body(loop: VirtualLoop) -> None:
+        throttle = VirtualThrottle(NO_WINDOW, 1, 1, loop=loop)
+        await asyncio.create_task(opened_and_parked(throttle))
+
+        async def waited() -> float:
+            begun = loop.time()
+            with pytest.raises(RuntimeError):
+                await throttle.async_acquire()
+            return loop.time() - begun
+
+        first = asyncio.create_task(waited())
+        await asyncio.sleep(50)
+        second = asyncio.create_task(waited())
+        assert 60 <= await first <= 62
+        assert 60 <= await second <= 62
+        assert (throttle.running, throttle.waiting) == (1, 0)
+
+    virtually(body)
+
+
+def test_threads_are_told_after_60_s_without_progress() -> None:
+    clock = Clock()
+    throttle = Throttle(NO_WINDOW, 1, 2, clock=clock)
+    for _ in range(2):
+        throttle.acquire().park()
+    waiters = [error_of(throttle.acquire) for _ in range(3)]
+    until(lambda: throttle.waiting == 3)
+    clock.now = 59
+    throttle._tick()
+    assert throttle.waiting == 3
+    clock.now = 60
+    throttle._tick()
+    for thread, errors in waiters:
+        thread.join(20)
+        assert [type(error) for error in errors] == [RuntimeError]
+    assert (throttle.running, throttle.waiting) == (2, 0)
+
+
+@pytest.mark.parametrize("reads", ["between", "at each look"])
+def test_a_slow_reader_is_waited_for(reads: str) -> None:
+    async def body(loop: VirtualLoop) -> None:
+        throttle = VirtualThrottle(NO_WINDOW, 1, 2, loop=loop)
+        permits = [await asyncio.create_task(opened_and_parked(throttle)) for _ in range(2)]
+        waiter = asyncio.create_task(throttle.async_acquire())
+        for _ in range(20):
+            await asyncio.sleep(50)
+            permits[0].claim()
+            if reads == "at each look":
+                await asyncio.sleep(2.5)
+            permits[0].park()
+        assert not waiter.done()
+        permits[1].release()
+        (await waiter).release()
+
+    virtually(body)
+
+
+@pytest.mark.parametrize("door", ["sync", "async"])
+def test_a_stream_that_is_being_read_is_waited_for_without_end(door: str) -> None:
+    clock = Clock()
+    throttle = Throttle(NO_WINDOW, 1, 1, clock=clock)
+    stream = throttle.acquire()
+    stream.park()
+    thread, errors = error_of(
+        throttle.acquire if door == "sync" else lambda: asyncio.run(throttle.async_acquire())
+    )
+    until(lambda: throttle.waiting == 1)
+    stream.claim()
+    clock.now = 1000
+    throttle._tick()
+    assert throttle.waiting == 1
+    stream.release()
+    thread.join(20)
+    assert not errors
+
+
+def test_a_task_whose_loop_stands_still_is_told_when_it_runs_again() -> None:
+    clock = Clock()
+    throttle = Throttle(NO_WINDOW, 1, 1, clock=clock)
+    start(lambda: throttle.acquire().park()).join(20)
+    loop = asyncio.new_event_loop()
+    task = leave_waiting(throttle, loop)
+    clock.now = 100
+    throttle._tick()
+
+    async def told() -> None:
+        throttle._tick()
+        with pytest.raises(RuntimeError, match="not read"):
+            await task
+
+    loop.run_until_complete(told())
+    loop.close()
+
+
+def test_a_thread_waits_for_a_slow_reader() -> None:
+    clock = Clock()
+    throttle = Throttle(NO_WINDOW, 1, 1, clock=clock)
+    permit = throttle.acquire()
+    permit.park()
+    thread, errors = error_of(lambda: throttle.acquire().release())
+    until(lambda: throttle.waiting == 1)
+    for _ in range(20):
+        clock.now += 50
+        throttle._tick()
+        permit.claim()
+        permit.park()
+    permit.release()
+    thread.join(20)
+    assert not errors
+
+
+def test_a_release_is_progress_though_it_admits_nobody() -> None:
+    clock = Clock()
+    throttle = Throttle(NO_WINDOW, 1, 3, clock=clock)
+    permits = [throttle.acquire() for _ in range(3)]
+    for permit in permits:
+        permit.park()
+    thread, errors = error_of(throttle.acquire)
+    until(lambda: throttle.waiting == 1)
+    throttle.narrow()
+    clock.now = 50
+    permits[0].release()
+    clock.now = 109
+    throttle._tick()
+    assert throttle.waiting == 1
+    clock.now = 110
+    throttle._tick()
+    thread.join(20)
+    assert [type(error) for error in errors] == [RuntimeError]
+
+
+@pytest.mark.parametrize("door", ["sync", "async"])
+def test_a_request_under_way_is_waited_for_without_end(door: str) -> None:
+    clock = Clock()
+    throttle = Throttle(NO_WINDOW, 1, 2, clock=clock)
+    under_way, stream = throttle.acquire(), throttle.acquire()
+    stream.park()
+    thread, errors = error_of(
+        throttle.acquire if door == "sync" else lambda: asyncio.run(throttle.async_acquire())
+    )
+    until(lambda: throttle.waiting == 1)
+    for _ in range(100):
+        clock.now += 100
+        throttle._tick()
+    assert throttle.waiting == 1
+    under_way.release()
+    thread.join(20)
+    assert not errors
+
+
+@pytest.mark.parametrize("why", ["window", "hold"])
+def test_waiting_for_the_window_or_a_hold_is_never_refused(why: str) -> None:
+    async def body(loop: VirtualLoop) -> None:
+        throttle = VirtualThrottle(1, 1000, 2, loop=loop)
+        if why == "hold":
+            throttle.hold(1000)
+        else:
+            throttle.acquire().park()
+        await throttle.async_acquire()
+        assert loop.time() == 1000
+
+    virtually(body)
+
+
+@pytest.mark.parametrize("limit", ["_OWN_STREAMS", "_NO_PROGRESS"])
+@pytest.mark.parametrize("door", ["sync", "async"])
+def test_the_timer_itself_ends_waits_without_end(
+    door: str, limit: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(throttle_module, limit, 0.1)
+    throttle = Throttle(NO_WINDOW, 1, 1)
+
+    async def own() -> None:
+        await throttle.async_acquire()
+        await throttle.async_acquire()
+
+    def call() -> None:
+        if limit == "_NO_PROGRESS":
+            start(lambda: throttle.acquire().park()).join(20)
+        elif door == "sync":
+            throttle.acquire()
+        else:
+            asyncio.run(own())
+        if door == "sync":
+            throttle.acquire()
+        else:
+            asyncio.run(throttle.async_acquire())
+
+    thread, errors = error_of(call)
+    thread.join(20)
+    assert [type(error) for error in errors] == [RuntimeError]
+    assert throttle.waiting == 0
+    until(lambda: not throttle._timer)
+
+
+# Narrowing
+
+
+def test_a_narrowed_throttle_widens_again_after_50_good_answers() -> None:
+    throttle = Throttle(max_concurrency=3)
     for _ in range(60):
-        gate.answered()
-    assert gate.max_concurrency == 3
+        throttle.widen()  # counts for nothing: it is as wide as it may be
+    assert throttle.max_concurrency == 3
+    throttle.narrow()
+    assert throttle.max_concurrency == 2
+    for _ in range(49):
+        throttle.widen()
+    assert throttle.max_concurrency == 2
+    throttle.widen()
+    assert throttle.max_concurrency == 3
+    for _ in range(60):
+        throttle.widen()
+    assert throttle.max_concurrency == 3
+
+
+def test_each_narrowing_counts_from_the_start() -> None:
+    throttle = Throttle(max_concurrency=4)
+    throttle.narrow()
+    for _ in range(49):
+        throttle.widen()
+    throttle.narrow()
+    for _ in range(49):
+        throttle.widen()
+    assert throttle.max_concurrency == 2
+    for _ in range(50):
+        throttle.widen()
+    assert throttle.max_concurrency == 3
+
+
+def test_it_narrows_down_to_one_and_resize_starts_anew() -> None:
+    throttle = Throttle(max_concurrency=3)
     for _ in range(5):
-        gate.narrow()
-    assert gate.max_concurrency == 1
-    gate.resize(30, 10, 4)
-    assert gate.max_concurrency == 4
+        throttle.narrow()
+    assert throttle.max_concurrency == 1
+    assert not full(throttle)
+    throttle.resize(30, 10, 4)
+    assert throttle.max_concurrency == 4
+    unlimited = Throttle(max_concurrency=math.inf)
+    unlimited.narrow()
+    assert unlimited.max_concurrency == math.inf
+
+
+def test_narrow_limits_and_widen_admits_who_waits() -> None:
+    throttle = without_timer(Throttle(NO_WINDOW, 1, 2))
+    throttle.narrow()
+    blocker = throttle.acquire()
+    assert full(throttle)
+    thread = start(throttle.acquire)
+    until(lambda: throttle.waiting == 1)
+    for _ in range(50):
+        throttle.widen()
+    thread.join(20)
+    assert (throttle.running, throttle.waiting) == (2, 0)
+    blocker.release()

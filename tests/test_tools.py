@@ -13,7 +13,7 @@ import logging
 import math
 import pickle
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from decimal import Decimal
 from typing import Annotated, Any, Literal
 
@@ -27,14 +27,14 @@ from puter import (
     StopChat,
     Tool,
     ToolCall,
-    flow,
     tool_result,
 )
-from puter.events import ToolRan
-from puter.operations.tools import NOT_RUN, run_calls
+from puter.api.tool_calls import NOT_RUN, run_calls
+from puter.engine.effects import InvokeAll, Notify
+from puter.engine.events import ToolRan
 from puter.schema import to_json
 from puter.tools import Toolbox
-from tests.door import Door, chat_body, chunks, each, lines, shut, stream_answer, until_done
+from tests.door import Door, chat_body, chunks, each, label, lines, shut, stream_answer, until_done
 
 USAGE = {
     "type": "usage",
@@ -162,7 +162,7 @@ CALLABLES: list[tuple[Any, str, str, str]] = [
 ]
 
 
-@pytest.mark.parametrize(("function", "name", "description", "result"), CALLABLES, ids=str)
+@pytest.mark.parametrize(("function", "name", "description", "result"), CALLABLES, ids=label)
 async def test_anything_callable_is_a_tool(
     door: Door, function: Any, name: str, description: str, result: str
 ) -> None:
@@ -265,7 +265,7 @@ def takes_odd(a: complex) -> None: ...
         ([takes_odd], "takes_odd.a: The type 'complex' has no form in JSON"),
         ([max], "The signature of max cannot be read"),
     ],
-    ids=str,
+    ids=label,
 )
 async def test_what_cannot_be_a_tool_is_refused_before_anything_is_sent(
     door: Door, tools: Any, message: str
@@ -399,7 +399,7 @@ def looped() -> list[Any]:
         (looped(), None),
         ("x" * 500_000, "x" * 500_000),
     ],
-    ids=lambda one: repr(one)[:20],
+    ids=lambda one: label(one)[:20],
 )
 async def test_what_a_tool_returns_is_told(door: Door, value: Any, told: str | None) -> None:
     ai = door.client()
@@ -485,7 +485,7 @@ async def test_a_plain_function_may_return_a_coroutine(door: Door) -> None:
         assert got == "later"
     else:
         assert got.startswith("Error: PuterInputError: ")
-        assert "is asynchronous, and this is the sync door" in got
+        assert "is asynchronous, and this is a synchronous method" in got
 
 
 # ------------------------------------------------------------ the round trip
@@ -690,9 +690,9 @@ async def test_coroutine_functions_run_at_once() -> None:
         await asyncio.wait_for(both.wait(), 5)
         return name
 
-    with Door("async").open() as door:
-        calls = (("work", {"name": "a"}), ("work", {"name": "b"}))
-        assert await after_calls(door, *calls, tools=[work]) == ["a", "b"]
+    door = Door("async")
+    calls = (("work", {"name": "a"}), ("work", {"name": "b"}))
+    assert await after_calls(door, *calls, tools=[work]) == ["a", "b"]
 
 
 async def test_plain_functions_run_in_threads_unless_cheap(door: Door) -> None:
@@ -718,7 +718,7 @@ async def test_context_variables_are_seen(door: Door) -> None:
     assert await after_calls(door, *calls, tools=tools) == ["me"] * 3
 
 
-async def test_coroutine_functions_need_the_async_door(door: Door) -> None:
+async def test_coroutine_functions_need_the_async_method(door: Door) -> None:
     async def later() -> str:
         return "later"
 
@@ -738,7 +738,7 @@ async def test_coroutine_functions_need_the_async_door(door: Door) -> None:
         assert got == ["later", "called", "later"]
         return
     ai = door.client()
-    message = "later, Later, partial, before_tool: asynchronous, and this is the sync door"
+    message = "later, Later, partial, before_tool: asynchronous, and this is a synchronous method"
     for method, more in (("chat", ()), ("parse", (int,))):
         with pytest.raises(PuterInputError, match=message):
             await door(ai, method, "Go", *more, tools=tools, before_tool=allow)
@@ -764,7 +764,7 @@ async def test_a_tool_may_use_the_client(door: Door) -> None:
     assert ai.chat_history[2]["content"] == "inner"
 
 
-async def test_a_tool_cannot_talk_in_its_own_conversation(door: Door) -> None:
+async def test_a_tool_cannot_chat_in_its_own_conversation(door: Door) -> None:
     ai = door.client(max_concurrency=1)
     talk: Any = ai.conversation()
     later: list[asyncio.Task[Any]] = []
@@ -786,7 +786,7 @@ async def test_a_tool_cannot_talk_in_its_own_conversation(door: Door) -> None:
 
     calls = ({"fork": False}, {"fork": True})
     for given, got in zip(
-        calls, ("Error: PuterInputError: A tool cannot talk in the", "inner"), strict=True
+        calls, ("Error: PuterInputError: A tool cannot chat in the", "inner"), strict=True
     ):
         answers = [chat_body("inner")] if given["fork"] else []
         door.answers(calls_body(("ask", given)), *answers, chat_body("outer"))
@@ -997,7 +997,7 @@ async def test_a_stream_that_breaks_in_its_second_round_tells_all_that_came(door
     with pytest.raises(puter.PuterStreamError) as caught:
         await chunks(stream)
     partial = caught.value.partial
-    assert partial is not None
+    assert isinstance(partial, ChatReply)
     assert (partial, partial.usage.output_tokens) == ("Do", 7)
     assert [one["role"] for one in partial.messages] == [
         "user", "assistant", "assistant", "tool", "assistant",
@@ -1023,22 +1023,21 @@ def test_an_interrupt_in_a_tool_ends_all(stream: bool) -> None:
         ran.append(name)
         raise KeyboardInterrupt
 
-    with Door("sync").open() as door:
-        talk: Any = door.client(max_concurrency=1).conversation()
-        calls = [ToolCall(name, "work", {"name": name}) for name in "ab"]
-        door.answers((streamed if stream else openai)("", calls))
-        with pytest.raises(KeyboardInterrupt):
-            for _ in talk.chat("Go", tools=[work], stream=stream):
-                pass
-        assert (ran, talk.messages, talk._client._throttle.running) == (["a"], [], 0)
-        door.answers(chat_body("Hi"))
-        assert talk.chat("Hi") == "Hi"  # its turn is over
+    door = Door("sync")
+    talk: Any = door.client(max_concurrency=1).conversation()
+    calls = [ToolCall(name, "work", {"name": name}) for name in "ab"]
+    door.answers((streamed if stream else openai)("", calls))
+    with pytest.raises(KeyboardInterrupt):
+        for _ in talk.chat("Go", tools=[work], stream=stream):
+            pass
+    assert (ran, talk.messages, talk._client._throttle.running) == (["a"], [], 0)
+    door.answers(chat_body("Hi"))
+    assert talk.chat("Hi") == "Hi"  # its turn is over
 
 
 @pytest.fixture
-def async_door() -> Iterator[Door]:
-    with Door("async").open() as door:
-        yield door
+def async_door() -> Door:
+    return Door("async")
 
 
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
@@ -1111,7 +1110,7 @@ def by_hand(
     calls: tuple[ToolCall, ...], tools: list[Any], *answers: Any, before: Any = None
 ) -> Any:
     """Run the flow of a round, answering its effects in turn; what it asked, and its result."""
-    steps = run_calls(calls, Toolbox(tools), before)
+    steps = run_calls(calls, Toolbox(tools), before, {}, lambda: None)
     seen: list[Any] = []
     script = iter(answers)
     value = None
@@ -1119,7 +1118,7 @@ def by_hand(
         while True:
             effect = steps.send(value)
             seen.append(effect)
-            value = None if isinstance(effect, flow.Tell) else next(script)
+            value = None if isinstance(effect, Notify) else next(script)
     except StopIteration as done:
         return seen, *done.value
 
@@ -1131,31 +1130,32 @@ def test_a_round_is_one_effect_and_its_events() -> None:
         ToolCall("2", "nope", {}),
         ToolCall("3", "add", {"a": 3}),
     )
-    seen, messages, stop = by_hand(calls, [Tool(add, cheap=True)], [2, failed])
+    seen, messages, left, stop = by_hand(calls, [Tool(add, cheap=True)], [2, failed])
     together = seen[0]
-    assert isinstance(together, flow.AskAll)
-    assert (together.until, [one.cheap for one in together.asks]) == (StopChat, [True, True])
-    assert [one.function() for one in together.asks] == [2, 4]
+    assert isinstance(together, InvokeAll)
+    assert (together.until, [one.inline for one in together.calls]) == (StopChat, [True, True])
+    assert [one.function() for one in together.calls] == [2, 4]
     assert [one.event for one in seen[1:]] == [ToolRan("add", "1"), ToolRan("add", "3", failed)]
     assert [one["content"] for one in messages if one["role"] == "tool"] == [
         "2", "Error: there is no tool named 'nope'; there are: add", "Error: ValueError: no",
     ]  # fmt: skip
-    assert stop is None
+    assert (left, stop) == ((), None)
 
 
 def test_a_round_that_stops_early_tells_so() -> None:
     calls = tuple(ToolCall(str(n), "add", {"a": n}) for n in range(3))
     wish = StopChat("enough")
-    seen, messages, stop = by_hand(calls, [add], [1, wish])  # the third was not begun
+    seen, messages, left, stop = by_hand(calls, [add], [1, wish])  # the third was not begun
     assert stop is wish
     assert [one.event.error for one in seen[1:]] == [None, None]
     assert [one["content"] for one in messages if one["role"] == "tool"] == ["1", "enough", NOT_RUN]
+    assert left == ()  # they were not wanted any more
 
 
 def test_nothing_to_run_asks_nothing_of_the_tools() -> None:
-    seen, messages, stop = by_hand((ToolCall("1", "nope", {}),), [add], [])
-    assert [type(one) for one in seen] in ([], [flow.AskAll])
-    assert (len(messages), stop) == (2, None)
+    seen, messages, left, stop = by_hand((ToolCall("1", "nope", {}),), [add], [])
+    assert [type(one) for one in seen] in ([], [InvokeAll])
+    assert (len(messages), left, stop) == (2, (), None)
 
 
 def test_a_tool_knows_itself() -> None:

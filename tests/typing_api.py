@@ -23,6 +23,7 @@ from puter import (
     Usage,
     tool_result,
 )
+from puter.exceptions import Reply
 
 
 def sync(ai: PuterAI) -> None:
@@ -121,7 +122,7 @@ def values(reply: ChatReply, account: Account) -> None:
     assert_type(reply.usage.input_tokens, int)
     assert_type(reply.tool_calls, tuple[ToolCall, ...])
     assert_type(reply.refusal, str | None)
-    assert_type(reply.but(model="x"), ChatReply)
+    assert_type(reply.copy_with(model="x"), ChatReply)
     assert_type(account.username, str)
     assert_type(account.email, str | None)
 
@@ -175,7 +176,7 @@ def errors(ai: PuterAI) -> None:
     except puter.PuterConnectionError as silent:
         assert_type(silent.sent, bool)
     except puter.PuterBlockedError as blocked:
-        assert_type(blocked.reply, ChatReply | None)
+        assert_type(blocked.reply, Reply | None)
     except puter.PuterAPIError as failed:
         assert_type(failed.upstream_attempts, list[dict[str, Any]])
     except puter.PuterAuthError as refused:
@@ -195,6 +196,13 @@ def mistakes(ai: PuterAI) -> None:
     ai.parse("Hi", City).nmae  # type: ignore[attr-defined]  # noqa: B018 - misspelt
     ai.whoami().username = "bob"  # type: ignore[misc]  # values cannot be changed
     ai.available_models["x"] = "y"  # type: ignore[index]  # the registry is read-only
+    ai.chat("Hi", images=5)  # type: ignore[call-overload]  # no source of an image
+    ai.chat("Hi", files=[5])  # type: ignore[list-item]  # likewise
+    ai.txt2img("a cat", input_images=5)  # type: ignore[arg-type]  # likewise
+    ai.txt2img("a cat", width="wide")  # type: ignore[arg-type]  # pixels
+    ai.speech2txt(5)  # type: ignore[arg-type]  # no recording
+    ai.upload(["a.png"])  # type: ignore[arg-type]  # one file at a time
+    ai.txt2speech("Hi").bytes = b""  # type: ignore[misc]  # values cannot be changed
     ai.txt2img("a cat", qualty="high")  # type: ignore[call-arg]  # misspelt
     ai.list_models(kind="audio")  # type: ignore[arg-type]  # there is no such kind
     PuterConfig(timeout="60")  # type: ignore[arg-type]  # not a number

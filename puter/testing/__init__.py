@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from puter.testing.accounts import User
-    from puter.testing.chat_driver import ChatCall
+    from puter.testing.chat_call import ChatCall
     from puter.testing.gate import Gate
     from puter.testing.journal import RecordedRequest
     from puter.testing.limits import Tier
@@ -32,23 +32,28 @@ if TYPE_CHECKING:
         StreamReset,
         Truncate,
         UpstreamFailure,
-    )
+    )  # fmt: skip
     from puter.testing.server import LocalPuter
+    from puter.transports.mock import MockReply, MockRequest, MockTransport
 
 __all__ = [
     "AudioBody", "ChatCall", "Disconnect", "Failure", "Fault", "Garbage", "Gate", "Hang",
-    "InvalidUtf8", "LocalPuter", "MediaCall", "MediaInput", "RecordedRequest", "Redirect", "Reply",
+    "InvalidUtf8", "LocalPuter", "MediaCall", "MediaInput", "MockReply", "MockRequest",
+    "MockTransport", "RecordedRequest", "Redirect", "Reply",
     "Reset", "StreamCut", "StreamDisconnect", "StreamError", "StreamFault", "StreamReset", "Tier",
     "Truncate", "UpstreamFailure", "User",
 ]  # fmt: skip
 
 _MODULES = {
     "AudioBody": "puter.testing.media_call",
-    "ChatCall": "puter.testing.chat_driver",
+    "ChatCall": "puter.testing.chat_call",
     "Gate": "puter.testing.gate",
     "LocalPuter": "puter.testing.server",
     "MediaCall": "puter.testing.media_call",
     "MediaInput": "puter.testing.media_call",
+    "MockReply": "puter.transports.mock",
+    "MockRequest": "puter.transports.mock",
+    "MockTransport": "puter.transports.mock",
     "RecordedRequest": "puter.testing.journal",
     "Tier": "puter.testing.limits",
     "User": "puter.testing.accounts",

@@ -5,13 +5,10 @@ from __future__ import annotations
 import argparse
 import signal
 import threading
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
 from puter.testing.limits import TIERS
 from puter.testing.server import LocalPuter
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -26,17 +23,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
         default="user_free",
         help="limits of the account (default: %(default)s)",
     )
-    parser.add_argument(
-        "--host-routing",
-        action="store_true",
-        help="tell API and GUI host apart by name (api.localhost and localhost)",
-    )
     options = parser.parse_args(arguments)
     tier = None if options.tier == "none" else options.tier
     done = threading.Event()
+
+    def stop(*_: object) -> None:
+        done.set()
+
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: done.set())
-    server = LocalPuter(port=options.port, tier=tier, one_port=not options.host_routing)
+        signal.signal(number, stop)
+    server = LocalPuter(port=options.port, tier=tier)
     try:
         server.start()
     except OSError as error:

@@ -7,21 +7,17 @@ import json
 import secrets
 import time
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
+from puter.testing.limits import Tier
 from puter.testing.refusals import ApiError
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from puter.testing.limits import Tier
-
-TokenKind = Literal["session", "api", "app", "scoped", "worker", "otp", "reauth"]
+TokenKind = Literal["session", "api", "app", "scoped", "worker", "otp"]
 Requirement = Literal["email", "phone", "card"]
 
-# Puter backend: a one-time-password step is valid for 5 minutes, a re-login hint for 10.
-_LIFETIMES = {"otp": 300.0, "reauth": 600.0}
+_JWT_HEAD = "eyJ"  # how the base64 of a JSON object begins
 
 
 @dataclass(eq=False)
@@ -72,7 +68,7 @@ class User:
 class Token:
     """What the server knows of a token it issued.
 
-    ``expires`` is a ``time.time()``; ``app`` the uid of the app that acts for the user.
+    ``expires`` is a ``time.time()``.
     """
 
     user: User
@@ -80,7 +76,11 @@ class Token:
     uid: str
     expires: float | None = None
     revoked: bool = False
-    app: str | None = None
+
+    def may_use(self, path: str) -> bool:
+        """True inside the user's home; an app is confined to its own folder in there."""
+        home = f"/{self.user.username}" + ("/AppData/app" if self.kind == "app" else "")
+        return f"{path}/".startswith(f"{home}/")
 
 
 class Accounts:
@@ -103,25 +103,18 @@ class Accounts:
             return self._users.get(username)
         return next((user for user in list(self._users.values()) if user.email == email), None)
 
-    def issue(
-        self, user: User, kind: TokenKind, lifetime: float | None = None, app: str | None = None
-    ) -> str:
-        """A new token in the form of a JWT.
-
-        ``lifetime`` is in seconds, ``None`` = that of its kind; ``app`` is the uid of the app that
-        an ``app`` token is for, ``None`` = that of some web page.
-        """
-        if kind == "app" and app is None:
-            app = app_uid("https://app.example")
-        uid, now = str(uuid.uuid4()), time.time()
-        lifetime = _LIFETIMES.get(kind) if lifetime is None else lifetime
-        claims = {"type": kind, "version": "2", "uuid": uid, "user_uid": user.uuid, "iat": int(now)}
-        parts = (json.dumps(part).encode() for part in ({"alg": "HS256", "typ": "JWT"}, claims))
-        # Tokens are known by heart, so nobody checks this signature.
-        signed = (*parts, secrets.token_bytes(32))
-        jwt = ".".join(base64.urlsafe_b64encode(part).rstrip(b"=").decode() for part in signed)
-        expires = None if lifetime is None else now + lifetime
-        self._tokens[jwt] = Token(user, kind, uid, expires, app=app)
+    def issue(self, user: User, kind: TokenKind, lifetime: float | None = None) -> str:
+        """A new token in the form of a JWT; ``lifetime`` in seconds, ``None`` = for ever."""
+        uid = str(uuid.uuid4())
+        # Tokens are known by heart, so nobody looks at the signature.
+        parts = (
+            json.dumps({"alg": "HS256", "typ": "JWT"}).encode(),
+            json.dumps({"type": kind, "version": "2", "uuid": uid, "user_uid": user.uuid}).encode(),
+            secrets.token_bytes(32),
+        )
+        jwt = ".".join(base64.urlsafe_b64encode(part).rstrip(b"=").decode() for part in parts)
+        expires = None if lifetime is None else time.time() + lifetime
+        self._tokens[jwt] = Token(user, kind, uid, expires)
         return jwt
 
     def known(self, jwt: str) -> Token:
@@ -137,14 +130,14 @@ class Accounts:
         if jwt is None:
             raise ApiError(401, "Missing authentication token", "token_missing")
         token = self._tokens.get(jwt)
-        if token is None or token.kind in _LIFETIMES:
-            if _is_jwt(jwt):
+        if token is None or token.kind == "otp":
+            if jwt.startswith(_JWT_HEAD):
                 raise ApiError(401, "Authentication failed.", "token_auth_failed")
             extra = {"reason": "token_v1"}
         elif token.revoked or (token.expires is not None and token.expires <= time.time()):
             reason = "session_revoked" if token.revoked else "session_expired"
-            again = self.issue(token.user, "reauth")
-            extra = {"reason": reason, "auth_id": token.user.uuid, "reauth_token": again}
+            hint = secrets.token_hex(16)
+            extra = {"reason": reason, "auth_id": token.user.uuid, "reauth_token": hint}
         else:
             return token
         raise ApiError(401, "Re-authentication required", "reauth_required", **extra)
@@ -164,21 +157,5 @@ class Accounts:
 
     def use_anti_csrf(self, user: User, code: object) -> None:
         """Accept an anti-CSRF code once. Raises ApiError 400 for any other."""
-        owner = self._anti_csrf.pop(code, None) if isinstance(code, str) else None
-        if owner is not user:
+        if self._anti_csrf.pop(str(code), None) is not user:
             raise ApiError(400, "Incorrect anti-CSRF token.", "bad_request")
-
-
-def app_uid(origin: str) -> str:
-    """The uid of the app that a web page is."""
-    return f"app-{uuid.uuid5(uuid.NAMESPACE_URL, origin)}"
-
-
-def _is_jwt(text: str) -> bool:
-    """True for three dotted parts whose first two hold JSON objects."""
-    parts = text.split(".")
-    try:
-        claims = [json.loads(base64.urlsafe_b64decode(part + "==")) for part in parts[:2]]
-    except ValueError:
-        return False
-    return len(parts) == 3 and all(isinstance(claim, dict) for claim in claims)

@@ -5,15 +5,15 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from puter.testing.catalogue import Model
+from puter.testing.catalogue import prices as prices_of
+from puter.testing.chat_call import ChatCall
 from puter.testing.messages import calls_in, text_of
+from puter.testing.recorded import recorded
 from puter.testing.refusals import dumps
-
-if TYPE_CHECKING:
-    from puter.testing.catalogue import Model
-    from puter.testing.chat_driver import ChatCall
-    from puter.testing.replies import Reply
+from puter.testing.replies import Reply
 
 _WORDS = re.compile(r"\S+\s*|\s+")
 _OWN_ID = re.compile(r"(?:call|toolu)_(\d{1,9})")
@@ -228,12 +228,7 @@ def count_usage(call: ChatCall, reply: Reply) -> dict[str, Any]:
     told = tokens_in(said) + 10 * len(reply.tool_calls)
     usage: dict[str, Any]
     if call.family == "claude":
-        cache = (
-            "ephemeral_5m_input_tokens",
-            "ephemeral_1h_input_tokens",
-            "cache_read_input_tokens",
-        )
-        usage = {"input_tokens": sent, **dict.fromkeys(cache, 0), "output_tokens": told}
+        usage = {"input_tokens": sent, **recorded("claude_cache"), "output_tokens": told}
         usage["thinking_tokens"] = tokens_in(reply.reasoning or "")
     elif call.provider in ("ollama", "openrouter", "infron"):
         usage = {"prompt": sent, "completion": told, "input_cache_read": 0}
@@ -248,10 +243,8 @@ def count_usage(call: ChatCall, reply: Reply) -> dict[str, Any]:
 
 def _cost_of(model: Model, usage: Mapping[str, Any]) -> float | None:
     """US cents for ``usage``, or ``None`` when the model has no price."""
-    costs = model["costs"]
     if "input_cost_key" not in model:
         return None
-    # Cached tokens without a price of their own cost as much as others.
-    prices = {"cached_tokens": costs.get(model["input_cost_key"], 0), **costs}
+    prices = prices_of(model)
     cents = sum(count * prices.get(key, 0) for key, count in usage.items())
-    return round(float(cents) / float(costs["tokens"]), 12)
+    return round(float(cents), 12)

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import Any
 
 from puter.testing.accounts import Accounts
 from puter.testing.file_tree import CAPACITY, FileTree
 from puter.testing.journal import Journal
-from puter.testing.kv_driver import KeyValues
 from puter.testing.limits import Limits, Tier
 from puter.testing.metering import Metering
 from puter.testing.script import Script
-
-if TYPE_CHECKING:
-    from collections.abc import Generator
 
 # Vendors of media that LocalPuter plays.
 VENDORS = (
@@ -29,6 +27,7 @@ class Backend:
     """Settings of one server, and what it stores."""
 
     tier: Tier | None
+    gui_origin: str = ""  # the only one that logins accept
     latency: float = 0.0
     default_model: str | None = None
     allowance: float | None = None
@@ -39,9 +38,10 @@ class Backend:
     journal: Journal = field(default_factory=Journal)
     script: Script = field(default_factory=Script)
     metering: Metering = field(default_factory=Metering)
-    kv: KeyValues = field(default_factory=KeyValues)
-    # Results of media calls that are told by URL: bytes and type by path.
+    kv: dict[str, dict[str, Any]] = field(default_factory=dict)  # values by user
+    # The latest results of media calls that are told by URL: bytes and type by path.
     samples: dict[str, tuple[bytes, str]] = field(default_factory=dict)
+    sample_numbers: Iterator[int] = field(default_factory=itertools.count)
     files: FileTree = field(init=False)
     running_now: int = 0
     peak_running: int = 0

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from functools import cache
-from importlib.resources import files
 from typing import Any
 
 from puter.testing.recorded import recorded
@@ -17,12 +15,7 @@ _RESELLERS = ("infron", "neuralwatt", "openrouter", "together-ai")
 
 
 class Catalogue:
-    """The models of one kind (``chat``, ``image`` or ``video``).
-
-    Args:
-        listed: the models of the public lists.
-        hidden: models that answer but show only in the driver's lists.
-    """
+    """The models of one kind; ``hidden`` ones answer but show only in the driver's lists."""
 
     def __init__(self, listed: Sequence[Model], hidden: Sequence[Model] = ()) -> None:
         self.listed = listed
@@ -52,11 +45,18 @@ def _names_of(model: Model) -> set[str]:
     return {name.lower() for name in names if name}
 
 
+def prices(model: Model) -> dict[str, float]:
+    """US cents per unit, by the names of the ``usage``."""
+    costs = model["costs"]
+    # Cached tokens without a price of their own cost as much as others.
+    found = {"cached_tokens": costs.get(model.get("input_cost_key"), 0), **costs}
+    per = float(costs.get("tokens", 1_000_000))
+    return {key: float(cost) / per for key, cost in found.items()}
+
+
 def price(model: Model, side: str) -> float:
     """Cents per single token, ``side`` being ``input`` or ``output``; 0 when there is no price."""
-    costs = model["costs"]
-    key = model.get(f"{side}_cost_key", f"{side}-tokens")
-    return float(costs.get(key, 0)) / float(costs.get("tokens", 1_000_000))
+    return prices(model).get(model.get(f"{side}_cost_key", f"{side}-tokens"), 0)
 
 
 def _preference(model: Model) -> tuple[int, float, str]:
@@ -66,21 +66,10 @@ def _preference(model: Model) -> tuple[int, float, str]:
 
 
 @cache
-def load(kind: str, vendors: tuple[str, ...] | None = None) -> Catalogue:
-    """The catalogue shipped with the package; of images and videos, that of ``vendors``."""
-    data: dict[str, list[Model]] = _shipped()
+def load(kind: str, vendors: tuple[str, ...] = ()) -> Catalogue:
+    """The models of ``chat``; those of ``image`` or ``video`` that ``vendors`` offer."""
+    models: list[Model] = recorded(kind, "catalogue.json", "puter")
     if kind == "chat":
         # Some models of resellers, whose lists are live on the real server, and the canned ones.
-        return Catalogue([*data[kind], *recorded("resold_models")], recorded("canned_models"))
-    return Catalogue(
-        [
-            model
-            for model in data[kind]
-            if vendors is None or model["provider"].partition("-")[0] in vendors
-        ]
-    )
-
-
-@cache
-def _shipped() -> Any:
-    return json.loads(files("puter").joinpath("catalogue.json").read_text("utf-8"))
+        return Catalogue([*models, *recorded("resold_models")], recorded("canned_models"))
+    return Catalogue([one for one in models if one["provider"].partition("-")[0] in vendors])

@@ -4,86 +4,57 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, TypeAlias
 
-from puter.testing import (
-    catalogue,
-    chat_driver,
-    image_driver,
-    kv_driver,
-    ocr_driver,
-    stt_driver,
-    tts_driver,
-    video_driver,
-)
+from aiohttp import web
+
+from puter.testing import catalogue, chat_driver, recognition_driver, tts_driver
+from puter.testing.exchange import DriverCall, Exchange
+from puter.testing.image_video_driver import generate_image, generate_video
 from puter.testing.recorded import recorded
 from puter.testing.refusals import ApiError, bad_request, internal_error
 from puter.testing.replies import FaultRaised
 
-if TYPE_CHECKING:
-    from aiohttp import web
-
-    from puter.testing.accounts import Token, User
-    from puter.testing.backend import Backend
-    from puter.testing.exchange import Exchange
-
-# Puter backend: all driver calls of one user, per minute.
-CALLS_PER_MINUTE = 8000
+Method: TypeAlias = Callable[[DriverCall], Awaitable[web.StreamResponse]]
 
 
-@dataclass(frozen=True)
-class DriverCall:
-    """One call of one method, past all checks; ``asked`` is the driver's name as sent."""
-
-    exchange: Exchange
-    user: User
-    interface: str
-    method: str
-    args: Mapping[str, Any]
-    asked: str | None = None
-
-    @property
-    def backend(self) -> Backend:
-        return self.exchange.backend
-
-    @property
-    def token(self) -> Token:
-        return self.exchange.token
-
-    def result(self, value: object, *, metadata: object = None) -> web.StreamResponse:
-        """The success envelope."""
-        body = {"success": True, "result": value, "service": {"name": DRIVERS[self.interface][0]}}
-        if metadata is not None:
-            body["metadata"] = metadata
-        return self.exchange.json(body)
-
-
-Method: TypeAlias = Callable[[DriverCall], Awaitable["web.StreamResponse"]]
-
-
-def _model_lists(kind: str) -> dict[str, Method]:
-    def known(call: DriverCall) -> catalogue.Catalogue:
-        return catalogue.load(kind, None if kind == "chat" else call.backend.vendors)
-
-    async def models(call: DriverCall) -> web.StreamResponse:
-        return call.result(known(call).all)
-
+def _ids(kind: str) -> Method:
     async def list_ids(call: DriverCall) -> web.StreamResponse:
-        return call.result(known(call).ids(hidden=True))
+        return call.result(catalogue.load(kind, call.backend.vendors).ids(hidden=True))
 
-    return {"models": models, "list": list_ids}
+    return list_ids
+
+
+async def _key_value(call: DriverCall) -> web.StreamResponse:
+    """The methods of ``puter-kvstore``; every user has a store."""
+    args, store = call.args, call.backend.kv.setdefault(call.user.uuid, {})
+    if call.method == "list":
+        prefix = str(args.get("pattern") or "").removesuffix("*")
+        found = [key for key in sorted(store) if key.startswith(prefix)]
+        return call.result([{"key": key, "value": store[key]} for key in found])
+    if args.get("key") is None:
+        raise bad_request("Missing `key`")
+    key = str(args["key"])
+    if call.method == "get":
+        return call.result(store.get(key))
+    if call.method == "incr":  # the only path is "", the value itself
+        store[key] = store.get(key, 0) + args["pathAndAmountMap"][""]
+        return call.result(store[key])
+    store[key] = args.get("value")
+    if call.method == "del":
+        del store[key]
+    return call.result(value=True)
 
 
 METHODS: dict[str, Mapping[str, Method]] = {
-    "puter-chat-completion": {"complete": chat_driver.complete, **_model_lists("chat")},
-    "puter-image-generation": {"generate": image_driver.generate, **_model_lists("image")},
+    "puter-chat-completion": {"complete": chat_driver.complete, "list": _ids("chat")},
+    "puter-image-generation": {"generate": generate_image, "list": _ids("image")},
     "puter-tts": tts_driver.METHODS,
-    "puter-video-generation": {"generate": video_driver.generate, **_model_lists("video")},
+    "puter-video-generation": {"generate": generate_video, "list": _ids("video")},
     "puter-speech2speech": {"convert": tts_driver.convert},
-    "puter-speech2txt": stt_driver.METHODS,
-    "puter-ocr": {"recognize": ocr_driver.recognize},
-    "puter-kvstore": kv_driver.METHODS,
+    "puter-speech2txt": recognition_driver.STT_METHODS,
+    "puter-ocr": {"recognize": recognition_driver.recognize},
+    "puter-kvstore": dict.fromkeys(("get", "set", "del", "list", "incr"), _key_value),
 }
 # Names of drivers by interface, the canonical one first.
 DRIVERS: dict[str, list[str]] = recorded("interfaces")
@@ -93,8 +64,6 @@ async def call(exchange: Exchange) -> web.StreamResponse:
     """Answer ``POST /drivers/call``. Raises ApiError."""
     user = exchange.authorise()
     tier, backend, fields = user.tier, exchange.backend, exchange.fields
-    if tier is not None:
-        backend.limits.hit((user.uuid, "/drivers/call"), CALLS_PER_MINUTE, 60)
     name, method_name = _required(fields, "interface"), _required(fields, "method")
     asked, args = fields.get("driver"), fields.get("args", {})
     method = _look_up(name, asked, method_name)
@@ -130,9 +99,3 @@ def _look_up(name: str, driver: object, method: str) -> Method:
     if method not in METHODS[name]:
         raise ApiError(404, f"Method '{method}' not found on driver '{name}'", "not_found")
     return METHODS[name][method]
-
-
-async def list_interfaces(exchange: Exchange) -> web.StreamResponse:
-    exchange.authorise()
-    listed = {name: {"drivers": names, "default": names[0]} for name, names in DRIVERS.items()}
-    return exchange.json(listed)

@@ -3,32 +3,27 @@
 from __future__ import annotations
 
 import asyncio
-import base64
-import hashlib
 import json
 import socket
 import struct
 import time
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NoReturn
-from urllib.parse import parse_qsl, unquote
+from urllib.parse import unquote
 
 from aiohttp import web
 
+from puter.testing.accounts import Token, TokenKind, User
+from puter.testing.gate import Gate
 from puter.testing.journal import RecordedRequest
 from puter.testing.recorded import recorded
 from puter.testing.refusals import ApiError, dumps
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable, Mapping
-
-    from puter.testing.accounts import Token, TokenKind, User
     from puter.testing.backend import Backend
-    from puter.testing.gate import Gate
 
-COOKIE = "puter_auth_token"
-# Puter backend: bodies up to 50 MB as JSON, 100 kB as a form.
-MAX_JSON_BODY = 50 * 1024 * 1024
-MAX_FORM_BODY = 100 * 1024
+
 # Puter backend: JSON answers over about 1 kB are compressed when the client accepts it.
 COMPRESS_FROM = 1024
 # Closing a socket that lingers for 0 seconds sends RST.
@@ -49,19 +44,11 @@ async def pause(seconds: float) -> None:
 
 
 class Exchange:
-    """One request on its way to an answer.
+    """One request on its way to an answer; ``fields`` are those of its body, when it is JSON."""
 
-    Attributes:
-        body: the parsed body, an object or an array; ``None`` when nothing was parsed.
-        fields: the body as an object; any other body has no fields.
-        user: the caller, once authorised.
-    """
-
-    def __init__(self, request: web.Request, backend: Backend, gui_origin: str) -> None:
+    def __init__(self, request: web.Request, backend: Backend) -> None:
         self.request = request
         self.backend = backend
-        self.gui_origin = gui_origin
-        self.body: Any = None
         self.fields: dict[str, Any] = {}
         self.user: User | None = None
         self._token: Token | None = None
@@ -96,43 +83,22 @@ class Exchange:
         return user
 
     def _find_token(self) -> str | None:
-        """The first token present, in the server's order, valid or not."""
-        request, in_body = self.request, self.fields.get("auth_token")
-        value = request.headers.get("Authorization", "").strip()
-        scheme, _, rest = value.partition(" ")
-        if rest or scheme.lower() == "bearer":  # Basic and the like count as no token at all
-            value = rest.strip() if scheme.lower() == "bearer" else ""
-        places = (
-            str(in_body) if in_body else None,
-            None if value == "undefined" else value,
-            request.headers.get("x-api-key"),
-            request.cookies.get(COOKIE),
-            request.query.get("auth_token"),
-        )
-        return next(filter(None, places), None)
+        """The token in the body, where puter.js puts it, else that of the header."""
+        if in_body := self.fields.get("auth_token"):
+            return str(in_body)
+        scheme, _, token = self.request.headers.get("Authorization", "").partition(" ")
+        return token if token and scheme.lower() == "bearer" else None
 
     def json(
         self, value: object, status: int = 200, headers: Mapping[str, str] | None = None
     ) -> web.StreamResponse:
-        """A JSON answer with ETag and compression; ``bytes`` are JSON already."""
-        data = value if isinstance(value, bytes) else dumps(value)
+        """A JSON answer, compressed when it is long."""
+        data = dumps(value)
         shown = {"Content-Type": "application/json; charset=utf-8", **(headers or {})}
-        if status == 200 and self.request.method in ("GET", "HEAD"):
-            digest = base64.b64encode(hashlib.sha1(data, usedforsecurity=False).digest())
-            etag = shown["ETag"] = f'W/"{len(data):x}-{digest[:27].decode()}"'
-            if self.request.headers.get("If-None-Match") == etag:
-                return self.finish(web.Response(status=304, headers={"ETag": etag}))
         response = web.Response(status=status, body=data, headers=shown)
-        if len(data) > COMPRESS_FROM:
-            accepted = self.request.headers.get("Accept-Encoding", "").lower()
-            for coding in (web.ContentCoding.gzip, web.ContentCoding.deflate):
-                if coding.value in accepted:
-                    response.enable_compression(coding)
-                    break
+        if len(data) > COMPRESS_FROM and "gzip" in self.request.headers.get("Accept-Encoding", ""):
+            response.enable_compression(web.ContentCoding.gzip)
         return self.finish(response)
-
-    def text(self, text: str, content_type: str = "text/html") -> web.StreamResponse:
-        return self.finish(web.Response(text=text, content_type=content_type, charset="utf-8"))
 
     def finish(self, response: web.StreamResponse) -> web.StreamResponse:
         """Prepare an answer that is sent as a whole."""
@@ -167,10 +133,7 @@ class Exchange:
         gate: Gate | None = None,
         end: Callable[[Exchange], Awaitable[None]] | None = None,
     ) -> web.StreamResponse:
-        """Answer with ``pieces``, each flushed before the next waits for its turn.
-
-        ``pace`` is in seconds between pieces; ``end`` runs before the clean end, or instead of it.
-        """
+        """Answer with ``pieces``, ``pace`` seconds apart; ``end`` may prevent a clean end."""
         response = web.StreamResponse(headers={"Content-Type": content_type})
         response.enable_chunked_encoding()
         self.start(response)
@@ -200,44 +163,28 @@ class Exchange:
         await hang()  # the lost connection cancels this request
 
     async def read(self) -> None:
-        """Read the body and parse it where the Puter backend would.
-
-        Raises:
-            ApiError: 413 for a body over its limit, 400 for malformed JSON.
-        """
-        parse = _parser_of(self.request.headers.get("Content-Type", ""))
-        limit = MAX_FORM_BODY if parse is _parse_form else MAX_JSON_BODY
-        length = self.request.content_length or 0
-        data = bytearray()
-        if length <= limit and self.request.can_read_body:
-            try:
-                async for chunk in self.request.content.iter_any():
-                    data += chunk
-                    if len(data) > limit:
-                        break
-            except web.RequestPayloadError as error:
-                raise ApiError(400, "Malformed request body", "client_bad_request") from error
-        self.record.body = bytes(data[:limit])
-        if max(length, len(data)) > limit:
-            raise ApiError(413, "request entity too large", "client_bad_request")
-        if parse is not None:
-            self.body = self.record.json = parse(self.record.body)
-            self.fields = self.body if isinstance(self.body, dict) else {}
-
-
-def _parser_of(content_type: str) -> Callable[[bytes], Any] | None:
-    # The second type is compared byte for byte: a space or a charset and the body is ignored.
-    if content_type in ("application/json", "text/plain;actually=json"):
-        return _parse_json
-    parsers = {"application/json": _parse_json, "application/x-www-form-urlencoded": _parse_form}
-    return parsers.get(content_type.partition(";")[0].strip().lower())
+        """Read the body, and parse it where the Puter backend would. Raises ApiError."""
+        try:
+            self.record.body = await self.request.read()
+        except web.HTTPRequestEntityTooLarge as error:
+            raise ApiError(413, "request entity too large", "client_bad_request") from error
+        except web.RequestPayloadError as error:
+            raise ApiError(400, "Malformed request body", "client_bad_request") from error
+        content_type = self.request.headers.get("Content-Type", "")
+        # puter.js's type is compared byte for byte: a space or a charset and the body is ignored.
+        if (
+            content_type == "text/plain;actually=json"
+            or content_type.partition(";")[0].strip().lower() == "application/json"
+        ):
+            self.record.json = body = _parse_json(self.record.body)
+            self.fields = body if isinstance(body, dict) else {}
 
 
 def _parse_json(data: bytes) -> Any:
     if not data:
         return {}
     try:
-        value = json.loads(data.decode("utf-8-sig", errors="replace"), parse_constant=_refuse)
+        value = json.loads(data.decode("utf-8-sig", errors="replace"))
     except (ValueError, RecursionError):
         value = None
     if not isinstance(value, dict | list):  # a bare scalar is malformed too
@@ -245,9 +192,32 @@ def _parse_json(data: bytes) -> Any:
     return value
 
 
-def _refuse(constant: str) -> NoReturn:
-    raise ValueError(constant)  # NaN and Infinity are Python's, not JSON's
+@dataclass(frozen=True)
+class DriverCall:
+    """One call of one method, past all checks; ``asked`` is the driver's name as sent."""
 
+    exchange: Exchange
+    user: User
+    interface: str
+    method: str
+    args: Mapping[str, Any]
+    asked: str | None = None
 
-def _parse_form(data: bytes) -> Any:
-    return dict(parse_qsl(data.decode("utf-8", errors="replace"), keep_blank_values=True))
+    @property
+    def backend(self) -> Backend:
+        return self.exchange.backend
+
+    @property
+    def token(self) -> Token:
+        return self.exchange.token
+
+    def result(self, value: object, *, metadata: object = None) -> web.StreamResponse:
+        """The success envelope."""
+        body = {
+            "success": True,
+            "result": value,
+            "service": {"name": recorded("interfaces")[self.interface][0]},
+        }
+        if metadata is not None:
+            body["metadata"] = metadata
+        return self.exchange.json(body)

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import base64
-import mimetypes
 import posixpath
-import re
 import time
 import uuid
 from collections.abc import Iterator, MutableMapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from puter.testing.accounts import Accounts, Token
 from puter.testing.recorded import recorded
 from puter.testing.refusals import ApiError, bad_request
-
-if TYPE_CHECKING:
-    from puter.testing.accounts import Accounts, Token
+from puter.types.mime import mime_of
 
 # Puter backend: what every home directory holds.
 FOLDERS = ("Desktop", "Documents", "Pictures", "Videos", "Public", "AppData", "Trash")
@@ -24,7 +21,6 @@ FOLDERS = ("Desktop", "Documents", "Pictures", "Videos", "Public", "AppData", "T
 CAPACITY = 80_949_268_480
 
 OCTETS = "application/octet-stream"
-_TYPES = mimetypes.MimeTypes()  # Python's own table, whatever the machine knows
 
 
 @dataclass(eq=False)
@@ -48,30 +44,17 @@ class Entry:
         """The MIME type by its name, as listings show it."""
         if self.is_dir:
             return "folder"
-        kind = mime_of(self.name)
-        return f"{kind}; charset=utf-8" if kind and kind.startswith("text/") else kind
-
-
-def mime_of(name: str) -> str | None:
-    return _TYPES.guess_type(name)[0]
+        kind = mime_of(None, self.name)
+        return f"{kind}; charset=utf-8" if kind.startswith("text/") else kind or None
 
 
 def decode_base64(text: str) -> bytes:
-    """Decode as JavaScript does: what is no base64 is skipped."""
-    text = text.partition("=")[0].replace("-", "+").replace("_", "/")
-    text = re.sub(r"[^A-Za-z0-9+/]", "", text)
-    if len(text) % 4 == 1:  # a single letter is no byte yet
-        text = text[:-1]
-    return base64.b64decode(text + "=" * (-len(text) % 4))
+    """Decode leniently, as JavaScript does: what is no base64 is skipped, padding may miss."""
+    return base64.b64decode(text.rstrip("=") + "==")
 
 
 class FileTree:
-    """A file system; each change is one step, so any thread may make it.
-
-    Args:
-        accounts: whose homes there are.
-        capacity: bytes each user may store.
-    """
+    """A file system; each change is one step, so any thread may make it."""
 
     def __init__(self, accounts: Accounts, capacity: int = CAPACITY) -> None:
         self._capacity = capacity
@@ -93,19 +76,14 @@ class FileTree:
                 self._entries[folder] = Entry(folder, is_dir=True)
         return self._entries.get(path)
 
-    def find(self, token: Token, path: object = None, uid: object = None) -> Entry:
-        """The entry of that path or uid. Raises ApiError 404, also for files of others."""
-        if isinstance(uid, str) and uid:
-            entry = next((e for e in list(self._entries.values()) if e.uid == uid), None)
-            shown = f"uuid={uid}"
-        elif isinstance(path, str) and path.strip():
-            full, absolute = self.resolve(path, token.user.username), path.strip()[0] in "/~"
-            shown = f"path={full if absolute else path}"
-            entry = self.get(full) if absolute else None
-        else:
+    def find(self, token: Token, path: object) -> Entry:
+        """The entry of that path. Raises ApiError 404, also for files of others."""
+        if not isinstance(path, str) or not path:
             raise bad_request("Missing entry reference (expected one of: path, uid, id)")
-        if entry is None or not _may_use(token, entry.path):
-            raise ApiError(404, f"Entry not found: {shown}", "subject_does_not_exist")
+        shown = self.resolve(path, token.user.username) if path[0] in "/~" else path
+        entry = self.get(shown)
+        if entry is None or not token.may_use(shown):
+            raise ApiError(404, f"Entry not found: path={shown}", "subject_does_not_exist")
         return entry
 
     def children(self, directory: Entry) -> list[Entry]:
@@ -115,44 +93,27 @@ class FileTree:
     def all_files(self) -> list[Entry]:
         return [entry for entry in list(self._entries.values()) if not entry.is_dir]
 
-    def output_path(self, token: Token, path: object) -> str | None:
-        """Where a generated image or video goes. Raises ApiError before anything is made."""
-        if not isinstance(path, str) or not path:
-            return None
-        denied = ApiError(403, "Write access denied for destination", "access_denied")
-        return self.place(token, path, denied)
-
     def place(self, token: Token, path: str, denied: ApiError | None = None) -> str:
         """The absolute form of a path to write to. Raises ApiError, ``denied`` outside the home."""
         full = self.resolve(path, token.user.username)
         if posixpath.dirname(full) == "/":
             raise ApiError(400, "Cannot write to root path", "cannot_write_to_root")
-        if not _may_use(token, full):
+        if not token.may_use(full):
             raise denied or ApiError(404, "Subject does not exist", "subject_does_not_exist")
         return full
 
     def write(
-        self,
-        path: str,
-        data: bytes,
-        content_type: str = OCTETS,
-        *,
-        overwrite: bool = False,
-        dedupe: bool = False,
-        parents: bool = False,
+        self, path: str, data: bytes, content_type: str = OCTETS, *, overwrite: bool = True
     ) -> tuple[Entry, bool]:
-        """Store a file at an absolute path. Returns it, and if one was there. Raises ApiError.
+        """Store a file at an absolute path, and make missing directories.
 
-        ``dedupe`` takes the next free name, such as ``dot (1).png``; ``parents`` makes missing
-        directories.
+        Returns the file, and if one was there. Raises ApiError.
         """
         old = self.get(path)
-        if old is not None and dedupe:
-            path, old = self._free_name(path), None
         if old is not None and (old.is_dir or not overwrite):
             text = "A file already exists at this path and overwrite was not requested"
             raise ApiError(409, text, "item_with_same_name_exists", entry_name=old.name)
-        self._require_parent(posixpath.dirname(path), make=parents)
+        self._make_directory(posixpath.dirname(path))
         entry = old or Entry(path, is_dir=False)
         used = sum(len(file.data) for file in self.all_files() if file.owner == entry.owner)
         if used + len(data) - len(entry.data) > self._capacity:
@@ -169,28 +130,13 @@ class FileTree:
         for path in (*inside, entry.path):
             self._entries.pop(path, None)
 
-    def _free_name(self, path: str) -> str:
-        stem, extension = posixpath.splitext(path)
-        number = 1
-        while f"{stem} ({number}){extension}" in self._entries:
-            number += 1
-        return f"{stem} ({number}){extension}"
-
-    def _require_parent(self, path: str, *, make: bool) -> None:
-        parent = self.get(path)
-        if parent is None and not make:
-            raise ApiError(404, f"Parent path does not exist: {path}", "not_found")
-        if parent is None:
-            self._require_parent(posixpath.dirname(path), make=True)
+    def _make_directory(self, path: str) -> None:
+        old = self.get(path)
+        if old is None:
+            self._make_directory(posixpath.dirname(path))
             self._entries[path] = Entry(path, is_dir=True)
-        elif not parent.is_dir:
+        elif not old.is_dir:
             raise bad_request(f"Parent path is not a directory: {path}")
-
-
-def _may_use(token: Token, path: str) -> bool:
-    """True inside the caller's home; an app is confined to its own folder in there."""
-    home = f"/{token.user.username}" + (f"/AppData/{token.app}" if token.app is not None else "")
-    return path == home or path.startswith(home + "/")
 
 
 class FileView(MutableMapping[str, bytes]):
@@ -215,9 +161,9 @@ class FileView(MutableMapping[str, bytes]):
 
     def __setitem__(self, path: str, data: bytes) -> None:
         full = self._files.resolve(path, self._username)
-        kind = mime_of(full) or OCTETS
+        kind = mime_of(None, full) or OCTETS
         try:
-            self._files.write(full, bytes(data), kind, overwrite=True, parents=True)
+            self._files.write(full, bytes(data), kind)
         except ApiError as error:
             raise ValueError(f"{path!r} cannot be written: {error}.") from error
 

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import time
 from collections import Counter, deque
+from collections.abc import Callable, Generator, Hashable
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from puter.testing.refusals import ApiError
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Hashable
 
 
 @dataclass(frozen=True)

@@ -2,28 +2,24 @@
 
 from __future__ import annotations
 
-import ipaddress
 import posixpath
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, TypeAlias
 from urllib.parse import unquote_to_bytes, urlsplit
 
+from aiohttp import web
+
 from puter.testing import catalogue, samples
-from puter.testing.exchange import pause
-from puter.testing.file_tree import OCTETS, decode_base64, mime_of
-from puter.testing.refusals import ApiError, bad_request, internal_error
+from puter.testing.catalogue import Model
+from puter.testing.exchange import DriverCall, pause
+from puter.testing.file_tree import OCTETS, decode_base64
+from puter.testing.metering import Bill
+from puter.testing.recorded import recorded
+from puter.testing.refusals import ApiError, bad_request
 from puter.testing.replies import Fault, FaultRaised, UpstreamFailure, upstream_error
-
-if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
-
-    from aiohttp import web
-
-    from puter.testing.catalogue import Model
-    from puter.testing.driver_calls import DriverCall
-    from puter.testing.metering import Bill
+from puter.types.mime import mime_of
 
 # Puter backend: bytes of a sound to be transcribed or converted.
 MAX_SOUND = 26_214_400
@@ -31,8 +27,8 @@ MAX_SOUND = 26_214_400
 SAMPLE_AUDIO = "https://puter-sample-data.puter.site/tts_example.mp3"
 
 _DATA_URI = re.compile(r"data:([^;,]+)?(?:;([^,]*))?,(.*)$", re.DOTALL)
-_BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _PIECE = 16 * 1024
+_MOST_SAMPLES = 100
 
 
 @dataclass(frozen=True)
@@ -96,7 +92,7 @@ class AudioBody:
 
 MediaResult: TypeAlias = "bytes | str | Mapping[str, Any] | AudioBody | Fault"
 MediaResponder: TypeAlias = "Callable[[MediaCall], MediaResult | Awaitable[MediaResult]]"
-Result: TypeAlias = "bytes | str | Mapping[str, Any] | AudioBody | None"
+Result: TypeAlias = "bytes | str | Mapping[str, Any] | AudioBody"
 
 
 def media_call(
@@ -114,15 +110,18 @@ def media_call(
 
 
 async def ask_vendor(
-    call: DriverCall, media: MediaCall, bill: Bill, refusal: str, least: float | None = None
+    call: DriverCall,
+    media: MediaCall,
+    bill: Bill,
+    *,
+    otherwise: Result,
+    refusal: str = "Insufficient credits",
+    least: float | None = None,
 ) -> Result:
-    """The scripted result of a call that passed all checks, ``None`` when there is none.
+    """The scripted result of a call that passed all checks, ``otherwise`` when there is none.
 
     ``least`` are the micro-cents the user must have left, by default what the call costs.
-
-    Raises:
-        ApiError: 402 with the text ``refusal``, or as the vendor failed.
-        FaultRaised: the script holds a fault.
+    Raises ApiError or FaultRaised.
     """
     call.exchange.record.media = media
     call.backend.metering.require(call.user, bill.cost if least is None else least, refusal)
@@ -133,34 +132,25 @@ async def ask_vendor(
         if isinstance(result, UpstreamFailure):
             raise _vendor_error(result, media.provider)
         raise FaultRaised(result)
-    call.backend.metering.charge(call.token, bill)
-    return result
-
-
-async def text_from_vendor(
-    call: DriverCall, media: MediaCall, bill: Bill, otherwise: str
-) -> str | Mapping[str, Any]:
-    """`ask_vendor` for methods that answer in text; ``otherwise`` is the text without a script."""
-    result = await ask_vendor(call, media, bill, "Insufficient credits")
-    if result is None:
-        return otherwise
-    if not isinstance(result, str | Mapping):
-        raise internal_error()
-    return result
+    call.backend.metering.charge(call.user, bill)
+    return otherwise if result is None else result
 
 
 def _vendor_error(failure: UpstreamFailure, provider: str) -> ApiError:
     """A vendor's failure as media calls report it."""
-    status, message, code = upstream_error(failure.status, failure.message)
-    extra: dict[str, Any] = {"upstreamStatus": failure.status}
-    told = failure.message
+    told, extra = failure.message, {"upstreamCode": failure.code} if failure.code else {}
     if provider == "elevenlabs":
-        extra["provider"] = provider
-        told = f"ElevenLabs request failed (status {failure.status})"
-    elif failure.code:
-        extra["upstreamCode"] = failure.code
+        told, extra = f"ElevenLabs request failed (status {failure.status})", {"provider": provider}
+    status, message, code = upstream_error(failure.status, told)
     message = told if failure.status < 500 else message
-    return ApiError(status, message, code, **extra)
+    return ApiError(status, message, code, upstreamStatus=failure.status, **extra)
+
+
+def default_models(call: DriverCall, kind: str) -> dict[str, str]:
+    """The providers of ``image`` or ``video`` that are set up, and the model each stands for."""
+    defaults: dict[str, str] = recorded("default_models")[kind]
+    vendors = call.backend.vendors
+    return {name: model for name, model in defaults.items() if name.partition("-")[0] in vendors}
 
 
 def route_of(call: DriverCall, kind: str, name: str, provider: object) -> Model:
@@ -173,11 +163,9 @@ def route_of(call: DriverCall, kind: str, name: str, provider: object) -> Model:
 
 def alias(call: DriverCall, names: Mapping[str, str], refusal: str) -> str | None:
     """What the argument ``provider`` names; ``refusal`` has ``{}`` in place of an unknown one."""
-    given = call.args.get("provider")
-    if given in (None, ""):
-        return None
-    found = names.get(given.strip().lower()) if isinstance(given, str) else None
-    if found is None:
+    given = call.args.get("provider") or ""
+    found = names.get(given.strip().lower())
+    if given and found is None:
         raise bad_request(refusal.format(given))
     return found
 
@@ -185,25 +173,21 @@ def alias(call: DriverCall, names: Mapping[str, str], refusal: str) -> str | Non
 def load(
     call: DriverCall, value: object, *, limit: int | None = None, from_web: bool = False
 ) -> MediaInput:
-    """A file of at most ``limit`` bytes by data URI, path, reference or URL. Raises ApiError."""
-    if isinstance(value, str) and value.startswith("data:"):
-        return _from_data_uri(value, limit)
-    if isinstance(value, str) and from_web and value.startswith(("http://", "https://")):
-        return _from_web(value)
-    reference = value if isinstance(value, dict) else {"path": value}
-    path, files = reference.get("path"), call.backend.files
-    if isinstance(path, str):
-        if path.rstrip("/") not in ("", posixpath.normpath(path)):
+    """A file of at most ``limit`` bytes by data URI, path or URL. Raises ApiError."""
+    text, files = str(value), call.backend.files
+    if text.startswith("data:"):
+        return _from_data_uri(text, limit)
+    if text.startswith(("http://", "https://")):
+        if not from_web:
             raise bad_request("Invalid path")
-        # Puter backend: a directory is refused as such before anybody asks whose it is.
-        found = files.get(files.resolve(path, call.user.username))
-        if found is not None and found.is_dir and path.startswith(("/", "~")):
-            raise bad_request("Expected a file, got a directory")
-    entry = files.find(call.token, path, reference.get("uid") or reference.get("uuid"))
-    if entry.is_dir:
+        return _from_web(text)
+    # Puter backend: a directory is refused as such before anybody asks whose it is.
+    found = files.get(files.resolve(text, call.user.username))
+    if found is not None and found.is_dir:
         raise bad_request("Expected a file, got a directory")
+    entry = files.find(call.token, value)
     _check_size("File", entry.data, limit)
-    return MediaInput(entry.name, entry.content_type or mime_of(entry.name) or OCTETS, entry.data)
+    return MediaInput(entry.name, entry.content_type or OCTETS, entry.data)
 
 
 def _from_data_uri(uri: str, limit: int | None) -> MediaInput:
@@ -214,8 +198,6 @@ def _from_data_uri(uri: str, limit: int | None) -> MediaInput:
     if encoding.strip().lower() == "base64":
         data = decode_base64(payload)
     else:  # also with MIME parameters before the word base64: the sound is corrupt then
-        if _BAD_ESCAPE.search(payload):
-            raise ApiError(400, "Bad request URL", "client_bad_url")
         data = unquote_to_bytes(payload)
     _check_size("Input", data, limit)
     subtype = kind.partition("/")[2].partition("+")[0] or "bin"
@@ -230,36 +212,33 @@ def _check_size(what: str, data: bytes, limit: int | None) -> None:
 
 def _from_web(url: str) -> MediaInput:
     parts = urlsplit(url)
-    try:
-        ipaddress.ip_address(parts.hostname or "")
-    except ValueError:
-        name = posixpath.basename(parts.path) or "input"
-        return MediaInput(name, mime_of(name) or OCTETS, url=url)
-    raise bad_request("IP-addressed URLs are not allowed")
+    if re.fullmatch(r"[\d.]+|.*:.*", parts.hostname or ""):
+        raise bad_request("IP-addressed URLs are not allowed")
+    name = posixpath.basename(parts.path) or "input"
+    return MediaInput(name, mime_of(None, name) or OCTETS, url=url)
 
 
 def address_of(call: DriverCall, data: bytes, content_type: str) -> str:
-    """A URL at which this server shows ``data`` to anybody, as long as it runs."""
+    """A URL at which this server shows ``data`` to anybody, until a hundred others came."""
     kept = call.backend.samples
-    path = f"/sample/{len(kept) + 1}.{content_type.partition('/')[2]}"
+    path = f"/sample/{next(call.backend.sample_numbers)}.{content_type.partition('/')[2]}"
     kept[path] = data, content_type
+    while len(kept) > _MOST_SAMPLES:
+        del kept[next(iter(kept))]
     return f"http://{call.exchange.request.host}{path}"
 
 
-def save(call: DriverCall, path: str | None, result: object, otherwise: bytes, kind: str) -> None:
-    """Put what was made into the user's files, if a ``path`` was given.
+def output_path(call: DriverCall) -> str | None:
+    """Where an image or video goes as well. Raises ApiError before anything is made."""
+    path = call.args.get("puter_output_path")
+    denied = ApiError(403, "Write access denied for destination", "access_denied")
+    return call.backend.files.place(call.token, path, denied) if path else None
 
-    ``otherwise`` are the bytes when ``result`` is a URL of somebody else's: nothing is fetched.
-    """
-    if path is None:
-        return
-    data = otherwise
-    if isinstance(result, str) and result.startswith("data:"):
-        made = _from_data_uri(result, None)
-        data, kind = made.data, made.mime_type
-    elif isinstance(result, str):
-        data, kind = call.backend.samples.get(urlsplit(result).path) or (otherwise, kind)
-    call.backend.files.write(path, data, kind, overwrite=True, parents=True)
+
+def save(call: DriverCall, path: str | None, result: object, sample: bytes, kind: str) -> None:
+    """Put what was made into the user's files; ``sample`` for URLs, as nothing is fetched."""
+    if path is not None:
+        call.backend.files.write(path, result if isinstance(result, bytes) else sample, kind)
 
 
 async def send_audio(

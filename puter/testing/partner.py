@@ -6,98 +6,86 @@ where the messages hold a JSON schema it answers with an instance. Values come f
 
 from __future__ import annotations
 
+import functools
 import json
 import math
+import operator
 import re
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
+from puter.testing.chat_call import ChatCall
 from puter.testing.messages import calls_in, results_in, text_of
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
-
-    from puter.testing.chat_driver import ChatCall
+from puter.testing.recorded import recorded
 
 _MY_NAME = re.compile(r"\bmy name(?:'s| is)\s+([^\W\d_][\w-]*)", re.IGNORECASE)
-_ASKS_NAME = re.compile(r"\bwhat(?:'s| is| was) my name\b|\bwho am i\b", re.IGNORECASE)
-_ASKS_MODEL = re.compile(r"\b(?:which|what) model\b|\bwho are you\b", re.IGNORECASE)
-_GREETING = re.compile(r"\s*(?:hello|hi|hey|good (?:morning|day|evening))\b", re.IGNORECASE)
-_NUMBER = r"(?<![\w.])-?\d{1,15}(?:\.\d+)?(?!\w)"
-_SUM = re.compile(
-    r"(-?\d+(?:\.\d+)?)\s*(\+|-|\*|/|plus|minus|times|divided by)\s*(-?\d+(?:\.\d+)?)",
-    re.IGNORECASE,
-)
-_SIGNS = {"plus": "+", "minus": "-", "times": "*", "divided by": "/"}
+_ASKS_NAME = re.compile(r"\bwhat(?:'s| is| was) my name\b", re.IGNORECASE)
+_GREETING = re.compile(r"\s*(?:hello|hi|hey)\b", re.IGNORECASE)
+_SUM = re.compile(r"(-?\d{1,15}(?:\.\d+)?) ?(\+|-|\*|plus|minus|times) ?(-?\d{1,15}(?:\.\d+)?)")
+_SIGNS = {"plus": "+", "minus": "-", "times": "*"}
+_SUMS = {"+": operator.add, "-": operator.sub, "*": operator.mul}
 
-# What a string takes out of the prompt: quoted, a sum, a name inside a sentence or of several
-# words, a number.
+_NUMBER = r"(?<![\w.])-?\d{1,15}(?:\.\d+)?(?!\w)"
+# What a string takes out of the prompt: quoted, a sum, a name inside a sentence, a number.
 _STRING = (
     r"\"([^\"]+)\"|“([^“”]+)”|(?<!\w)'([^']+)'(?!\w)"
     r"|(?<![\w.])\d+(?:\.\d+)?(?: ?[-+*/] ?\d+(?:\.\d+)?)+(?![\w-])"
-    r"|(?<=[^.!?:\s] )[A-Z][\w-]+(?: [A-Z][\w-]+)*|(?<=: )[A-Z][\w-]+(?: [A-Z][\w-]+)*"
-    r"|\b[A-Z][\w-]+(?: [A-Z][\w-]+)+|" + _NUMBER
+    r"|(?<=[^.!?\s] )[A-Z][\w-]+(?: [A-Z][\w-]+)*|\b[A-Z][\w-]+(?: [A-Z][\w-]+)+|" + _NUMBER
 )
-_FORMATS = {
-    "date": (r"\d{4}-\d\d-\d\d", "2026-01-01"),
-    "date-time": (r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d\S*", "2026-01-01T00:00:00Z"),
-    "time": (r"\d\d:\d\d\S*", "00:00:00Z"),
-    "duration": (r"\bP[\dTYMWDHS.]+", "P1D"),
-    "email": (r"[\w.+-]{1,64}@\w[\w.-]*\w", "ada@example.com"),
-    "uri": (r"https?://\S+", "https://example.com/"),
-    "uuid": (
-        r"[\da-fA-F]{8}(?:-[\da-fA-F]{4}){3}-[\da-fA-F]{12}",
-        f"{0:08}-0000-0000-0000-{0:012}",
-    ),
-}
+_FORMATS: Mapping[str, tuple[str, str]] = recorded("string_formats")
+_NULL = {"type": "null"}
 _COMMON = frozenset(
     "get set with from this that what which when tell give show current return value given all"
     " and the for your use call ask".split()
 )
 _DEPTH = 6  # levels of a schema that refers to itself
 _MANY = 20  # items of an array
-_SCHEMA_WORDS = {"type", "properties", "$ref", "anyOf", "oneOf", "allOf", "enum", "const"}
 
 
 def answer(call: ChatCall) -> str:
     """The answer in text, or as JSON where the messages hold a schema."""
-    found = next(
-        filter(None, (_schema_in(text_of(one)) for one in reversed(call.normalized))), None
-    )
-    said = _talk(call)
-    if found is None:
-        return said
-    schema, source = found
-    # What tools told comes first, then the result of a sum, then the question itself.
-    results = [*results_in(_turn(call)[1]), *re.findall(r"(?<== )-?[\d.]+$", said)]
-    prompt = "\n".join([*results, _turn(call)[0].replace(source, " ")])
-    return json.dumps(fill(schema, prompt), ensure_ascii=False)
+    prompt, since = _turn(call)
+    results = results_in(since)
+    for message in reversed(call.normalized):
+        if found := _schema_in(text_of(message)):
+            schema, source = found
+            # What tools told comes before the question itself.
+            return json.dumps(fill(schema, "\n".join([*results, prompt.replace(source, " ")])))
+    return f"The tool answered: {'; '.join(results)}" if results else _talk(call)
 
 
 def _talk(call: ChatCall) -> str:
     text = call.last_text
-    told = [match[1] for said in call.user_texts if (match := _MY_NAME.search(said))]
-    if results := results_in(_turn(call)[1]):
-        return f"The tool{'s' * (len(results) > 1)} answered: {'; '.join(results)}"
-    if _MY_NAME.search(text):
-        return f"Nice to meet you, {told[-1]}!"
+    names = [match[1] for said in call.user_texts if (match := _MY_NAME.search(said))]
     if _ASKS_NAME.search(text):
-        return f"Your name is {told[-1]}." if told else "You have not told me your name yet."
-    if _ASKS_MODEL.search(text):
-        return f"I am LocalPuter, playing {call.model}."
-    if calculation := _SUM.search(text):
-        return _calculate(*calculation.groups())
-    if _GREETING.match(text):
-        return f"Hello{', ' + told[-1] if told else ''}! I am LocalPuter, playing {call.model}."
+        return f"Your name is {names[-1]}." if names else "You have not told me your name yet."
+    if found := _SUM.search(text):
+        left, sign, right = found.groups()
+        sign = _SIGNS.get(sign, sign)
+        return f"{left} {sign} {right} = {_SUMS[sign](float(left), float(right)):.10g}"
+    if _MY_NAME.search(text) or _GREETING.match(text):
+        return f"Hello{', ' + names[-1] if names else ''}! I am LocalPuter, playing {call.model}."
     return f"LocalPuter, playing {call.model}, read: {text}"
 
 
-def _calculate(left: str, sign: str, right: str) -> str:
-    a, b = float(left), float(right)
-    sign = _SIGNS.get(sign.lower(), sign)
-    if sign == "/" and b == 0:
-        return "Nothing can be divided by zero."
-    result = {"+": a + b, "-": a - b, "*": a * b, "/": a / (b or 1)}[sign]
-    return f"{left} {sign} {right} = {result:.10g}"
+def tool_calls(call: ChatCall) -> list[dict[str, Any]]:
+    """A call of each tool that the prompt names and that was not called since, in their order.
+
+    A prompt names a tool with a word of the tool's name or description.
+    """
+    prompt, since = _turn(call)
+    made = [use["name"] for use in calls_in(since)]
+    if results_in(since) and not made:  # the calls were lost on the way here
+        return []
+    calls: list[dict[str, Any]] = []
+    for tool in call.args.get("tools") or ():
+        function = tool.get("function", tool)
+        schema = function.get("parameters") or function.get("input_schema") or {}
+        name = function.get("name")
+        words = _words(f"{name} {function.get('description')}")
+        if name and name not in made and words & _words(prompt):
+            calls.append({"name": name, "arguments": fill({"type": "object", **schema}, prompt)})
+    return calls
 
 
 def _turn(call: ChatCall) -> tuple[str, Sequence[dict[str, Any]]]:
@@ -110,47 +98,21 @@ def _turn(call: ChatCall) -> tuple[str, Sequence[dict[str, Any]]]:
     return "", messages
 
 
-def tool_calls(call: ChatCall) -> list[dict[str, Any]]:
-    """A call of each tool that the prompt names and that was not called since, in their order.
-
-    A prompt names a tool with a word of the tool's name or description.
-    """
-    prompt, since = _turn(call)
-    made = [use["name"] for use in calls_in(since)]
-    if results_in(since) and not made:  # the calls were lost on the way here
-        return []
-    return [
-        {"name": name, "arguments": fill({"type": "object", **schema}, prompt)}
-        for name, words, schema in _offered(call.args.get("tools"))
-        if name not in made and words & _words(prompt)
-    ]
-
-
-def _offered(tools: object) -> Iterator[tuple[str, set[str], Mapping[str, Any]]]:
-    """Name, words and schema of the functions in ``tools``, in OpenAI's or Anthropic's form."""
-    for given in tools if isinstance(tools, list) else ():
-        function = given.get("function", given) if isinstance(given, dict) else None
-        if isinstance(function, dict) and isinstance(name := function.get("name"), str):
-            schema = function.get("parameters") or function.get("input_schema")
-            words = _words(f"{name} {function.get('description')}")
-            yield name, words, schema if isinstance(schema, dict) else {}
-
-
 def _words(text: str) -> set[str]:
     split = re.sub(r"(?<=[a-z])(?=[A-Z])|_", " ", text).lower()
     return {word.removesuffix("s") for word in re.findall(r"[^\W\d]{3,}", split)} - _COMMON
 
 
 def _schema_in(text: str) -> tuple[Mapping[str, Any], str] | None:
-    """A JSON schema in ``text``, after that word or in a JSON fence, and its source."""
-    for mark in re.finditer(r"schema|```json", text, re.IGNORECASE):
+    """The JSON object after the word "schema" in ``text``, and its source."""
+    for mark in re.finditer("schema", text, re.IGNORECASE):
         start = text.find("{", mark.end())
         try:
-            value, end = json.JSONDecoder().raw_decode(text, start) if start >= 0 else (None, 0)
+            schema, end = json.JSONDecoder().raw_decode(text, start) if start >= 0 else ({}, 0)
         except (ValueError, RecursionError):
             continue
-        if isinstance(value, dict) and value.keys() & _SCHEMA_WORDS:
-            return value, text[start:end]
+        if schema:
+            return schema, text[start:end]
     return None
 
 
@@ -159,7 +121,7 @@ def fill(schema: Mapping[str, Any], prompt: str) -> Any:
 
     An object gets its required properties, or all where none is required.
     """
-    return _Filler(schema, prompt).value(schema, 0)
+    return _Filler(schema, prompt).value(schema)
 
 
 class _Filler:
@@ -170,111 +132,67 @@ class _Filler:
         self._left = prompt
         self._last_word = (re.findall(r"\w+", prompt[-200:]) or ["text"])[-1]
 
-    def value(self, given: Any, depth: int) -> Any:
+    def value(self, given: Mapping[str, Any], depth: int = 0) -> Any:
         schema = self._resolve(given)
         if "const" in schema or depth > _DEPTH:
             return schema.get("const")
-        if members := schema.get("enum"):
-            return next(self._named(members), schema.get("default", members[0]))
-        if options := schema.get("anyOf") or schema.get("oneOf"):
-            some = [one for one in map(self._resolve, options) if one.get("type") != "null"]
-            pattern = _pattern(some[0]) if some else ""
-            if len(some) < len(options) and pattern and not self._find(pattern):
-                return None
-            return self.value(some[0] if some else {"type": "null"}, depth + 1)
-        said = self._take(_pattern(schema))
-        if said is None and "default" in schema:
+        found, members = self._take(_pattern(schema)), schema.get("enum")
+        if members:
+            said = (one for one in members if str(one).lower() == str(found).lower())
+            return next(said, members[0])
+        if found is None and "default" in schema:
             return schema["default"]
-        match _type(schema):
+        match schema.get("type"):
             case "integer" | "number":
-                return _fit(float(said or 0), schema)
-            case "string":
-                text = said or _FORMATS.get(schema.get("format", ""), ("", self._last_word))[1]
-                return text.ljust(schema.get("minLength", 0), ".")[: schema.get("maxLength")]
+                number = float(max(float(found or 0), schema.get("minimum", -math.inf)))
+                return int(number) if number.is_integer() else number
             case "array":
-                return self._array(schema, depth)
+                items = schema.get("prefixItems") or self._items(schema.get("items", {}))
+                return [self.value(item, depth + 1) for item in items]
             case "object":
                 properties = schema.get("properties", {})
                 wanted = schema.get("required", properties)
                 return {key: self.value(properties.get(key, {}), depth + 1) for key in wanted}
-            case kind:
+            case "boolean" | "null" as kind:
                 return False if kind == "boolean" else None
+            case _:
+                _, sample = _FORMATS.get(schema.get("format", ""), ("", self._last_word))
+                return sample if found is None else found
 
-    def _array(self, schema: Mapping[str, Any], depth: int) -> list[Any]:
-        if first := schema.get("prefixItems"):
-            return [self.value(item, depth + 1) for item in first]
-        items = self._resolve(schema.get("items", {}))
-        values = list(self._named(items.get("enum", ())))
-        pattern, most = _pattern(items), schema.get("maxItems", _MANY)
-        while pattern and len(values) < most and self._find(pattern):
-            values.append(self.value(items, depth + 1))
-        while len(values) < schema.get("minItems", 0):
-            values.append(self.value(items, depth + 1))
-        return values
-
-    def _named(self, members: Sequence[Any]) -> Iterator[Any]:
-        """The members of an enum that the prompt names."""
-        for member in members:
-            if self._take(rf"(?i)(?<!\w){re.escape(str(member))}(?!\w)"):
-                yield member
-
-    def _find(self, pattern: str) -> re.Match[str] | None:
-        try:
-            return re.search(pattern, self._left)
-        except re.error:  # a pattern that only JavaScript reads
-            return None
+    def _items(self, item: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+        """``item`` as long as the prompt holds another value for it."""
+        pattern = _pattern(self._resolve(item))
+        for _ in range(_MANY if pattern else 0):
+            if re.search(pattern, self._left):
+                yield item
 
     def _take(self, pattern: str) -> str | None:
         """The first match; nothing will find it again."""
-        match = self._find(pattern) if pattern else None
+        match = re.search(pattern, self._left) if pattern else None
         if match is None:
             return None
         self._left = f"{self._left[: match.start()]}·{self._left[match.end() :]}"
         return next(filter(None, match.groups()), match[0])
 
-    def _resolve(self, given: Any) -> Mapping[str, Any]:
-        """The schema behind references, and all parts of an ``allOf`` as one."""
-        schema: dict[str, Any] = dict(given) if isinstance(given, dict) else {}
+    def _resolve(self, schema: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The schema behind a reference, and the first of several choices that is not null."""
         for _ in range(_DEPTH):
-            if isinstance(path := schema.pop("$ref", None), str):
-                target: Any = self._root
-                for key in filter(None, path.removeprefix("#").split("/")):
-                    target = target.get(key) if isinstance(target, dict) else None
-                schema = {**(target if isinstance(target, dict) else {}), **schema}
-            for part in schema.pop("allOf", ()):
-                schema = {**(part if isinstance(part, dict) else {}), **schema}
+            if path := schema.get("$ref"):
+                keys = path.split("/")[1:]
+                schema = functools.reduce(lambda one, key: one.get(key, {}), keys, self._root)
+            elif choices := schema.get("anyOf") or schema.get("oneOf") or schema.get("allOf"):
+                optional = {"default": None} if _NULL in choices else {}
+                schema = {**optional, **next((one for one in choices if one != _NULL), _NULL)}
+            elif isinstance(kinds := schema.get("type"), list):
+                schema = {**schema, "type": next(one for one in kinds if one != "null")}
         return schema
 
 
 def _pattern(schema: Mapping[str, Any]) -> str:
     """What a value looks like in the prompt; empty for types that are not looked for."""
-    if "enum" in schema:
-        return ""
-    kind = _type(schema)
-    if kind != "string":
-        return _NUMBER if kind in ("integer", "number") else ""
-    shape = schema.get("pattern") or _FORMATS.get(schema.get("format", ""), ("",))[0]
-    return str(shape).removeprefix("^").removesuffix("$") or _STRING
-
-
-def _type(schema: Mapping[str, Any]) -> str:
-    kind = schema.get("type")
-    if isinstance(kind, list):
-        kind = next((each for each in kind if each != "null"), "null")
-    if isinstance(kind, str):
-        return kind
-    return "object" if "properties" in schema else "array" if "items" in schema else "string"
-
-
-def _fit(number: float, schema: Mapping[str, Any]) -> float:
-    """The nearest number within the limits of ``schema``; a whole one is an ``int``."""
-    above, below = (
-        schema.get("exclusiveMinimum", -math.inf),
-        schema.get("exclusiveMaximum", math.inf),
-    )
-    step = min(1.0, (below - above) / 2)
-    number = max(number, schema.get("minimum", above + step))
-    number = min(number, max(schema.get("maximum", below - step), schema.get("minimum", -math.inf)))
-    if multiple := schema.get("multipleOf"):
-        number = math.ceil(number / multiple) * multiple
-    return int(number) if number == int(number) or _type(schema) == "integer" else number
+    if members := schema.get("enum"):
+        return rf"(?i)(?<!\w)(?:{'|'.join(re.escape(str(one)) for one in members)})(?!\w)"
+    kind = schema.get("type", "string")
+    if kind == "string":
+        return _FORMATS.get(schema.get("format", ""), (_STRING, ""))[0]
+    return _NUMBER if kind in ("integer", "number") else ""

@@ -9,13 +9,11 @@ from typing import Any
 
 
 @cache
-def _all() -> dict[str, Any]:
-    data: dict[str, Any] = json.loads(
-        files("puter.testing").joinpath("recorded.json").read_text("utf-8")
-    )
+def _all(file: str, package: str) -> dict[str, Any]:
+    data: dict[str, Any] = json.loads(files(package).joinpath(file).read_text("utf-8"))
     return data
 
 
-def recorded(name: str) -> Any:
-    """The entry ``name`` of recorded.json; it is shared, so do not change it."""
-    return _all()[name]
+def recorded(name: str, file: str = "recorded.json", package: str = "puter.testing") -> Any:
+    """The entry ``name`` of a data file; it is shared, so do not change it."""
+    return _all(file, package)[name]

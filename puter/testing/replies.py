@@ -1,40 +1,19 @@
-"""What a test can make LocalPuter answer: replies, failures, and broken connections.
-
-Fault                     anything that is not a proper chat answer
-  Failure                 an HTTP error: Puter's flat body, or any bytes
-  UpstreamFailure         the vendor behind Puter failed
-  Redirect                a 3xx
-  Hang                    no answer, ever
-  Disconnect              the request is read, then the connection closes without an answer
-  Reset                   the same with a TCP reset
-  Truncate                fewer bytes than Content-Length promises
-  InvalidUtf8             a JSON answer that is not UTF-8
-  StreamFault             a streamed answer that goes wrong after its start
-    StreamError           the vendor fails: an error line, then a clean end
-    StreamCut             a clean end, but without the usage line
-    StreamDisconnect      the connection closes in the middle of the body
-    StreamReset           the same with a TCP reset
-    Garbage               a line that is no JSON among the others
-"""
+"""What a test can make LocalPuter answer: replies, failures, and broken connections."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, TypeAlias
 
 from aiohttp import web
 
+from puter.testing.chat_call import ChatCall
 from puter.testing.exchange import Exchange, hang
+from puter.testing.gate import Gate
 from puter.testing.recorded import recorded
 from puter.testing.refusals import ApiError, dumps
-
-if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
-
-    from puter.testing.chat_driver import ChatCall
-    from puter.testing.gate import Gate
 
 _JSON = {"Content-Type": "application/json; charset=utf-8"}
 
@@ -91,6 +70,10 @@ class Reply:
     pace: float = 0.0
     gate: Gate | None = None
     no_usage: bool = False
+
+    @classmethod
+    def of(cls, given: str | Reply) -> Reply:
+        return cls(text=given) if isinstance(given, str) else given
 
     def __post_init__(self) -> None:
         if self.chunks and self.text == "":
@@ -182,12 +165,8 @@ class UpstreamFailure(Fault):
         """The failure, with the ``routes`` that were tried."""
         told = self.told(routes[0]["provider"] if routes else "")
         code = {"code": self.code} if self.code else {}
-        attempt = {"status": self.status, **code, "error": told}
-        attempts = [
-            {"model": route["id"], "provider": route["provider"], **attempt}
-            for route in routes[:3]  # Puter backend: three routes at most
-        ]
-        return ApiError(*upstream_error(self.status, told), attempts=attempts)
+        tried = attempts(routes, status=self.status, **code, error=told)
+        return ApiError(*upstream_error(self.status, told), attempts=tried)
 
     def told(self, provider: str) -> str:
         """Status and text as the vendor's library puts them; Claude's text is a JSON body."""
@@ -200,6 +179,11 @@ class UpstreamFailure(Fault):
 
     async def carry_out(self, exchange: Exchange) -> web.StreamResponse:
         return exchange.json(self.error().body, self.error().status)
+
+
+def attempts(routes: Sequence[Mapping[str, Any]], **what: Any) -> list[dict[str, Any]]:
+    """What became of the ``routes`` that were tried; Puter backend: three at most."""
+    return [{"model": route["id"], "provider": route["provider"], **what} for route in routes[:3]]
 
 
 def upstream_error(status: int, text: str) -> tuple[int, str, str]:

@@ -18,22 +18,10 @@ WAV = base64.b64decode("UklGRkQDAABXQVZFZm10IBAAAAABAAEAQB8AAEAfAAABAAgAZGF0YSAD
 # An MP4 container without any track.
 MP4 = base64.b64decode("AAAAHGZ0eXBpc29tAAACAGlzb21pc28ybXA0MQAAAAhtZGF0")
 
-_IMAGES = {b"\x89PNG": "image/png", b"\xff\xd8\xff": "image/jpeg", b"GIF8": "image/gif"}
-
 
 def sound_of(content_type: str) -> bytes:
     """The sample sound for a ``Content-Type``: MP3, raw samples, or WAV for everything else."""
     return {"audio/mpeg": MP3, "audio/pcm": PCM}.get(content_type, WAV)
-
-
-def image_type(data: bytes) -> str:
-    """The MIME type of an image by its first bytes; ``image/png`` for unknown ones."""
-    return next((kind for start, kind in _IMAGES.items() if data.startswith(start)), "image/png")
-
-
-def spoken_seconds(text: str) -> float:
-    """How long it takes to say ``text``, at 15 characters a second."""
-    return round(max(0.5, len(text) / 15), 2)
 
 
 def sound_seconds(data: bytes) -> int:

@@ -9,19 +9,14 @@ import threading
 from collections import deque
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any
 
-from puter.testing.media_call import AudioBody, MediaResult
+from puter.testing.chat_call import ChatCall
+from puter.testing.media_call import AudioBody, MediaCall, MediaResponder, MediaResult
 from puter.testing.refusals import internal_error
 from puter.testing.replies import Answer, Fault, Reply, Responder
 
-if TYPE_CHECKING:
-    from puter.testing.chat_driver import ChatCall
-    from puter.testing.media_call import MediaCall, MediaResponder
-
 log: logging.Logger = logging.getLogger("puter.testing")
-
-Blocker: TypeAlias = "str | Callable[[str], object]"
 
 
 class Script:
@@ -32,7 +27,6 @@ class Script:
         self._media: deque[MediaResult | MediaResponder] = deque()
         self._planned: list[tuple[Fault, str | None]] = []
         self.responder: Responder | None = None
-        self.blockers: tuple[Blocker, ...] = ()
 
     def queue(self, replies: tuple[Answer | Responder, ...]) -> None:
         """Lay down answers for the next chats. Raises TypeError for anything that is none."""
@@ -57,24 +51,16 @@ class Script:
                 return fault
         return None
 
-    def blocks(self, text: str) -> bool:
-        """True when one of the blockers is in, or objects to, ``text``."""
-        return any(
-            blocker in text if isinstance(blocker, str) else blocker(text)
-            for blocker in self.blockers
-        )
-
     async def answer(self, call: ChatCall) -> Reply | Fault | None:
         """The scripted answer to ``call``, or ``None`` when nothing was laid down."""
         entry = self._queue.popleft() if self._queue else self.responder
-        answer: Answer | None = await _ask(entry, call) if callable(entry) else entry
+        answer = await _ask(entry, call) if callable(entry) else entry
         return Reply(text=answer) if isinstance(answer, str) else answer
 
     async def media_answer(self, call: MediaCall) -> MediaResult | None:
         """The scripted result of ``call``, or ``None`` when nothing was laid down."""
         entry = self._media.popleft() if self._media else None
-        result: MediaResult | None = await _ask(entry, call) if callable(entry) else entry
-        return result
+        return await _ask(entry, call) if callable(entry) else entry
 
 
 def _check(given: tuple[object, ...], kinds: tuple[type, ...], rule: str) -> None:

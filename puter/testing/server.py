@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import atexit
-import os
 import socket
 import threading
-import weakref
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from aiohttp import web
@@ -16,18 +15,15 @@ from puter.testing import app
 from puter.testing.accounts import Requirement, TokenKind, User
 from puter.testing.backend import VENDORS, Backend
 from puter.testing.file_tree import CAPACITY, FileView
+from puter.testing.journal import RecordedRequest
 from puter.testing.limits import TIERS, Tier
+from puter.testing.media_call import MediaResponder, MediaResult
+from puter.testing.replies import Answer, Fault, Responder
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
     from typing_extensions import Self
 
     from puter.ai import PuterAI
-    from puter.testing.journal import RecordedRequest
-    from puter.testing.media_call import MediaResponder, MediaResult
-    from puter.testing.replies import Answer, Fault, Responder
-    from puter.testing.script import Blocker
 
 
 _R = TypeVar("_R", bound="Responder | None")
@@ -111,7 +107,8 @@ class LocalPuter:
                 address = (self._host, self._port)
                 listener = socket.create_server(address, family=family, backlog=_BACKLOG)
                 self._port = listener.getsockname()[1]
-                site = app.build(self._backend, self.gui_url, one_port=self._one_port)
+                self._backend.gui_origin = self.gui_url
+                site = app.build(self._backend, one_port=self._one_port)
                 self._running = _Running(listener, site, self._keep_alive)
         return self
 
@@ -143,10 +140,8 @@ class LocalPuter:
         """Base of the API, for example ``http://127.0.0.1:43123``."""
         return self._origin("" if self._one_port else "api.")
 
-    @property
-    def api_base(self) -> str:
-        """The same as `url`."""
-        return self.url
+    api_base = url
+    """The same as `url`."""
 
     @property
     def gui_url(self) -> str:
@@ -279,15 +274,6 @@ class LocalPuter:
         self._backend.script.responder = responder
         return responder
 
-    def block(self, *prompts: Blocker) -> None:
-        """Answer some prompts with lorem ipsum from ``fake-chat``, as Puter does when it blocks.
-
-        Args:
-            prompts: texts that a blocked prompt holds, or functions that are true for it; they
-                replace the earlier ones. None at all blocks nothing.
-        """
-        self._backend.script.blockers = prompts
-
     def fail_next(self, fault: Fault, times: int = 1, path: str | None = None) -> None:
         """Let the next ``times`` requests (to ``path``, when given) meet ``fault``."""
         self._backend.script.plan(fault, times, path)
@@ -346,32 +332,20 @@ class _Running:
 
     def __init__(self, listener: socket.socket, site: web.Application, keep_alive: float) -> None:
         self._listener, self._site, self._keep_alive = listener, site, keep_alive
-        self._pid = os.getpid()
-        self._ready = threading.Event()
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._stop: asyncio.Event | None = None
+        self._loop: Future[asyncio.AbstractEventLoop] = Future()
+        self._stop = asyncio.Event()
         self._thread = threading.Thread(target=self._run, name="LocalPuter", daemon=True)
         self._thread.start()
-        _all_running.add(self)
 
     def stop(self) -> None:
-        _all_running.discard(self)
-        if os.getpid() != self._pid:  # the parent's server is not the forked child's to stop
-            return
-        self._ready.wait()
-        if self._loop is not None and self._stop is not None and self._thread.is_alive():
-            self._loop.call_soon_threadsafe(self._stop.set)
+        loop = self._loop.result()
+        if self._thread.is_alive():  # the parent's server is not the forked child's to stop
+            loop.call_soon_threadsafe(self._stop.set)
         self._thread.join()
 
-    def close(self) -> None:
-        self._listener.close()
-
     def _run(self) -> None:
-        try:
+        with self._listener:
             asyncio.run(self._serve())
-        finally:
-            self._listener.close()
-            self._ready.set()
 
     async def _serve(self) -> None:
         runner = web.AppRunner(
@@ -383,28 +357,13 @@ class _Running:
         await runner.setup()
         site = web.SockSite(runner, self._listener, backlog=_BACKLOG)
         await site.start()
-        self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
-        self._ready.set()
+        self._loop.set_result(asyncio.get_running_loop())
         await self._stop.wait()
         await site.stop()
         for connection in runner.server.connections if runner.server else ():
             if connection.transport is not None:
                 connection.transport.abort()
         # asyncio.run() cancels what is still in progress, and closes the loop
-
-
-_all_running: weakref.WeakSet[_Running] = weakref.WeakSet()
-
-
-def _for_all(method: Callable[[_Running], None]) -> None:
-    for running in list(_all_running):
-        method(running)
-
-
-atexit.register(_for_all, _Running.stop)
-if hasattr(os, "register_at_fork"):
-    # The child lets go of the port: else it would answer nobody once the parent stopped.
-    os.register_at_fork(after_in_child=lambda: _for_all(_Running.close))
 
 
 def _vendors(names: Sequence[str] | None) -> tuple[str, ...]:

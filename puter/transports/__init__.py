@@ -1,1 +1,1 @@
-"""The drivers: the only code that touches the network, the clock or an event loop."""
+"""Carrying requests out: over requests, over aiohttp, or in memory."""

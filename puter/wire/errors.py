@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import math
 import re
-from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import Any
 
 from puter import exceptions as e
-from puter.wire.http import is_json
+from puter.wire.http import HttpReply, HttpRequest, is_json
+from puter.wire.json import mapping, text_or_none
 from puter.wire.redact import redact
-
-if TYPE_CHECKING:
-    from puter.wire.http import Reply, Request
 
 WRONG_HOST = (
     "This is not the API host of a Puter: check api_base (hosted: https://api.puter.com) "
@@ -124,74 +122,99 @@ _ANY_400 = (e.PuterBadRequestError, "Check the arguments.")
 _ANY_500 = (e.PuterServerError, "Puter, or a proxy in front of it, failed: try again later.")
 
 
-def check(request: Request, reply: Reply) -> Reply:
-    """The reply, if it is the success that the request expects.
+_MAYBE_JSON = ("text/plain", "application/octet-stream", "")
+_NO_JSON: Any = object()
+
+
+def raise_for_error(request: HttpRequest, reply: HttpReply, secrets: tuple[str, ...]) -> None:
+    """Return if the reply is the success that the request expects.
+
+    Args:
+        request: What was sent.
+        reply: What came back.
+        secrets: Texts that no error may show.
 
     Raises:
         PuterError: The typed error for anything else.
     """
-    if 300 <= reply.status < 400:
-        raise _not_puter(request, reply, "a redirect" + _target(request, reply))
     if reply.stream is not None:
-        return reply
-    data = _decoded(reply)
-    if not 200 <= reply.status < 300:
-        if isinstance(data, dict):
-            raise from_body(data, reply, request)
-        raise _without_body(request, reply)
-    if isinstance(data, dict) and data.get("success") is False:
-        raise from_body(data, reply, request)
-    if request.expect == "json" and data is _NOTHING:
-        if reply.content_type != "text/html" and not reply.body.strip():
-            raise e.PuterEmptyResponseError(
-                f"{_place(request)} answered with an empty body",
-                status=reply.status,
-                hint="A proxy may have cut it. " + WRONG_HOST,
-            )
-        raise _not_puter(request, reply, _sort_of(reply))
-    return reply
+        return
+    kind = reply.content_type
+    data: Any = _NO_JSON
+    if kind == "application/json" or kind in _MAYBE_JSON or is_json(kind):
+        try:
+            data = reply.data
+        except ValueError:
+            data = _NO_JSON
+    if 200 <= reply.status < 300:
+        failed = isinstance(data, dict) and data.get("success") is False
+        if not failed and (data is not _NO_JSON or request.expect == "any"):
+            return
+    raise _error_of(request, reply, data, secrets)
 
 
-_NOTHING: Any = object()
+def _error_of(
+    request: HttpRequest, reply: HttpReply, data: Any, secrets: tuple[str, ...]
+) -> e.PuterError:
+    place = f"{request.method} {request.url}"
+    what = _kind_of(reply)
+    # Redacted before it is cut: half a secret would not be recognised.
+    excerpt = str(redact(reply.body[:5000].decode("utf-8", "replace"), secrets))[:500]
+    details: dict[str, Any] = {"status": reply.status, "body": excerpt or None, "hint": WRONG_HOST}
+    if 300 <= reply.status < 400:
+        target = redact(re.sub(r"[?#].*", "", reply.headers.get("location", "")), secrets)
+        what = "a redirect" + (f" to {target!r}" if target else "")
+    elif isinstance(data, dict):
+        return _error_in(data, reply, secrets)
+    elif reply.status >= 500 or (reply.status in _BY_STATUS and reply.status != 404):
+        kind, hint = _choose(reply.status, None)
+        details["hint"] = f"{hint} The answer is not Puter's own; a proxy may have made it."
+        if issubclass(kind, e.PuterAPIError):
+            details["retry_after"] = retry_after(reply.headers)
+        return kind(f"{place} answered {what}", **details)
+    elif reply.status < 300 and reply.content_type != "text/html" and not reply.body.strip():
+        details.update(body=None, hint="A proxy may have cut it. " + WRONG_HOST)
+        return e.PuterEmptyResponseError(f"{place} answered with {what}", **details)
+    return e.PuterResponseError(f"{place} answered with {what}", **details)
 
 
-def _decoded(reply: Reply) -> Any:
-    if not is_json(reply.content_type) and reply.content_type not in _MAYBE_JSON:
-        return _NOTHING
-    try:
-        return reply.data
-    except ValueError:
-        return _NOTHING
+def _kind_of(reply: HttpReply) -> str:
+    if not reply.body.strip():
+        return "an empty body"
+    if reply.content_type == "text/html" or reply.body.lstrip()[:1] == b"<":
+        return "an HTML page"
+    if reply.content_type == "application/json":
+        return "broken JSON"
+    return f"something that is not JSON ({reply.content_type or 'no content type'})"
 
 
-_MAYBE_JSON = ("text/plain", "application/octet-stream", "")
-
-
-def from_body(data: dict[str, Any], reply: Reply, request: Request) -> e.PuterError:
+def _error_in(data: dict[str, Any], reply: HttpReply, secrets: tuple[str, ...]) -> e.PuterError:
     """The typed error for a flat error body, or an older ``{"success": false, ...}``."""
     fault = data.get("error")
-    inner = fault if isinstance(fault, dict) else data
-    code = inner.get("errorCode") or inner.get("code") or data.get("code")
-    code = code if isinstance(code, str) else None
-    told = [
-        one for one in (inner.get("message"), fault, code) if isinstance(one, str) and one.strip()
-    ]
-    text = told[0] if told else "The server said no, without a reason"
+    inner: dict[str, Any] = fault if isinstance(fault, dict) else data
+    code = text_or_none(inner.get("errorCode") or inner.get("code") or data.get("code"))
+    texts = (inner.get("message"), fault, code)
+    text = next((one for one in texts if isinstance(one, str) and one.strip()), None)
     status = inner.get("status")
-    stated = reply.status < 300 and isinstance(status, int) and 400 <= status < 600
-    status = status if stated else reply.status
-    return make(
-        text, status=status, code=code, body=data, headers=reply.headers, secrets=request.secrets
+    if reply.status >= 300 or not isinstance(status, int) or not 400 <= status < 600:
+        status = reply.status
+    return make_error(
+        text or "The server said no, without a reason",
+        status=status,
+        code=code,
+        body=data,
+        headers=reply.headers,
+        secrets=secrets,
     )
 
 
-def make(
+def make_error(
     text: str,
     *,
     status: int | None,
     code: str | None,
     body: Any = None,
-    headers: dict[str, str] | None = None,
+    headers: Mapping[str, str] | None = None,
     secrets: tuple[str, ...] = (),
 ) -> e.PuterError:
     """The typed error for a code, status and message, with secrets removed."""
@@ -202,11 +225,11 @@ def make(
     except RecursionError:
         body = None  # nobody reads what is nested that deeply
     details: dict[str, Any] = {"status": status, "code": code, "body": body, "hint": hint}
-    fields = body if isinstance(body, dict) else {}
-    fault = fields.get("error")
-    inner: dict[str, Any] = fault if isinstance(fault, dict) else fields
     if issubclass(kind, e.PuterAuthError):
-        details["reason"] = inner.get("reason") if isinstance(inner.get("reason"), str) else None
+        fields = mapping(body)
+        fault = fields.get("error")
+        inner: dict[str, Any] = fault if isinstance(fault, dict) else fields
+        details["reason"] = text_or_none(inner.get("reason"))
     if issubclass(kind, e.PuterAPIError):
         details["retry_after"] = retry_after(headers or {})
     if kind is e.PuterBadRequestError and text.startswith("Model not found"):
@@ -226,62 +249,19 @@ def _choose(status: int | None, code: str | None) -> tuple[type[e.PuterError], s
     return _ANY_500 if status is not None and status >= 500 else _ANY_400
 
 
-def retry_after(headers: dict[str, str]) -> float | None:
+def retry_after(headers: Mapping[str, str]) -> float | None:
     """Seconds of a ``Retry-After`` header: a number, or a date counted from the ``Date`` header."""
     text = headers.get("retry-after", "").strip()
+    if not text:
+        return None
     try:
         seconds = float(text)
     except ValueError:
+        from email.utils import parsedate_to_datetime  # brings socket and random with it
+
         try:
             then, now = parsedate_to_datetime(text), parsedate_to_datetime(headers.get("date", ""))
             seconds = (then - now).total_seconds()
         except (ValueError, TypeError, IndexError, OverflowError):
             return None
     return seconds if math.isfinite(seconds) and seconds > 0 else None
-
-
-def _without_body(request: Request, reply: Reply) -> e.PuterError:
-    if (reply.status < 500 and reply.status not in _BY_STATUS) or reply.status == 404:
-        return _not_puter(request, reply, _sort_of(reply))
-    kind, hint = _choose(reply.status, None)
-    return kind(
-        f"{_place(request)} answered {_sort_of(reply)}",
-        status=reply.status,
-        body=_shown(reply, request) or None,
-        hint=f"{hint} The answer is not Puter's own; a proxy may have made it.",
-        **(
-            {"retry_after": retry_after(reply.headers)} if issubclass(kind, e.PuterAPIError) else {}
-        ),
-    )
-
-
-def _not_puter(request: Request, reply: Reply, what: str) -> e.PuterResponseError:
-    return e.PuterResponseError(
-        f"{_place(request)} answered with {what}",
-        status=reply.status,
-        body=_shown(reply, request) or None,
-        hint=WRONG_HOST,
-    )
-
-
-def _sort_of(reply: Reply) -> str:
-    if not reply.body.strip():
-        return "an empty body"
-    if reply.content_type == "text/html" or reply.body.lstrip()[:1] == b"<":
-        return "an HTML page"
-    if reply.content_type == "application/json":
-        return "broken JSON"
-    return f"something that is not JSON ({reply.content_type or 'no content type'})"
-
-
-def _target(request: Request, reply: Reply) -> str:
-    where = re.sub(r"[?#].*", "", reply.headers.get("location", ""))
-    return f" to {redact(where, request.secrets)!r}" if where else ""
-
-
-def _shown(reply: Reply, request: Request) -> str:
-    return str(redact(reply.body[:500].decode("utf-8", "replace"), request.secrets))
-
-
-def _place(request: Request) -> str:
-    return f"{request.method} {request.url}"

@@ -1,70 +1,63 @@
-"""A request and its reply, as plain values that both drivers understand."""
+"""A request and its reply, as plain values that both transports understand."""
 
 from __future__ import annotations
 
-import json
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
-from puter import __version__
-from puter.exceptions import PuterInputError
-
-if TYPE_CHECKING:
-    from puter.config import PuterConfig
+from puter.config import PuterConfig, origin_of
+from puter.version import __version__
+from puter.wire.json import json_bytes, read_json
 
 USER_AGENT = f"puter-python-sdk/{__version__}"
 
-MAX_BODY = 50 * 1024 * 1024
-"""Bytes of JSON the server accepts (Puter backend: 50 MB body limit)."""
-
 
 @dataclass(frozen=True, slots=True)
-class Request:
-    """One HTTP request and how it may be treated.
-
-    Attributes:
-        repeatable: The request costs nothing, so it may be sent again when its outcome is unknown.
-        waits: A 429 is waited out (signing in is not: its limit is minutes, not seconds).
-        limited: The request goes through the client's throttle.
-        signed: The token is added.
-        expect: What a good answer is: ``json``, or ``any``.
-        time_left: Seconds until the deadline of the whole call.
-    """
+class HttpRequest:
+    """One HTTP request, and how it may be treated."""
 
     method: str
     url: str
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     body: bytes | None = field(default=None, repr=False)
-    token: str | None = field(default=None, repr=False)
     secrets: tuple[str, ...] = field(default=(), repr=False)
-    repeatable: bool = False
-    waits: bool = True
-    limited: bool = False
-    signed: bool = True
+    """What must not be shown in an error, beside the token and the password."""
+    idempotent: bool = False
+    """It costs nothing, so it may be sent again when its outcome is unknown."""
+    retry_on_429: bool = True
+    """A 429 is waited out (not at sign-in: its limit is minutes, not seconds)."""
+    rate_limited: bool = False
+    """It goes through the client's throttle."""
+    authenticated: bool = True
+    """The token is added."""
     expect: Literal["json", "any"] = "json"
+    """What a good answer is."""
     stream: bool = False
+    """The body of a success is read as it comes."""
     timeout: float | None = None
+    """Seconds of silence allowed."""
     connect_timeout: float | None = None
-    time_left: float | None = None
+    """Seconds to make a connection."""
     proxy: str | None = field(default=None, repr=False)
     verify: bool | str | None = None
 
 
-def stays_open(request: Request, status: int, content_type: str) -> bool:
+def stays_open(request: HttpRequest, status: int, content_type: str) -> bool:
     """Whether the body is left to be read as it comes: a streamed success, not an error's JSON."""
+    if not request.stream or not 200 <= status < 300:
+        return False
     kind = content_type.partition(";")[0].strip().lower()
-    whole = is_json(kind) or kind == "text/html"
-    return request.stream and 200 <= status < 300 and not whole
+    return not (is_json(kind) or kind == "text/html")
 
 
 def is_json(kind: str) -> bool:
+    """Whether a MIME type without parameters is one of JSON's."""
     return kind in ("application/json", "text/json") or kind.endswith("+json")
 
 
-class Reply:
-    """What came back: status, headers (lower-case names) and the whole body."""
+class HttpReply:
+    """What came back: status, headers (lower-case names) and the whole body, or an open one."""
 
     __slots__ = ("_data", "body", "headers", "status", "stream", "url")
 
@@ -81,11 +74,12 @@ class Reply:
         self.headers: dict[str, str] = {name.lower(): value for name, value in headers.items()}
         self.body: bytes = body
         self.url: str = url
-        self.stream: Any = stream
+        self.stream: Any = stream  # a puter.engine.effects.Body
         self._data: Any = _UNREAD
 
     @property
     def content_type(self) -> str:
+        """The MIME type without parameters, ``""`` when there is none."""
         return self.headers.get("content-type", "").partition(";")[0].strip().lower()
 
     @property
@@ -95,86 +89,111 @@ class Reply:
             self._data = read_json(self.body)
         return self._data
 
+    def is_success(self, expect: str) -> bool:
+        """Whether it is what ``HttpRequest.expect`` names; ``raise_for_error`` explains if not."""
+        if not 200 <= self.status < 300:
+            return 300 <= self.status < 400 and expect == "any"
+        if self.stream is not None:
+            return True
+        try:
+            kind = self.content_type
+            data = self.data if kind == "application/json" or is_json(kind) else _UNREAD
+        except ValueError:
+            return False
+        if isinstance(data, dict):
+            return data.get("success") is not False
+        return expect == "any" or data is not _UNREAD
+
     def __repr__(self) -> str:
-        return f"<Reply {self.status} {self.content_type or 'no type'} {len(self.body)} bytes>"
+        kind = self.content_type or "no type"
+        return f"<HttpReply {self.status} {kind} {len(self.body)} bytes>"
 
 
 _UNREAD: Any = object()
 
 
-def read_json(data: bytes, **hooks: Any) -> Any:
-    """Decode JSON of the server; raises ``ValueError`` when it is none."""
-    try:
-        value = json.loads(data, **hooks)
-        if rb"\u" in data:  # half an emoji, cut off by max_tokens, fits no request
-            value = json.loads(json.dumps(value, ensure_ascii=False).encode(errors="replace"))
-    except RecursionError:
-        raise ValueError("nested too deeply") from None
-    return value
+def build_request(
+    config: PuterConfig, method: str, url: str, payload: Any = None, **request_options: Any
+) -> HttpRequest:
+    """A request with the headers, timeouts and proxy of ``config``.
 
-
-def finite(number: str) -> float:
-    """The number, unless it is NaN or infinite, which JSON does not know."""
-    value = float(number)
-    if not math.isfinite(value):
-        raise ValueError(f"{number} is not a number in JSON")
-    return value
-
-
-def read_model_json(text: str) -> Any:
-    """Decode JSON that a model wrote, into what can be sent again; raises ``ValueError``."""
-    return read_json(text.encode(errors="replace"), parse_float=finite, parse_constant=finite)
-
-
-def json_bytes(value: Any) -> bytes:
-    """Encode a request body.
-
-    Raises:
-        PuterInputError: The value cannot be written as JSON in UTF-8, or is over 50 MB.
+    Args:
+        config: The client's settings.
+        method: HTTP method.
+        url: Where to.
+        payload: Sent as JSON; ready bytes of JSON as they are. Default: no body.
+        **request_options: Fields of ``HttpRequest``.
     """
-    try:
-        body = json.dumps(
-            value, ensure_ascii=False, allow_nan=False, separators=(",", ":")
-        ).encode()
-    except (TypeError, ValueError, RecursionError) as error:
-        reason = "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
-        raise PuterInputError(
-            f"The request cannot be written as JSON: {reason}",
-            hint="Pass only str, numbers, bool, None, lists and dicts with str keys.",
-        ) from error
-    check_size(len(body))
-    return body
-
-
-def check_size(size: int) -> None:
-    """Raise PuterInputError for a body the server would not read."""
-    if size > MAX_BODY:
-        raise PuterInputError(
-            f"The request is {size / 2**20:.0f} MiB of JSON and Puter accepts 50 MiB",
-            hint="Send less, or upload the file and refer to it by its Puter path.",
-        )
-
-
-def build(
-    config: PuterConfig, method: str, url: str, payload: Any = None, **treatment: Any
-) -> Request:
-    """A request with the headers, timeouts and route of ``config``."""
-    given = {name.lower() for name in config.headers}
-    ours = {"User-Agent": USER_AGENT, "Accept": "*/*"}
-    headers = {name: value for name, value in ours.items() if name.lower() not in given}
-    headers.update(config.headers)
+    headers = {"User-Agent": USER_AGENT, "Accept": "*/*"}
+    if config.headers:
+        given = {name.lower() for name in config.headers}
+        headers = {name: value for name, value in headers.items() if name.lower() not in given}
+        headers.update(config.headers)
     body = None
     if payload is not None:
         headers["Content-Type"] = "application/json"
-        body = json_bytes(payload)
-    return Request(
+        body = payload if isinstance(payload, bytes) else json_bytes(payload)
+    request_options.setdefault("timeout", config.timeout)
+    return HttpRequest(
         method,
         url,
         headers,
         body,
-        timeout=treatment.pop("timeout", config.timeout),
         connect_timeout=config.connect_timeout,
         proxy=config.proxy,
         verify=config.verify,
-        **treatment,
+        **request_options,
     )
+
+
+def driver_payload(
+    interface: str, method: str, args: Mapping[str, Any], driver: str | None
+) -> dict[str, Any]:
+    """The body of a driver call."""
+    payload: dict[str, Any] = {"interface": interface, "method": method, "args": args}
+    return payload if driver is None else {**payload, "driver": driver}
+
+
+def driver_call(
+    config: PuterConfig,
+    interface: str,
+    method: str,
+    args: Mapping[str, Any],
+    *,
+    driver: str | None = None,
+    **request_options: Any,
+) -> HttpRequest:
+    """``POST /drivers/call``: nearly everything Puter's AI does."""
+    payload: dict[str, Any] = {"interface": interface, "method": method, "args": args}
+    if driver is not None:
+        payload["driver"] = driver
+    return build_request(
+        config,
+        "POST",
+        f"{config.api_base}/drivers/call",
+        payload,
+        rate_limited=True,
+        **request_options,
+    )
+
+
+def api_get(config: PuterConfig, path: str, **request_options: Any) -> HttpRequest:
+    """``GET`` on the API host: free, so it may be repeated."""
+    return build_request(config, "GET", config.api_base + path, idempotent=True, **request_options)
+
+
+def api_post(config: PuterConfig, path: str, payload: Any, **request_options: Any) -> HttpRequest:
+    """``POST`` on the API host."""
+    return build_request(config, "POST", config.api_base + path, payload, **request_options)
+
+
+def gui_get(config: PuterConfig, path: str, **request_options: Any) -> HttpRequest:
+    """``GET`` on the host of the sign-in page: free, so it may be repeated."""
+    url = origin_of(config.login_url) + path
+    return build_request(config, "GET", url, idempotent=True, **request_options)
+
+
+def gui_post(config: PuterConfig, path: str, payload: Any, **request_options: Any) -> HttpRequest:
+    """``POST`` on the host of the sign-in page."""
+    url = origin_of(config.login_url) + path
+    return build_request(config, "POST", url, payload, **request_options)

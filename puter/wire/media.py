@@ -1,25 +1,23 @@
-"""Media calls on the wire: names the server knows, and reading its answers."""
+"""Media calls on the wire: names that the server knows, bodies, and reading its results."""
 
 from __future__ import annotations
 
 import base64
 import io
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
+from puter.checks import text_or_none as check_text_or_none
 from puter.exceptions import PuterInputError, PuterResponseError
-from puter.media import Media
-from puter.results import OcrText, Transcript
-from puter.wire.http import check_size, json_bytes
-
-if TYPE_CHECKING:
-    from puter.sources import Loaded
+from puter.types.media import Media
+from puter.types.text import OcrText, Transcript
+from puter.wire.json import check_size, json_bytes, mappings, text, text_or_none
 
 M = TypeVar("M", bound=Media)
 
 AUDIO_LIMIT = 26_214_400
-"""Bytes of sound the server takes (Puter backend: 25 MiB, else 413)."""
+"""Bytes of audio the server takes (Puter backend: 25 MiB, else 413)."""
 OCR_LIMIT = 10 * 1024 * 1024
-"""Bytes of a picture or document for OCR (puter.js refuses more than 10 MiB)."""
+"""Bytes of an image or document for OCR (puter.js refuses more than 10 MiB)."""
 SPEECH_LIMIT = 3000
 """Characters of a text to speak (puter.js refuses more)."""
 
@@ -33,10 +31,12 @@ def image_provider(name: str | None) -> str | None:
 
 
 def video_provider(name: str | None) -> str | None:
+    """``"openai"`` becomes the ``"openai-video-generation"`` that the server knows."""
     return _expanded(name, _VIDEO_PROVIDERS, "-video-generation")
 
 
 def _expanded(name: str | None, short: tuple[str, ...], suffix: str) -> str | None:
+    name = check_text_or_none("provider", name)
     if name is None:
         return None
     bare = name.strip().lower()
@@ -44,7 +44,11 @@ def _expanded(name: str | None, short: tuple[str, ...], suffix: str) -> str | No
 
 
 def output_path(path: str | None) -> str | None:
-    """Where the server saves a result: absolute, or under the home folder."""
+    """Where the server saves a result: absolute, or under the home folder.
+
+    Raises:
+        PuterInputError: It is no path of a file.
+    """
     if path is None:
         return None
     if not isinstance(path, str) or not path.strip() or path.strip() in ("/", "~", "~/"):
@@ -55,65 +59,27 @@ def output_path(path: str | None) -> str | None:
     return path if path.startswith(("/", "~/")) else f"~/{path}"
 
 
-def check_text(name: str, value: Any) -> None:
-    if not isinstance(value, str) or not value.strip():
-        raise PuterInputError(f"{name} must be a non-empty str, not {value!r}")
-
-
-def given(**values: Any) -> dict[str, Any]:
-    """The arguments that were given."""
-    return {name: value for name, value in values.items() if value is not None}
-
-
-def source_address(loaded: Loaded, kinds: tuple[str, ...], what: str) -> str | None:
-    """A loaded source as the server takes it, None for bytes (they go in with ``body_with()``).
-
-    Raises:
-        PuterInputError: It is not of these kinds.
-    """
-    if loaded.mime_type and not loaded.mime_type.startswith(kinds):
-        raise PuterInputError(
-            f"{loaded.name or 'The data'} is {loaded.mime_type}, not {what}",
-            hint=f"Pass {what}, or say what it is: (data, '{kinds[0]}...').",
-        )
-    if loaded.data is not None and not loaded.mime_type:
-        raise PuterInputError(
-            f"{loaded.name or 'The data'} is of no known kind",
-            hint=f"Say what it is, such as (data, '{kinds[0]}png')."
-            if kinds[0] == "image/"
-            else f"Say what it is, such as (data, '{kinds[0]}wav').",
-        )
-    return loaded.path if loaded.path is not None else loaded.url
-
-
-def put_source(
-    args: dict[str, Any], key: str, loaded: Loaded, kinds: tuple[str, ...], what: str
-) -> tuple[str, Loaded] | None:
-    """Put a loaded source into the arguments; bytes are returned, to be encoded into place."""
-    args[key] = source_address(loaded, kinds, what)
-    return (key, loaded) if loaded.data is not None else None
-
+# ---------------------------------------------------------------- bytes in a body
 
 _MARK = "puter-sdk-bytes-go-here"
 _STEP = 3 * 2**16
 
 
-def body_with(payload: dict[str, Any], holder: dict[str, Any], key: str, loaded: Loaded) -> bytes:
-    """The JSON of ``payload`` with ``holder[key]`` (inside it) the data URI of loaded bytes.
+def body_with_base64(
+    payload: dict[str, Any], holder: dict[str, Any], key: str, prefix: str, data: bytes
+) -> bytes:
+    """The JSON of ``payload`` with ``holder[key]`` (inside it) the data in base64 after a prefix.
 
     The bytes are encoded piece by piece into place, so they are in memory only twice: as given,
     and as sent.
+
+    Raises:
+        PuterInputError: The payload cannot be written as JSON, or the body is over 50 MB.
     """
-    return body_with_base64(payload, holder, key, f"data:{loaded.mime_type};base64,", loaded.data)
-
-
-def body_with_base64(
-    payload: dict[str, Any], holder: dict[str, Any], key: str, prefix: str, data: bytes | None
-) -> bytes:
     holder.pop(key, None)
     holder[key] = _MARK  # as the last one, so that no text before it can be taken for the mark
     before, _, after = json_bytes(payload).rpartition(_MARK.encode())
-    view = memoryview(data or b"")
+    view = memoryview(data)
     before += prefix.encode()
     size = len(before) + (len(view) + 2) // 3 * 4 + len(after)
     check_size(size)
@@ -128,7 +94,7 @@ def body_with_base64(
     return body.getvalue()
 
 
-# ---------------------------------------------------------------- back
+# ---------------------------------------------------------------- results
 
 
 def result_of(data: Any) -> Any:
@@ -142,7 +108,7 @@ _UNKNOWN = "The server may be newer or older than this SDK understands."
 
 
 def read_media(kind: type[M], result: Any) -> M:
-    """A picture, sound or film in a result: a data URI, a URL, or an object that holds one.
+    """An image, audio or video in a result: a data URI, a URL, or an object that holds one.
 
     Raises:
         PuterResponseError: It holds none.
@@ -165,7 +131,7 @@ def read_media(kind: type[M], result: Any) -> M:
 
 
 def is_inner_object(result: Any) -> bool:
-    """Whether this is what becomes of a film by OpenAI on its way into JSON."""
+    """Whether this is what becomes of a video by OpenAI on its way into JSON."""
     return isinstance(result, dict) and "stream" in result
 
 
@@ -175,19 +141,17 @@ def read_ocr(result: Any) -> OcrText:
         return OcrText(result, raw=result)
     if not isinstance(result, dict):
         raise PuterResponseError("The OCR answer has an unknown shape", body=result, hint=_UNKNOWN)
-    blocks = _dicts(result.get("blocks"))
-    pages = _dicts(result.get("pages"))
+    blocks, pages = mappings(result.get("blocks")), mappings(result.get("pages"))
     lines = [
         str(one.get("text", ""))
         for one in blocks
         if str(one.get("type") or "text/").startswith("text/") and one.get("text")
     ]
-    text = "\n".join(lines)
-    if not text.strip():
-        text = "\n\n".join(str(one["markdown"]) for one in pages if one.get("markdown"))
-    for key in ("document_annotation", "text"):
-        text = text or (result[key] if isinstance(result.get(key), str) else "")
-    return OcrText(text, blocks=blocks, pages=pages, raw=result)
+    found = "\n".join(lines)
+    if not found.strip():
+        found = "\n\n".join(str(one["markdown"]) for one in pages if one.get("markdown"))
+    found = found or text(result.get("document_annotation")) or text(result.get("text"))
+    return OcrText(found, blocks=blocks, pages=pages, raw=result)
 
 
 def read_transcript(result: Any) -> Transcript:
@@ -196,15 +160,10 @@ def read_transcript(result: Any) -> Transcript:
         return Transcript(result, raw=result)
     if not isinstance(result, dict) or not isinstance(result.get("text"), str):
         raise PuterResponseError("The transcript has an unknown shape", body=result, hint=_UNKNOWN)
-    language = result.get("language")
     return Transcript(
         result["text"],
-        words=_dicts(result.get("words")),
-        segments=_dicts(result.get("segments")),
-        language=language if isinstance(language, str) else None,
+        words=mappings(result.get("words")),
+        segments=mappings(result.get("segments")),
+        language=text_or_none(result.get("language")),
         raw=result,
     )
-
-
-def _dicts(value: Any) -> tuple[dict[str, Any], ...]:
-    return tuple(one for one in value if isinstance(one, dict)) if isinstance(value, list) else ()

@@ -11,8 +11,8 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from puter.schema import Codec, Mismatch, convert
-from puter.wire.http import finite, read_model_json
+from puter.schema import Mismatch, TypeAdapter, convert
+from puter.wire.json import finite, read_model_json
 
 _FENCE = re.compile(r"```[\w-]*[ \t]*\n(.*?)```", re.DOTALL)
 _OPENING = re.compile(r'(\{(?=\s*")|\[(?=\s*(?:["{]|\[\s*["{\[\d])))|[\[{]')  # 1: no mere prose
@@ -20,8 +20,9 @@ _DECODER = json.JSONDecoder(parse_float=finite, parse_constant=finite)
 _NOTHING = "there is no JSON in it"
 
 
-def instructions(made: Codec) -> str:
-    schema = json.dumps(made.schema, ensure_ascii=False)
+def instructions(adapter: TypeAdapter) -> str:
+    """What the model is told, beside the question."""
+    schema = json.dumps(adapter.schema, ensure_ascii=False)
     return (
         "Answer with one JSON value that is valid against this JSON Schema, and nothing else: "
         "no explanation, no code fence.\n"
@@ -30,10 +31,11 @@ def instructions(made: Codec) -> str:
 
 
 def correction(fault: str) -> str:
+    """What the model is told when its answer does not fit."""
     return f"That answer cannot be used: {fault}. Answer again with the corrected JSON only."
 
 
-def read_typed(text: str, made: Codec) -> Any:
+def read_typed(text: str, adapter: TypeAdapter) -> Any:
     """The value in an answer, past code fences and prose around the JSON.
 
     Raises:
@@ -44,13 +46,13 @@ def read_typed(text: str, made: Codec) -> Any:
     try:
         for value in _candidates(text):
             try:
-                return convert(made, value)
+                return convert(adapter, value)
             except Mismatch as error:
                 faults.append(error)
     except ValueError as error:
         faults.append(error)
-    if made.schema.get("type") == "string" and not faults and text.strip():
-        return convert(made, text.strip())  # a bare word where JSON wants quotes
+    if adapter.schema.get("type") == "string" and not faults and text.strip():
+        return convert(adapter, text.strip())  # a bare word where JSON wants quotes
     raise faults[0] if faults else ValueError(_NOTHING)
 
 

@@ -3,8 +3,6 @@
 python tests/benchmarks/abandoned_streams.py [number]
 """
 
-# ruff: noqa: T201 - a benchmark prints
-
 from __future__ import annotations
 
 import asyncio

@@ -3,8 +3,6 @@
 Run by hand: ``python tests/benchmarks/bench_calls.py``; it takes about 15 seconds.
 """
 
-# ruff: noqa: T201 - a benchmark prints
-
 from __future__ import annotations
 
 import asyncio

@@ -66,7 +66,7 @@ const questions = {
     user: async () => (await puter.auth.getUser()).username,
     usage: async () => Object.keys(await puter.auth.getMonthlyUsage()),
     kv: async () => [
-        await puter.kv.set('a', { b: 1 }), await puter.kv.get('a'), await puter.kv.list(),
+        await puter.kv.set('a', { b: 1 }), await puter.kv.get('a'),
         await puter.kv.incr('n'), await puter.kv.del('a'), await puter.kv.get('a'),
     ],
     files: async () => {

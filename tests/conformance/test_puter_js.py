@@ -86,7 +86,7 @@ EXPECTED: dict[str, Any] = {
     "speech2txt": "LocalPuter heard input.wav",
     "user": "alice",
     "usage": ["usage", "appTotals", "allowanceInfo"],
-    "kv": [True, {"b": 1}, ["a"], 1, True, None],
+    "kv": [True, {"b": 1}, 1, True, None],
     "files": [5, "Bread"],
     "outside": {"error": "fetch failed"},
 }

@@ -36,7 +36,7 @@ SHELL = {"bash", "console", "sh"}
 NOT_CODE = {"http", "text", "toml"}
 FENCE = re.compile(r"^ *(?P<ticks>`{3,}|~{3,})(?P<info>.*)$")
 NO_RUN = re.compile(r"^ *<!-- *no-run\b:?(?P<reason>.*?)-->$")
-OURS = re.compile(r"^export |\bpython (-m puter\b|examples/)")
+OURS = re.compile(r"^export |\bpython (-m puter\b|-c \"import puter\b|examples/)")
 COMPLAINTS = re.compile(
     r"(Resource|Runtime)Warning|Unclosed|never awaited|never retrieved|Exception ignored"
 )
@@ -172,6 +172,15 @@ def test_page(page: Path, tmp_path: Path) -> None:
         for block in blocks:
             if block.language in SHELL and not block.no_run:
                 run(block, ["bash", "-ec", commands(block)], tmp_path, **settings)
+
+
+@pytest.mark.parametrize("page", [README, ROOT / "docs" / "index.md"], ids=lambda page: page.name)
+def test_pages_tell_this_package_from_the_other_of_its_name(page: Path) -> None:
+    import puter
+
+    text = page.read_text(encoding="utf-8")
+    assert f"`{puter.__version__} {hasattr(puter, 'Conversation')}` for this SDK" in text
+    assert not re.search(r"pip install (-U )?'?puter-python-sdk\b", text)
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.name)

@@ -1,14 +1,24 @@
-"""The examples in docstrings run, but for those marked as needing an account."""
+"""The examples in docstrings run, those of each docstring against a LocalPuter of their own.
+
+They see ``ai``, a client that is signed in, and files of the names below; ``PuterAI()`` signs in
+from the environment.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import doctest
 import importlib
 import pkgutil
+import wave
+from pathlib import Path
 
 import pytest
 
 import puter
+from puter import PuterAI
+from puter.testing import LocalPuter
+from puter.testing.samples import PNG
 
 MODULES = [
     found.name
@@ -16,15 +26,49 @@ MODULES = [
     if not found.name.endswith("__main__")
 ]
 FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
+ANSWERS = {
+    "Say hello": "Hello!",
+    "Three primes": "[2, 3, 5]",
+    "What is the capital of France?": "Paris",
+    "What is this?": "A cat.",
+}
+
+
+def write_files() -> None:
+    """What the examples read, in the current folder."""
+    for name in ("cat.jpg", "receipt.jpg"):
+        Path(name).write_bytes(PNG)
+    Path("meeting.mp3").write_bytes(b"ID3" + bytes(100))
+    with wave.open("me.wav", "wb") as file:
+        file.setparams((1, 2, 8000, 0, "NONE", ""))
+        file.writeframes(bytes(800))
 
 
 @pytest.mark.parametrize("name", MODULES)
-def test_docstrings(name: str) -> None:
-    failed, _ = doctest.testmod(importlib.import_module(name), optionflags=FLAGS)
-    assert failed == 0
+def test_docstrings(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    runner = doctest.DocTestRunner(optionflags=FLAGS)
+    for test in docstrings_of(name):
+        write_files()
+        with LocalPuter(username="alice", password="correct horse") as server:
+            server.respond(lambda call: ANSWERS[call.last_text])
+            server.files["~/Documents/notes.txt"] = b"Bread, milk"
+            monkeypatch.setenv("PUTER_API_BASE", server.api_base)
+            monkeypatch.setenv("PUTER_LOGIN_URL", server.login_url)
+            monkeypatch.setenv("PUTER_AUTH_TOKEN", server.token)
+            with server.client() as ai:
+                test.globs.update(PuterAI=PuterAI, ai=ai, asyncio=asyncio)
+                failed, _ = runner.run(test)
+        assert failed == 0
 
 
-def test_there_are_examples() -> None:
-    finder = doctest.DocTestFinder()
-    found = sum(bool(one.examples) for one in finder.find(importlib.import_module("puter.schema")))
-    assert found
+def test_every_example_runs() -> None:
+    examples = [one for name in MODULES for test in docstrings_of(name) for one in test.examples]
+    assert len(examples) > 100
+    assert [one.source for one in examples if one.options.get(doctest.SKIP)] == []
+
+
+def docstrings_of(name: str) -> list[doctest.DocTest]:
+    """Those of a module that hold examples; one that several functions share counts once."""
+    found = doctest.DocTestFinder().find(importlib.import_module(name))
+    return list({one.docstring: one for one in found if one.examples}.values())

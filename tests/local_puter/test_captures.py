@@ -17,9 +17,19 @@ if TYPE_CHECKING:
 USERNAME, PASSWORD = "testuser", "puter-test-user-password"
 OTHER, OTHER_PASSWORD = "otheruser", "puter-test-other-password"
 
-CALLS = captures("calls")
-# LocalPuter has no sign-up: add_user() makes accounts.
-SIGNIN = {name: one for name, one in captures("signin").items() if "signup" not in name}
+# What neither the SDK nor puter.js sends: LocalPuter has no sign-up (add_user() makes accounts),
+# no captchas, forms or cookies, and looks for tokens in the header and the body alone.
+OTHERS = (
+    "login_captcha_wrong", "login_form", "version", "whoami_bare_token_no_bearer",
+    "whoami_cookie_on_api_host", "whoami_query_auth_token",
+)  # fmt: skip
+
+CALLS = {name: one for name, one in captures("calls").items() if name not in OTHERS}
+SIGNIN = {
+    name: one
+    for name, one in captures("signin").items()
+    if name not in OTHERS and "signup" not in name
+}
 CHAT_ERRORS = captures("chat_errors")
 CHAT_ANSWERS = captures("chat_answers")
 

@@ -9,20 +9,17 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from puter.testing import ChatCall, LocalPuter
+from puter.testing import LocalPuter
 from tests.local_puter.support import Caller, captures, error_of
 from tests.local_puter.test_captures import local, replay
 
 if TYPE_CHECKING:
     import requests
 
-# Each operation has one route in LocalPuter: that which the SDK uses.
-FILES = {
-    name: one
-    for name, one in captures("files").items()
-    if one["request"]["path"] not in ("/fs/stat", "/fs/delete")
-}
-DOT = base64.b64decode(FILES["fs_write_dedupe"]["request"]["body"]["fileContent"])
+# Each operation has one form in LocalPuter: that which the SDK uses.
+OTHERS = ("stat_v2", "delete_v2", "delete_path", "fs_write_dedupe", "read_Range_hdr")
+FILES = {name: one for name, one in captures("files").items() if name not in OTHERS}
+DOT = base64.b64decode(captures("files")["fs_write_dedupe"]["request"]["body"]["fileContent"])
 
 VARYING = {
     "id",
@@ -51,10 +48,10 @@ def test_captures_to_the_last_byte(name: str, session: requests.Session) -> None
         puter.add_user("admin", None)
         puter.files["~/Documents/dot.png"] = DOT
         puter.files["~/Documents/new/sub/a.txt"] = b"hello text"
-        if name in ("readdir", "delete_path"):
-            puter.files["~/Documents/b.png"] = DOT
         if name == "readdir":
-            for earlier in ("fs_write_dedupe", "fs_write_size_mismatch", "fs_write_wrong_size"):
+            puter.files["~/Documents/b.png"] = DOT
+            puter.files["~/Documents/dot (1).png"] = DOT
+            for earlier in ("fs_write_size_mismatch", "fs_write_wrong_size"):
                 assert replay(puter, session, FILES[earlier]["request"], puter.token).ok
         response = replay(puter, session, capture["request"], puter.token)
     wanted = capture["response"]
@@ -110,11 +107,6 @@ def test_writing_and_reading_back(caller: Caller) -> None:
         ("~/a.txt", {"size": None}, (400, "bad_request", "Invalid file size")),
         ("~/a.txt", {"size": "5"}, (400, "bad_request", "Invalid file size")),
         ("/a.txt", {}, (400, "cannot_write_to_root", "Cannot write to root path")),
-        (
-            "~/no/a.txt",
-            {},
-            (404, "not_found", "Parent path does not exist: /alice/no"),
-        ),
         ("/bob/a.txt", {}, (404, "subject_does_not_exist", "Subject does not exist")),
         ("/nobody/a.txt", {}, (404, "subject_does_not_exist", "Subject does not exist")),
         ("~/../bob/a.txt", {}, (404, "subject_does_not_exist", "Subject does not exist")),
@@ -131,8 +123,6 @@ def test_taken_names(caller: Caller) -> None:
     taken = write(caller, "~/a.txt")
     assert error_of(taken)[:2] == (409, "item_with_same_name_exists")
     assert taken.json()["entry_name"] == "a.txt"
-    names = [write(caller, "~/a.txt", dedupeName=True).json()["fsEntry"]["name"] for _ in range(2)]
-    assert names == ["a (1).txt", "a (2).txt"]
     assert write(caller, "~/Documents", overwrite=True).status_code == 409
 
 
@@ -161,50 +151,20 @@ def test_a_home_has_its_folders(caller: Caller) -> None:
         True,
         {"username": "alice"},
     )
-    assert caller.post("/stat", {"uid": stat["uid"]}).json() == stat
-
-
-def test_ranges(caller: Caller) -> None:
-    caller.puter.files["~/a"] = b"0123456789"
-    for header, content in (
-        ("bytes=2-4", b"234"),
-        ("bytes=7-", b"789"),
-        ("bytes=-2", b"89"),
-        ("bytes=5-99", b"56789"),
-    ):
-        part = caller.get("/read?file=~/a", headers={"Range": header})
-        assert (part.status_code, part.content) == (206, content)
-    beyond = caller.get("/read?file=~/a", headers={"Range": "bytes=10-"})
-    assert (beyond.status_code, beyond.headers["Content-Range"]) == (416, "bytes */10")
-    assert caller.get("/read?file=~/a", headers={"Range": "lines=1-2"}).status_code == 200
 
 
 def test_files_of_others_look_missing(caller: Caller) -> None:
     puter = caller.puter
     puter.add_user("bob", None)
     puter.files["/bob/Documents/secret.txt"] = b"secret"
-    uid = caller.post(
-        "/stat", {"path": "~/Documents/secret.txt"}, token=puter.issue_token("bob")
-    ).json()["uid"]
     text = "Entry not found: path=/bob/Documents/secret.txt"
     missing = (404, "subject_does_not_exist", text)
     path = {"path": "/bob/Documents/secret.txt"}
-    for route in ("/stat", "/readdir", "/delete"):
+    for route in ("/stat", "/readdir"):
         assert error_of(caller.post(route, path)) == missing
+    assert error_of(caller.post("/delete", {"paths": [path["path"]]})) == missing
     assert error_of(caller.get("/read", params=path)) == missing
-    assert error_of(caller.post("/stat", {"uid": uid}))[0] == 404
     assert puter.files["/bob/Documents/secret.txt"] == b"secret"
-
-
-def test_an_app_sees_only_its_own_folder(caller: Caller) -> None:
-    answer = caller.post("/auth/get-user-app-token", {"origin": "https://my.app"}).json()
-    own = f"~/AppData/{answer['app_uid']}/a.txt"
-    caller.puter.files["~/a.txt"] = caller.puter.files[own] = b"x"
-    token = answer["token"]
-    assert caller.get("/read", params={"path": own}, token=token).content == b"x"
-    assert caller.get("/read", params={"path": "~/a.txt"}, token=token).status_code == 404
-    refused = caller.post("/stat", {"path": "~"}, token=caller.puter.issue_token("alice", "scoped"))
-    assert refused.status_code == 403
 
 
 def test_relative_and_missing_paths(caller: Caller) -> None:
@@ -234,13 +194,19 @@ def test_deleting(caller: Caller) -> None:
     files = caller.puter.files
     for name in ("a", "b", "folder/c", "folder/d", "folder2/e"):
         files[f"~/Documents/{name}"] = b"x"
-    kept = caller.post("/delete", {"path": "~/Documents/folder", "recursive": False})
+    kept = caller.post("/delete", {"paths": ["~/Documents/folder"], "recursive": False})
     assert error_of(kept)[1] == "not_empty"
     removed = caller.post("/delete", {"paths": ["~/Documents/a", "~/Documents/folder"]})
     assert [entry["name"] for entry in removed.json()] == ["a", "folder"]
     assert list(files) == ["/alice/Documents/b", "/alice/Documents/folder2/e"]
-    assert caller.post("/delete", {"path": "~/Documents/b"}).json()["ok"] is True
-    assert list(files) == ["/alice/Documents/folder2/e"]
+
+
+def test_an_app_sees_only_its_own_folder(caller: Caller) -> None:
+    own = "~/AppData/app/a.txt"
+    caller.puter.files["~/a.txt"] = caller.puter.files[own] = b"x"
+    token = caller.puter.issue_token("alice", "app")
+    assert caller.get("/read", params={"path": own}, token=token).content == b"x"
+    assert caller.get("/read", params={"path": "~/a.txt"}, token=token).status_code == 404
 
 
 def test_what_is_gone_is_gone(caller: Caller) -> None:
@@ -262,63 +228,3 @@ def test_the_view_for_tests(puter: LocalPuter) -> None:
         files["~/Documents/a.txt"]
     with pytest.raises(ValueError, match="cannot be written"):
         files["~/Documents"] = b"x"
-
-
-# --- files in chats ------------------------------------------------------------------------------
-
-
-def shown(caller: Caller, path: str, model: str) -> Any:
-    """The part that the vendor gets for a file."""
-    seen: list[ChatCall] = []
-
-    def answer(call: ChatCall) -> str:
-        seen.append(call)
-        return "seen"
-
-    caller.puter.reply_with(answer)
-    part = {"type": "file", "puter_path": path}
-    caller.answer({"role": "user", "content": ["look", part]}, model=model)
-    return seen[0].upstream_messages[0]["content"][1]
-
-
-def sentence(reason: str) -> dict[str, str]:
-    return {"type": "text", "text": f"{{error: {reason}; the user did not write this message}}"}
-
-
-OPENAI, CLAUDE, OTHER = "gpt-4.1", "claude-haiku-4-5", "ollama:ollama/gpt-oss:20b"
-
-
-def test_files_in_chats(caller: Caller) -> None:
-    files = caller.puter.files
-    files["~/dot.png"] = DOT
-    files["~/a.mp3"] = b"ID3"
-    files["~/a.txt"] = b"hello"
-    uri = f"data:image/png;base64,{base64.b64encode(DOT).decode()}"
-    assert shown(caller, "~/dot.png", OPENAI) == {"type": "image_url", "image_url": {"url": uri}}
-    assert shown(caller, "/alice/a.mp3", OPENAI) == {
-        "type": "input_audio",
-        "input_audio": {"data": "data:audio/mpeg;base64,SUQz", "format": "mpeg"},
-    }
-    unsupported = sentence("input file has unsupported MIME type")
-    assert shown(caller, "~/a.txt", OPENAI) == unsupported
-    for path, kind in (("~/dot.png", "image"), ("~/a.txt", "document")):
-        part = shown(caller, path, CLAUDE)
-        assert (part["type"], part["source"]["type"]) == (kind, "file")
-    assert shown(caller, "~/a.txt", OTHER) == {"type": "file", "puter_path": "~/a.txt"}
-
-
-@pytest.mark.parametrize("model", [OPENAI, CLAUDE])
-def test_a_missing_file_never_fails_a_chat(model: str, caller: Caller) -> None:
-    missing = sentence("Entry not found: path=/alice/none.png")
-    assert shown(caller, "~/none.png", model) == missing
-    assert shown(caller, "~/Documents", model) == sentence("Expected a file, got a directory")
-    limit = 5_000_000 if model == OPENAI else 30_000_000
-    caller.puter.files["~/big.png"] = bytes(limit + 1)
-    large = sentence(f"input file exceeded maximum of {limit} bytes")
-    assert shown(caller, "~/big.png", model) == large
-
-
-def test_the_built_in_partner_reads_the_sentence(caller: Caller) -> None:
-    part = {"type": "file", "puter_path": "~/none.png"}
-    text = caller.text({"role": "user", "content": ["Look: ", part]})
-    assert "Entry not found: path=/alice/none.png" in text

@@ -2,52 +2,16 @@
 
 from __future__ import annotations
 
-import copy
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
 import pytest
 
 from puter.testing import Failure, Gate, LocalPuter, Reply, UpstreamFailure
-from tests.local_puter.support import Caller, captures, error_of
-from tests.local_puter.test_captures import assert_same, local, replay
+from tests.local_puter.support import Caller, error_of
 
 if TYPE_CHECKING:
     import requests
-
-METERING = captures("metering")
-
-
-@pytest.mark.parametrize("name", METERING)
-def test_captures(name: str, session: requests.Session) -> None:
-    capture = copy.deepcopy(METERING[name])
-    app = capture["request"]["path"].rpartition("/")[2]
-    with local() as puter:
-        if name == "metering_usage_app_detail":
-            headers = {"Authorization": f"Bearer {puter.token}"}
-            ask: dict[str, Any] = {
-                "method": "POST",
-                "host": "api",
-                "path": "/auth/get-user-app-token",
-            }
-            issued = replay(
-                puter, session, {**ask, "headers": headers, "body": {"app_uid": app}}, ""
-            ).json()
-            puter.reply_with(Reply(text="x", usage={"prompt_tokens": 11, "completion_tokens": 7}))
-            args = {"model": "gpt-4.1", "messages": ["hi"]}
-            chat = {"interface": "puter-chat-completion", "method": "complete", "args": args}
-            ask = {**ask, "path": "/drivers/call", "body": chat}
-            headers = {"Authorization": f"Bearer {issued['token']}"}
-            assert replay(puter, session, {**ask, "headers": headers}, "").status_code == 200
-        response = replay(puter, session, capture["request"], puter.token)
-    assert_same(response, capture["response"])
-    wanted, body = capture["response"]["body"], response.json()
-    for key in (key for key in wanted if "gpt" in key):
-        assert body[key] == pytest.approx(wanted[key])
-    if "egress:bytes" in wanted:
-        per_byte = wanted["egress:bytes"]["cost"] / wanted["egress:bytes"]["units"]
-        sent = body["egress:bytes"]
-        assert sent["cost"] / sent["units"] == pytest.approx(per_byte)
 
 
 def usage(caller: Caller, **options: Any) -> dict[str, Any]:
@@ -142,13 +106,6 @@ async def test_a_stream_is_billed_whole_though_its_reader_left(session: requests
             "openai:gpt-image-1_dot_5:low:1024x1024",
             (1, 900_000),
         ),
-        (
-            "puter-image-generation",
-            "generate",
-            {"prompt": "x", "provider": "together-image-generation"},
-            "together:togetherai:black-forest-labs/flux_dot_1-schnell:1MP",
-            (1, 0.27e6 * 1.048576),
-        ),
         ("puter-tts", "synthesize", {"text": "hello"}, "aws-polly:standard:character", (5, 2000)),
         (
             "puter-tts",
@@ -208,23 +165,6 @@ def test_bytes_are_written_down(caller: Caller) -> None:
     assert sent["cost"] == pytest.approx(sent["units"] * 12e6 / 2**30)
 
 
-def test_apps_have_books_of_their_own(caller: Caller) -> None:
-    issued = caller.post("/auth/get-user-app-token", {"origin": "https://my.app"}).json()
-    app, token = issued["app_uid"], issued["token"]
-    caller.answer("hi")
-    caller.chat("hi", token=token)
-    totals = usage(caller)["appTotals"]
-    assert totals.keys() == {"os-global", app}
-    seen = usage(caller, token=token)["appTotals"]
-    assert seen.keys() == {app, "others"}
-    assert seen["others"]["total"] >= totals["os-global"]["total"]
-    book = caller.get(f"/metering/usage/{app}").json()
-    costs = sum(line["cost"] for key, line in book.items() if key != "total")
-    assert book["total"] == pytest.approx(costs)
-    other = caller.puter.issue_token(caller.puter.add_user("bob", None))
-    assert usage(caller, token=other)["appTotals"] == {}
-
-
 def test_no_usage_left(session: requests.Session) -> None:
     with LocalPuter(allowance=0.00002) as puter:
         caller = Caller(puter, session)
@@ -256,13 +196,6 @@ def test_no_usage_left(session: requests.Session) -> None:
         assert caller.chat("hi", token=rich).status_code == 200
 
 
-def test_poor_accounts_get_short_answers(session: requests.Session) -> None:
-    with LocalPuter(allowance=0.0001) as puter:  # 12 tokens of gpt-4.1
-        answer = Caller(puter, session).answer("x" * 500)
-    assert answer["finish_reason"] == "length"
-    assert len(answer["message"]["content"]) == 48
-
-
 def test_media_that_cost_more_than_is_left(session: requests.Session) -> None:
     with LocalPuter(allowance=0.001) as puter:
         caller = Caller(puter, session)
@@ -283,8 +216,7 @@ def test_accounts_without_limits(session: requests.Session) -> None:
 
 
 def test_the_books_want_a_token(caller: Caller) -> None:
-    for path in ("/metering/usage", "/metering/usage/app-x"):
-        assert caller.get(path, token=None).status_code == 401
+    assert caller.get("/metering/usage", token=None).status_code == 401
 
 
 # --- key-value store -----------------------------------------------------------------------------
@@ -301,48 +233,17 @@ def kv(caller: Caller, method: str, args: Any = None, **more: Any) -> Any:
 def test_values_by_key(caller: Caller) -> None:
     assert kv(caller, "get", {"key": "a"}) is None
     assert kv(caller, "set", {"key": "a", "value": {"n": 1}}) is True
-    assert kv(caller, "set", {"key": 7, "value": None}) is True
-    assert kv(caller, "set", {"key": "b1", "value": 2}) is True
-    assert kv(caller, "get", {"key": ["a", "x", "b1"]}) == [{"n": 1}, None, 2]
-    assert kv(caller, "list", {"as": "keys"}) == ["7", "a", "b1"]
-    assert kv(caller, "list", {"pattern": "b*", "as": "values"}) == [2]
-    assert kv(caller, "list", {"pattern": "b"}) == [{"key": "b1", "value": 2}]
-    assert kv(caller, "del", {"key": "b1"}) is True
-    assert kv(caller, "list", {"as": "keys"}) == ["7", "a"]
-
-
-def test_counting(caller: Caller) -> None:
+    assert kv(caller, "get", {"key": "a"}) == {"n": 1}
+    bob = caller.puter.issue_token(caller.puter.add_user("bob", None))
+    assert kv(caller, "get", {"key": "a"}, token=bob) is None
     assert kv(caller, "incr", {"key": "n", "pathAndAmountMap": {"": 5}}) == 5
     assert kv(caller, "incr", {"key": "n", "pathAndAmountMap": {"": -2}}) == 3
-    kv(caller, "set", {"key": "n", "value": "text"})
-    bad = caller.call("puter-kvstore", "incr", {"key": "n", "pathAndAmountMap": {"": 1}})
-    assert bad.status_code == 400
-    assert kv(caller, "get", {"key": "n"}) == "text"
-
-
-@pytest.mark.parametrize(
-    ("method", "args", "text"),
-    [
-        ("get", {}, "Missing `key`"),
-        ("set", {"value": 1}, "Missing `key`"),
-        ("set", {"key": "a"}, "Missing `value`"),
-        ("set", {"key": "ä" * 513, "value": 1}, "kv: key exceeds 1024 byte limit"),
-        ("incr", {"key": "a", "amount": 1}, "Missing or invalid `pathAndAmountMap`"),
-    ],
-)
-def test_faults_of_the_store(method: str, args: Any, text: str, caller: Caller) -> None:
-    response = caller.call("puter-kvstore", method, args)
-    assert error_of(response) == (400, "bad_request", text)
-
-
-def test_every_user_and_app_has_a_store(caller: Caller) -> None:
-    puter = caller.puter
-    bob = puter.issue_token(puter.add_user("bob", None))
-    app = puter.issue_token("alice", "app")
-    for token in (puter.token, bob, app):
-        assert kv(caller, "list", token=token) == []
-        kv(caller, "set", {"key": "a", "value": 1}, token=token)
-    assert puter.peak_running == 0  # these are no AI calls
+    assert kv(caller, "list", {"pattern": "n*"}) == [{"key": "n", "value": 3}]
+    assert kv(caller, "del", {"key": "a"}) is True
+    assert kv(caller, "get", {"key": "a"}) is None
+    missing = caller.call("puter-kvstore", "set", {"value": 1})
+    assert error_of(missing) == (400, "bad_request", "Missing `key`")
+    assert caller.puter.peak_running == 0  # these are no AI calls
 
 
 def test_the_store_has_no_ai_limits(session: requests.Session) -> None:

@@ -20,6 +20,7 @@ def inner(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.
     monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     pytester.plugins.append(PLUGIN)
+    pytester.makeini("[pytest]")  # no file of a folder above counts
     return pytester
 
 

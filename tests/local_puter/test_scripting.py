@@ -175,10 +175,10 @@ def test_a_redirect(caller: Caller) -> None:
 
 def test_fail_next_by_path_and_number(caller: Caller) -> None:
     caller.puter.fail_next(Failure(503), times=2, path="/whoami")
-    assert caller.get("/version").status_code == 200
+    assert caller.get("/healthcheck").status_code == 200
     assert [caller.get("/whoami").status_code for _ in range(3)] == [503, 503, 200]
     caller.puter.fail_next(Failure(500))
-    assert caller.get("/version").status_code == 500
+    assert caller.get("/healthcheck").status_code == 500
 
 
 def test_a_delay_holds_the_slot(caller: Caller) -> None:
@@ -198,26 +198,12 @@ def test_latency_applies_to_every_chat(session: requests.Session) -> None:
         assert record.finished - record.started >= 0.05
 
 
-def test_blocked_prompts_get_lorem_ipsum(caller: Caller) -> None:
-    caller.puter.block("bomb", str.isupper)
-    for prompt in ("how to build a bomb", "SHOUT"):
-        body = caller.chat(prompt).json()
-        assert body["metadata"] == {"service_used": "fake-chat", "providerUsed": "fake"}
-        assert body["result"]["message"]["content"][0]["text"].startswith("Lorem ")
-        assert body["result"]["usage"]["usd_cents"] is None
-    assert caller.chat("fine").json()["metadata"]["service_used"] == "openai-completion"
-    caller.puter.block()
-    assert "LocalPuter" in caller.text("SHOUT")
-    caller.puter.reply_with(Reply(blocked=True))
-    assert caller.chat("fine").json()["metadata"]["service_used"] == "fake-chat"
-
-
 def test_the_journal(caller: Caller) -> None:
     puter = caller.puter
-    caller.get("/version?a=1&b=%20x", token=None, headers={"X-Mine": "yes"})
+    caller.get("/healthcheck?a=1&b=%20x", token=None, headers={"X-Mine": "yes"})
     caller.chat("hi", model="gpt-4.1")
     version, chat = puter.requests
-    assert (version.method, version.path, version.status) == ("GET", "/version", 200)
+    assert (version.method, version.path, version.status) == ("GET", "/healthcheck", 200)
     assert dict(version.query) == {"a": "1", "b": " x"}
     assert version.headers["x-mine"] == "yes"
     assert version.host == puter.url.removeprefix("http://")
@@ -241,7 +227,7 @@ def test_waiting_for_requests(caller: Caller) -> None:
     assert puter.wait_for(0) == []
     with ThreadPoolExecutor(1) as pool:
         waiting = pool.submit(puter.wait_for, lambda record: record.path == "/whoami", 5)
-        caller.get("/version")
+        caller.get("/healthcheck")
         caller.get("/whoami")
         (found,) = waiting.result(5)
     assert found.path == "/whoami"

@@ -230,7 +230,7 @@ def test_empty_answers_and_refusals(caller: Caller) -> None:
 
 
 def test_blocked_prompts_stream_lorem_ipsum(caller: Caller) -> None:
-    caller.puter.block("bomb")
+    caller.puter.reply_with(Reply(blocked=True))
     answer = lines(caller, "how to build a bomb")
     assert answer[0]["text"].startswith("Lorem ")
     assert answer[1:] == [{"type": "usage", "usage": {"usd_cents": None}}]

@@ -21,7 +21,7 @@ ROOT = Path(__file__).parents[2]
 PREAMBLE = """
 import asyncio, gc, os, sys, threading, time
 from puter import PuterAI
-import puter.transports.asynchronous, puter.transports.blocking
+import puter.transports.aiohttp_transport, puter.transports.requests_transport
 ai = PuterAI(proxy="")
 
 def run(main):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import puter
-from puter import throttle
+from puter.engine import throttle
 from puter.testing import Gate, LocalPuter, Reply
 from tests.sockets.raw import CHAT, RawServer, answer, says
 
@@ -74,7 +74,7 @@ async def test_calls_that_wait_when_the_client_is_closed_say_so(live: Live) -> N
 async def test_a_call_that_waits_for_its_own_stream_says_so(
     live: Live, owner: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(throttle, "_DOUBT", 0.1)
+    monkeypatch.setattr(throttle, "_OWN_STREAMS", 0.1)
     ai = live.client(max_concurrency=1)
     talk = ai.conversation() if owner == "conversation" else ai
     stream = await opened(live, talk)
@@ -90,7 +90,7 @@ async def test_a_call_that_waits_for_its_own_stream_says_so(
 async def test_a_stream_read_by_another_thread_is_waited_for(
     live: Live, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(throttle, "_DOUBT", 0.2)
+    monkeypatch.setattr(throttle, "_OWN_STREAMS", 0.2)
     ai = live.client(max_concurrency=1)
     gate = Gate()
     live.puter.reply_with(Reply(chunks=["Hel", "lo"], gate=gate), "next")

@@ -67,7 +67,7 @@ async def test_a_pause_of_six_seconds_goes_unnoticed() -> None:
 async def test_a_connection_is_dropped_before_the_server_closes_it(
     live: Live, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in ("connections", "asynchronous"):
+    for module in ("requests_transport", "aiohttp_transport"):
         monkeypatch.setattr(f"puter.transports.{module}.IDLE_LIMIT", 0.1)
     with LocalPuter(tier=None, keep_alive=0.2) as local:
         ai = live.client(local, max_retries=0)

@@ -196,7 +196,7 @@ async def test_the_catalogue_is_asked_for_once(live: Live, sort: str) -> None:
     assert models.cheapest() is not None
 
 
-async def test_both_doors_share_one_catalogue() -> None:
+async def test_sync_and_async_methods_share_one_catalogue() -> None:
     with LocalPuter(tier=None) as server, server.client() as ai:
         here = await ai.async_list_models()
         there = await asyncio.to_thread(ai.list_models)

@@ -86,6 +86,7 @@ def test_closed_while_loops_run_elsewhere(server: LocalPuter) -> None:
         server,
         """
         loop = asyncio.new_event_loop()
+        loop.slow_callback_duration = 10
         thread = threading.Thread(target=loop.run_forever)
         thread.start()
         asyncio.run_coroutine_threadsafe(ai.async_chat("Hi"), loop).result()
@@ -362,7 +363,7 @@ def test_control_c_frees_everything(server: LocalPuter, phase: str) -> None:
         "answer": "",
         "queue": """
             ai.config.update(max_concurrency=1)
-            blocker = ai._throttle.enter()
+            blocker = ai._throttle.acquire()
         """,
         "pause": """
             from puter.testing import LocalPuter
@@ -398,6 +399,7 @@ def test_the_loop_can_be_collected_after_its_end(server: LocalPuter) -> None:
 
     def one_run() -> weakref.ref[asyncio.AbstractEventLoop]:
         loop = asyncio.new_event_loop()
+        loop.slow_callback_duration = 10
         loop.run_until_complete(ai.async_chat("Hi"))
         loop.run_until_complete(loop.shutdown_asyncgens())
         loop.close()

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +15,7 @@ import pytest
 import puter
 from puter import Audio, Image, PuterFile, Video
 from puter.testing import AudioBody, Failure, LocalPuter, MediaCall, Truncate, UpstreamFailure
-from tests.sockets.raw import Asked, RawServer, answer
+from tests.sockets.raw import Asked, RawServer, answer, keeps, says
 
 if TYPE_CHECKING:
     import socket
@@ -25,8 +27,8 @@ WAV = b"RIFF....WAVEfmt "
 URL = "https://media.example.org/cat.png"
 MP3_URL = "https://media.example.org/cat.mp3"
 SAMPLE_IMAGE = "https://puter-sample-data.puter.site/image_example.png"
-SAMPLE_SOUND = "https://puter-sample-data.puter.site/tts_example.mp3"
-SAMPLE_FILM = "https://assets.puter.site/txt2vid.mp4"
+SAMPLE_AUDIO = "https://puter-sample-data.puter.site/tts_example.mp3"
+SAMPLE_VIDEO = "https://assets.puter.site/txt2vid.mp4"
 
 
 def media(live: Live) -> MediaCall:
@@ -52,7 +54,7 @@ Check = Callable[[MediaCall], object]
 # method, what it is given, and what the vendor must have got: attributes of the call, or a check
 Row = tuple[str, tuple[Any, ...], dict[str, Any], dict[str, Any] | Check]
 
-PICTURES: list[Row] = [
+IMAGES: list[Row] = [
     ("txt2img", ("a cat",), {}, {"provider": "openai-image-generation", "text": "a cat"}),
     ("txt2img", ("a cat", "gpt-image-1"), {}, {"model": "gpt-image-1"}),
     *(
@@ -276,7 +278,7 @@ CONVERTING: list[Row] = [
         lambda one: (one.args["seed"], one.args["enable_logging"]) == (3, False),
     ),
 ]
-FILMS: list[Row] = [
+VIDEOS: list[Row] = [
     ("txt2vid", ("waves", "veo-3.1-generate-preview"), {}, {"provider": "gemini-video-generation"}),
     ("txt2vid", ("waves",), {"provider": "byteplus"}, {"provider": "byteplus-video-generation"}),
     (
@@ -305,7 +307,7 @@ FILMS: list[Row] = [
         lambda one: str(one.args["input_reference"]).startswith("data:image/png;base64,"),
     ),
 ]
-ROWS = [*PICTURES, *READING, *SPEAKING, *HEARING, *CONVERTING, *FILMS]
+ROWS = [*IMAGES, *READING, *SPEAKING, *HEARING, *CONVERTING, *VIDEOS]
 
 
 def named(row: Any) -> str | None:
@@ -337,15 +339,15 @@ async def test_the_vendor_gets_what_was_asked_for(
         ("txt2img", {"model": "gpt-image-1"}, Image(url=SAMPLE_IMAGE)),
         ("txt2img", {"provider": "openai"}, Image(url=SAMPLE_IMAGE)),
         ("img2txt", {}, "test_mode is enabled; this is a sample OCR response."),
-        ("txt2speech", {}, Audio(url=SAMPLE_SOUND)),
-        ("txt2speech", {"provider": "openai"}, Audio(url=SAMPLE_SOUND)),
+        ("txt2speech", {}, Audio(url=SAMPLE_AUDIO)),
+        ("txt2speech", {"provider": "openai"}, Audio(url=SAMPLE_AUDIO)),
         (
             "speech2txt",
             {},
             "Hello! This is a sample transcription returned while test mode is enabled.",
         ),
-        ("speech2speech", {}, Audio(url=SAMPLE_SOUND)),
-        ("txt2vid", {"prompt": "waves"}, Video(url=SAMPLE_FILM)),
+        ("speech2speech", {}, Audio(url=SAMPLE_AUDIO)),
+        ("txt2vid", {"prompt": "waves"}, Video(url=SAMPLE_VIDEO)),
     ],
     ids=named,
 )
@@ -378,7 +380,7 @@ async def test_the_sample_transcripts(live: Live) -> None:
 
 ALL = None
 FAULTS: list[Any] = [
-    # pictures
+    # images
     ("txt2img", ("x", "nope"), {}, puter.PuterModelNotFoundError, "Model not found: nope", ALL),
     ("txt2img", ("x",), {}, puter.PuterBadRequestError, "Missing `model`", ["mistral"]),
     (
@@ -603,7 +605,7 @@ FAULTS: list[Any] = [
         "Invalid path",
         ALL,
     ),
-    # films
+    # videos
     ("txt2vid", ("x", "nope"), {}, puter.PuterModelNotFoundError, "Model not found: nope", ALL),
     ("txt2vid", ("x",), {}, puter.PuterServerError, "Internal Server Error", ["mistral"]),
     ("txt2vid", ("x",), {"puter_output_path": "/f.mp4"}, puter.PuterBadRequestError, "root", ALL),
@@ -799,7 +801,7 @@ async def test_a_source_from_another_call(live: Live) -> None:
 # ------------------------------------------------------------ results
 
 
-async def test_a_picture_is_saved_here_and_there(live: Live, tmp_path: Path) -> None:
+async def test_an_image_is_saved_here_and_there(live: Live, tmp_path: Path) -> None:
     ai = live.client()
     picture = await live(
         ai, "txt2img", "a cat", ratio=(1536, 1024), puter_output_path="Pictures/cat.png"
@@ -811,9 +813,7 @@ async def test_a_picture_is_saved_here_and_there(live: Live, tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize(("provider", "by_url"), [("openai", False), ("xai", True)])
-async def test_a_picture_comes_as_bytes_or_by_address(
-    live: Live, provider: str, by_url: bool
-) -> None:
+async def test_an_image_comes_as_bytes_or_as_a_url(live: Live, provider: str, by_url: bool) -> None:
     ai = live.client(headers={"X-Key": "secret-key"})
     picture = await live(ai, "txt2img", "a cat", provider=provider)
     assert (picture.url is not None) == by_url
@@ -849,28 +849,28 @@ async def test_speech_is_saved_under_its_own_name(
     assert await saved(live, sound, tmp_path / "x") == tmp_path / f"x{extension}"
 
 
-async def test_films_come_by_address(live: Live, tmp_path: Path) -> None:
+async def test_videos_come_as_urls(live: Live, tmp_path: Path) -> None:
     ai = live.client()
-    film = await live(ai, "txt2vid", "waves", provider="gemini")
-    assert await saved(live, film, tmp_path / "waves") == tmp_path / "waves.mp4"
+    video = await live(ai, "txt2vid", "waves", provider="gemini")
+    assert await saved(live, video, tmp_path / "waves") == tmp_path / "waves.mp4"
     assert "Authorization" not in live.puter.requests[-1].headers
 
 
-async def test_a_film_by_sora_is_saved_and_read(live: Live, tmp_path: Path) -> None:
+async def test_a_video_by_sora_is_saved_and_read(live: Live, tmp_path: Path) -> None:
     ai = live.client()
-    film = await live(ai, "txt2vid", "waves", "sora-2", puter_output_path="Videos/w.mp4")
-    assert film.bytes == live.puter.files["~/Videos/w.mp4"]
-    assert await saved(live, film, tmp_path / "w") == tmp_path / "w.mp4"
+    video = await live(ai, "txt2vid", "waves", "sora-2", puter_output_path="Videos/w.mp4")
+    assert video.bytes == live.puter.files["~/Videos/w.mp4"]
+    assert await saved(live, video, tmp_path / "w") == tmp_path / "w.mp4"
 
 
-async def test_a_scripted_film_may_be_a_url_or_an_object(live: Live) -> None:
+async def test_a_scripted_video_may_be_a_url_or_an_object(live: Live) -> None:
     live.puter.media_with(URL, {"asset_url": URL}, {"url": URL, "content_type": "video/mp4"})
     ai = live.client()
     for _ in range(3):
         assert (await live(ai, "txt2vid", "waves")).url == URL
 
 
-async def test_a_film_outlasts_the_clients_patience(live: Live) -> None:
+async def test_a_video_outlasts_the_clients_timeout(live: Live) -> None:
     with LocalPuter(tier=None, latency=0.4) as server:
         ai = live.client(server, timeout=0.1, max_retries=0)
         assert await live(ai, "txt2vid", "waves", provider="gemini")
@@ -931,6 +931,110 @@ async def test_ocr_of_either_vendor(live: Live, provider: str) -> None:
     assert bool(page.pages) == (provider == "mistral")
 
 
+# ------------------------------------------------------------ downloads
+
+
+async def image_at(live: Live, url: str, **settings: Any) -> tuple[Image, puter.PuterAI]:
+    """What ``txt2img()`` makes of an answer with that URL, and its client."""
+    live.puter.media_with(url)
+    ai = live.client(**settings)
+    image = await live(ai, "txt2img", "a cat")
+    assert image == Image(url=url)
+    return image, ai
+
+
+async def test_a_download_shows_the_other_host_no_secrets(live: Live) -> None:
+    with RawServer(keeps(answer(PNG, kind="image/png"))) as store:
+        moved = answer(b"", f"Location: {store.url}/b%20c.png", status="302 Found")
+        with RawServer(keeps(moved)) as host:
+            image, _ = await image_at(
+                live, f"{host.url}/a b?signature=1", headers={"X-Key": "secret-key"}
+            )
+            assert await read(live, image) == PNG
+    (first,), (second,) = host.requests, store.requests
+    assert first.line == "GET /a%20b?signature=1 HTTP/1.1"
+    assert second.line == "GET /b%20c.png HTTP/1.1"
+    plain = {"host", "user-agent", "accept", "accept-encoding", "connection"}
+    for asked in (first, second):
+        assert asked.headers.keys() <= plain
+        assert asked.headers["user-agent"].startswith("puter-python-sdk/")
+        assert live.puter.token not in str(asked)
+        assert "secret-key" not in str(asked)
+
+
+@pytest.mark.parametrize("method", ["read", "save", "iter_bytes"])
+async def test_the_deadline_bounds_the_whole_download(
+    live: Live, tmp_path: Path, method: str
+) -> None:
+    def drips(sock: socket.socket, _asked: Asked) -> None:
+        sock.sendall(answer(PNG, kind="image/png", length=2**20))
+        while not server.stopping.wait(0.02):
+            sock.sendall(b".")
+
+    with RawServer(drips) as server:
+        image, ai = await image_at(live, server.url)
+        ai.config.update(deadline=0.3)
+        begun = time.monotonic()
+        with pytest.raises(puter.PuterTimeoutError, match="The deadline passed") as caught:
+            await use(live, image, method, tmp_path / "a.png")
+        assert 0.2 < time.monotonic() - begun < 5
+        assert (caught.value.sent, caught.value.attempts) == (True, 1)
+    assert len(server.requests) == 1
+    assert os.listdir(tmp_path) == []
+
+
+async def use(live: Live, image: Image, method: str, path: Path) -> None:
+    match method, live.kind:
+        case "read", _:
+            await read(live, image)
+        case "save", _:
+            await saved(live, image, path)
+        case _, "sync":
+            for _ in image.iter_bytes():
+                pass
+        case _:
+            async for _ in image.async_iter_bytes():
+                pass
+
+
+@pytest.mark.parametrize("fault", ["429 Too Many Requests", "503 Unavailable", ""])
+async def test_a_download_is_tried_again(live: Live, fault: str) -> None:
+    script = [b"" if not fault else answer(b"", status=fault), answer(PNG, kind="image/png")]
+
+    def one_by_one(sock: socket.socket, _asked: Asked) -> None:
+        sock.sendall(script.pop(0))
+
+    with RawServer(one_by_one) as host:
+        image, _ = await image_at(live, host.url)
+        assert await read(live, image) == PNG
+    assert len(host.requests) == 2
+
+
+async def test_a_download_that_breaks_off_leaves_the_old_file(live: Live, tmp_path: Path) -> None:
+    path = tmp_path / "a.png"
+    path.write_bytes(b"old")
+    with RawServer(says(answer(PNG * 10_000, kind="image/png", length=10**6))) as host:
+        image, _ = await image_at(live, host.url)
+        with pytest.raises(puter.PuterConnectionError, match="before the answer was complete"):
+            await saved(live, image, path)
+    assert path.read_bytes() == b"old"
+    assert os.listdir(tmp_path) == ["a.png"]
+
+
+async def test_threads_and_tasks_share_one_download(live: Live) -> None:
+    def slow(sock: socket.socket, _asked: Asked) -> None:
+        sock.sendall(answer(PNG, kind="image/png", length=len(PNG) + 1))
+        server.stopping.wait(0.05)
+        sock.sendall(b".")
+
+    with RawServer(slow) as server:
+        image, _ = await image_at(live, server.url)
+        threads = [asyncio.to_thread(image.read) for _ in range(3)]
+        tasks = [image.async_read() for _ in range(3)]
+        assert await asyncio.gather(*threads, *tasks) == [PNG + b"."] * 6
+    assert len(server.requests) == 1
+
+
 # ------------------------------------------------------------ voices
 
 
@@ -953,34 +1057,42 @@ async def test_voices_and_engines(live: Live) -> None:
         assert await live(other, "list_voices", "speechify") == []
 
 
-# ------------------------------------------------------------ sound in pieces
+# ------------------------------------------------------------ audio in pieces
 
 
-async def test_a_sound_that_breaks_off_leaves_no_file(live: Live, tmp_path: Path) -> None:
+async def test_audio_that_breaks_off_is_an_error(live: Live) -> None:
     live.puter.media_with(Truncate())
     with pytest.raises(puter.PuterConnectionError) as caught:
         await live(live.client(), "txt2speech", "Hi")
-    assert caught.value.sent
+    assert (caught.value.sent, caught.value.attempts) == (True, 1)
     assert len(live.puter.requests) == 1
-    assert os.listdir(tmp_path) == []
 
 
-async def test_a_sound_left_early_frees_its_place(live: Live) -> None:
+async def test_a_cancelled_call_frees_its_permit_and_connection(live: Live) -> None:
     live.puter.media_with(AudioBody(200 * 2**20, pace=0.01), PNG)
     ai = live.client(max_concurrency=1)
-    sound = await live(ai, "txt2speech", "Hi")
-    sound.close()
+    if live.kind == "sync":
+        ai.config.update(deadline=0.3)
+        with pytest.raises(puter.PuterTimeoutError, match="deadline"):
+            ai.txt2speech("Hi")
+        ai.config.update(deadline=None)
+    else:
+        call = asyncio.create_task(ai.async_txt2speech("Hi"))
+        await live.puter.async_wait_for(lambda one: one.media is not None)
+        call.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await call
     assert await live(ai, "txt2img", "a cat")
     await live.puter.async_wait_for(lambda one: one.dropped)
 
 
-async def test_a_failure_in_json_is_no_sound(live: Live) -> None:
+async def test_a_failure_in_json_is_no_audio(live: Live) -> None:
     live.puter.media_with(Failure(500))
     with pytest.raises(puter.PuterServerError):
         await live(live.client(), "txt2speech", "Hi")
 
 
-# ------------------------------------------------------------ raw calls
+# ------------------------------------------------------------ driver calls
 
 
 async def test_calls_are_decoded_by_content_type(live: Live) -> None:

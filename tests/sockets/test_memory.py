@@ -40,7 +40,7 @@ def measure(puter: LocalPuter, door: str, body: str) -> float:
 
 
 @pytest.mark.parametrize("door", ["sync", "async"])
-def test_a_long_sound_is_saved_without_being_held(door: str) -> None:
+def test_long_audio_is_saved_without_being_held(door: str) -> None:
     size = 200 * MIB
     with LocalPuter(tier=None) as puter:
         puter.media_with(AudioBody(2 * MIB), AudioBody(size))

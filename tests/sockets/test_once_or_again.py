@@ -22,7 +22,7 @@ async def test_a_chat_without_an_answer_is_sent_once(live: Live) -> None:
     begun = time.monotonic()
     with pytest.raises(puter.PuterTimeoutError, match=r"silent for 0\.3 s") as caught:
         await live(ai, "chat", "Hi")
-    assert 0.3 <= time.monotonic() - begun < 2
+    assert 0.3 <= time.monotonic() - begun < 20
     assert (caught.value.sent, caught.value.attempts) == (True, 1)
     assert len(live.puter.requests) == 1
     assert ai.chat_history == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import json
 import socket
@@ -154,14 +155,14 @@ async def test_a_finished_stream_gives_its_connection_back(live: Live) -> None:
 async def test_a_stream_whose_end_does_not_come_is_complete_all_the_same(live: Live) -> None:
     def handler(sock: socket.socket, _asked: Asked) -> None:
         sock.sendall(head() + chunk(line(HEL) + line(USAGE)))
-        server.stopping.wait(10)
+        server.stopping.wait(50)
 
     with RawServer(handler) as server:
         ai = live.client_at(server.url)
         stream = await live(ai, "chat", "Hi", stream=True)
         begun = time.monotonic()
         assert await until_done(stream) == "Hel"
-        assert time.monotonic() - begun < 3
+        assert time.monotonic() - begun < 30
         assert ai._throttle.running == 0
         await live.close()
 
@@ -201,7 +202,7 @@ async def test_silence_within_a_stream(live: Live) -> None:
     begun = time.monotonic()
     with pytest.raises(puter.PuterStreamError, match=r"silent for 0\.2 s") as caught:
         await step(stream)
-    assert 0.1 < time.monotonic() - begun < 2
+    assert 0.1 < time.monotonic() - begun < 20
     assert caught.value.partial == "one "
     assert isinstance(caught.value.__cause__, puter.PuterTimeoutError)
 
@@ -212,9 +213,9 @@ async def test_the_deadline_counts_within_a_stream(live: Live) -> None:
     begun = time.monotonic()
     with pytest.raises(puter.PuterStreamError, match="deadline passed") as caught:
         await until_done(await live(ai, "chat", "Hi", stream=True))
-    assert 0.3 < time.monotonic() - begun < 2
+    assert 0.3 < time.monotonic() - begun < 20
     assert caught.value.partial is not None
-    assert caught.value.partial.startswith("x x ")
+    assert caught.value.partial.text.startswith("x x ")
     assert (ai.chat_history, ai._throttle.running) == ([], 0)
 
 
@@ -280,9 +281,10 @@ async def test_closing_while_a_thread_waits_for_the_next_chunk(
             stream.close()
             assert ai._throttle.running == 0
             error = await reader
-            assert time.monotonic() - begun < 1
+            assert time.monotonic() - begun < 20
             assert isinstance(error, puter.PuterStreamError)
-            assert (error.partial, ai.chat_history, list(stream)) == ("Hel", [], [])
+            assert error.partial == "Hel"
+            assert (ai.chat_history, list(stream)) == ([], [])
             stopping.set()
 
 
@@ -304,8 +306,9 @@ async def test_closing_while_another_task_waits_for_the_next_chunk() -> None:
             await stream.aclose()
             assert ai._throttle.running == 0
             with pytest.raises(puter.PuterStreamError) as caught:
-                await asyncio.wait_for(reader, 1)
-            assert (caught.value.partial, ai.chat_history) == ("one ", [])
+                await asyncio.wait_for(reader, 20)
+            assert caught.value.partial == "one "
+            assert ai.chat_history == []
             assert await chunks(stream) == []
             await until(lambda: local.chats[0].dropped)
 
@@ -416,3 +419,20 @@ def test_a_program_that_ends_with_an_open_stream_ends_in_silence(door: str) -> N
             """,
         }[door]
         assert programs.run(local, f"\n            {opening}\n", strict=False) == "one \n"
+
+
+async def test_newlines_that_trickle_in_after_the_last_line_are_not_waited_for(live: Live) -> None:
+    def handler(sock: socket.socket, _asked: Asked) -> None:
+        sock.sendall(head() + chunk(line(HEL)) + chunk(line(USAGE)))
+        with contextlib.suppress(OSError):  # the client hung up
+            for _ in range(600):
+                time.sleep(0.1)
+                sock.sendall(chunk(b"\n"))
+
+    with RawServer(handler) as server:
+        ai = live.client_at(server.url)
+        begun = time.monotonic()
+        reply = await until_done(await live(ai, "chat", "Hi", stream=True))
+        assert reply == "Hel"
+        assert time.monotonic() - begun < 30  # the server goes on for a minute
+        assert ai._throttle.running == 0

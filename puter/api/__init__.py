@@ -1,0 +1,1 @@
+"""What a client can do: one file per capability, each operation written once, as a flow."""

@@ -1,0 +1,86 @@
+"""Images and files for a chat: from a source to a part of a message."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping
+from typing import Any
+
+from puter.api.sources import ResolvedSource, resolve
+from puter.exceptions import PuterInputError
+from puter.types.puter_file import Source
+
+
+def part_of(source: Source, *, image: bool) -> dict[str, Any]:
+    """The part of a message for a source, in the OpenAI form (see ``puter.wire.dialects``).
+
+    Reads files, so flows call it through ``Invoke``.
+
+    Args:
+        source: What ``puter.api.sources.resolve()`` takes, or a ready part.
+        image: It must be an image or a video.
+
+    Raises:
+        PuterInputError: It cannot be read, or is no image.
+    """
+    if isinstance(source, Mapping):
+        if not source:
+            raise PuterInputError("A ready part is empty", hint="Leave it out.")
+        return dict(source)
+    resolved = resolve(source)
+    if resolved.path is not None:
+        return {"type": "file", "puter_path": resolved.path}
+    if resolved.url is not None:
+        return _remote(resolved.url, resolved, image=image)
+    return _inline(resolved.data or b"", resolved.mime_type, resolved.name, image=image)
+
+
+def _remote(url: str, source: ResolvedSource, *, image: bool) -> dict[str, Any]:
+    if source.mime_type.startswith("video/"):
+        return {"type": "video_url", "video_url": {"url": url}}
+    if image or source.mime_type.startswith("image/"):
+        return {"type": "image_url", "image_url": {"url": url}}
+    return {"type": "file", "file": {"filename": source.name or "file", "file_data": url}}
+
+
+def _inline(data: bytes, kind: str, name: str, *, image: bool) -> dict[str, Any]:
+    if not image and not kind.startswith(("image/", "audio/", "video/")):
+        text = _text_of(data, kind)
+        if text is not None:
+            title = f' name="{name}"' if name else ""
+            return {"type": "text", "text": f"<file{title}>\n{text}\n</file>"}
+    return _encoded(base64.b64encode(data).decode(), kind, name or "file", image=image)
+
+
+def _encoded(data: str, kind: str, name: str, *, image: bool) -> dict[str, Any]:
+    address = f"data:{kind or 'application/octet-stream'};base64,{data}"
+    if kind.startswith("image/"):
+        return {"type": "image_url", "image_url": {"url": address}}
+    if kind.startswith("video/"):
+        return {"type": "video_url", "video_url": {"url": address}}
+    if image:
+        raise PuterInputError(
+            f"{name} is not a picture{f' but {kind}' if kind else ' of a known kind'}",
+            hint="Say what it is, as (data, 'image/png'), or pass it in files=.",
+        )
+    if kind.startswith("audio/"):
+        form = {"audio/mpeg": "mp3"}.get(kind, kind.partition("/")[2])
+        return {"type": "input_audio", "input_audio": {"data": data, "format": form}}
+    return {"type": "file", "file": {"filename": name, "file_data": address}}
+
+
+def _text_of(data: bytes, kind: str) -> str | None:
+    if kind and not kind.startswith("text/") and kind not in _TEXTUAL:
+        return None
+    if b"\x00" in data:
+        return None
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return None
+
+
+_TEXTUAL = (
+    "application/json", "application/xml", "application/yaml", "application/toml",
+    "application/javascript", "application/x-sh", "application/x-yaml", "application/sql",
+)  # fmt: skip

@@ -1,0 +1,455 @@
+"""``chat`` and ``parse``, for whatever has a history: the client itself, and each conversation."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import MISSING, fields
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
+
+from puter import checks
+from puter.api.parse import typed_answer
+from puter.api.streamed import streamed_answer
+from puter.api.turn import ChatRequest, in_order, run_turn, target_of
+from puter.docstrings import documented_by
+from puter.engine.client import Client, signature_of
+from puter.engine.context import CallContext
+from puter.engine.effects import Flow
+from puter.exceptions import PuterInputError, PuterOptionWarning, Reply
+from puter.history import History
+from puter.options import ChatOptions, validate_options
+from puter.schema import adapter
+from puter.streaming import AsyncChatStream, ChatStream
+from puter.tools import BeforeTool, ToolLike, refuse_async, toolbox
+from puter.types.puter_file import Source
+from puter.types.replies import ChatReply
+from puter.wire.dialects import dropped_options
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+T = TypeVar("T")
+
+
+class ChatArguments(ChatOptions, total=False):
+    """All keyword arguments of a chat but ``stream``; see ``puter.PuterAI.chat()``."""
+
+    images: Source | Sequence[Source] | None
+    files: Source | Sequence[Source] | None
+    messages: Sequence[Mapping[str, Any] | str] | None
+    system: str | None
+    content_parts: Sequence[Mapping[str, Any] | str] | None
+    tools: Sequence[ToolLike] | None
+    run_tools: bool
+    max_rounds: int
+    before_tool: BeforeTool | None
+    resume: Reply | Mapping[str, Any] | None
+    tool_results: Mapping[str, Any] | None
+    remember: bool
+
+
+# ---------------------------------------------------------------- what editors and help() show
+
+
+def _chat(
+    self: ChatMethods,
+    prompt: str | None = None,
+    model: str | None = None,
+    *,
+    stream: bool,
+    **arguments: Unpack[ChatArguments],
+) -> None:
+    """Ask a model and remember the exchange.
+
+    Args:
+        prompt: What to say.
+        model: Which model. Default: ``current_model``, or the conversation's own.
+        stream: Return the answer as it comes, as a ``ChatStream`` (``async_chat``:
+            ``AsyncChatStream``). Default False.
+        images: Images or videos to show: paths, bytes, open files, ``(data, mime type)``,
+            http(s) URLs, data URIs, PIL images, ``PuterFile``, images of a reply; one or a
+            list.
+        files: Files to send along, given in the same ways; text goes in as text.
+        messages: A whole conversation to send instead of the history, which is left alone; a
+            ``prompt`` beside it becomes its last user message.
+        system: Instructions for this call only.
+        content_parts: Ready content parts to send with the prompt.
+        tools: What the model may call: plain functions, ``Tool`` objects, raw schemas, mixed.
+            Their calls are run, and the results sent back, until the model answers in text.
+        run_tools: False returns the calls as ``reply.tool_calls`` for you to run; answer them
+            with ``resume=reply, tool_results={call.id: value}``. Default True.
+        max_rounds: Rounds of tool calls at most, 1 or more. Default 8.
+        before_tool: Asked before each call runs: return None or True to run it, a ``ToolCall``
+            to change it, False or a sentence for the model to refuse it.
+        resume: Finish a turn that stopped: an error's ``.partial``, or a reply whose
+            ``tool_calls`` were left to you, or its ``to_dict()``. Tools that ran are not run
+            again. The whole turn is remembered at its end.
+        tool_results: Results of tool calls by call id, with ``resume``.
+        remember: Whether the exchange is added to the history. Default True.
+        **arguments: ``temperature``, ``max_tokens``, ``provider``, ``reasoning_effort``,
+            ``web_search``, ``timeout``, ``extra`` and more; see ``ChatOptions``.
+
+    Returns:
+        The answer: a ``str`` with ``.model``, ``.usage``, ``.cost`` and more; or the stream.
+
+    Raises:
+        TypeError: An option is unknown; the message suggests the nearest.
+        PuterInputError: An argument is wrong; nothing was sent.
+        PuterAuthError: Not signed in, or the token is no longer good.
+        PuterModelNotFoundError: The server does not know the model.
+        PuterInsufficientFundsError: The allowance is used up.
+        PuterRateLimitError: Waiting for Puter's limits did not help.
+        PuterBlockedError: The server's stand-in answered instead of the model.
+        PuterEmptyResponseError: The answer has nothing in it.
+        PuterToolError: The model still called tools after ``max_rounds``.
+        PuterStreamError: While iterating a stream: it failed or was cut off.
+        PuterConnectionError: No answer; a chat that may have run is not sent again.
+        PuterAPIError: Anything else the server refused.
+
+        Once a round was answered or a tool ran, each has it in ``.partial``, for ``resume``.
+
+    Examples:
+        >>> reply = ai.chat("What is the capital of France?", "gpt-5-nano")
+        >>> print(reply, reply.cost)
+        Paris 0.0000...
+        >>> for chunk in ai.chat("Say hello", stream=True):
+        ...     print(chunk, end="", flush=True)
+        Hello!
+    """
+
+
+def _parse(
+    self: ChatMethods,
+    prompt: str | None,
+    output_type: Any,
+    model: str | None = None,
+    *,
+    retries: int = 1,
+    **arguments: Unpack[ChatArguments],
+) -> None:
+    """Ask for an answer of a type.
+
+    Puter passes no JSON mode on to most vendors, so the type's JSON Schema goes into the
+    instructions; the answer is read strictly, past code fences and prose, and an answer that
+    does not fit is asked for again with the fault shown.
+
+    Args:
+        prompt: What to say.
+        output_type: dataclass, TypedDict, NamedTuple, Enum, Literal, a builtin generic such as
+            ``list[int]``, or a pydantic model.
+        model: Which model. Default: as in ``chat()``.
+        retries: How often to ask again, 0 or more. Default 1. Every round is billed.
+        **arguments: Those of ``chat()``, but for ``stream``.
+
+    Returns:
+        An instance of ``output_type``.
+
+    Raises:
+        PuterParseError: No answer fitted; ``.reply`` is the last, with the cost of all.
+        PuterInputError: The type has no form in JSON, or an argument is wrong.
+        PuterError: As ``chat()``.
+
+    Examples:
+        >>> ai.parse("Three primes", list[int])
+        [2, 3, 5]
+    """
+
+
+# ---------------------------------------------------------------- the methods
+
+
+class ChatMethods:
+    """``chat`` and ``parse`` over a client and a history."""
+
+    if TYPE_CHECKING:
+
+        @property
+        def _client(self) -> Client: ...
+
+        _history: History
+
+    @overload
+    def chat(
+        self,
+        prompt: str | None = None,
+        model: str | None = None,
+        *,
+        stream: Literal[False] = False,
+        **arguments: Unpack[ChatArguments],
+    ) -> ChatReply: ...
+    @overload
+    def chat(
+        self,
+        prompt: str | None = None,
+        model: str | None = None,
+        *,
+        stream: Literal[True],
+        **arguments: Unpack[ChatArguments],
+    ) -> ChatStream: ...
+    @overload
+    @documented_by(_chat)
+    def chat(
+        self,
+        prompt: str | None = None,
+        model: str | None = None,
+        *,
+        stream: bool,
+        **arguments: Unpack[ChatArguments],
+    ) -> ChatReply | ChatStream: ...
+    def chat(
+        self,
+        prompt: str | None = None,
+        model: str | None = None,
+        *,
+        stream: bool = False,
+        **arguments: Unpack[ChatArguments],
+    ) -> ChatReply | ChatStream:
+        request = chat_request("chat", prompt, model, arguments)
+        if request.tools is not None or request.before_tool is not None:
+            refuse_async(request.tools if request.run_tools else None, request.before_tool)
+        call = self._prepare(request, stream)
+        if stream is True:
+            shared = self._client._shared
+            transport = shared.sync_transport or shared.open_sync()
+            flow = run_turn(call, self._history, request, streamed_answer)
+            return ChatStream(transport, call, self._in_order(call, flow))
+        flow = run_turn(call, self._history, request)
+        return self._client._carry_out(call, self._in_order(call, flow))
+
+    @overload
+    async def async_chat(
+        self,
+        prompt: str | None = None,
+        model: str | None = None,
+        *,
+        stream: Literal[False] = False,
+        **arguments: Unpack[ChatArguments],
+    ) -> ChatReply: ...
+    @overload
+    async def async_chat(
+        self,
+        prompt: str | None = None,
+        model: str | None = None,
+        *,
+        stream: Literal[True],
+        **arguments: Unpack[ChatArguments],
+    ) -> AsyncChatStream: ...
+    @overload
+    @documented_by(_chat)
+    async def async_chat(
+        self,
+        prompt: str | None = None,
+        model: str | None = None,
+        *,
+        stream: bool,
+        **arguments: Unpack[ChatArguments],
+    ) -> ChatReply | AsyncChatStream: ...
+    async def async_chat(
+        self,
+        prompt: str | None = None,
+        model: str | None = None,
+        *,
+        stream: bool = False,
+        **arguments: Unpack[ChatArguments],
+    ) -> ChatReply | AsyncChatStream:
+        request = chat_request("async_chat", prompt, model, arguments)
+        call = self._prepare(request, stream)
+        if stream is True:
+            shared = self._client._shared
+            transport = shared.async_transport or shared.open_async()
+            flow = run_turn(call, self._history, request, streamed_answer)
+            return await AsyncChatStream.open(transport, call, self._in_order(call, flow))
+        flow = run_turn(call, self._history, request)
+        return await self._client._async_carry_out(call, self._in_order(call, flow))
+
+    @overload
+    def parse(
+        self,
+        prompt: str | None,
+        output_type: type[T],
+        model: str | None = None,
+        *,
+        retries: int = 1,
+        **arguments: Unpack[ChatArguments],
+    ) -> T: ...
+    @overload  # Literal, Union and the like are no types to a type checker
+    @documented_by(_parse)
+    def parse(
+        self,
+        prompt: str | None,
+        output_type: Any,
+        model: str | None = None,
+        *,
+        retries: int = 1,
+        **arguments: Unpack[ChatArguments],
+    ) -> Any: ...
+    def parse(
+        self,
+        prompt: str | None,
+        output_type: Any,
+        model: str | None = None,
+        *,
+        retries: int = 1,
+        **arguments: Unpack[ChatArguments],
+    ) -> Any:
+        request = typed_request("parse", prompt, model, retries, arguments)
+        if request.tools is not None or request.before_tool is not None:
+            refuse_async(request.tools if request.run_tools else None, request.before_tool)
+        wanted = adapter(output_type)
+        call = self._prepare(request, stream=False)
+        flow = typed_answer(call, self._history, request, wanted, retries)
+        return self._client._carry_out(call, self._in_order(call, flow))
+
+    @overload
+    async def async_parse(
+        self,
+        prompt: str | None,
+        output_type: type[T],
+        model: str | None = None,
+        *,
+        retries: int = 1,
+        **arguments: Unpack[ChatArguments],
+    ) -> T: ...
+    @overload
+    @documented_by(_parse)
+    async def async_parse(
+        self,
+        prompt: str | None,
+        output_type: Any,
+        model: str | None = None,
+        *,
+        retries: int = 1,
+        **arguments: Unpack[ChatArguments],
+    ) -> Any: ...
+    async def async_parse(
+        self,
+        prompt: str | None,
+        output_type: Any,
+        model: str | None = None,
+        *,
+        retries: int = 1,
+        **arguments: Unpack[ChatArguments],
+    ) -> Any:
+        request = typed_request("async_parse", prompt, model, retries, arguments)
+        wanted = adapter(output_type)
+        call = self._prepare(request, stream=False)
+        flow = typed_answer(call, self._history, request, wanted, retries)
+        return await self._client._async_carry_out(call, self._in_order(call, flow))
+
+    def _in_order(self, call: CallContext, flow: Flow[T]) -> Flow[T]:
+        """The flow when its turn has come; the client's own history has no queue."""
+        history = self._history
+        return flow if history.queue is None else in_order(history, history.queue, call, flow)
+
+    def _prepare(self, request: ChatRequest, stream: Any) -> CallContext:
+        """Begin the call, and warn of options that will be dropped."""
+        if not isinstance(stream, bool):
+            raise PuterInputError(f"stream must be True or False, not {stream!r}")
+        client = self._client
+        call = client._begin("chat")
+        if request.options:
+            target = target_of(call, self._history, request)
+            warned = client._shared.warned
+            for name in dropped_options(
+                request.options, target.provider, target.model, target.dialect
+            ):
+                if (name, target.model) not in warned:
+                    warned.add((name, target.model))
+                    warnings.warn(
+                        f"{name} is set, but the server drops it for {target.model} "
+                        f"({target.provider})",
+                        PuterOptionWarning,
+                        stacklevel=3,
+                    )
+        return call
+
+
+def chat_request(method: str, prompt: Any, model: Any, arguments: Mapping[str, Any]) -> ChatRequest:
+    """The arguments of a chat, checked before anything is sent.
+
+    Raises:
+        TypeError: One is unknown.
+        PuterInputError: One is not valid.
+    """
+    if model is not None:
+        checks.text("model", model)
+    if not arguments:
+        return ChatRequest(prompt, model)
+    named = {name: arguments[name] for name in _NAMED if name in arguments}
+    options = {name: value for name, value in arguments.items() if name not in named}
+    validate_options(method, options, ChatOptions, (*_NAMED, "prompt", "model", "stream"))
+    for name, check in _CHECKS.items():
+        if named.get(name) is not None:
+            check(name, named[name])
+    if named.get("tools") is not None:
+        named["tools"] = toolbox(named["tools"])
+    if isinstance(named.get("resume"), Mapping):
+        named["resume"] = _reply_of(named["resume"])
+    named["tool_results"] = dict(named.get("tool_results") or {})
+    request = ChatRequest(prompt, model, **named, options=options)
+    if request.resume is None:
+        if request.tool_results:
+            raise PuterInputError("tool_results needs resume=", hint="Pass the reply as resume=.")
+    elif any(
+        one is not None
+        for one in (prompt, request.messages, request.images, request.files, request.content_parts)
+    ):
+        raise PuterInputError(
+            "resume= finishes a turn and takes nothing new to say",
+            hint="Ask the next question in the next call.",
+        )
+    return request
+
+
+def typed_request(
+    method: str, prompt: Any, model: Any, retries: Any, arguments: Mapping[str, Any]
+) -> ChatRequest:
+    """The arguments of ``parse``, checked."""
+    checks.whole_number("retries", retries, least=0)
+    if "stream" in arguments:
+        raise TypeError(f"{method}() cannot stream: a typed answer is read as a whole")
+    return chat_request(method, prompt, model, arguments)
+
+
+def _reply_of(data: Mapping[str, Any]) -> ChatReply:
+    try:
+        return ChatReply.from_dict(data)
+    except ValueError as error:
+        raise PuterInputError(f"resume: {error}", hint="Pass reply.to_dict().") from error
+
+
+def _check_reply(name: str, value: Any) -> None:
+    if not isinstance(value, (ChatReply, Mapping)):
+        raise PuterInputError(
+            f"{name} must be a ChatReply or its to_dict(), not {type(value).__name__}",
+            hint="Pass an error's .partial, or the reply whose tool_calls are open.",
+        )
+
+
+def _check_parts(name: str, value: Any) -> None:
+    if isinstance(value, (str, bytes, Mapping)) or not isinstance(value, Sequence):
+        raise PuterInputError(f"{name} must be a list of content parts")
+
+
+def _check_rounds(name: str, value: Any) -> None:
+    checks.whole_number(name, value, least=1)
+
+
+_CHECKS: Mapping[str, Callable[[str, Any], object]] = {
+    "system": checks.text,
+    "content_parts": _check_parts,
+    "max_rounds": _check_rounds,
+    "before_tool": checks.function,
+    "resume": _check_reply,
+    "tool_results": checks.mapping_with_str_keys,
+}
+_NAMED = tuple(
+    name for name in ChatArguments.__annotations__ if name not in ChatOptions.__annotations__
+)
+_DEFAULTS = {one.name: one.default for one in fields(ChatRequest) if one.default is not MISSING}
+
+for _described in (_chat, _parse):
+    for _method in (f"{_described.__name__[1:]}", f"async{_described.__name__}"):
+        _shown = getattr(ChatMethods, _method)
+        _shown.__doc__ = _described.__doc__
+        _shown.__signature__ = signature_of(_shown, _DEFAULTS)

@@ -1,0 +1,354 @@
+"""Bytes of media: fetched from the URL in an answer, or spooled to a temporary file.
+
+A URL is another host's business: it is fetched through the client's pipeline, but without the Puter
+token and without the user's own headers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import math
+import os
+import tempfile
+import threading
+import weakref
+from collections.abc import AsyncGenerator, Callable, Generator, Iterator
+from contextlib import ExitStack, closing, contextmanager
+from pathlib import Path
+from typing import TypeVar
+from urllib.parse import quote, urljoin, urlsplit, urlunsplit
+
+from puter.atomic import AtomicFile, write_whole
+from puter.engine.context import CallContext, Runner
+from puter.engine.effects import Acquire, Body, Flow, Invoke, Read, do
+from puter.engine.pipeline import exchange
+from puter.engine.throttle import Permit, Throttle
+from puter.exceptions import (
+    PuterAPIError,
+    PuterBadRequestError,
+    PuterError,
+    PuterNotFoundError,
+    PuterPermissionError,
+    PuterRateLimitError,
+    PuterResponseError,
+    PuterServerError,
+)
+from puter.types.media import Media
+from puter.types.mime import canonical, mime_of, with_extension
+from puter.wire.http import HttpReply, build_request
+
+M = TypeVar("M", bound=Media)
+
+REDIRECTS = 5
+"""Redirects followed at most; storage hosts use one or two."""
+SPOOLED = 2**20
+"""Bytes of an answer that stay in memory; a longer one goes to a temporary file."""
+KEPT = 8 * 2**20
+"""Bytes that ``save()`` keeps, so that the URL need not be fetched again."""
+_PIECE = 2**20  # what is read or written at a time: each costs an async method one thread
+_TELLING = 16  # first bytes that tell what a file is
+
+
+def attach_download(media: M, call: CallContext) -> M:
+    """Let the client of the call fetch the URL of a value that nobody has yet, and return it."""
+    if media.url is not None:
+        media._attach(Download(media.url, call.runner))
+    return media
+
+
+class Download:
+    """The content behind a URL, fetched on demand and once: a ``puter.types.media.Content``."""
+
+    def __init__(self, url: str, runner: Runner) -> None:
+        self.url = url
+        self.data: bytes | None = None
+        self.mime_type = ""
+        self.turn = Throttle(math.inf, max_concurrency=1)  # whoever comes second finds the bytes
+        self._runner = runner
+
+    def read(self) -> bytes:
+        return self._runner._run(download, self)
+
+    async def async_read(self) -> bytes:
+        return await self._runner._async_run(download, self)
+
+    def save(self, path: str | os.PathLike[str]) -> Path:
+        return self._runner._run(download_to_file, self, path)
+
+    async def async_save(self, path: str | os.PathLike[str]) -> Path:
+        return await self._runner._async_run(download_to_file, self, path)
+
+    def iter_bytes(self) -> Iterator[bytes]:
+        piece, body, attempts = self._runner._run(open_pieces, self)
+        with closing(body), _counted(attempts):
+            while piece:
+                yield piece
+                piece = body.read()
+
+    async def async_iter_bytes(self) -> AsyncGenerator[bytes, None]:
+        piece, body, attempts = await self._runner._async_run(open_pieces, self)
+        with closing(body), _counted(attempts):
+            while piece:
+                yield piece
+                piece = await body.async_read()
+
+    def close(self) -> None:
+        """Nothing is open between the calls."""
+
+
+@contextmanager
+def _counted(attempts: int) -> Generator[None, None, None]:
+    """Errors after the call has ended say how often it was tried, too."""
+    try:
+        yield
+    except PuterError as error:
+        error.attempts = error.attempts or attempts
+        raise
+
+
+def download(call: CallContext, content: Download) -> Flow[bytes]:
+    """All bytes of a URL, kept from then on."""
+    permit = yield from do(Acquire(content.turn, None, call.time_left()))
+    try:
+        if content.data is None:
+            head, body = yield from open_download(call, content)
+            content.data = yield from read_all(body, head=head)
+        return content.data
+    finally:
+        permit.release()
+
+
+def download_to_file(
+    call: CallContext, content: Download, path: str | os.PathLike[str]
+) -> Flow[Path]:
+    """Write the bytes of a URL to a file as they come, and keep them if they are few."""
+    permit = yield from do(Acquire(content.turn, None, call.time_left()))
+    try:
+        if content.data is not None:
+            target = with_extension(path, content.mime_type)
+            return (yield from do(Invoke(write_whole, (target, content.data))))
+        kept: list[bytes] = []
+        with AtomicFile(path) as file:
+
+            def write(data: bytes) -> None:
+                file.write(data)
+                if file.size <= KEPT:
+                    kept.append(data)
+                else:
+                    kept.clear()
+
+            head, body = yield from open_download(call, content)
+            yield from _copy(head, body, write)
+            target = with_extension(path, content.mime_type)
+            yield from do(Invoke(file.done, (target,)))
+        if file.size <= KEPT:
+            content.data = b"".join(kept)
+        return target
+    finally:
+        permit.release()
+
+
+def open_download(call: CallContext, content: Download) -> Flow[tuple[bytes, Body]]:
+    """The first bytes of a URL, and the body that brings the others."""
+    if content.data is not None:
+        return content.data, _Ended()
+    reply = yield from fetch(call, content.url)
+    body: Body = _Ended() if reply.stream is None else reply.stream
+    head = reply.body or (yield from read_all(body, _TELLING))
+    if len(head) < _TELLING:
+        body = _Ended()
+    content.mime_type = mime_of(head, "") or canonical(reply.content_type) or content.mime_type
+    return head, body
+
+
+def open_pieces(call: CallContext, content: Download) -> Flow[tuple[bytes, Body, int]]:
+    """What ``open_download()`` returns, and how many attempts it took."""
+    head, body = yield from open_download(call, content)
+    return head, body, call.attempts
+
+
+class _Ended:
+    """A body that was read to its end."""
+
+    permit: Permit | None = None
+
+    def read(self, patience: float | None = None) -> bytes:  # noqa: ARG002 - as a body has it
+        return b""
+
+    async def async_read(self, patience: float | None = None) -> bytes:  # noqa: ARG002 - likewise
+        return b""
+
+    def close(self) -> None: ...
+    def abort(self) -> None: ...
+
+
+# ---------------------------------------------------------------- fetching a URL
+
+
+def fetch(call: CallContext, url: str) -> Flow[HttpReply]:
+    """The reply behind a URL of another host, open for reading."""
+    config = call.config.replace(headers={})  # those may hold the user's own keys
+    url = _target("", url)
+    for _ in range(REDIRECTS + 1):
+        request = build_request(
+            config, "GET", url, idempotent=True, authenticated=False, expect="any", stream=True
+        )
+        try:
+            reply = yield from exchange(call, request)
+        except PuterError as error:
+            if error.status is None:
+                raise
+            raise _error_of_host(error, error.status, url) from None
+        if not 300 <= reply.status < 400:
+            return reply
+        url = _target(url, reply.headers.get("location", ""))
+    raise PuterAPIError(f"{urlsplit(url).netloc} redirects in circles", hint="Try again later.")
+
+
+def _target(base: str, url: str) -> str:
+    """Where a URL points, as it may stand in a request: with spaces and the like escaped."""
+    try:
+        parts = urlsplit(urljoin(base, url))
+    except ValueError as error:
+        raise PuterResponseError(f"{url!r} is no URL: {error}", hint="Ask again.") from None
+    if parts.scheme not in ("http", "https") or not parts.netloc:
+        raise PuterResponseError(f"{url!r} is no URL of the web", hint="Ask again.")
+    path, query = (quote(one, safe="!$%&'()*+,/:;=?@[]~") for one in (parts.path, parts.query))
+    return urlunsplit((parts.scheme, parts.netloc, path, query, ""))
+
+
+def _error_of_host(error: PuterError, status: int, url: str) -> PuterAPIError:
+    """The error of another host, without hints that are about Puter and without its page."""
+    hint = "Such addresses expire: fetch them soon, or ask again."
+    kind: type[PuterAPIError] = PuterBadRequestError
+    if status >= 500 or status == 408:
+        kind, hint = PuterServerError, "The host of the file failed: try again later."
+    elif status == 429:
+        kind, hint = PuterRateLimitError, "The host of the file is busy: try again later."
+    elif status in (401, 403):
+        kind = PuterPermissionError
+    elif status in (404, 410):
+        kind = PuterNotFoundError
+    return kind(
+        f"The file at {url.partition('?')[0]} could not be fetched",
+        status=status,
+        hint=hint,
+        attempts=error.attempts,
+        retry_after=getattr(error, "retry_after", None),
+    )
+
+
+# ---------------------------------------------------------------- reading bodies
+
+
+def read_all(body: Body, limit: int | None = None, *, head: bytes = b"") -> Flow[bytes]:
+    """The bytes of an open body, up to ``limit`` and a little more; closed when they were all.
+
+    Args:
+        body: The body.
+        limit: Where to stop. Default: at the end.
+        head: What was read of it before.
+    """
+    pieces = [head]
+    size, more_to_come = 0, False
+    try:
+        while not more_to_come and (data := (yield from do(Read(body)))):
+            pieces.append(data)
+            size += len(data)
+            more_to_come = limit is not None and size >= limit
+    finally:
+        if not more_to_come:
+            body.close()
+    return b"".join(pieces)
+
+
+def _copy(head: bytes, body: Body, write: Callable[[bytes], None]) -> Flow[None]:
+    """Write the rest of a body, too: a MiB at a time, away from the event loop."""
+    with closing(body):
+        pieces, size = [head], len(head)
+        while data := (yield from do(Read(body))):
+            pieces.append(data)
+            size += len(data)
+            if size >= _PIECE:
+                yield from do(Invoke(write, (b"".join(pieces),)))
+                pieces, size = [], 0
+        if size:
+            yield from do(Invoke(write, (b"".join(pieces),)))
+
+
+# ---------------------------------------------------------------- spooling an answer
+
+
+def spool(kind: type[M], reply: HttpReply) -> Flow[M]:
+    """The value of a streamed reply, read to its end: short in memory, long in a temporary file."""
+    body: Body = reply.stream
+    head = yield from read_all(body, SPOOLED)
+    mime_type = mime_of(head, "") or canonical(reply.content_type)
+    if len(head) < SPOOLED:
+        return kind(head, mime_type=mime_type)
+    with closing(body), ExitStack() as on_error:
+        content = on_error.enter_context(closing(TemporaryContent(mime_type)))
+        yield from _copy(head, body, content.write)
+        on_error.pop_all()
+    return kind._of_content(content, content.digest.digest())
+
+
+class TemporaryContent:
+    """Bytes in a temporary file, which goes with this object: a ``puter.types.media.Content``."""
+
+    def __init__(self, mime_type: str) -> None:
+        self.mime_type = mime_type
+        self.data: bytes | None = None
+        self.digest = hashlib.sha256()
+        self._file = tempfile.TemporaryFile()  # noqa: SIM115 - the finalizer closes it
+        self._lock = threading.Lock()  # several readers share the file's position
+        self._close = weakref.finalize(self, self._file.close)
+
+    def write(self, data: bytes) -> None:
+        """Append; before anybody reads."""
+        self.digest.update(data)
+        self._file.write(data)
+
+    def _read_at(self, start: int) -> bytes:
+        with self._lock:
+            if self._file.closed:
+                raise PuterError(
+                    "This answer was closed before it was read", hint="Read or save it first."
+                )
+            self._file.seek(start)
+            return self._file.read(_PIECE)
+
+    def read(self) -> bytes:
+        if self.data is None:
+            self.data = b"".join(self.iter_bytes())
+        return self.data
+
+    async def async_read(self) -> bytes:
+        return await asyncio.to_thread(self.read)
+
+    def save(self, path: str | os.PathLike[str]) -> Path:
+        with AtomicFile(path) as file:
+            for piece in self.iter_bytes():
+                file.write(piece)
+            return file.done(with_extension(path, self.mime_type))
+
+    async def async_save(self, path: str | os.PathLike[str]) -> Path:
+        return await asyncio.to_thread(self.save, path)
+
+    def iter_bytes(self) -> Iterator[bytes]:
+        start = 0
+        while piece := self._read_at(start):
+            yield piece
+            start += len(piece)
+
+    async def async_iter_bytes(self) -> AsyncGenerator[bytes, None]:
+        start = 0
+        while piece := await asyncio.to_thread(self._read_at, start):
+            yield piece
+            start += len(piece)
+
+    def close(self) -> None:
+        """Remove the file. Safe to repeat."""
+        with self._lock:
+            self._close()

@@ -1,0 +1,147 @@
+"""Driver calls: any by hand, and what the media operations make theirs with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from puter.api.downloads import read_all
+from puter.api.sources import ResolvedSource
+from puter.checks import flag, text, text_or_none
+from puter.engine.context import CallContext
+from puter.engine.effects import Flow
+from puter.engine.pipeline import exchange
+from puter.exceptions import PuterInputError, PuterResponseError
+from puter.types.media import Media
+from puter.types.mime import canonical
+from puter.wire.errors import WRONG_HOST
+from puter.wire.http import HttpReply, api_post, driver_call, driver_payload, is_json
+from puter.wire.media import body_with_base64, result_of
+from puter.wire.ndjson import LineError, NDJSONDecoder
+
+
+def call(
+    context: CallContext,
+    interface: str,
+    method: str,
+    args: dict[str, Any] | None = None,
+    *,
+    driver: str | None = None,
+) -> Flow[Any]:
+    """Call any driver of Puter directly, where this client has no method for it.
+
+    The call may be billed, so it is never repeated when its outcome is unknown.
+
+    Args:
+        interface: Interface of the driver, such as ``"puter-kvstore"``.
+        method: Method of the interface, such as ``"set"``.
+        args: Arguments of the method. Default: none.
+        driver: Which driver of the interface. Default: the server's choice.
+
+    Returns:
+        The ``result`` of an envelope (None when there is none), a list of dicts for a stream of
+        lines, a ``Media`` for anything else.
+
+    Raises:
+        PuterInputError: An argument is wrong; nothing was sent.
+        PuterNotFoundError: There is no such interface, driver or method.
+        PuterError: Anything else, as for ``chat()``.
+
+    Examples:
+        >>> ai.call("puter-kvstore", "set", {"key": "a", "value": 1})
+        True
+    """
+    text("interface", interface)
+    text("method", method)
+    text_or_none("driver", driver)
+    if args is not None and not isinstance(args, dict):
+        raise PuterInputError(f"args must be a dict, not {type(args).__name__}")
+    reply = yield from invoke(
+        context, interface, method, args or {}, driver=driver, stream=True, expect="any"
+    )
+    if reply.stream is None:
+        if is_json(reply.content_type):
+            return result_of(_json(reply))
+        if reply.content_type == "text/html" or reply.status >= 300:
+            what = "an HTML page" if reply.status < 300 else "a redirect"
+            raise PuterResponseError(f"The answer is {what}", hint=WRONG_HOST)
+        return Media(reply.body, mime_type=canonical(reply.content_type))
+    data = yield from read_all(reply.stream)
+    if reply.content_type == "application/x-ndjson":
+        try:
+            lines = NDJSONDecoder()
+            return [*lines.feed(data), *lines.flush()]
+        except LineError as error:
+            raise PuterResponseError(
+                f"The answer is damaged: {error}", hint="Try again."
+            ) from error
+    return Media(data, mime_type=canonical(reply.content_type))
+
+
+def _json(reply: HttpReply) -> Any:
+    try:
+        return reply.data
+    except ValueError as error:
+        raise PuterResponseError("The answer is broken JSON", hint="Try again.") from error
+
+
+def driver_args(
+    options: Mapping[str, Any], *, test_mode: bool | None = None, **explicit: Any
+) -> dict[str, Any]:
+    """The arguments of a driver call: what was given, with ``extra`` merged in last.
+
+    Raises:
+        PuterInputError: ``test_mode`` is no bool.
+    """
+    args = {**explicit, **options}
+    if test_mode is not None and flag("test_mode", test_mode):
+        args["test_mode"] = True
+    extra: Mapping[str, Any] = args.pop("extra", None) or {}
+    args.pop("timeout", None)
+    return {**{name: value for name, value in args.items() if value is not None}, **extra}
+
+
+def invoke(
+    call: CallContext,
+    interface: str,
+    method: str,
+    args: dict[str, Any],
+    *,
+    driver: str | None = None,
+    source: tuple[str, ResolvedSource | None] | None = None,
+    timeout: float | None = None,
+    **request_options: Any,
+) -> Flow[HttpReply]:
+    """Make a driver call.
+
+    Args:
+        call: The call.
+        interface: Interface of the driver.
+        method: Method of the interface.
+        args: Arguments of the method.
+        driver: Which driver of the interface. Default: the server's choice.
+        source: Name of an argument, and the source whose bytes are encoded into its place.
+        timeout: Seconds of silence allowed. Default: the client's.
+        **request_options: Fields of ``HttpRequest``.
+    """
+    if timeout is not None:
+        request_options["timeout"] = timeout
+    key, resolved = source or ("", None)
+    if resolved is None or resolved.data is None:
+        request = driver_call(
+            call.config, interface, method, args, driver=driver, **request_options
+        )
+    else:
+        payload = driver_payload(interface, method, args, driver)
+        prefix = f"data:{resolved.mime_type};base64,"
+        body = body_with_base64(payload, args, key, prefix, resolved.data)
+        request = api_post(call.config, "/drivers/call", body, rate_limited=True, **request_options)
+    return (yield from exchange(call, request))
+
+
+def result(
+    call: CallContext, interface: str, method: str, args: dict[str, Any], **request_options: Any
+) -> Flow[Any]:
+    """The result of a driver call that answers with an envelope."""
+    reply = yield from invoke(call, interface, method, args, **request_options)
+    return result_of(reply.data)

@@ -1,0 +1,92 @@
+"""Typed answers: ask for JSON, read it strictly, and ask again with the fault shown."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from puter.api.turn import ChatRequest, run_turn, sum_up
+from puter.engine.context import CallContext
+from puter.engine.effects import Flow
+from puter.exceptions import PuterError, PuterParseError, Reply
+from puter.history import History
+from puter.schema import TypeAdapter
+from puter.types.replies import ChatReply
+from puter.wire.messages import Message, assistant_messages, user_message
+from puter.wire.typed import correction, instructions, read_typed
+
+
+def typed_answer(
+    call: CallContext, history: History, request: ChatRequest, wanted: TypeAdapter, retries: int
+) -> Flow[Any]:
+    """The value in the answer; only the question and the good answer are remembered.
+
+    Raises:
+        PuterError: With the answers of all rounds in ``partial``.
+    """
+    told = instructions(wanted)
+    system = request.system or history.system
+    asked = dataclasses.replace(
+        request, system=f"{system}\n\n{told}" if system else told, remember=False
+    )
+    before = history.snapshot() if request.messages is None else []
+    turn: list[Message] = []
+    replies: list[ChatReply] = []
+    while True:
+        try:
+            reply = yield from run_turn(call, history, asked)
+        except PuterError as error:
+            if replies:
+                error.partial = _all_of(replies, error.partial, before, turn)
+            raise
+        replies.append(_without(before, reply) if replies else reply)
+        whole = sum_up(replies)
+        if reply.tool_calls:
+            raise PuterParseError(
+                "The model called tools instead of answering",
+                hint="Let their calls be run: pass functions as tools=, without run_tools=False.",
+                reply=whole,
+                partial=whole,
+            )
+        try:
+            value = read_typed(reply.text, wanted)
+        except ValueError as error:
+            if len(replies) > retries:
+                raise PuterParseError(
+                    f"The answer does not fit: {error}",
+                    hint="Allow more retries, ask a stronger model, or loosen the type; "
+                    "the answer itself is in .reply.",
+                    reply=whole,
+                    partial=whole,
+                ) from error
+            turn = [*whole.messages, user_message(correction(str(error)))]
+            asked = dataclasses.replace(
+                asked,
+                prompt=None,
+                messages=[*before, *turn],
+                images=None,
+                files=None,
+                content_parts=None,
+                resume=None,
+                tool_results={},
+            )
+        else:
+            if request.remember and request.messages is None:
+                first = replies[0]
+                asked_for = len(first.messages) - len(assistant_messages(first))
+                history.commit([*first.messages[:asked_for], *assistant_messages(reply)])
+            return value
+
+
+def _without(before: list[Message], reply: ChatReply) -> ChatReply:
+    """The reply with the messages of its turn alone."""
+    return reply.copy_with(messages=reply.messages[len(before) :])
+
+
+def _all_of(
+    replies: list[ChatReply], partial: Reply | None, before: list[Message], turn: list[Message]
+) -> ChatReply:
+    """What all rounds came to, the last of which failed."""
+    if isinstance(partial, ChatReply):
+        return sum_up([*replies, _without(before, partial)])
+    return sum_up(replies).copy_with(messages=tuple(turn))

@@ -1,0 +1,212 @@
+"""What users pass as images, audio and files, resolved: one converter for the whole SDK."""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+from puter.exceptions import PuterInputError, PuterResponseError
+from puter.types.media import Media, from_data_uri
+from puter.types.mime import canonical, mime_of
+from puter.types.puter_file import PilImage, PuterFile, Source
+from puter.wire.json import MAX_BODY
+
+MAX_FILE = MAX_BODY * 3 // 4
+"""Bytes of one file: as base64 it must fit into the server's 50 MB of JSON."""
+
+
+@dataclass(frozen=True, slots=True)
+class ResolvedSource:
+    """A source, as far as it has to be read: either ``path``, ``url`` or ``data`` is set."""
+
+    path: str | None = None
+    """Where it is in the user's Puter."""
+    url: str | None = None
+    """Where it is on the web."""
+    data: bytes | None = None
+    """Its bytes."""
+    mime_type: str = ""
+    """What it is, ``""`` when nothing tells."""
+    name: str = ""
+    """Its file name, ``""`` when it has none."""
+
+
+def listed(name: str, sources: Source | Sequence[Source] | None) -> list[Source]:
+    """``images=`` and ``files=`` take one source or a list of them.
+
+    Raises:
+        PuterInputError: None is in the list.
+    """
+    if sources is None:
+        return []
+    whole: Any = sources
+    single = isinstance(sources, (str, bytes, bytearray, memoryview, Mapping)) or not isinstance(
+        sources, Sequence
+    )
+    pair = isinstance(sources, tuple) and len(sources) == 2 and _is_mime(sources[1])
+    found: list[Source] = [whole] if single or pair else list(whole)
+    if any(one is None for one in found):
+        raise PuterInputError(f"{name} holds None", hint="Leave it out.")
+    return found
+
+
+def resolve(source: Source | None, limit: int | None = None) -> ResolvedSource:
+    """Resolve a source. Reads files, so flows call it through ``Invoke``.
+
+    Args:
+        source: Path, bytes, file object, ``(data, mime type)``, http(s) URL, data URI, PIL image,
+            an image or audio from a reply, ``PuterFile``, or a path beginning with ``~/``.
+        limit: Bytes at most. Default: what one request can carry.
+
+    Raises:
+        PuterInputError: It is none of these, cannot be read, is empty or too large.
+    """
+    what: Any = source
+    if isinstance(what, str) and what.startswith("~/"):
+        what = PuterFile(what)
+    if isinstance(what, PuterFile):
+        return ResolvedSource(path=what.path, name=what.path.rpartition("/")[2])
+    stated = ""
+    if isinstance(what, tuple):
+        if len(what) != 2 or not _is_mime(what[1]):
+            raise PuterInputError("A tuple must be (data, mime type), such as (data, 'image/png')")
+        what, stated = what[0], canonical(what[1])
+    url = _url_of(what)
+    if url is not None:
+        return _remote(url, stated)
+    most = MAX_FILE if limit is None else min(limit, MAX_FILE)
+    data, name, told = _read(what, most)
+    if not data:
+        raise PuterInputError(f"{name or 'The data'} is empty")
+    if len(data) > most:
+        raise PuterInputError(
+            f"{name or 'The data'} is larger than the {most / 2**20:g} MiB that can be sent",
+            hint="Make it smaller, or put it into your Puter and pass PuterFile(path).",
+        )
+    return ResolvedSource(data=data, mime_type=stated or told or mime_of(data, name), name=name)
+
+
+def source_address(source: ResolvedSource, kinds: tuple[str, ...], what: str) -> str | None:
+    """A resolved source as the server takes it, None for bytes, which are encoded into the body.
+
+    Args:
+        source: The source.
+        kinds: How its MIME type must begin.
+        what: What that is, for the error.
+
+    Raises:
+        PuterInputError: It is not of these kinds.
+    """
+    if source.mime_type and not source.mime_type.startswith(kinds):
+        raise PuterInputError(
+            f"{source.name or 'The data'} is {source.mime_type}, not {what}",
+            hint=f"Pass {what}, or say what it is: (data, '{kinds[0]}...').",
+        )
+    if source.data is not None and not source.mime_type:
+        example = "png" if kinds[0] == "image/" else "wav"
+        raise PuterInputError(
+            f"{source.name or 'The data'} is of no known kind",
+            hint=f"Say what it is, such as (data, '{kinds[0]}{example}').",
+        )
+    return source.path if source.path is not None else source.url
+
+
+def _remote(url: str, stated: str) -> ResolvedSource:
+    try:
+        path = urlsplit(url).path
+    except ValueError as error:
+        raise PuterInputError(f"{url!r} is no URL: {error}") from None
+    name = path.rpartition("/")[2]
+    return ResolvedSource(url=url, mime_type=stated or mime_of(None, path), name=name)
+
+
+def _is_mime(value: Any) -> bool:
+    return isinstance(value, str) and value.lower().startswith(_MIME_STARTS)
+
+
+_MIME_STARTS = ("image/", "video/", "audio/", "text/", "application/")
+
+
+def _url_of(source: Any) -> str | None:
+    if isinstance(source, Media):
+        return source.url
+    is_url = isinstance(source, str) and source.lower().startswith(("http://", "https://"))
+    return source if is_url else None
+
+
+def _read(source: Any, most: int) -> tuple[bytes, str, str]:
+    """The bytes of a source, and its name and type as far as it tells them itself."""
+    if isinstance(source, (bytes, bytearray, memoryview)):
+        return bytes(source), "", ""
+    if isinstance(source, Media):
+        return _beginning(source.iter_bytes(), most), "", source.mime_type
+    if isinstance(source, str) and source[:5].lower() == "data:":
+        return _read_data_uri(source)
+    if not (isinstance(source, (str, os.PathLike)) or callable(getattr(source, "read", None))):
+        if _is_pil(source):
+            return _read_pil(source)
+        raise PuterInputError(
+            f"A {type(source).__name__} is neither a picture nor a file",
+            hint="Pass a path, bytes, a file, (data, mime type), a URL, a PIL image or PuterFile.",
+        )
+    file_like: Any = source if hasattr(source, "read") else None
+    name: Any = os.fspath(source) if file_like is None else getattr(file_like, "name", "")
+    name = name if isinstance(name, str) else ""
+    try:
+        if file_like is not None:
+            data = file_like.read()
+        else:
+            with open(source, "rb") as file:
+                data = file.read(most + 1)
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        raise PuterInputError(
+            f"{name[:200]!r} cannot be read: {reason}",
+            hint="For a file in your Puter pass PuterFile('/you/...') or '~/...'.",
+        ) from error
+    if not isinstance(data, (bytes, bytearray)):
+        raise PuterInputError("The file is open for text", hint="Open it with mode 'rb'.")
+    return bytes(data), os.path.basename(name), ""
+
+
+def _beginning(pieces: Iterable[bytes], most: int) -> bytes:
+    """The pieces, and no more of them than tell that they are over ``most``."""
+    found: list[bytes] = []
+    size = 0
+    for piece in pieces:
+        found.append(piece)
+        size += len(piece)
+        if size > most:
+            break
+    return b"".join(found)
+
+
+def _read_data_uri(address: str) -> tuple[bytes, str, str]:
+    try:
+        data, mime_type = from_data_uri(address)
+    except PuterResponseError:
+        raise PuterInputError(f"{address[:40]!r} is no data URI") from None
+    return data, "", mime_type
+
+
+def _is_pil(source: Any) -> bool:
+    module = sys.modules.get("PIL.Image")
+    return module is not None and isinstance(source, module.Image)
+
+
+def _read_pil(image: PilImage) -> tuple[bytes, str, str]:
+    kind = image.format if image.format in ("JPEG", "PNG", "WEBP", "GIF") else "PNG"
+    buffer = io.BytesIO()
+    try:
+        image.save(buffer, format=kind)
+    except (OSError, ValueError) as error:
+        raise PuterInputError(
+            f"The {image.mode} image cannot be written as {kind}: {error}",
+            hint="Pass image.convert('RGB').",
+        ) from error
+    return buffer.getvalue(), "", f"image/{kind.lower()}"

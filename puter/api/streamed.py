@@ -1,0 +1,101 @@
+"""One streamed answer: from the lines of the body to chunks for the user."""
+
+from __future__ import annotations
+
+from puter.api.downloads import attach_download
+from puter.api.turn import Turn
+from puter.engine.context import CallContext
+from puter.engine.effects import Body, Flow, Read, StreamOpened, YieldChunks
+from puter.exceptions import PuterAPIError
+from puter.types.replies import ChatChunk, ChatReply
+from puter.wire.accumulator import StreamAccumulator
+from puter.wire.ndjson import LineError, NDJSONDecoder
+
+PATIENCE = 1.0
+"""Seconds to wait, after a stream's last line, for the end that lets its connection be kept."""
+
+
+_CUT = "A chat is billed, so it was not asked for again; .partial has what came."
+
+
+def streamed_answer(turn: Turn) -> Flow[None]:
+    """``StreamOpened`` when the server has accepted, then ``YieldChunks`` as they come.
+
+    The turn is told of the complete answer before its last chunk is handed out, so that nobody can
+    miss it.
+    """
+    call = turn.call
+    reply = yield from turn.send(stream=True)
+    if reply.stream is None:  # a server that does not stream this
+        answer = turn.target.dialect.decode(reply.data)
+        ends = turn.accept_reply(answer)
+        yield StreamOpened(None)
+        yield YieldChunks(_chunks_of(answer), last=ends)
+        return
+    body: Body = reply.stream
+    try:
+        yield StreamOpened(body)
+        accumulator = StreamAccumulator(turn.target.model, call.credentials.secrets)
+        last = yield from _chunks(call, body, accumulator)
+        if not accumulator.measured and turn.target.entry.get("responses_api_only"):
+            raise accumulator.failed(
+                "The answer stopped early: OpenAI ended it without saying why",
+                "Raise max_tokens or ask again; .partial has what came.",
+            )
+        yield YieldChunks((last,), last=turn.accept_reply(accumulator.reply()))
+        yield from _drain(turn, body)
+    finally:
+        body.close()
+
+
+def _chunks(call: CallContext, body: Body, accumulator: StreamAccumulator) -> Flow[ChatChunk]:
+    """Hand out all chunks but the last one, which completes the answer and is returned."""
+    decoder = NDJSONDecoder()
+    damage: LineError | None = None
+    while True:
+        if call.closed:
+            raise accumulator.failed("The stream was closed while it was read", _CUT)
+        try:
+            data = yield Read(body)
+        except PuterAPIError as error:
+            raise accumulator.failed(error.message, _CUT, retryable=True) from error
+        try:
+            lines = decoder.feed(data) if data else decoder.flush()
+        except LineError as error:
+            lines, damage = error.before, error
+        chunks = accumulator.add(lines)
+        if chunks:
+            for chunk in chunks:
+                if chunk.type == "image" and chunk.image is not None:
+                    attach_download(chunk.image, call)
+            yield YieldChunks(chunks)
+        if accumulator.failure is not None:
+            raise accumulator.failure
+        if accumulator.last is not None:
+            return accumulator.last
+        if damage is not None:
+            raise accumulator.failed(f"The stream is damaged: {damage}", _CUT) from damage
+        if not data:
+            raise accumulator.failed(
+                "The stream ended before the answer was complete", _CUT, retryable=True
+            )
+
+
+def _drain(turn: Turn, body: Body) -> Flow[None]:
+    """Read the end of the body, if it comes soon: then its connection can be used again."""
+    clock = turn.call.clock
+    until = clock() + PATIENCE
+    try:
+        while (left := until - clock()) > 0 and (yield Read(body, left)):
+            pass
+    except PuterAPIError:
+        pass  # the answer is complete all the same
+
+
+def _chunks_of(answer: ChatReply) -> list[ChatChunk]:
+    reasoning = answer.reasoning
+    chunks = [ChatChunk("", type="reasoning", reasoning=reasoning)] if reasoning else []
+    chunks += [ChatChunk(answer.text)] if answer else []
+    chunks += [ChatChunk("", type="image", image=one) for one in answer.images]
+    chunks += [ChatChunk("", type="tool_use", tool_use=one) for one in answer.tool_calls]
+    return [*chunks, ChatChunk("", type="usage", usage=answer.usage)]

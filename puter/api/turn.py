@@ -1,0 +1,402 @@
+"""One turn of a conversation: what the user says, the answers, and the tool rounds between them."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any, TypeAlias, TypeVar
+
+from puter.api.attachments import part_of
+from puter.api.downloads import attach_download
+from puter.api.sources import listed
+from puter.api.tool_calls import call_message, pending_calls, run_calls
+from puter.engine.context import CallContext
+from puter.engine.effects import Acquire, Flow, Invoke, do
+from puter.engine.pipeline import exchange
+from puter.engine.throttle import Throttle
+from puter.exceptions import (
+    PuterError,
+    PuterInputError,
+    PuterModelNotFoundError,
+    PuterToolError,
+)
+from puter.history import History
+from puter.models import registry
+from puter.tools import BeforeTool, Toolbox, result_text
+from puter.types.replies import ChatReply, ToolCall, Usage
+from puter.wire.dialects import Dialect, dialect_for
+from puter.wire.http import HttpReply, driver_call
+from puter.wire.messages import (
+    Message,
+    assistant_messages,
+    check_messages,
+    user_message,
+    validate_reply,
+)
+
+T = TypeVar("T")
+
+INCOMPLETE = "incomplete"
+"""``finish_reason`` of an answer that broke off; no vendor's word."""
+
+
+@dataclass(frozen=True, slots=True)
+class ChatRequest:
+    """What the user asked for, with the defaults of ``chat()``."""
+
+    prompt: str | None = None
+    model: str | None = None
+    images: Any = None
+    files: Any = None
+    messages: Sequence[Any] | None = None
+    system: str | None = None
+    content_parts: Sequence[Any] | None = None
+    tools: Toolbox | None = None
+    run_tools: bool = True
+    max_rounds: int = 8
+    before_tool: BeforeTool | None = None
+    resume: ChatReply | None = None
+    tool_results: Mapping[str, Any] = field(default_factory=dict)
+    remember: bool = True
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    def runs(self, calls: Sequence[ToolCall]) -> bool:
+        """Whether these calls are run here, not handed to the caller."""
+        tools = self.tools if self.run_tools else None
+        return tools is not None and bool(tools.tools) and tools.can_run(calls)
+
+
+@dataclass(frozen=True, slots=True)
+class ModelTarget:
+    """Where a request goes, as far as the registry knows."""
+
+    model: str
+    provider: str | None
+    entry: Mapping[str, Any]
+    dialect: Dialect
+
+
+def target_of(call: CallContext, history: History, request: ChatRequest) -> ModelTarget:
+    """The model, its provider and its dialect."""
+    options = request.options
+    extra = options.get("extra") or {}
+    name = extra.get("model") or request.model or history.model
+    if name is None and request.resume is not None and registry().find(request.resume.model):
+        name = request.resume.model
+    name = name or call.config.default_model
+    if not options:
+        return _usual_target(name)
+    return _target(name, extra.get("provider") or options.get("provider"), options)
+
+
+def _target(name: Any, pinned: str | None, options: Mapping[str, Any]) -> ModelTarget:
+    known = registry().lookup(name if isinstance(name, str) else str(name))
+    provider = pinned or known.provider
+    dialect = dialect_for(provider, known.id, known.entry, options)
+    return ModelTarget(known.id, provider, known.entry, dialect)
+
+
+@functools.lru_cache(maxsize=256)
+def _usual_target(name: str) -> ModelTarget:
+    return _target(name, None, {})
+
+
+# ---------------------------------------------------------------- the user's side
+
+
+def compose(history: History, request: ChatRequest) -> Flow[tuple[list[Message], list[Message]]]:
+    """What is sent before this turn, and the user's side of it.
+
+    Raises:
+        PuterInputError: The request cannot be sent as it stands.
+    """
+    parts = list(request.content_parts) if request.content_parts is not None else []
+    for name, sources in (("images", request.images), ("files", request.files)):
+        if sources is not None:
+            load = functools.partial(part_of, image=name == "images")
+            for source in listed(name, sources):
+                parts.append((yield from do(Invoke(load, (source,)))))
+    before: list[Message] = []
+    if request.messages is None:
+        past = history.snapshot()
+        before = check_messages(past, "chat_history") if past else []
+        if request.resume is None:
+            turn = [user_message(request.prompt, parts)]
+        else:
+            turn = check_messages(request.resume.messages, "resume.messages")
+    else:
+        turn = check_messages(request.messages)
+        if request.prompt is not None or parts:
+            turn = [*turn, user_message(request.prompt, parts)]
+    system = request.system or history.system
+    if system is not None:
+        before = [{"role": "system", "content": system}, *before]
+    return before, turn
+
+
+# ---------------------------------------------------------------- the turn
+
+
+class Turn:
+    """One turn under way: its messages, its answers so far, and its reply once there is one."""
+
+    def __init__(
+        self,
+        call: CallContext,
+        history: History,
+        request: ChatRequest,
+        target: ModelTarget,
+        before: list[Message],
+        messages: list[Message],
+    ) -> None:
+        self.call = call
+        self.history = history
+        self.request = request
+        self.target = target
+        self.messages = list(messages)
+        self.reply: ChatReply | None = None
+        self.running_tools = False
+        self._before = before
+        self._rounds = 0
+        self._answers: list[ChatReply] = [] if request.resume is None else [request.resume]
+        self._given: Mapping[str, Any] = request.tool_results
+        self.pending: tuple[ToolCall, ...] = ()
+        """Calls that are to be run before the next request."""
+
+    def send(self, *, stream: bool) -> Flow[HttpReply]:
+        """Send the conversation; the reply is whole, or open when it is streamed.
+
+        Raises:
+            PuterTimeoutError: The deadline has passed.
+            PuterError: The typed error of the answer.
+        """
+        request, config, target = self.request, self.call.config, self.target
+        args = target.dialect.encode(self._before + self.messages, request.options)
+        args["model"] = target.model
+        if request.tools is not None and request.tools.schemas:
+            args["tools"] = [*request.tools.schemas, *args.get("tools", [])]
+        if stream:
+            args["stream"] = True
+        timeout = config.timeout
+        if request.options:
+            timeout = request.options.get("timeout") or timeout
+            args.update(request.options.get("extra") or {})
+        http_request = driver_call(
+            config,
+            "puter-chat-completion",
+            "complete",
+            args,
+            driver="ai-chat",
+            timeout=timeout,
+            stream=stream,
+        )
+        try:
+            return (yield from exchange(self.call, http_request))
+        except PuterModelNotFoundError as error:
+            error.suggestions = registry().suggest(target.model)
+            if error.suggestions:
+                error.hint = f"Did you mean {' or '.join(map(repr, error.suggestions))}?"
+            raise
+
+    def accept_reply(self, answer: ChatReply) -> bool:
+        """Book an answer and validate it; say whether the turn ends with it."""
+        call, request = self.call, self.request
+        answer._complete(attempts=call.attempts, elapsed=call.clock() - call.started)
+        for image in answer.images:
+            attach_download(image, call)
+        call.ledger.record(answer.model or self.target.model, answer.usage, answer.cost)
+        self._answers.append(answer)
+        pinned = request.options.get("provider") if request.options else None
+        validate_reply(answer, asked=self.target.model, provider=pinned)
+        if not (answer.tool_calls and request.runs(answer.tool_calls)):
+            self._finish(answer, assistant_messages(answer))
+        elif self._rounds == request.max_rounds:
+            self.messages += assistant_messages(answer)[: -len(answer.tool_calls)]
+            self.pending = answer.tool_calls
+            raise PuterToolError(
+                f"The model still called tools after {request.max_rounds} rounds",
+                hint="Raise max_rounds, or look at .messages for what it is after.",
+                messages=(*self.messages, *map(call_message, self.pending)),
+            )
+        else:
+            self._rounds += 1
+            self.messages += assistant_messages(answer)[: -len(answer.tool_calls)]
+            self.pending = answer.tool_calls
+        return self.reply is not None
+
+    def take_up(self) -> None:
+        """Go on where an earlier turn stopped: its calls without a result are run or answered.
+
+        Raises:
+            PuterInputError: Nothing is left to do, or a call has neither a result nor a function.
+        """
+        self.messages, self.pending = pending_calls(self.messages)
+        resumed = self.request.resume
+        if resumed is not None and resumed.finish_reason == INCOMPLETE:
+            broken = {"role": "assistant", "content": resumed.text}
+            if self.messages[-1:] == [broken]:
+                del self.messages[-1]  # the model is asked again
+        waiting = [one.id for one in self.pending]
+        unknown = [name for name in self.request.tool_results if name not in waiting]
+        if unknown:
+            raise PuterInputError(
+                f"tool_results answers {unknown[0]!r}, which is no open call of this turn",
+                hint=f"Open calls: {', '.join(waiting) or 'none'}.",
+            )
+        open_calls = [one for one in self.pending if one.id not in self.request.tool_results]
+        if open_calls and not self.request.runs(open_calls):
+            raise PuterInputError(
+                f"The call {open_calls[0].id!r} of {open_calls[0].name} has no result",
+                hint="Pass tool_results={call_id: value}, or its function in tools=.",
+            )
+        last = self.messages[-1] if self.messages else {"role": "assistant"}
+        if not self.pending and last.get("role") == "assistant":
+            raise PuterInputError(
+                "There is nothing to resume: the turn is complete",
+                hint="Pass an error's .partial, or a reply with open tool_calls.",
+            )
+
+    def run_tools(self) -> Flow[None]:
+        """Run the open calls, and add each with its result to the turn."""
+        outer, self.running_tools = _running.get(), True
+        _running.set((*outer, self))
+        try:
+            done, self.pending, stop = yield from run_calls(
+                self.pending,
+                self.request.tools,
+                self.request.before_tool,
+                self._given,
+                self.call.time_left,
+            )
+            self._given = {}  # a later round may have calls with the same ids
+        finally:
+            self.running_tools = False
+            _running.set(outer)
+        self.messages += done
+        if stop is not None:
+            text = result_text(stop.message).strip()
+            closing = [{"role": "assistant", "content": text}] if text else []
+            answer = self._answers[-1]
+            self._finish(
+                answer.copy_with(
+                    text=text or answer.text,
+                    tool_calls=(),
+                    finish_reason="stop",
+                    elapsed=self.call.elapsed,
+                ),
+                closing,
+            )
+        elif self.pending:
+            self.call.time_left()  # the deadline passed between two tools
+
+    def so_far(self, incomplete: ChatReply | None = None) -> ChatReply | None:
+        """What was answered and run until now; None when nothing was.
+
+        Args:
+            incomplete: An answer that broke off; its text comes last, its tool calls are not run.
+        """
+        if not self._answers and incomplete is None:
+            return None
+        answers, calls = self._answers, self.pending
+        messages = [*self.messages, *map(call_message, calls)]
+        if incomplete is not None:
+            attempts, calls = self.call.attempts, incomplete.tool_calls
+            broken_off = incomplete.copy_with(finish_reason=INCOMPLETE, attempts=attempts)
+            answers = [*answers, broken_off]
+            if incomplete.strip():
+                messages.append({"role": "assistant", "content": incomplete.text})
+        return sum_up(answers).copy_with(
+            model=self.target.model,
+            elapsed=self.call.elapsed,
+            messages=tuple(messages),
+            tool_calls=calls,
+        )
+
+    def _finish(self, answer: ChatReply, messages: list[Message]) -> None:
+        self.messages += messages
+        request = self.request
+        if len(self._answers) > 1:
+            total = sum_up(self._answers)
+            answer = answer.copy_with(usage=total.usage, cost=total.cost, attempts=total.attempts)
+        self.reply = answer._complete(messages=tuple(self.messages))
+        # A turn with unanswered calls would be refused next time: it goes on with resume=.
+        if request.remember and request.messages is None and not answer.tool_calls:
+            self.history.commit(copy.deepcopy(self.messages))  # the reply's own stay the caller's
+
+
+_running: ContextVar[tuple[Turn, ...]] = ContextVar("puter_tools_running", default=())
+"""Turns whose tools this code is called by."""
+
+Answer: TypeAlias = Callable[[Turn], Flow[None]]
+"""How one answer is fetched, other than as a whole."""
+
+
+def run_turn(
+    call: CallContext, history: History, request: ChatRequest, answer: Answer | None = None
+) -> Flow[ChatReply]:
+    """Send the turn, run the tools that the model calls, and return the last answer.
+
+    Raises:
+        PuterError: With ``partial``, once anything was answered or run.
+    """
+    target = target_of(call, history, request)
+    before, messages = yield from compose(history, request)
+    turn = Turn(call, history, request, target, before, messages)
+    try:
+        if request.resume is not None:
+            turn.take_up()
+        while turn.reply is None:
+            if call.closed:
+                raise PuterError(
+                    "The stream was closed, so the turn was not finished",
+                    hint="chat(resume=error.partial) finishes it.",
+                )
+            if turn.pending:
+                yield from turn.run_tools()
+            elif answer is not None:
+                yield from answer(turn)
+            else:
+                reply = yield from turn.send(stream=False)
+                turn.accept_reply(target.dialect.decode(reply.data))
+    except PuterError as error:
+        partial = error.partial  # while tools are pending it is of another chat, of before_tool's
+        mine = partial if isinstance(partial, ChatReply) and not turn.pending else None
+        error.partial = turn.so_far(mine)
+        raise
+    return turn.reply
+
+
+def in_order(history: History, queue: Throttle, call: CallContext, flow: Flow[T]) -> Flow[T]:
+    """Run the flow when its turn has come: each turn must see the one before."""
+    if any(turn.history is history and turn.running_tools for turn in _running.get()):
+        raise PuterInputError(
+            "A tool cannot chat in the conversation that called it: each would wait for the other",
+            hint="Let it use the client, or a fork() of the conversation.",
+        )
+    permit = yield from do(Acquire(queue, timeout=call.time_left()))
+    call.permits.append(permit)
+    try:
+        return (yield from flow)
+    finally:
+        permit.release()
+
+
+def sum_up(answers: list[ChatReply]) -> ChatReply:
+    """The last answer with usage, cost and attempts of all; one unknown cost leaves it unknown."""
+    if len(answers) == 1:
+        return answers[0]
+    costs = [one.cost for one in answers]
+    known = [one for one in costs if one is not None]
+    usages = [one.usage for one in answers]
+    counts = [one.name for one in dataclasses.fields(Usage) if one.name != "raw"]
+    sums: dict[str, Any] = {name: sum(getattr(one, name) for one in usages) for name in counts}
+    return answers[-1].copy_with(
+        usage=Usage(**sums, raw=[one.raw for one in usages]),
+        cost=sum(known, Decimal(0)) if len(known) == len(costs) else None,
+        attempts=sum(one.attempts for one in answers),
+    )

@@ -1,1 +1,0 @@
-"""The public methods, by what they are about: each a pair of short doors onto one flow."""

@@ -1,0 +1,1 @@
+"""How a call is carried out: effects, the pipeline from request to reply, limits, credentials."""

@@ -1,0 +1,246 @@
+"""``Client``: runs operations, and ``paired``: an operation as a sync and an async method."""
+
+from __future__ import annotations
+
+import copy
+import functools
+import inspect
+import random
+import threading
+import time
+from collections.abc import Callable, Coroutine, Mapping
+from typing import Any, Concatenate, ParamSpec, TypeVar
+
+from puter.config import PuterConfig
+from puter.engine.context import CallContext
+from puter.engine.credentials import Credentials
+from puter.engine.effects import Flow
+from puter.engine.ledger import Ledger
+from puter.engine.retry import RetryBudget
+from puter.engine.throttle import Throttle
+from puter.engine.transport import Transport
+from puter.exceptions import PuterError
+from puter.types.model import ModelList
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class SharedState:
+    """What a client and its ``with_options`` copies share.
+
+    Args:
+        credentials: Whose account it is.
+        open_sync: Makes the transport of the sync methods, when the first is called.
+        open_async: Makes the transport of the async methods.
+    """
+
+    def __init__(
+        self,
+        credentials: Credentials,
+        open_sync: Callable[[], Transport],
+        open_async: Callable[[], Transport],
+    ) -> None:
+        self.credentials = credentials
+        self.ledger = Ledger()
+        self.retry_budget = RetryBudget()
+        self.warned: set[tuple[str, str]] = set()  # options that a model drops, told once
+        self.closed = False
+        self._open_sync = open_sync
+        self._open_async = open_async
+        self.sync_transport: Transport | None = None
+        """Of the sync methods, once it is open."""
+        self.async_transport: Transport | None = None
+        self._lock = threading.Lock()
+
+    def check_open(self) -> None:
+        """Raise PuterError when the client is closed."""
+        if self.closed:
+            raise PuterError("This PuterAI is closed", hint="Make a new one.")
+
+    def open_sync(self) -> Transport:
+        """Make the transport of the sync methods."""
+        made = self._open_sync()  # imports, which may take other locks
+        with self._lock:
+            self.check_open()
+            self.sync_transport = self.sync_transport or made
+            return self.sync_transport
+
+    def open_async(self) -> Transport:
+        """Make the transport of the async methods."""
+        made = self._open_async()
+        with self._lock:
+            self.check_open()
+            self.async_transport = self.async_transport or made
+            return self.async_transport
+
+    def shut(self) -> Transport | None:
+        """Close the sync side and hand out the other for the caller to close; once."""
+        with self._lock:
+            self.closed = True
+            sync, self.sync_transport = self.sync_transport, None
+            asynchronous, self.async_transport = self.async_transport, None
+            self.credentials.forget()
+        if sync is not None:
+            sync.close()
+        return asynchronous
+
+
+class Client:
+    """Runs operations, each with a ``CallContext`` of its own; ``puter.PuterAI`` extends it."""
+
+    config: PuterConfig
+    _shared: SharedState
+    _throttle: Throttle
+
+    def _set_up(self, config: PuterConfig, shared: SharedState) -> None:
+        self.config = config
+        self._shared = shared
+        self._settings = copy.copy(config)  # as the last call found them
+        self._throttle = Throttle(*limits_of(config))
+        self._catalogues: dict[str, ModelList] = {}
+        self._clock: Callable[[], float] = time.monotonic
+        self._random: Callable[[], float] = random.random
+
+    @property
+    def _client(self) -> Client:
+        """Itself, where a conversation has its client."""
+        return self
+
+    def _sign_in(self, call: CallContext) -> Flow[None]:
+        """Sign in where there is a password and no token."""
+        raise NotImplementedError
+
+    def _begin(self, operation: str) -> CallContext:
+        """The context of a call that begins now, with the settings as they are."""
+        if self._settings.__dict__ != self.config.__dict__:
+            limits = limits_of(self.config)
+            if limits != limits_of(self._settings):
+                self._throttle.resize(*limits)
+            self._settings = copy.copy(self.config)
+        shared = self._shared
+        return CallContext(
+            operation,
+            self._settings,
+            shared.credentials,
+            self._throttle,
+            shared.retry_budget,
+            shared.ledger,
+            self._sign_in,
+            self,
+            self._catalogues,
+            self._clock,
+            self._random,
+            self._clock(),
+        )
+
+    def _run(self, operation: Callable[..., Flow[T]], *args: Any, **kwargs: Any) -> T:
+        call = self._begin(operation.__name__)
+        return self._carry_out(call, operation(call, *args, **kwargs))
+
+    async def _async_run(self, operation: Callable[..., Flow[T]], *args: Any, **kwargs: Any) -> T:
+        call = self._begin(operation.__name__)
+        return await self._async_carry_out(call, operation(call, *args, **kwargs))
+
+    def _carry_out(self, call: CallContext, flow: Flow[T]) -> T:
+        try:
+            shared = self._shared
+            return (shared.sync_transport or shared.open_sync()).run(flow)
+        except PuterError as error:
+            error.attempts = error.attempts or call.attempts
+            raise
+
+    async def _async_carry_out(self, call: CallContext, flow: Flow[T]) -> T:
+        try:
+            shared = self._shared
+            return await (shared.async_transport or shared.open_async()).async_run(flow)
+        except PuterError as error:
+            error.attempts = error.attempts or call.attempts
+            raise
+
+
+def limits_of(config: PuterConfig) -> tuple[float, float, float]:
+    return (
+        config.rate_limit_requests or float("inf"),
+        config.rate_limit_period,
+        config.max_concurrency or float("inf"),
+    )
+
+
+def paired(
+    operation: Callable[Concatenate[CallContext, P], Flow[T]],
+) -> tuple[
+    Callable[Concatenate[Client, P], T],
+    Callable[Concatenate[Client, P], Coroutine[Any, Any, T]],
+]:
+    """The sync and the async method of an operation, with its parameters and its docstring.
+
+    Examples:
+        >>> from puter.engine.effects import Sleep, do
+        >>> def rest(call: CallContext, seconds: float = 1.0) -> Flow[None]:
+        ...     yield from do(Sleep(seconds))
+        >>> class Resting(Client):
+        ...     rest, async_rest = paired(rest)
+        >>> list(inspect.signature(Resting.async_rest).parameters)
+        ['self', 'seconds']
+    """
+
+    @functools.wraps(operation)
+    def blocking(self: Client, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        return self._run(operation, *args, **kwargs)
+
+    @functools.wraps(operation)
+    async def asynchronous(self: Client, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        return await self._async_run(operation, *args, **kwargs)
+
+    asynchronous.__name__ = f"async_{operation.__name__}"
+    methods: tuple[Any, ...] = blocking, asynchronous
+    for method in methods:
+        method.__qualname__ = f"PuterAI.{method.__name__}"
+        method.__signature__ = signature_of(operation)
+    return blocking, asynchronous
+
+
+def signature_of(
+    operation: Callable[..., Any], defaults: Mapping[str, Any] | None = None
+) -> inspect.Signature:
+    """How an operation is called as a method, each of its typed options by name.
+
+    Args:
+        operation: ``(call or self, ..., **options: Unpack[SomeTypedDict])``, a flow or not.
+        defaults: Defaults of the options. Default: None for each.
+    """
+    signature = inspect.signature(operation)
+    first, *parameters = signature.parameters.values()
+    shown = [first.replace(name="self", annotation=inspect.Parameter.empty)]
+    for one in parameters:
+        if one.kind is one.VAR_KEYWORD and "Unpack[" in str(one.annotation):
+            name = str(one.annotation).partition("[")[2].rstrip("]")
+            options = inspect.unwrap(operation).__globals__[name]
+            for option, hint in options.__annotations__.items():
+                shown.append(
+                    inspect.Parameter(
+                        option,
+                        inspect.Parameter.KEYWORD_ONLY,
+                        default=(defaults or {}).get(option),
+                        annotation=_without_checks(getattr(hint, "__forward_arg__", hint)),
+                    )
+                )
+        else:
+            shown.append(one)
+    result = signature.return_annotation
+    if isinstance(result, str) and result.startswith("Flow["):
+        result = result[len("Flow[") : -1]
+    return signature.replace(parameters=shown, return_annotation=result)
+
+
+def _without_checks(annotation: Any) -> Any:
+    """``float | None`` of ``Annotated[float | None, Range(0, 1)]``: what a reader wants to see."""
+    depth, inner = 0, str(annotation).removeprefix("Annotated[")
+    if inner == annotation:
+        return annotation
+    for place, character in enumerate(inner):
+        depth += (character in "[(") - (character in ")]")
+        if character == "," and depth == 0:
+            return inner[:place]
+    return annotation

@@ -1,0 +1,111 @@
+"""Whose account it is: user name, password and token, kept out of every log, repr and pickle."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from puter.config import PuterConfig, origin_of
+from puter.engine.throttle import Throttle
+from puter.exceptions import PuterAuthError, PuterError, PuterInputError
+
+HOW_TO_SIGN_IN = (
+    "Pass token=... or set PUTER_AUTH_TOKEN, or pass username=... and password=... "
+    "(PUTER_USERNAME, PUTER_PASSWORD) and call login()."
+)
+
+
+class Credentials:
+    """User name, password and token of one client and its copies.
+
+    A token is bound to the hosts it was first used with, and is never shown to others.
+    """
+
+    def __init__(self, username: str | None, password: str | None, token: str | None) -> None:
+        self.username = _text("username", username)
+        self.password = _text("password", password)
+        self.token = None if token is None else check_token(token)
+        self.secrets: tuple[str, ...] = ()
+        """Token and password, as far as there are any: what no error may show."""
+        self._list_secrets()
+        self.bound_to: tuple[str, str] | None = None
+        """``api_base`` and ``login_url`` that the token was last given for."""
+        self._hosts: tuple[str, str] | None = None
+        self.closed = False
+        self.sign_in_queue = Throttle(rate_limit=float("inf"), max_concurrency=1)
+        """One sign-in at a time: callers that waited share its outcome, good or bad."""
+        self.refusals = 0
+        self.refusal: PuterError | None = None
+
+    def sign_in(self, token: str, config: PuterConfig) -> None:
+        self.token, self._hosts, self.bound_to = check_token(token), _hosts(config), None
+        self._list_secrets()
+
+    def sign_out(self) -> None:
+        self.token = self._hosts = self.bound_to = None
+        self._list_secrets()
+
+    def forget(self) -> None:
+        """The client is closed: no token for anyone who still waits."""
+        self.password = None
+        self.sign_out()
+        self.closed = True
+
+    @property
+    def can_log_in(self) -> bool:
+        return bool(self.username and self.password)
+
+    def token_for(self, config: PuterConfig) -> str:
+        """The token, for the hosts of ``config``.
+
+        Raises:
+            PuterAuthError: There is none, or it belongs to other hosts.
+        """
+        if self.closed:
+            raise PuterError("This PuterAI is closed", hint="Make a new one.")
+        if self.token is None:
+            raise PuterAuthError("Not signed in", hint=HOW_TO_SIGN_IN)
+        if self._hosts is None:
+            self._hosts = _hosts(config)
+        if self._hosts != _hosts(config):
+            raise PuterAuthError(
+                f"The token belongs to {self._hosts[0]} "
+                f"and is not shown to {origin_of(config.api_base)}",
+                hint="Call login() for the new host, or make a new PuterAI for it.",
+            )
+        self.bound_to = (config.api_base, config.login_url)
+        return self.token
+
+    def _list_secrets(self) -> None:
+        self.secrets = tuple(one for one in (self.token, self.password) if one)
+
+    def __repr__(self) -> str:
+        return f"Credentials(username={self.username!r}, signed_in={self.token is not None})"
+
+    def __reduce__(self) -> Any:
+        return type(self), (self.username, None, None)
+
+
+def _hosts(config: PuterConfig) -> tuple[str, str]:
+    return origin_of(config.api_base), origin_of(config.login_url)
+
+
+def _text(name: str, value: Any) -> str | None:
+    if value is not None and (not isinstance(value, str) or not value):
+        raise PuterInputError(f"{name} must be a non-empty str")
+    return value
+
+
+def check_token(token: Any) -> str:
+    """The token without surrounding white space and the word ``Bearer``.
+
+    Raises:
+        PuterInputError: It cannot be one; the message does not show it.
+    """
+    bare = re.sub(r"(?i)^bearer(\s+|$)", "", token.strip()) if isinstance(token, str) else ""
+    if not re.fullmatch(r"[\x21-\x7e]+", bare):
+        raise PuterInputError(
+            "The token must be a non-empty str of printable ASCII without spaces",
+            hint="Copy it again from the Puter dashboard, or call login() instead.",
+        )
+    return bare

@@ -1,0 +1,158 @@
+"""Flows and effects: what to do, apart from how it is done.
+
+An operation is a plain generator, a *flow*. It yields small frozen *effects* and is sent their
+results; a transport (``puter.engine.transport``) carries the effects out, blocking or on an event
+loop:
+
+    def greet(request):                  # no socket, no clock, no event loop in sight
+        reply = yield from do(Send(request))
+        return reply.body
+
+House rules: no I/O, clock or randomness except through what is passed in; never ``yield`` in
+``finally``; never catch ``BaseException``; hold no lock over a ``yield``; one generator per call.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Generator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Generic, Protocol, TypeAlias, TypeVar
+
+from puter.engine.events import Event
+from puter.engine.throttle import Permit, Throttle
+from puter.types.replies import ChatChunk
+from puter.wire.http import HttpReply, HttpRequest
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+class Body(Protocol):
+    """The open body of a streamed reply."""
+
+    permit: Permit | None
+    """The permit that is released when the body is closed."""
+
+    def read(self, patience: float | None = None) -> bytes:
+        """Return the next bytes, ``b""`` at the end."""
+        raise NotImplementedError
+
+    async def async_read(self, patience: float | None = None) -> bytes: ...
+
+    def close(self) -> None:
+        """Free the connection and the permit. Safe to repeat, and from any finalizer."""
+
+    def abort(self) -> None:
+        """Let a read that waits, in another thread or task, fail at once."""
+
+
+class Effect(Generic[R]):
+    """Something to be carried out; its result is an ``R``."""
+
+    __slots__ = ()
+
+
+Flow: TypeAlias = Generator[Effect[Any], Any, T]
+
+
+def do(effect: Effect[R]) -> Flow[R]:
+    """Yield the effect and return its result, with its type."""
+    result: R = yield effect
+    return result
+
+
+@dataclass(frozen=True, slots=True)
+class Send(Effect[HttpReply]):
+    """Send the request once.
+
+    ``token`` goes into the Authorization header; ``time_left`` bounds the exchange, in seconds;
+    ``secrets`` are removed from the text of errors.
+    """
+
+    request: HttpRequest
+    token: str | None = field(default=None, repr=False)
+    time_left: float | None = None
+    secrets: tuple[str, ...] = field(default=(), repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Sleep(Effect[None]):
+    """Wait that many seconds."""
+
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Acquire(Effect[Permit]):
+    """Wait for a permit of the throttle, at most ``timeout`` seconds."""
+
+    throttle: Throttle
+    position: int | None = None
+    timeout: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Notify(Effect[None]):
+    """Report an event to whoever listens."""
+
+    event: Event
+
+
+@dataclass(frozen=True, slots=True)
+class Invoke(Effect[T]):
+    """Call a function of the user's, or one that does blocking I/O.
+
+    Behind an async method it may be a coroutine function, and a plain one runs in a thread unless
+    it is ``inline``.
+    """
+
+    function: Callable[..., T | Awaitable[T]]
+    args: tuple[Any, ...] = ()
+    inline: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class InvokeAll(Effect[list[Any]]):
+    """Make several calls: in order behind a sync method, at once behind an async one.
+
+    The result is a list of what they returned, or of the ``Exception`` they raised. Behind a sync
+    method it ends with the first that is one of ``until``, and no call is begun once ``timeout``
+    seconds have passed.
+    """
+
+    calls: tuple[Invoke[Any], ...]
+    until: type[Exception]
+    timeout: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Read(Effect[bytes]):
+    """Wait for more bytes of an open reply; the result is ``b""`` at its end.
+
+    ``patience`` bounds the wait in seconds; when it runs out that is the end, too.
+    """
+
+    body: Body
+    patience: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StreamOpened(Effect[None]):
+    """A streamed reply is open; aborting its body from outside ends the flow."""
+
+    body: Body | None
+
+
+@dataclass(frozen=True, slots=True)
+class YieldChunks(Effect[None]):
+    """Hand chunks of a stream to the user; with the ``last`` ones the flow is as good as done."""
+
+    chunks: Sequence[ChatChunk]
+    last: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Done(Generic[T]):
+    """No effect, but how a transport says that the flow has ended."""
+
+    value: T

@@ -1,0 +1,69 @@
+"""What happened during a call, as frozen values; the transports log them."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from typing import ClassVar, TypeAlias
+
+LOGGER = logging.getLogger("puter")
+LOGGER.addHandler(logging.NullHandler())
+_http = logging.getLogger("puter.http")
+_tools = logging.getLogger("puter.tools")
+_retry = logging.getLogger("puter.retry")
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """A request was answered."""
+
+    logger: ClassVar = _http
+    level: ClassVar = logging.DEBUG
+    method: str
+    url: str
+    status: int
+    seconds: float
+
+    def __str__(self) -> str:
+        return f"{self.method} {self.url} -> {self.status} in {self.seconds:.3f} s"
+
+
+@dataclass(frozen=True, slots=True)
+class Retrying:
+    """A request will be sent again after ``delay`` seconds."""
+
+    logger: ClassVar = _retry
+    level: ClassVar = logging.INFO
+    method: str
+    url: str
+    attempt: int
+    delay: float
+    reason: str
+
+    def __str__(self) -> str:
+        return (
+            f"{self.method} {self.url}: attempt {self.attempt} failed ({self.reason}), "
+            f"next one in {self.delay:.2f} s"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class ToolRan:
+    """A tool was run; ``error`` is what it raised, if anything."""
+
+    logger: ClassVar = _tools
+    name: str
+    call_id: str
+    error: Exception | None = None
+
+    @property
+    def level(self) -> int:
+        return logging.DEBUG if self.error is None else logging.INFO
+
+    def __str__(self) -> str:
+        if self.error is None:
+            return f"{self.name} ran ({self.call_id})"
+        return f"{self.name} failed ({self.call_id}): {self.error!r}"
+
+
+Event: TypeAlias = Answered | Retrying | ToolRan

@@ -1,0 +1,97 @@
+"""How a request becomes a checked reply: retried, limited, authenticated, sent, checked."""
+
+from __future__ import annotations
+
+from puter.engine.context import CallContext
+from puter.engine.effects import Acquire, Flow, Notify, Send, Sleep
+from puter.engine.events import Answered, Retrying
+from puter.engine.retry import RetryPolicy
+from puter.engine.throttle import Permit, Throttle
+from puter.exceptions import PuterError, PuterRateLimitError
+from puter.wire.errors import raise_for_error
+from puter.wire.http import HttpReply, HttpRequest
+
+
+def exchange(call: CallContext, request: HttpRequest) -> Flow[HttpReply]:
+    """Send the request, again where it may be sent again, and return the checked reply.
+
+    Raises:
+        PuterError: The typed error of the last attempt, with ``attempts`` filled in.
+    """
+    if request.authenticated and call.credentials.token is None:
+        yield from call.sign_in(call)
+    call.attempts = 0  # a sign-in before it does not count
+    position = call.throttle.position() if request.rate_limited else None
+    while True:
+        permit: Permit | None = None
+        if position is not None:
+            time_left = None if call.config.deadline is None else call.time_left()
+            permit = yield Acquire(call.throttle, position, time_left)
+        try:
+            reply = yield from _attempt(call, request)
+            if reply.stream is not None and permit is not None:
+                call.permits.append(permit)
+                reply.stream.permit, permit = permit, None  # a stream holds it until closed
+            if call.retry_budget.spent:
+                call.retry_budget.earn()
+            if request.rate_limited:  # others say nothing of the server's limit
+                call.throttle.widen()
+            return reply
+        except PuterError as error:
+            error.attempts = call.attempts
+            delay = _delay_after(call, request, error)
+            if delay is None:
+                raise
+            if request.rate_limited and isinstance(error, PuterRateLimitError):
+                _slow_down(call.throttle, error, delay)  # before the permit goes to the next
+            reason = f"{type(error).__name__} {error.code or ''}".strip()
+        finally:
+            if permit is not None:
+                permit.release()
+        yield Notify(Retrying(request.method, request.url, call.attempts, delay, reason))
+        yield Sleep(delay)
+
+
+def _delay_after(call: CallContext, request: HttpRequest, error: PuterError) -> float | None:
+    """Seconds until the next attempt, None when there is none."""
+    delay = RetryPolicy.of(call.config).delay(error, request, call.attempts, call.random)
+    if delay is None:
+        return None
+    if not isinstance(error, PuterRateLimitError) and not call.retry_budget.spend():
+        return None
+    deadline = call.config.deadline
+    if deadline is not None and call.elapsed + delay >= deadline:
+        return None
+    return delay
+
+
+def _slow_down(throttle: Throttle, error: PuterRateLimitError, delay: float) -> None:
+    """Puter's own gate said no: fewer run at a time from now on, or everyone waits a while.
+
+    Puter backend: "Too many concurrent requests." when too many run, else "Too many requests.".
+    """
+    if error.code == "upstream_rate_limited":
+        return
+    if "concurrent" in error.message:
+        throttle.narrow()
+    else:
+        throttle.hold(delay)
+
+
+def _attempt(call: CallContext, request: HttpRequest) -> Flow[HttpReply]:
+    """Send once, with the token as it is now, and turn anything but a success into its error."""
+    config, credentials = call.config, call.credentials
+    token = None
+    if request.authenticated:
+        token = credentials.token
+        if token is None or credentials.bound_to != (config.api_base, config.login_url):
+            token = credentials.token_for(config)  # for the first time here, or it says why not
+    time_left = None if config.deadline is None else call.time_left()
+    secrets = (*credentials.secrets, *request.secrets)  # those of an earlier answer included
+    call.attempts += 1
+    began = call.clock()
+    reply: HttpReply = yield Send(request, token, time_left, secrets)
+    yield Notify(Answered(request.method, request.url, reply.status, call.clock() - began))
+    if not reply.is_success(request.expect):
+        raise_for_error(request, reply, secrets)
+    return reply

@@ -1,0 +1,103 @@
+"""When to send again, and after how long. Decides only; it never waits."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from puter.config import PuterConfig
+from puter.exceptions import (
+    PuterAPIError,
+    PuterConnectionError,
+    PuterError,
+    PuterRateLimitError,
+    PuterServerError,
+    PuterTimeoutError,
+    PuterUpstreamError,
+)
+from puter.wire.http import HttpRequest
+
+
+class RetryBudget:
+    """A retry costs one token, an answer returns a tenth: a dead server is not stormed.
+
+    Waiting out a 429 is free: the throttle already slows it down, and nothing ran.
+    """
+
+    def __init__(self, size: int = 50) -> None:
+        self.spent = 0
+        """In tenths of a token: ten answers make exactly one."""
+        self._size = size * 10
+        self._lock = threading.Lock()
+
+    def spend(self) -> bool:
+        """Spend a token, if there is one."""
+        with self._lock:
+            if self.spent + 10 > self._size:
+                return False
+            self.spent += 10
+            return True
+
+    def earn(self) -> None:
+        """A request was answered well."""
+        with self._lock:
+            self.spent = max(0, self.spent - 1)
+
+
+@dataclass(frozen=True, slots=True)
+class RetryPolicy:
+    """The retry settings of a client, as a decision."""
+
+    max_retries: int
+    retry_delay: float
+    backoff_factor: float
+    max_retry_delay: float
+    retry_on_timeout: bool
+
+    @classmethod
+    def of(cls, config: PuterConfig) -> RetryPolicy:
+        """The policy of a client's settings."""
+        return cls(
+            config.max_retries,
+            config.retry_delay,
+            config.backoff_factor,
+            config.max_retry_delay,
+            config.retry_on_timeout,
+        )
+
+    def may_repeat(self, error: PuterError, request: HttpRequest) -> bool:
+        """Whether sending again can help and cannot bill twice."""
+        if isinstance(error, PuterRateLimitError):
+            return request.retry_on_429
+        if isinstance(error, PuterConnectionError):
+            if not error.sent:
+                return error.retryable
+            after_silence = isinstance(error, PuterTimeoutError) and self.retry_on_timeout
+            return request.idempotent or after_silence
+        return request.idempotent and isinstance(error, (PuterServerError, PuterUpstreamError))
+
+    def delay(
+        self, error: PuterError, request: HttpRequest, attempt: int, random: Callable[[], float]
+    ) -> float | None:
+        """Seconds before the next attempt, ``None`` to give up.
+
+        Args:
+            error: What the last attempt ended in.
+            request: What was sent.
+            attempt: How many attempts there were, from 1.
+            random: A source of numbers in [0, 1).
+        """
+        if attempt > self.max_retries or not self.may_repeat(error, request):
+            return None
+        try:
+            nominal = self.retry_delay * self.backoff_factor ** (attempt - 1)
+        except OverflowError:
+            nominal = self.max_retry_delay
+        # Never below three quarters, so that the defaults (15.5 s in all) always cross Puter's 10
+        # s window.
+        step = min(nominal, self.max_retry_delay) * (0.75 + 0.25 * random())
+        stated = error.retry_after if isinstance(error, PuterAPIError) else None
+        if stated is None:
+            return step
+        return None if stated > self.max_retry_delay else stated + step / 4

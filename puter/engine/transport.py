@@ -1,0 +1,256 @@
+"""``Transport``: carries flows out, blocking or on the running event loop.
+
+The two halves differ in ``await`` alone. What knows HTTP, sockets and their libraries is in
+``puter.transports``, which says how to ``send``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import contextvars
+import inspect
+import time
+from typing import Any, TypeVar
+
+from puter.engine.effects import (
+    Acquire,
+    Done,
+    Effect,
+    Flow,
+    Invoke,
+    InvokeAll,
+    Notify,
+    Read,
+    Send,
+    Sleep,
+    StreamOpened,
+    YieldChunks,
+)
+from puter.exceptions import PuterError, PuterInputError, PuterTimeoutError
+from puter.wire.http import HttpReply
+
+T = TypeVar("T")
+
+
+class Transport:
+    """Carries effects out. A subclass says how to send, in the form or forms that it has."""
+
+    # ------------------------------------------------------------ blocking
+
+    def run(self, flow: Flow[T]) -> T:
+        """Carry the flow out in this thread and return its result."""
+        try:
+            while not isinstance(end := self.advance(flow), Done):
+                pass
+            return end.value
+        finally:
+            flow.close()
+
+    def advance(self, flow: Flow[T]) -> StreamOpened | YieldChunks | Done[T]:
+        """Carry the flow out up to the next thing meant for the user."""
+        resume: Any = flow.send
+        value: Any = None
+        try:
+            while True:
+                effect = resume(value)
+                kind = type(effect)
+                if kind is YieldChunks or kind is StreamOpened:
+                    return effect  # type: ignore[no-any-return]
+                try:
+                    value, resume = self._perform(effect), flow.send
+                except BaseException as error:  # noqa: BLE001 - the flow's to catch or to leave
+                    value, resume = error, flow.throw
+        except StopIteration as done:
+            return Done(done.value)
+        finally:
+            value = None  # an error kept here would be a reference cycle
+
+    def _perform(self, effect: Effect[Any]) -> Any:
+        match effect:
+            case Send():
+                return self.send(effect)
+            case Read(body, patience):
+                return body.read(patience)
+            case Acquire(throttle, position, timeout):
+                try:
+                    return throttle.acquire(position, timeout)
+                except (TimeoutError, RuntimeError) as error:
+                    raise _not_acquired(error) from None
+            case Sleep(seconds):
+                return time.sleep(seconds)
+            case Invoke():
+                return _invoke(effect)
+            case InvokeAll():
+                return _invoke_all(effect)
+            case Notify(event):
+                if event.logger.isEnabledFor(event.level):
+                    event.logger.log(event.level, "%s", event)
+                return None
+            case _:
+                raise TypeError(f"no transport knows the effect {effect!r}")
+
+    def send(self, effect: Send) -> HttpReply:
+        """Send the request once, blocking.
+
+        Raises:
+            PuterConnectionError: No answer; ``sent`` says whether the request may have run.
+            PuterResponseError: The answer cannot be read.
+        """
+        raise PuterError(f"{type(self).__name__} has no synchronous side", hint="Use async_...")
+
+    def close(self) -> None:
+        """Close all connections, from any thread. Safe to repeat."""
+
+    # ------------------------------------------------------------ on the running event loop
+
+    async def async_run(self, flow: Flow[T]) -> T:
+        try:
+            while not isinstance(end := await self.async_advance(flow), Done):
+                pass
+            return end.value
+        finally:
+            flow.close()
+
+    async def async_advance(self, flow: Flow[T]) -> StreamOpened | YieldChunks | Done[T]:
+        resume: Any = flow.send
+        value: Any = None
+        try:
+            while True:
+                effect = resume(value)
+                kind = type(effect)
+                if kind is YieldChunks or kind is StreamOpened:
+                    return effect  # type: ignore[no-any-return]
+                try:
+                    value, resume = await self._async_perform(effect), flow.send
+                except BaseException as error:  # noqa: BLE001 - the flow's to catch or to leave
+                    value, resume = error, flow.throw
+        except StopIteration as done:
+            return Done(done.value)
+        finally:
+            value = None  # an error kept here would be a reference cycle
+
+    async def _async_perform(self, effect: Effect[Any]) -> Any:
+        match effect:
+            case Send():
+                return await self.async_send(effect)
+            case Read(body, patience):
+                return await body.async_read(patience)
+            case Acquire(throttle, position, timeout):
+                try:
+                    return await throttle.async_acquire(position, timeout)
+                except (TimeoutError, RuntimeError) as error:
+                    raise _not_acquired(error) from None
+            case Sleep(seconds):
+                return await asyncio.sleep(seconds)
+            case Invoke():
+                return await _async_invoke(effect)
+            case InvokeAll():
+                return await _async_invoke_all(effect)
+            case Notify(event):
+                if event.logger.isEnabledFor(event.level):
+                    event.logger.log(event.level, "%s", event)
+                return None
+            case _:
+                raise TypeError(f"no transport knows the effect {effect!r}")
+
+    async def async_send(self, effect: Send) -> HttpReply:
+        raise PuterError(f"{type(self).__name__} has no asynchronous side", hint="Use sync methods")
+
+    async def async_close(self) -> None:
+        self.close()
+
+
+def _not_acquired(error: Exception) -> PuterError:
+    if isinstance(error, TimeoutError):
+        return PuterTimeoutError(
+            "The deadline passed in the queue before the request was sent",
+            hint="Raise deadline, or make fewer calls at a time.",
+        )
+    told = str(error)
+    hint = "In async code await the async_ method."
+    if "streams" in told:
+        hint = "Read the open streams to their end, or close them, before the next call."
+    return PuterError(told[0].upper() + told[1:], hint=hint)
+
+
+# ---------------------------------------------------------------- calling functions
+
+
+def _invoke(call: Invoke[Any]) -> Any:
+    answer = call.function(*call.args)
+    if inspect.isawaitable(answer):
+        if inspect.iscoroutine(answer):
+            answer.close()
+        raise PuterInputError(
+            f"{getattr(call.function, '__name__', 'the function')} is asynchronous, "
+            "and this is a synchronous method",
+            hint="Pass a plain function, or call the async_ method.",
+        )
+    return answer
+
+
+def _invoke_all(effect: InvokeAll) -> list[Any]:
+    outcomes: list[Any] = []
+    began = time.monotonic()
+    for call in effect.calls:
+        if effect.timeout is not None and time.monotonic() - began >= effect.timeout:
+            break
+        try:
+            outcomes.append(_invoke(call))
+        except Exception as error:  # noqa: BLE001 - every exception is handed back to the flow
+            outcomes.append(error)
+            if isinstance(error, effect.until):
+                break
+    return outcomes
+
+
+async def _async_invoke(call: Invoke[Any]) -> Any:
+    if call.inline or inspect.iscoroutinefunction(call.function):
+        answer = call.function(*call.args)
+    else:
+        answer = await _in_thread(call)
+    return await answer if inspect.isawaitable(answer) else answer
+
+
+async def _in_thread(call: Invoke[Any]) -> Any:
+    """Run it in a thread, and do not leave that alone when this task is cancelled."""
+    loop, context = asyncio.get_running_loop(), contextvars.copy_context()
+    # A future, not a task: a loop that shuts down would cancel a task and leave the thread alone.
+    running = loop.run_in_executor(None, lambda: context.run(_without_stop_iteration, call))
+    try:
+        return await asyncio.shield(running)
+    except asyncio.CancelledError:
+        await _end_of([running])
+        raise
+
+
+def _without_stop_iteration(call: Invoke[Any]) -> Any:
+    try:
+        return call.function(*call.args)
+    except StopIteration as error:  # a future that is given one never ends
+        raise RuntimeError(repr(error)) from error
+
+
+async def _async_invoke_all(effect: InvokeAll) -> list[Any]:
+    tasks: list[asyncio.Future[Any]] = [asyncio.ensure_future(_outcome(c)) for c in effect.calls]
+    try:
+        return list(await asyncio.gather(*tasks))
+    finally:
+        for task in tasks:
+            task.cancel()
+        await _end_of(tasks)
+
+
+async def _end_of(tasks: list[asyncio.Future[Any]]) -> None:
+    """Wait for them, however often this task is cancelled meanwhile."""
+    while left := [task for task in tasks if not task.done()]:
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.wait(left)
+
+
+async def _outcome(call: Invoke[Any]) -> Any:
+    try:
+        return await _async_invoke(call)
+    except Exception as error:  # noqa: BLE001 - every exception is handed back to the flow
+        return error

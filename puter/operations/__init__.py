@@ -1,1 +1,0 @@
-"""What a client can do: one flow per capability, with no I/O of its own."""

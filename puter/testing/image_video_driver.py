@@ -1,0 +1,171 @@
+"""Images and videos: ``puter-image-generation`` and ``puter-video-generation``."""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from aiohttp import web
+
+from puter.testing import samples
+from puter.testing.catalogue import Model
+from puter.testing.exchange import DriverCall
+from puter.testing.media_call import (
+    MediaInput,
+    address_of,
+    ask_vendor,
+    default_models,
+    load,
+    media_call,
+    output_path,
+    route_of,
+    save,
+)
+from puter.testing.metering import MICROCENTS_PER_CENT, Bill
+from puter.testing.recorded import recorded
+from puter.testing.refusals import bad_request, internal_error
+from puter.types.mime import mime_of
+
+# Puter backend: what test mode answers.
+SAMPLE_IMAGE = "https://puter-sample-data.puter.site/image_example.png"
+SAMPLE_VIDEO = "https://assets.puter.site/txt2vid.mp4"
+
+# Vendors that answer with a URL; the others send the image itself.
+_BY_URL = ("together-image-generation", "xai-image-generation")
+# Puter backend: images that a vendor takes along with the prompt.
+_MOST_INPUTS = {"together-image-generation": 1, "xai-image-generation": 3}
+
+
+async def generate_image(call: DriverCall) -> web.StreamResponse:
+    args = call.args
+    output = output_path(call)
+    model = _image_model(call)
+    prompt, provider = args.get("prompt"), str(model["provider"])
+    if args.get("test_mode"):
+        save(call, output, SAMPLE_IMAGE, samples.PNG, "image/png")
+        return call.result(SAMPLE_IMAGE)
+    if not isinstance(prompt, str):
+        raise bad_request("`prompt` must be a string")
+    inputs = _inputs(call, provider)
+    quality, width, height = _shape(model, args)
+    key, cents = _image_price(model, quality, width, height)
+    shape = {"quality": quality, "width": width, "height": height}
+    media = media_call(call, provider, model["id"], text=prompt, inputs=inputs, **shape)
+    vendor = provider.removesuffix("-image-generation")
+    bill = Bill(f"{vendor}:{media.model}:{key}", 1, cents * MICROCENTS_PER_CENT)
+    refusal = "Insufficient credits for image generation"
+    result = await ask_vendor(call, media, bill, otherwise=samples.PNG, refusal=refusal)
+    save(call, output, result, samples.PNG, "image/png")
+    return call.result(_address(call, provider, result) if isinstance(result, bytes) else result)
+
+
+def _image_model(call: DriverCall) -> Model:
+    defaults = default_models(call, "image")
+    # The driver `ai-image` counts as a provider, and there is none of that name.
+    provider = call.args.get("provider") or call.asked
+    name = call.args.get("model") or defaults.get(provider or next(iter(defaults), ""))
+    if not isinstance(name, str):
+        raise bad_request("Missing `model`")
+    return route_of(call, "image", name, provider)
+
+
+def _inputs(call: DriverCall, provider: str) -> list[MediaInput]:
+    single = call.args.get("input_image")
+    given = call.args.get("input_images") or ([] if single is None else [single])
+    most = _MOST_INPUTS.get(provider, len(given))
+    if len(given) > most:
+        raise bad_request(f"at most {most} input image{'s' if most > 1 else ''} supported")
+    images = [load(call, one, from_web=True) for one in given]
+    if any(image.url is None and not image.data for image in images):
+        raise bad_request("Invalid input image (empty or not base64)")
+    return images
+
+
+def _shape(model: Model, args: Mapping[str, Any]) -> tuple[str, int, int]:
+    """Quality, width and height; what the model does not offer becomes its default, silently."""
+    levels = model.get("allowedQualityLevels") or [""]
+    quality = str(args["quality"] if args.get("quality") in levels else levels[0])
+    width, height = _ratio(args)
+    offered = [(one["w"], one["h"]) for one in model.get("allowedRatios", ())]
+    if offered and (width, height) not in offered:
+        width, height = offered[0]
+    if max(width, height) > 32:  # pixels rather than an aspect ratio
+        return quality, width, height
+    scale = 1024 / max(width, height)
+    return quality, round(width * scale), round(height * scale)
+
+
+def _ratio(args: Mapping[str, Any]) -> tuple[int, int]:
+    """Width and height as asked for, in pixels or as an aspect ratio; a square by default."""
+    ratio = args.get("ratio") or {"w": args.get("width"), "h": args.get("height")}
+    sides = re.fullmatch(r"(\d+):(\d+)", str(args.get("aspect_ratio")))
+    width, height = ratio.get("w"), ratio.get("h")
+    if isinstance(width, int) and isinstance(height, int):
+        return width, height
+    return (int(sides[1]), int(sides[2])) if sides else (1, 1)
+
+
+def _image_price(model: Model, quality: str, width: int, height: int) -> tuple[str, float]:
+    """The key of the price that applies, and US cents."""
+    costs = model["costs"]
+    for key in (f"{quality}:{width}x{height}", f"output:{quality}", quality, "per-image"):
+        if key in costs:
+            return key, float(costs[key])
+    key = str(model["index_cost_key"])
+    return key, float(costs[key])
+
+
+def _address(call: DriverCall, provider: str, image: bytes) -> str:
+    kind = mime_of(image, "") or "image/png"
+    if provider in _BY_URL:
+        return address_of(call, image, kind)
+    if provider == "byteplus-image-generation":
+        kind = "image/jpeg"  # whatever it is
+    return f"data:{kind};base64,{base64.b64encode(image).decode()}"
+
+
+async def generate_video(call: DriverCall) -> web.StreamResponse:
+    args = call.args
+    output = output_path(call)
+    model = _video_model(call)
+    prompt, provider = args.get("prompt"), str(model["provider"])
+    if not isinstance(prompt, str) or not prompt.strip():
+        raise bad_request("prompt must be a non-empty string")
+    if args.get("test_mode"):
+        save(call, output, SAMPLE_VIDEO, samples.MP4, "video/mp4")
+        return call.result(SAMPLE_VIDEO)
+    seconds = _offered(model["durationSeconds"], args.get("seconds"))
+    size = _offered(model["dimensions"], args.get("size") or args.get("resolution"))
+    media = media_call(call, provider, model["id"], text=prompt, seconds=seconds, size=size)
+    # Puter backend: a video may cost more than is left, as long as something is.
+    bill, refusal = _video_bill(model, seconds), "Insufficient credits for video"
+    result = await ask_vendor(call, media, bill, otherwise=samples.MP4, refusal=refusal, least=1)
+    save(call, output, result, samples.MP4, "video/mp4")
+    if isinstance(result, bytes) and provider == "openai-video-generation":
+        return call.result(recorded("video_stream"))  # what becomes of the bytes in JSON
+    address = address_of(call, result, "video/mp4") if isinstance(result, bytes) else result
+    return call.result(address)
+
+
+def _video_model(call: DriverCall) -> Model:
+    defaults = default_models(call, "video")
+    if not defaults:
+        raise internal_error()
+    provider = call.args.get("provider") or call.asked
+    if provider not in defaults:
+        provider = next(iter(defaults))
+    return route_of(call, "video", call.args.get("model") or defaults[provider], provider)
+
+
+def _offered(offers: list[Any], wanted: Any) -> Any:
+    """``wanted``, or silently the first offer."""
+    return wanted if wanted in offers else offers[0]
+
+
+def _video_bill(model: Model, seconds: float) -> Bill:
+    costs, key = model["costs"], str(model["output_cost_key"])
+    cents = float(costs["per-second"]) * seconds if "per-second" in costs else float(costs[key])
+    name = model.get("defaultUsageKey") or f"{model['provider']}:{model['id']}:{key}"
+    return Bill(str(name), seconds, cents * MICROCENTS_PER_CENT)

@@ -1,0 +1,196 @@
+"""Text out of sounds, images and documents: ``puter-speech2txt`` and ``puter-ocr``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from aiohttp import web
+
+from puter.testing import samples
+from puter.testing.answer_forms import tokens_in
+from puter.testing.exchange import DriverCall
+from puter.testing.media_call import MAX_SOUND, MediaCall, alias, ask_vendor, load, media_call
+from puter.testing.metering import Bill
+from puter.testing.recorded import recorded
+from puter.testing.refusals import ApiError, bad_request
+
+_STT_PROVIDERS = {"openai": "OpenAI", "xai": "xAI"}
+_STT_NAMES: Mapping[str, str] = recorded("stt_aliases")
+_STT_UNKNOWN = "Speech-to-text provider not found: {}. Available: openai, xai"
+# Puter backend: micro-cents a second.
+_XAI_PRICE = 2778.0
+_WHISPER = "whisper-1"
+_SUBTITLES = {
+    "text": "{}",
+    "srt": "1\n00:00:00,000 --> 00:00:01,000\n{}\n\n",
+    "vtt": "WEBVTT\n\n00:00.000 --> 00:01.000\n{}\n\n",
+}
+
+_OCR_NAMES: Mapping[str, str] = recorded("ocr_aliases")
+_OCR_UNKNOWN = "Unknown OCR provider: {}. Available: aws-textract, mistral"
+_OCR_MISSING = {
+    "aws-textract": "AWS credentials not configured",
+    "mistral": "Mistral OCR not configured",
+}
+# Puter backend: micro-cents a page.
+_OCR_PRICES = {
+    "aws-textract": ("aws-textract:detect-document-text:page", 150_000),
+    "mistral": ("mistral-ocr:ocr:page", 100_000),
+}
+
+
+async def transcribe(call: DriverCall) -> web.StreamResponse:
+    return await _handle(call, "gpt-4o-mini-transcribe")
+
+
+async def translate(call: DriverCall) -> web.StreamResponse:
+    return await _handle(call, _WHISPER)
+
+
+async def list_providers(call: DriverCall) -> web.StreamResponse:
+    """Also those without a key."""
+    return call.result(list(_STT_PROVIDERS))
+
+
+STT_METHODS = {"transcribe": transcribe, "translate": translate, "list": list_providers}
+
+
+def _stt_provider(call: DriverCall) -> str:
+    return alias(call, _STT_NAMES, _STT_UNKNOWN) or _STT_NAMES.get(call.asked or "", "openai")
+
+
+async def _handle(call: DriverCall, default: str) -> web.StreamResponse:
+    args, provider = call.args, _stt_provider(call)
+    if args.get("test_mode"):
+        if provider == "xai":
+            return call.result(recorded("stt_sample_xai"))
+        return call.result({**recorded("stt_sample"), "model": args.get("model") or default})
+    if provider == "openai" and args.get("stream"):
+        raise bad_request("Streaming transcription is not yet supported")
+    if provider not in call.backend.vendors:
+        text = f"{_STT_PROVIDERS[provider]} API key not configured"
+        raise ApiError(500, text, "internal_error")
+    if not args.get("file"):
+        raise bad_request("`file` is required")
+    sound = load(call, args["file"], limit=MAX_SOUND, from_web=True)
+    seconds = samples.sound_seconds(sound.data)
+    model, form, price = "xai-stt", "json", _XAI_PRICE
+    if provider == "openai":
+        model = args.get("model") or default
+        form, price = _form(args, model)
+    media = media_call(call, provider, model, inputs=(sound,), response_format=form)
+    bill = Bill(f"{provider}:{model.removeprefix('xai-')}:second", seconds, seconds * price)
+    heard = f"LocalPuter heard {sound.url or sound.name}"
+    told = await ask_vendor(call, media, bill, otherwise=heard)
+    if not isinstance(told, str):
+        return call.result(told)
+    return call.result(_xai(args, told) if provider == "xai" else _openai(media, told, seconds))
+
+
+def _form(args: Mapping[str, Any], name: str) -> tuple[str, float]:
+    """The format of the answer, and the price of a second. Raises ApiError."""
+    model = recorded("stt_models").get(name)
+    if model is None:
+        raise bad_request(f"Unsupported model: {name}")
+    form, formats = args.get("response_format"), model["formats"]
+    if form and form not in formats:
+        raise bad_request(f"response_format must be one of: {', '.join(formats)}")
+    for option in ("prompt", "logprobs"):
+        if args.get(option) and option not in model["options"]:
+            raise bad_request(f"{option} is not supported for model {name}")
+    return form or ("diarized_json" if "diarized_json" in formats else "json"), model["price"]
+
+
+def _openai(media: MediaCall, text: str, seconds: float) -> Any:
+    form = media.chosen["response_format"]
+    if form in _SUBTITLES:
+        return _SUBTITLES[form].format(text)
+    if media.model == _WHISPER:
+        usage: dict[str, Any] = {"type": "duration", "seconds": seconds}
+    else:
+        told = {"input_tokens": seconds * 10, "output_tokens": tokens_in(text)}
+        usage = {"type": "tokens", **told, "total_tokens": sum(told.values())}
+    answer: dict[str, Any] = {"text": text, "usage": usage}
+    timed = {"start": 0.0, "end": float(len(text.split())), "text": text}
+    if form == "diarized_json":
+        answer["segments"] = [{"type": "transcript.text.segment", **timed, "speaker": "A"}]
+    if form == "verbose_json":
+        answer |= {"task": media.method, "language": "english", "duration": timed["end"]}
+        wanted = media.args.get("timestamp_granularities") or ["segment"]
+        if "segment" in wanted:
+            answer["segments"] = [{**recorded("stt_segment"), "id": 0, **timed}]
+        if "word" in wanted:
+            answer["words"] = _words(text, "word")
+    return answer
+
+
+def _xai(args: Mapping[str, Any], text: str) -> dict[str, Any]:
+    words = _words(text, "text")
+    if args.get("diarize"):
+        words = [{**word, "speaker": 0} for word in words]
+    return {"text": text, "language": "English", "duration": float(len(words)), "words": words}
+
+
+def _words(text: str, key: str) -> list[dict[str, Any]]:
+    """The words of ``text``, one a second."""
+    return [
+        {key: word, "start": float(number), "end": number + 1.0}
+        for number, word in enumerate(text.split())
+    ]
+
+
+async def recognize(call: DriverCall) -> web.StreamResponse:
+    args = call.args
+    if args.get("test_mode"):
+        return call.result(recorded("ocr_sample"))
+    provider = _ocr_provider(call)
+    source = args.get("source")
+    source = args.get("file") if source is None else source
+    if not source:
+        raise bad_request("`source` is required")
+    document = load(call, source, from_web=True)
+    if provider not in call.backend.vendors:
+        raise ApiError(500, _OCR_MISSING[provider], "internal_error")
+    pages = args.get("pages") or [0]
+    key, price = _OCR_PRICES[provider]
+    bill = Bill(key, len(pages), len(pages) * price)
+    model = "textract" if provider == "aws-textract" else args.get("model") or "mistral-ocr-latest"
+    media = media_call(call, provider, model, inputs=(document,), pages=pages)
+    read = f"LocalPuter read {document.url or document.name}"
+    text = await ask_vendor(call, media, bill, otherwise=read)
+    if not isinstance(text, str):
+        return call.result(text)
+    return call.result(_textract(text) if provider == "aws-textract" else _mistral(media, text))
+
+
+def _ocr_provider(call: DriverCall) -> str:
+    present = [name for name in _OCR_PRICES if name in call.backend.vendors]
+    named = alias(call, _OCR_NAMES, _OCR_UNKNOWN) or _OCR_NAMES.get(call.asked or "")
+    named = named or next(iter(present), None)
+    if named is None:
+        raise ApiError(500, "No OCR provider configured", "internal_error")
+    return named
+
+
+def _textract(text: str) -> dict[str, Any]:
+    blocks: list[dict[str, Any]] = [
+        {"type": "text/textract:LINE", "confidence": 98.5, "text": line}
+        for line in text.splitlines()
+    ]
+    title = {"type": "text/textract:LAYOUT_TITLE", "confidence": 97, "text": ""}
+    return {"blocks": [*blocks, title]}
+
+
+def _mistral(media: MediaCall, text: str) -> dict[str, Any]:
+    numbers = media.chosen["pages"]
+    return {
+        "model": media.model,
+        "pages": [{"index": number, "markdown": text, "images": []} for number in numbers],
+        "usage_info": {"pagesProcessed": len(numbers)},
+        "blocks": [
+            {"type": "text/mistral:LINE", "text": line, "page": number}
+            for number in numbers
+            for line in filter(None, map(str.strip, text.splitlines()))
+        ],
+    }

@@ -1,0 +1,197 @@
+"""``MockTransport``: answers in memory, for tests; no sockets."""
+
+from __future__ import annotations
+
+import contextlib
+import inspect
+import json
+from collections.abc import AsyncIterator, Callable, Generator, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from puter.engine.effects import Send
+from puter.engine.throttle import Permit
+from puter.engine.transport import Transport
+from puter.exceptions import PuterError
+from puter.wire.http import HttpReply, stays_open
+
+NDJSON = "application/x-ndjson"
+
+
+@dataclass(frozen=True)
+class MockRequest:
+    """A request as the server would see it."""
+
+    method: str
+    """Such as ``"POST"``."""
+    url: str
+    headers: Mapping[str, str]
+    """As they go out, ``Authorization`` included."""
+    body: bytes
+    """Empty when there is none."""
+    timeout: float | None = None
+    """Seconds of silence that the call allows."""
+
+    @property
+    def json(self) -> Any:
+        """The decoded body; None when it is empty."""
+        return json.loads(self.body) if self.body else None
+
+
+@dataclass(frozen=True)
+class MockReply:
+    """An answer with its status and headers; give one of ``json``, ``body`` and ``lines``."""
+
+    status: int = 200
+    json: Any = None
+    """Sent as JSON, as it is."""
+    body: bytes | None = None
+    """Sent as it is; ``application/octet-stream`` unless a header says otherwise."""
+    lines: Iterable[Any] | None = None
+    """Lines of a stream: dicts, or bytes as they are, one read each; an exception is raised, and a
+    function is called (and awaited) when its turn comes."""
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+Handler = Callable[[MockRequest], Any]
+
+
+class MockTransport(Transport):
+    """Answers the sync and the async methods of a client in memory.
+
+    Args:
+        handler: Called with each ``MockRequest``; it returns
+
+            - a dict, list or str: the *result* of a driver call, put into the server's envelope on
+              ``/drivers/call``, and JSON as it is elsewhere;
+            - bytes, as ``application/octet-stream``;
+            - a ``MockReply``, for a status and headers of its own;
+            - an iterator of stream lines (dicts, or bytes as they are);
+            - an exception, which is raised.
+
+            For the async methods it may be a coroutine function.
+
+    Examples:
+        >>> from puter import PuterAI
+        >>> from puter.testing import MockTransport
+        >>> mock = MockTransport(lambda request: {"message": {"content": "Hello!"}})
+        >>> PuterAI(token="t", transport=mock).chat("Hi")
+        ChatReply('Hello!', model='')
+        >>> mock.requests[0].json["args"]["messages"]
+        [{'role': 'user', 'content': 'Hi'}]
+    """
+
+    def __init__(self, handler: Handler) -> None:
+        self.requests: list[MockRequest] = []
+        """What was sent so far."""
+        self._handler = handler
+
+    def send(self, effect: Send) -> HttpReply:
+        request = self._seen(effect)
+        answer = self._handler(request)
+        if inspect.isawaitable(answer):
+            if inspect.iscoroutine(answer):
+                answer.close()
+            raise PuterError("An async handler answers async methods only")
+        return _reply(effect, request, answer)
+
+    async def async_send(self, effect: Send) -> HttpReply:
+        request = self._seen(effect)
+        answer = self._handler(request)
+        return _reply(effect, request, await answer if inspect.isawaitable(answer) else answer)
+
+    def _seen(self, effect: Send) -> MockRequest:
+        request = effect.request
+        headers = dict(request.headers)
+        if effect.token is not None:
+            headers["Authorization"] = f"Bearer {effect.token}"
+        seen = MockRequest(
+            request.method, request.url, headers, request.body or b"", request.timeout
+        )
+        self.requests.append(seen)
+        return seen
+
+
+def _reply(effect: Send, request: MockRequest, answer: Any) -> HttpReply:
+    if isinstance(answer, BaseException):
+        raise answer
+    reply = _mock_reply(request, answer)
+    headers = {name.lower(): value for name, value in reply.headers.items()}
+    if reply.lines is not None:
+        kind = headers.setdefault("content-type", NDJSON)
+        body = MockBody(reply.lines)
+        if stays_open(effect.request, reply.status, kind):
+            return HttpReply(reply.status, headers, url=request.url, stream=body)
+        data = b""
+        while piece := body.read():
+            data += piece
+        return HttpReply(reply.status, headers, data, url=request.url)
+    if reply.body is not None:
+        data = reply.body
+        kind = headers.setdefault("content-type", "application/octet-stream")
+        if stays_open(effect.request, reply.status, kind):
+            return HttpReply(reply.status, headers, url=request.url, stream=MockBody([data]))
+    else:
+        data = json.dumps(reply.json).encode()
+        headers.setdefault("content-type", "application/json")
+    return HttpReply(reply.status, headers, data, url=request.url)
+
+
+def _mock_reply(request: MockRequest, answer: Any) -> MockReply:
+    if isinstance(answer, MockReply):
+        return answer
+    if isinstance(answer, (bytes, bytearray)):
+        return MockReply(body=bytes(answer))
+    if isinstance(answer, Iterator):
+        return MockReply(lines=answer)
+    if isinstance(answer, AsyncIterator):
+        raise PuterError("Lines come from a plain iterator; a line may be an async function")
+    if request.url.endswith("/drivers/call"):
+        return MockReply(json={"success": True, "result": _result(request, answer)})
+    return MockReply(json=answer)
+
+
+def _result(request: MockRequest, answer: Any) -> Any:
+    """A bare str answers a chat as the model's text."""
+    if isinstance(answer, str) and request.json.get("interface") == "puter-chat-completion":
+        return {"message": {"role": "assistant", "content": answer}, "finish_reason": "stop"}
+    return answer
+
+
+class MockBody:
+    """The open body of a streamed answer; each line is one read."""
+
+    def __init__(self, lines: Iterable[Any]) -> None:
+        self.permit: Permit | None = None
+        self.closed = False
+        """Whether the client let go of it."""
+        self._lines = iter(lines)
+
+    def read(self, patience: float | None = None) -> bytes:
+        while not isinstance(line := self._next(), bytes):
+            if inspect.iscoroutine(found := line()):
+                found.close()
+                raise PuterError("An async line is for async methods only")
+        return line
+
+    async def async_read(self, patience: float | None = None) -> bytes:
+        while not isinstance(line := self._next(), bytes):
+            if inspect.isawaitable(found := line()):
+                await found
+        return line
+
+    def _next(self) -> Any:
+        line = b"" if self.closed else next(self._lines, b"")
+        if isinstance(line, BaseException):
+            raise line
+        return json.dumps(line).encode() + b"\n" if isinstance(line, Mapping) else line
+
+    def close(self) -> None:
+        self.closed = True
+        if isinstance(self._lines, Generator):
+            with contextlib.suppress(ValueError):  # it runs, in another thread
+                self._lines.close()
+        if self.permit is not None:
+            self.permit.release()
+
+    abort = close

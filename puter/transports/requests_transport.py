@@ -1,0 +1,439 @@
+"""``RequestsTransport``: sends over requests, one adapter for all threads."""
+
+from __future__ import annotations
+
+import http.client
+import math
+import os
+import socket
+import ssl
+import threading
+import time
+import weakref
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager, suppress
+from functools import lru_cache
+from typing import Any
+
+import requests
+import requests.adapters
+import urllib3
+from requests.structures import CaseInsensitiveDict
+from urllib3._version import __version__
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+from urllib3.util.ssl_match_hostname import CertificateError
+
+from puter.engine.effects import Send
+from puter.engine.throttle import Permit
+from puter.engine.transport import Transport
+from puter.exceptions import PuterConfigError, PuterError
+from puter.transports import connection_errors
+from puter.transports.proxies import ca_bundle, on_loopback, proxy_settings
+from puter.wire.http import HttpReply, HttpRequest, stays_open
+
+if tuple(map(int, __version__.split(".")[:2])) < (2, 1):
+    raise PuterConfigError(
+        f"urllib3 {__version__} is too old for the sync methods",
+        hint="Upgrade it: pip install -U 'urllib3>=2.1'.",
+    )
+
+IDLE_LIMIT = 4.0
+"""Seconds a kept connection may idle (Puter backend: closed after 5, Keep-Alive: timeout=5)."""
+
+PIECE = 65536
+"""Bytes sent or read at a time."""
+
+
+class RequestsTransport(Transport):
+    """Sends in the calling thread. Threads may share one; it survives fork."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._adapter: requests.adapters.HTTPAdapter | None = None
+        self._pid = 0
+        self._proxy_settings = lru_cache(maxsize=256)(proxy_settings)
+        self._open_bodies: weakref.WeakSet[_Body] = weakref.WeakSet()
+
+    def send(self, effect: Send) -> HttpReply:
+        request = effect.request
+        exchange = _Exchange(effect)
+        response = None
+        try:
+            with exchange.translated():
+                response = self._open(request, effect.token, exchange)
+            status, headers = response.status_code, response.headers
+            if request.stream and stays_open(request, status, headers.get("Content-Type", "")):
+                body, response = _Body(response, exchange), None
+                self._open_bodies.add(body)
+                return HttpReply(status, headers, url=request.url, stream=body)
+            with exchange.translated(status):
+                return HttpReply(status, headers, response.content, url=request.url)
+        finally:
+            if response is not None:
+                response.close()
+                exchange.end()
+
+    def _open(
+        self, request: HttpRequest, token: str | None, exchange: _Exchange
+    ) -> requests.Response:
+        prepared = requests.PreparedRequest()
+        prepared.method, prepared.url = request.method, _prepared_url(request.url)
+        headers: Any = CaseInsensitiveDict(request.headers)  # two versions of the stubs disagree
+        headers["Accept-Encoding"] = _ACCEPT_ENCODING
+        if request.method != "GET":
+            headers["Content-Length"] = str(len(request.body or b""))
+        if token is not None:
+            headers["Authorization"] = f"Bearer {token}"
+        prepared.headers, prepared.body = headers, request.body
+        route = self._proxy_settings(request.url, request.proxy, request.verify)
+        limits: Any = exchange.connect_timeout, request.timeout  # the stubs want floats
+        _sending.exchange = exchange
+        try:
+            return self._current().send(
+                prepared,
+                stream=True,
+                timeout=limits,
+                proxies={"http": route.proxy, "https": route.proxy} if route.proxy else {},
+                verify=ca_bundle(route.bundle),
+            )
+        except BaseException:
+            exchange.end()
+            raise
+        finally:
+            _sending.exchange = None
+
+    def _current(self) -> requests.adapters.HTTPAdapter:
+        adapter = self._adapter
+        if adapter is None or self._pid != os.getpid():
+            with self._lock:
+                # A forked child must not talk on its parent's sockets, nor close them.
+                adapter, self._pid = _Adapter(pool_connections=8, pool_maxsize=64), os.getpid()
+                self._adapter = adapter
+        return adapter
+
+    def close(self) -> None:
+        for body in list(self._open_bodies):
+            body.abort()
+        with self._lock:
+            if self._adapter is not None and self._pid == os.getpid():
+                self._adapter.close()
+            self._adapter = None
+
+
+class _Exchange:
+    """How one request fares: its limits, and what was written of it."""
+
+    def __init__(self, effect: Send) -> None:
+        self.request = effect.request
+        self.secrets = effect.secrets
+        self.time_left = effect.time_left
+        self.taken_up = False  # by one of our connections; a double of requests has others
+        self.written = False
+        self.out_of_time = False
+        self.connect_timeout = effect.request.connect_timeout
+        self._connection: _Connection | None = None
+        self._watchdog: threading.Timer | None = None
+        if effect.time_left is not None:
+            self.connect_timeout = min(self.connect_timeout or math.inf, effect.time_left)
+            self._watchdog = threading.Timer(effect.time_left, _expire, [weakref.ref(self)])
+            self._watchdog.daemon = True
+            self._watchdog.start()
+
+    def take_up(self, connection: _Connection) -> None:
+        """The connection works for this exchange from now on."""
+        self.taken_up, self._connection = True, connection
+        with connection.lock:
+            connection.exchange = self
+
+    def abort(self) -> None:
+        """Wake the thread that waits for bytes, from another one."""
+        connection = self._connection
+        if connection is None:
+            return
+        with connection.lock, suppress(OSError):
+            if connection.exchange is self and connection.sock is not None:
+                socket.socket.shutdown(connection.sock, socket.SHUT_RDWR)
+
+    def end(self) -> None:
+        """All is read, or nothing more will be."""
+        if self._watchdog is not None:
+            self._watchdog.cancel()
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            with connection.lock:
+                if connection.exchange is self:
+                    connection.exchange, connection.idle_since = None, time.monotonic()
+
+    @contextmanager
+    def translated(self, status: int | None = None) -> Generator[None, None, None]:
+        """Errors of the libraries below become ours."""
+        try:
+            yield
+        except PuterError:
+            raise
+        except Exception as error:
+            translated = translate(error, self, status)
+            if translated is None:
+                raise
+            _strip(error)
+            raise translated from error
+        if self.out_of_time:  # a reply whose socket was shut looks like one that ended
+            raise connection_errors.out_of_time(self.request, sent=self.written)
+
+
+def _expire(exchange_of: weakref.ref[_Exchange]) -> None:
+    """The deadline has passed. Weakly: a timer must not keep the body of a call that ended."""
+    exchange = exchange_of()
+    if exchange is not None:
+        exchange.out_of_time = True
+        exchange.abort()
+
+
+class _Sending(threading.local):
+    exchange: _Exchange | None = None
+
+
+_sending = _Sending()
+"""What this thread is about to send: the adapter hands nothing through to the connection."""
+
+
+class _Body:
+    """The open body of a streamed reply."""
+
+    def __init__(self, response: requests.Response, exchange: _Exchange) -> None:
+        self.permit: Permit | None = None
+        self._response = response
+        self._exchange = exchange
+
+    def read(self, patience: float | None = None) -> bytes:
+        """Bytes as soon as there are any; ``b""`` at the end."""
+        raw = self._response.raw
+        with self._exchange.translated(self._response.status_code):
+            sock = getattr(raw.connection, "sock", None)  # not any more once it is in the pool
+            if patience is not None and sock is not None:
+                sock.settimeout(patience)
+            data: bytes | None = raw.read1(PIECE, decode_content=True)
+            return data or b""
+
+    async def async_read(self, patience: float | None = None) -> bytes:
+        raise PuterError("This reply is read by the sync methods")
+
+    def close(self) -> None:
+        self._response.close()
+        self._exchange.end()
+        if self.permit is not None:
+            self.permit.release()
+
+    def abort(self) -> None:
+        self._exchange.abort()  # closing would wait for the read
+        if self.permit is not None:
+            self.permit.release()
+
+
+# ---------------------------------------------------------------- connections
+
+
+class _Connection(HTTPConnection):
+    """Tells its exchange what it writes, and is dropped before the server closes it."""
+
+    response_class: Any = None  # set below
+    exchange: _Exchange | None = None
+    idle_since = math.inf
+    _connecting = False
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self.lock = threading.Lock()
+        super().__init__(*args, **kwargs)
+
+    @property
+    def is_connected(self) -> bool:
+        fresh = time.monotonic() - self.idle_since <= IDLE_LIMIT
+        return fresh and super().is_connected
+
+    def _new_conn(self) -> socket.socket:
+        name = self._dns_host  # also what the Host header says
+        self._dns_host = on_loopback(name)
+        try:
+            return super()._new_conn()
+        finally:
+            self._dns_host = name
+
+    def connect(self) -> None:
+        if _sending.exchange is not None:
+            _sending.exchange.take_up(self)
+        self._connecting = True  # what is sent now is a word to the proxy
+        try:
+            super().connect()
+        finally:
+            self._connecting = False
+
+    def request(self, *args: Any, **kwargs: Any) -> None:
+        if _sending.exchange is not None:
+            _sending.exchange.take_up(self)
+        super().request(*args, **kwargs)
+
+    def send(self, data: Any) -> None:
+        exchange = self.exchange
+        if self.sock is None:
+            self.connect()
+        if exchange is None or self._connecting:
+            super().send(data)
+            return
+        sock: Any = self.sock  # connected by now
+        view = memoryview(data)
+        for start in range(0, len(view), PIECE):
+            if exchange.out_of_time:
+                raise connection_errors.out_of_time(exchange.request, sent=exchange.written)
+            exchange.written = True
+            # The libraries limit sending as a whole, by the time allowed for connecting.
+            sock.settimeout(exchange.request.timeout)
+            super().send(view[start : start + PIECE])
+
+
+class _Response(http.client.HTTPResponse):
+    """Hands out all that came in one read of the socket, not one HTTP chunk at a time."""
+
+    def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:
+        super().__init__(sock, *args, **kwargs)
+        self._socket = sock
+
+    def read1(self, n: int = -1) -> bytes:
+        data = super().read1(n)
+        if not self.chunked or not data:
+            return data
+        pieces, size = [data], len(data)
+        while size < n and self._has_more() and (data := super().read1(n - size)):
+            pieces.append(data)
+            size += len(data)
+        return b"".join(pieces)
+
+    def _has_more(self) -> bool:
+        """Whether bytes of the body wait in memory, so that reading on waits for nothing."""
+        if self.fp is None:
+            return False
+        timeout = self._socket.gettimeout()
+        self._socket.settimeout(0)
+        try:
+            waiting = self.fp.peek(1)
+        except OSError:  # TLS says so when it would have to wait
+            return False
+        finally:
+            self._socket.settimeout(timeout)
+        if self.chunk_left:
+            return bool(waiting)
+        # The end of the last HTTP chunk, the size of the next in a line, and something of that.
+        return 0 < waiting.find(b"\n", 2) < len(waiting) - 1
+
+
+_Connection.response_class = _Response
+
+
+class _TlsConnection(_Connection, HTTPSConnection):
+    pass
+
+
+class _Pool(HTTPConnectionPool):
+    ConnectionCls: Any = _Connection
+
+
+class _TlsPool(HTTPSConnectionPool):
+    ConnectionCls: Any = _TlsConnection
+
+
+class _Adapter(requests.adapters.HTTPAdapter):
+    """The adapter of requests over these connections, through a proxy or not."""
+
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+        super().init_poolmanager(*args, **kwargs)
+        self.poolmanager.pool_classes_by_scheme = _POOLS
+
+    def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:
+        manager = super().proxy_manager_for(proxy, **kwargs)
+        manager.pool_classes_by_scheme = _POOLS
+        return manager
+
+
+_POOLS: dict[str, Any] = {"http": _Pool, "https": _TlsPool}
+_ACCEPT_ENCODING = requests.utils.default_headers()["Accept-Encoding"]
+
+
+@lru_cache(maxsize=256)
+def _prepared_url(url: str) -> str:
+    """The URL as requests sends it: with an IDNA host, and checked."""
+    prepared = requests.PreparedRequest()
+    prepared.prepare_url(url, None)
+    return str(prepared.url)
+
+
+# ---------------------------------------------------------------- errors
+
+
+def _strip(error: BaseException) -> None:
+    """A requests error holds the request, and with it the token."""
+    if isinstance(error, requests.RequestException):
+        error.request = error.response = None
+
+
+def translate(
+    error: Exception, exchange: _Exchange, status: int | None = None
+) -> PuterError | None:
+    """Our error for one of requests, urllib3 or the socket; None when it is none of theirs."""
+    request, secrets = exchange.request, exchange.secrets
+    inner = [error, *_causes(error)]
+
+    def has(*kinds: type[BaseException]) -> bool:
+        return any(isinstance(one, kinds) for one in inner)
+
+    u3 = urllib3.exceptions
+    ours = isinstance(error, (requests.RequestException, u3.HTTPError, OSError, *_UNREADABLE))
+    unsent = exchange.taken_up and not exchange.written
+    if ours and exchange.out_of_time:
+        return connection_errors.out_of_time(request, sent=not unsent)
+    if has(ssl.SSLCertVerificationError, CertificateError):
+        return connection_errors.bad_certificate(request, error, secrets)
+    if has(requests.ConnectTimeout, u3.ConnectTimeoutError) and not has(u3.NewConnectionError):
+        return connection_errors.connect_timeout(request, exchange.time_left)
+    if has(u3.NewConnectionError, requests.exceptions.ProxyError, u3.ProxyError):
+        return connection_errors.not_connected(request, error, secrets)
+    if has(requests.Timeout, u3.ReadTimeoutError, TimeoutError):
+        if unsent:
+            return connection_errors.connect_timeout(request, exchange.time_left)
+        return connection_errors.silence(request, exchange.time_left)
+    if has(
+        requests.exceptions.InvalidURL,
+        requests.exceptions.InvalidSchema,
+        requests.exceptions.MissingSchema,
+        requests.exceptions.InvalidProxyURL,
+        u3.LocationValueError,
+        u3.ProxySchemeUnsupported,
+    ):
+        return connection_errors.bad_address(request, error, secrets)
+    if ours and unsent:
+        return connection_errors.not_connected(request, error, secrets)
+    if has(*_UNREADABLE) and not has(http.client.RemoteDisconnected):
+        return connection_errors.unreadable(request, status, error, secrets)
+    return connection_errors.cut_off(request, error, secrets) if ours else None
+
+
+_UNREADABLE = (
+    urllib3.exceptions.DecodeError,
+    urllib3.exceptions.InvalidHeader,
+    requests.exceptions.ContentDecodingError,
+    requests.exceptions.InvalidHeader,  # of the answer: ours are checked before
+    http.client.BadStatusLine,
+    http.client.LineTooLong,
+    http.client.UnknownProtocol,
+)
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    seen = {id(error)}
+    pending = [error]
+    while pending:
+        one = pending.pop()
+        for deeper in (*one.args, getattr(one, "reason", None), one.__cause__, one.__context__):
+            if isinstance(deeper, BaseException) and id(deeper) not in seen:
+                seen.add(id(deeper))
+                pending.append(deeper)
+                yield deeper

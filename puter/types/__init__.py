@@ -1,0 +1,1 @@
+"""What calls return: immutable values, without I/O and without a client inside."""

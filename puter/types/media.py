@@ -1,0 +1,389 @@
+"""Images, audio and video that calls return: bytes, or content that is fetched on demand."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import html
+import io
+import os
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from contextlib import aclosing
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn, Protocol, TypeAlias, TypeVar
+from urllib.parse import unquote_to_bytes, urlsplit
+
+from puter.docstrings import documented_by
+from puter.exceptions import PuterError, PuterInputError, PuterResponseError
+from puter.types.mime import canonical, mime_of, with_extension
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+M = TypeVar("M", bound="Media")
+
+Bytes: TypeAlias = bytes  # the class below has a property of the name
+
+
+class Content(Protocol):
+    """What brings the bytes of a ``Media`` that does not hold them; see ``puter.api.downloads``."""
+
+    @property
+    def data(self) -> bytes | None:
+        """The bytes, once they are in memory."""
+        ...
+
+    @property
+    def mime_type(self) -> str:
+        """What the bytes turned out to be, ``""`` until that is known."""
+        ...
+
+    def read(self) -> bytes: ...
+    async def async_read(self) -> bytes: ...
+    def save(self, path: str | os.PathLike[str]) -> Path: ...
+    async def async_save(self, path: str | os.PathLike[str]) -> Path: ...
+    def iter_bytes(self) -> Iterator[bytes]: ...
+    def async_iter_bytes(self) -> AsyncGenerator[bytes, None]: ...
+    def close(self) -> None: ...
+
+
+class Media:
+    """Bytes, or a URL that is downloaded when its bytes are read.
+
+    A URL is another host's, so it is downloaded without the Puter token and without
+    ``config.headers``, within the client's ``deadline`` and with its retries, and only once. Media
+    compare by value: by their URL, or else by MIME type and bytes.
+
+    Args:
+        data: The bytes.
+        mime_type: Their MIME type. Default: recognised by the bytes or the URL.
+        url: The http(s) URL they are at, instead of ``data``.
+
+    Raises:
+        PuterInputError: Not exactly one of ``data`` and ``url`` was given.
+    """
+
+    __slots__ = ("__weakref__", "_content", "_data", "_digest", "_mime_type", "url")
+
+    url: str | None
+    """The URL of the content, None when it came as bytes."""
+    _data: bytes | None
+    _mime_type: str
+    _content: Content | None
+    _digest: bytes | None
+
+    def __init__(
+        self, data: bytes | None = None, *, mime_type: str = "", url: str | None = None
+    ) -> None:
+        if (data is None) == (url is None):
+            raise PuterInputError("Give either the bytes or the URL")
+        self._set(data, mime_type or mime_of(data, _path_of(url or "")), url)
+
+    def _set(
+        self,
+        data: bytes | None,
+        mime_type: str,
+        url: str | None,
+        content: Content | None = None,
+        digest: bytes | None = None,
+    ) -> None:
+        put = object.__setattr__
+        put(self, "_data", data)
+        put(self, "_mime_type", mime_type)
+        put(self, "url", url)
+        put(self, "_content", content)
+        put(self, "_digest", digest)
+
+    @classmethod
+    def of(cls, address: str) -> Self:
+        """From a data URI or an http(s) URL.
+
+        Raises:
+            PuterResponseError: It is neither.
+
+        Examples:
+            >>> Image.of("data:image/gif;base64,R0lGODlh").mime_type
+            'image/gif'
+        """
+        if address[:5].lower() == "data:":
+            data, mime_type = from_data_uri(address)
+            return cls(data, mime_type=mime_of(data, "") or mime_type)
+        if not address.lower().startswith(("http://", "https://")):
+            raise PuterResponseError(
+                f"{address[:40]!r} is neither a data URI nor a URL",
+                hint="The server may be newer or older than this SDK understands.",
+            )
+        return cls(url=address)
+
+    @classmethod
+    def _of_content(cls, content: Content, digest: bytes) -> Self:
+        """From content without a URL; ``digest`` is the SHA-256 of its bytes."""
+        self = cls.__new__(cls)
+        self._set(None, content.mime_type, None, content, digest)
+        return self
+
+    def _attach(self, content: Content) -> None:
+        """Say what fetches its URL, before anybody has it; this is no part of the value."""
+        object.__setattr__(self, "_content", content)
+
+    @property
+    def mime_type(self) -> str:
+        """Such as ``image/png``; ``""`` while it is not known."""
+        return (self._content.mime_type if self._content else "") or self._mime_type
+
+    @property
+    def bytes(self) -> Bytes:
+        """The bytes, if they are in memory.
+
+        Raises:
+            PuterError: They are not, or not yet.
+        """
+        data = self._in_memory()
+        if data is None:
+            raise PuterError(
+                f"The bytes of {self.url or 'this answer'} are not in memory",
+                hint="Call read() or save() first, or await async_read() or async_save().",
+            )
+        return data
+
+    def read(self) -> Bytes:
+        """The bytes, kept in memory from then on; a URL is downloaded the first time.
+
+        Raises:
+            PuterAPIError: They could not be downloaded.
+            PuterError: The URL did not come from a client, so nothing can download it.
+
+        Examples:
+            >>> Media(b"GIF89a").read()
+            b'GIF89a'
+        """
+        data = self._in_memory()
+        return self._elsewhere().read() if data is None else data
+
+    @documented_by(read)
+    async def async_read(self) -> Bytes:
+        data = self._in_memory()
+        return await self._elsewhere().async_read() if data is None else data
+
+    def save(self, path: str | os.PathLike[str]) -> Path:
+        """Write the bytes to a file, whole or not at all, and return its path.
+
+        They are written in pieces, so a long video needs little memory; up to 8 MiB from a URL are
+        kept, so that they need not be downloaded again.
+
+        Args:
+            path: The file to write; one without an extension gets that of ``mime_type``.
+
+        Raises:
+            PuterAPIError: They could not be downloaded.
+            PuterError: The URL did not come from a client, so nothing can download it.
+            OSError: The file could not be written.
+
+        Examples:
+            >>> print(Image.of("data:image/gif;base64,R0lGODlh").save("dot"))
+            dot.gif
+        """
+        data = self._in_memory()
+        if data is None:
+            return self._elsewhere().save(path)
+        from puter.atomic import write_whole  # values touch the file system only here
+
+        return write_whole(with_extension(path, self.mime_type), data)
+
+    @documented_by(save)
+    async def async_save(self, path: str | os.PathLike[str]) -> Path:
+        data = self._in_memory()
+        if data is None:
+            return await self._elsewhere().async_save(path)
+        from puter.atomic import async_write_whole
+
+        return await async_write_whole(with_extension(path, self.mime_type), data)
+
+    def iter_bytes(self) -> Iterator[Bytes]:
+        """The bytes in pieces of any size, as they arrive; they are not kept.
+
+        The client's ``deadline`` covers the whole iteration.
+
+        Raises:
+            PuterAPIError: They could not be downloaded, or stopped half-way.
+            PuterError: The URL did not come from a client, so nothing can download it.
+
+        Examples:
+            >>> b"".join(Media(b"GIF89a").iter_bytes())
+            b'GIF89a'
+        """
+        data = self._in_memory()
+        if data is not None:
+            yield data
+        else:
+            yield from self._elsewhere().iter_bytes()
+
+    @documented_by(iter_bytes)
+    async def async_iter_bytes(self) -> AsyncIterator[Bytes]:
+        data = self._in_memory()
+        if data is not None:
+            yield data
+        else:
+            async with aclosing(self._elsewhere().async_iter_bytes()) as pieces:
+                async for piece in pieces:
+                    yield piece
+
+    def close(self) -> None:
+        """Remove the temporary file of long audio now, not together with the value."""
+        if self._content is not None:
+            self._content.close()
+
+    def _in_memory(self) -> Bytes | None:
+        return self._content.data if self._data is None and self._content else self._data
+
+    def _elsewhere(self) -> Content:
+        if self._content is None:
+            address = str(self.url).partition("?")[0]
+            raise PuterError(
+                f"{address} did not come from a client, so nothing here can fetch it",
+                hint="Fetch it with requests.get(url).content, or pass it on to a call, such as "
+                "chat(images=...).",
+            )
+        return self._content
+
+    def data_uri(self) -> str:
+        """``data:<mime type>;base64,...`` of bytes in memory."""
+        return f"data:{self.mime_type};base64,{base64.b64encode(self.bytes).decode()}"
+
+    def __setattr__(self, name: str, value: Any) -> NoReturn:
+        raise AttributeError(f"{type(self).__name__} cannot be changed")
+
+    def __delattr__(self, name: str) -> NoReturn:
+        raise AttributeError(f"{type(self).__name__} cannot be changed")
+
+    def __eq__(self, other: object) -> bool:
+        if type(other) is not type(self):
+            return NotImplemented
+        return self._key() == other._key()
+
+    def __hash__(self) -> int:
+        return hash(self._key())
+
+    def _key(self) -> tuple[Any, ...]:
+        if self.url is not None:
+            return (self.url,)
+        if self._digest is None:
+            object.__setattr__(self, "_digest", hashlib.sha256(self.bytes).digest())
+        return self._mime_type, self._digest
+
+    def __copy__(self) -> Self:
+        return self
+
+    def __deepcopy__(self, _memo: Any) -> Self:
+        return self
+
+    def __reduce__(self) -> Any:
+        data = self.read() if self.url is None else self._in_memory()
+        return _rebuild, (type(self), data, self.mime_type, self.url)
+
+    def __repr__(self) -> str:
+        data = self._in_memory()
+        size = f", {len(data)} bytes" if data is not None else ""
+        where = f", {self.url}" if self.url is not None else ""
+        return f"<{type(self).__name__} {self.mime_type or 'of unknown type'}{size}{where}>"
+
+    def _html_source(self) -> str:
+        """What an HTML page can show."""
+        return html.escape(self.url if self._in_memory() is None and self.url else self.data_uri())
+
+
+def _rebuild(cls: type[M], data: bytes | None, mime_type: str, url: str | None) -> M:
+    media = cls.__new__(cls)
+    media._set(data, mime_type, url)
+    return media
+
+
+class Image(Media):
+    """An image; notebooks show it.
+
+    Examples:
+        >>> Image.of("data:image/gif;base64,R0lGODlh").bytes
+        b'GIF89a'
+    """
+
+    __slots__ = ()
+
+    def to_pil(self) -> Any:
+        """The image as a ``PIL.Image.Image``; a URL is downloaded.
+
+        Raises:
+            ImportError: Pillow is not installed.
+            PuterAPIError: The URL could not be downloaded.
+        """
+        try:
+            import PIL.Image
+        except ImportError:
+            raise ImportError("to_pil() needs Pillow: pip install pillow") from None
+        return PIL.Image.open(io.BytesIO(self.read()))
+
+    def _repr_png_(self) -> Bytes | None:
+        return self._in_memory() if self.mime_type == "image/png" else None
+
+    def _repr_jpeg_(self) -> Bytes | None:
+        return self._in_memory() if self.mime_type == "image/jpeg" else None
+
+    def _repr_html_(self) -> str | None:
+        if self._in_memory() is not None and self.mime_type in ("image/png", "image/jpeg"):
+            return None  # shown as what it is
+        return f'<img src="{self._html_source()}">'
+
+
+class Audio(Media):
+    """Audio; notebooks show a player.
+
+    More than 1 MiB of it is kept in a temporary file. That is removed together with the value, or
+    at the end of ``with audio:``.
+    """
+
+    __slots__ = ()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _repr_html_(self) -> str | None:
+        if self._in_memory() is None and self.url is None:
+            return None
+        return f'<audio controls src="{self._html_source()}"></audio>'
+
+
+class Video(Media):
+    """A video; notebooks show a player."""
+
+    __slots__ = ()
+
+    def _repr_html_(self) -> str:
+        return f'<video controls src="{self._html_source()}"></video>'
+
+
+def _path_of(url: str) -> str:
+    try:
+        return urlsplit(url).path
+    except ValueError:  # told by whoever fetches it
+        return ""
+
+
+def from_data_uri(address: str) -> tuple[bytes, str]:
+    """The bytes in a data URI, and their MIME type without parameters.
+
+    Raises:
+        PuterResponseError: It cannot be decoded.
+    """
+    head, _, payload = address[5:].partition(",")
+    data = unquote_to_bytes(payload)
+    if head.lower().endswith(";base64"):
+        try:
+            data = base64.b64decode(b"".join(data.split()) + b"==")
+        except binascii.Error as error:
+            raise PuterResponseError(
+                "A data URI in the answer could not be decoded", hint="Ask again."
+            ) from error
+    return data, canonical(head)

@@ -1,0 +1,162 @@
+"""Models with their prices and abilities, as in the server's catalogue."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A model of one provider."""
+
+    id: str
+    """Name to ask for, as in ``chat(model=...)``."""
+    provider: str
+    """Who serves it."""
+    name: str = ""
+    """Name to show."""
+    kind: str = "chat"
+    """``chat``, ``image`` or ``video``."""
+    input_price: Decimal | None = None
+    """US dollars per million tokens sent; None when the catalogue has no price."""
+    output_price: Decimal | None = None
+    """US dollars per million tokens received."""
+    cached_price: Decimal | None = None
+    """US dollars per million tokens sent that the vendor had cached."""
+    context: int | None = None
+    """Tokens of conversation and answer together, None when not known."""
+    max_output: int | None = None
+    """Tokens of an answer at most."""
+    inputs: tuple[str, ...] = ()
+    """What it reads: ``text``, ``image``, ``audio``, ``video``, ``pdf``."""
+    outputs: tuple[str, ...] = ()
+    """What it answers with."""
+    tools: bool | None = None
+    """Whether it calls tools, None when not known."""
+    open_weights: bool | None = None
+    """Whether its weights are public."""
+    released: str | None = None
+    """Date of release, such as ``2025-04-14``."""
+    knowledge: str | None = None
+    """Cut-off of its training data, such as ``2024-04``."""
+    aliases: tuple[str, ...] = ()
+    """Other names the server takes."""
+    unit_price: Decimal | None = None
+    """US dollars for an image, or a unit of video, of the usual kind; None for chat models."""
+    unit: str = ""
+    """What ``unit_price`` buys, as the catalogue names it: ``low:1024x1024``, ``1MP``,
+    ``per-second``."""
+    raw: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
+    """The server's own entry."""
+
+    @property
+    def vision(self) -> bool:
+        """Whether it reads images."""
+        return "image" in self.inputs
+
+    @property
+    def free(self) -> bool:
+        """Whether tokens cost nothing, neither sent nor received."""
+        return self.input_price == 0 and self.output_price == 0
+
+    def cost(self, input_tokens: int, output_tokens: int, cached_tokens: int = 0) -> Decimal | None:
+        """US dollars for so many tokens by these prices, None when there are none."""
+        if self.input_price is None or self.output_price is None:
+            return None
+        cached = self.cached_price if self.cached_price is not None else self.input_price
+        total = input_tokens * self.input_price + output_tokens * self.output_price
+        return (total + cached_tokens * cached) / 1_000_000
+
+
+class ModelList(list[Model]):
+    """Models, with ``find()`` to narrow them down.
+
+    Examples:
+        >>> models = ModelList([Model("a", "x", tools=True), Model("b", "y")])
+        >>> models.find(tools=True)
+        [Model(id='a', provider='x', ...)]
+    """
+
+    def find(
+        self,
+        text: str | None = None,
+        *,
+        provider: str | None = None,
+        vision: bool | None = None,
+        tools: bool | None = None,
+        free: bool | None = None,
+        min_context: int | None = None,
+        max_input_price: float | Decimal | None = None,
+        max_output_price: float | Decimal | None = None,
+    ) -> ModelList:
+        """The models that fit, cheapest first; those without a price come last.
+
+        Args:
+            text: Part of the id, name or an alias, in upper or lower case.
+            provider: Exactly this provider.
+            vision: Reads images, or not.
+            tools: Calls tools, or not.
+            free: Costs nothing, or something.
+            min_context: Tokens of context at least.
+            max_input_price: US dollars per million tokens sent at most.
+            max_output_price: US dollars per million tokens received at most.
+        """
+        part = text.lower() if text is not None else None
+        fitting = [
+            one
+            for one in self
+            if (part is None or any(part in name.lower() for name in _names(one)))
+            and (provider is None or one.provider == provider)
+            and (vision is None or one.vision is vision)
+            and (tools is None or bool(one.tools) is tools)
+            and (free is None or one.free is free)
+            and (min_context is None or (one.context or 0) >= min_context)
+            and _within(one.input_price, max_input_price)
+            and _within(one.output_price, max_output_price)
+        ]
+        return ModelList(sorted(fitting, key=_price))
+
+    def cheapest(self, text: str | None = None, **wanted: Any) -> Model | None:
+        """The first that ``find()`` finds, if it has a price; None when there is none."""
+        found = self.find(text, **wanted)
+        return found[0] if found and _price(found[0])[0] == _KNOWN else None
+
+
+def _names(model: Model) -> Iterable[str]:
+    return (model.id, model.name, *model.aliases)
+
+
+def _within(price: Decimal | None, most: float | Decimal | None) -> bool:
+    return most is None or (price is not None and price <= Decimal(str(most)))
+
+
+_KNOWN, _UNKNOWN = range(2)
+
+
+def _price(model: Model) -> tuple[int, Decimal, str]:
+    if model.unit_price is not None:
+        return _KNOWN, model.unit_price, model.id
+    if model.input_price is None or model.output_price is None:
+        return _UNKNOWN, Decimal(0), model.id
+    # Three tokens read for one written is what conversations tend to.
+    return _KNOWN, 3 * model.input_price + model.output_price, model.id
+
+
+@dataclass(frozen=True, slots=True)
+class CostEstimate:
+    """What a call may cost: an estimate from list prices, not what the server will bill."""
+
+    model: str
+    """The model."""
+    input_tokens: int
+    """Tokens sent, estimated as a quarter of the characters."""
+    output_tokens: int
+    """Tokens assumed for the answer."""
+    cost: Decimal | None
+    """US dollars, None when the catalogue has no price."""
+
+    def __str__(self) -> str:
+        return f"about {self.cost:f} USD" if self.cost is not None else "no price known"

@@ -1,0 +1,285 @@
+"""What a chat returns: the reply, its chunks while it is streamed, tokens and tool calls."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+from puter.types.media import Image
+from puter.types.text import TextValue
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens of one call, whatever the vendor calls them; 0 where the server did not say."""
+
+    input_tokens: int = 0
+    """Tokens sent."""
+    output_tokens: int = 0
+    """Tokens received."""
+    cached_tokens: int = 0
+    """Tokens sent that the vendor had cached."""
+    reasoning_tokens: int = 0
+    """Tokens spent on reasoning."""
+    raw: Any = field(default=None, repr=False)
+    """The server's own object."""
+
+    @property
+    def total_tokens(self) -> int:
+        """Tokens sent and received."""
+        return self.input_tokens + self.output_tokens
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCall:
+    """The model wants a tool called."""
+
+    id: str
+    """Names the call; the result refers to it."""
+    name: str
+    """The tool."""
+    arguments: dict[str, Any] = field(default_factory=dict)
+    """Its arguments, decoded."""
+    extra: dict[str, Any] = field(default_factory=dict, repr=False)
+    """Vendor keys that belong back on the block when it is sent again (``canonical_id``,
+    ``extra_content``)."""
+
+    def __hash__(self) -> int:
+        return hash((self.id, self.name))
+
+
+NO_USAGE = Usage()
+
+
+class ChatReply(TextValue):
+    """The model's answer: a ``str`` that knows where it came from.
+
+    It compares, hashes, prints and serialises as its text.
+
+    Examples:
+        >>> reply = ChatReply("Hello", model="gpt-5-nano", cost=Decimal("0.0001"))
+        >>> reply == "Hello", reply.model
+        (True, 'gpt-5-nano')
+    """
+
+    __slots__ = (
+        "annotations", "attempts", "compaction", "cost", "elapsed", "finish_reason", "headers",
+        "images", "messages", "model", "provider", "raw", "reasoning", "reasoning_details",
+        "refusal", "request_id", "tool_calls", "usage",
+    )  # fmt: skip
+
+    model: str
+    """The model that answered."""
+    provider: str
+    """Who served it, such as ``"openai-completion"``."""
+    usage: Usage
+    """Tokens."""
+    cost: Decimal | None
+    """US dollars, of all rounds of the turn; None when the server knows no price."""
+    finish_reason: str
+    """``stop``, ``length``, ``tool_calls`` or ``content_filter``."""
+    reasoning: str
+    """The model's visible reasoning, ``""`` if none."""
+    reasoning_details: tuple[Any, ...]
+    """Vendor objects of that reasoning, such as signatures."""
+    refusal: str | None
+    """The refusal, if this is one; the text repeats it."""
+    tool_calls: tuple[ToolCall, ...]
+    """Tools the model wants called and that were not run."""
+    images: tuple[Image, ...]
+    """Images in the answer."""
+    annotations: tuple[Any, ...]
+    """Citations and the like, as the server sent them."""
+    compaction: dict[str, Any] | None
+    """Compacted conversation to send along next time, if the server made one."""
+    messages: tuple[dict[str, Any], ...]
+    """The messages this call added to the conversation, ready to send again."""
+    attempts: int
+    """How often requests of this call were sent, retries included."""
+    elapsed: float
+    """Seconds from the call to the answer."""
+    request_id: str | None
+    """The server's name of the request, where it sends one."""
+    headers: Mapping[str, str]
+    """Headers of the answer, names in lower case."""
+    raw: Any
+    """The server's own result."""
+
+    def __new__(
+        cls,
+        text: str,
+        *,
+        model: str = "",
+        provider: str = "",
+        usage: Usage = NO_USAGE,
+        cost: Decimal | None = None,
+        finish_reason: str = "stop",
+        reasoning: str = "",
+        reasoning_details: tuple[Any, ...] = (),
+        refusal: str | None = None,
+        tool_calls: tuple[ToolCall, ...] = (),
+        images: tuple[Image, ...] = (),
+        annotations: tuple[Any, ...] = (),
+        compaction: dict[str, Any] | None = None,
+        messages: tuple[dict[str, Any], ...] = (),
+        attempts: int = 1,
+        elapsed: float = 0.0,
+        request_id: str | None = None,
+        headers: Mapping[str, str] | None = None,
+        raw: Any = None,
+    ) -> Self:
+        self = str.__new__(cls, text)
+        put = object.__setattr__
+        put(self, "model", model)
+        put(self, "provider", provider)
+        put(self, "usage", usage)
+        put(self, "cost", cost)
+        put(self, "finish_reason", finish_reason)
+        put(self, "reasoning", reasoning)
+        put(self, "reasoning_details", reasoning_details)
+        put(self, "refusal", refusal)
+        put(self, "tool_calls", tool_calls)
+        put(self, "images", images)
+        put(self, "annotations", annotations)
+        put(self, "compaction", compaction)
+        put(self, "messages", messages)
+        put(self, "attempts", attempts)
+        put(self, "elapsed", elapsed)
+        put(self, "request_id", request_id)
+        put(self, "headers", {} if headers is None else headers)
+        put(self, "raw", raw)
+        return self
+
+    def _complete(self, **attributes: Any) -> Self:
+        """Fill in attributes of a reply that nobody has seen yet; ``copy_with`` is for the rest."""
+        for name, value in attributes.items():
+            object.__setattr__(self, name, value)
+        return self
+
+    def to_dict(self) -> dict[str, Any]:
+        """The reply as plain JSON data, which ``chat(resume=...)`` takes as well.
+
+        Examples:
+            >>> ChatReply("Hello", cost=Decimal("0.1")).to_dict()["cost"]
+            '0.1'
+        """
+        plain = {name: getattr(self, name) for name in self.__slots__}
+        return {
+            "text": self.text,
+            **plain,
+            "usage": asdict(self.usage),
+            "cost": None if self.cost is None else str(self.cost),
+            "tool_calls": [asdict(one) for one in self.tool_calls],
+            "images": [one.url or one.data_uri() for one in self.images],
+            "messages": list(self.messages),
+            "annotations": list(self.annotations),
+            "reasoning_details": list(self.reasoning_details),
+            "headers": dict(self.headers),
+        }
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Self:
+        """The reply that ``to_dict()`` wrote, also after a round trip through JSON.
+
+        Raises:
+            ValueError: It is not one.
+        """
+        try:
+            fields = {name: data[name] for name in cls.__slots__ if name in data}
+            fields["usage"] = Usage(**fields.get("usage", {}))
+            cost = fields.get("cost")
+            fields["cost"] = None if cost is None else Decimal(cost)
+            fields["tool_calls"] = tuple(ToolCall(**one) for one in fields.get("tool_calls", ()))
+            fields["images"] = tuple(Image.of(one) for one in fields.get("images", ()))
+            for name in ("messages", "annotations", "reasoning_details"):
+                fields[name] = tuple(fields.get(name, ()))
+            return cls(str(data["text"]), **fields)
+        except (KeyError, TypeError, ArithmeticError) as error:
+            raise ValueError(f"this is no reply of to_dict(): {error!r}") from error
+
+    def __repr__(self) -> str:
+        cost = f", cost={self.cost}" if self.cost is not None else ""
+        calls = f", tool_calls={[call.name for call in self.tool_calls]}" if self.tool_calls else ""
+        return f"ChatReply({self.text!r}, model={self.model!r}{cost}{calls})"
+
+
+class ChatChunk(TextValue):
+    """A piece of a streamed answer: a ``str`` that is its text for ``type == "text"``, else ``""``.
+
+    So ``print(chunk, end="")`` and ``"".join(stream)`` give the text and nothing else.
+
+    Examples:
+        >>> ChatChunk("Hi"), ChatChunk("", type="reasoning", reasoning="Hm.").reasoning
+        (ChatChunk('Hi'), 'Hm.')
+    """
+
+    __slots__ = ("_payload", "raw", "type")
+
+    type: str
+    """``text``, ``reasoning``, ``tool_use``, ``image``, ``extra_content``, ``compaction``,
+    ``usage``, or whatever a newer server sends."""
+    raw: dict[str, Any]
+    """The line as the server sent it."""
+    _payload: Any
+
+    def __new__(
+        cls,
+        text: str,
+        *,
+        type: str = "text",  # noqa: A002 - the wire's own name
+        reasoning: str = "",
+        tool_use: ToolCall | None = None,
+        image: Image | None = None,
+        extra_content: Any = None,
+        compaction: dict[str, Any] | None = None,
+        usage: Usage | None = None,
+        raw: dict[str, Any] | None = None,
+    ) -> Self:
+        self = str.__new__(cls, text)
+        payload = reasoning or tool_use or image or extra_content or compaction or usage
+        object.__setattr__(self, "type", type)
+        object.__setattr__(self, "raw", raw if raw is not None else {"type": type, "text": text})
+        object.__setattr__(self, "_payload", payload)
+        return self
+
+    def _of(self, kind: str) -> Any:
+        return self._payload if self.type == kind else None
+
+    @property
+    def reasoning(self) -> str:
+        """The model's visible reasoning, for ``reasoning``."""
+        return self._of("reasoning") or ""
+
+    @property
+    def tool_use(self) -> ToolCall | None:
+        """The tool call, complete, for ``tool_use``."""
+        return self._of("tool_use")  # type: ignore[no-any-return]
+
+    @property
+    def image(self) -> Image | None:
+        """The image, for ``image``."""
+        return self._of("image")  # type: ignore[no-any-return]
+
+    @property
+    def extra_content(self) -> Any:
+        """Vendor metadata, for ``extra_content``."""
+        return self._of("extra_content")
+
+    @property
+    def compaction(self) -> dict[str, Any] | None:
+        """The compacted conversation, for ``compaction``."""
+        return self._of("compaction")  # type: ignore[no-any-return]
+
+    @property
+    def usage(self) -> Usage | None:
+        """Tokens of the whole answer, for ``usage``: the last chunk of a complete stream."""
+        return self._of("usage")  # type: ignore[no-any-return]
+
+    def __repr__(self) -> str:
+        shown = f"{self.text!r}" if self.type == "text" else f"type={self.type!r}"
+        return f"ChatChunk({shown})"

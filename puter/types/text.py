@@ -1,0 +1,127 @@
+"""Text that calls return, with attributes: the base of all such values, OCR and transcripts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, TypeVar
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+V = TypeVar("V", bound="TextValue")
+
+
+class TextValue(str):
+    """A ``str`` with attributes that cannot be changed; it compares and hashes as its text.
+
+    A subclass names its attributes in ``__slots__``. Its ``__new__`` makes the value with
+    ``_make()`` or, where time counts, with ``str.__new__`` and ``object.__setattr__``.
+    """
+
+    __slots__ = ()
+
+    _fields: ClassVar[tuple[str, ...]] = ()
+    """The attributes, those of the base classes first."""
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        cls._fields += tuple(cls.__dict__.get("__slots__", ()))
+
+    @classmethod
+    def _make(cls, text: str, attributes: Mapping[str, Any]) -> Self:
+        """The value with these attributes, all of them, unchecked."""
+        self = str.__new__(cls, text)
+        for name, value in attributes.items():
+            object.__setattr__(self, name, value)
+        return self
+
+    def _attributes(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in self._fields}
+
+    @property
+    def text(self) -> str:
+        """The text as a plain ``str``."""
+        return str.__str__(self)
+
+    def copy_with(self, **changes: Any) -> Self:
+        """A copy with some attributes, or its ``text``, replaced.
+
+        Raises:
+            TypeError: There is no such attribute.
+
+        Examples:
+            >>> Transcript("Hi", language="en").copy_with(language="de").language
+            'de'
+        """
+        attributes = {"text": self.text, **self._attributes()}
+        for name in changes:
+            if name not in attributes:
+                raise TypeError(f"{type(self).__name__} has no attribute {name!r}")
+        attributes.update(changes)
+        return self._make(attributes.pop("text"), attributes)
+
+    def __setattr__(self, name: str, value: Any) -> NoReturn:
+        raise AttributeError(f"{type(self).__name__} cannot be changed")
+
+    def __delattr__(self, name: str) -> NoReturn:
+        raise AttributeError(f"{type(self).__name__} cannot be changed")
+
+    def __reduce__(self) -> Any:
+        return _rebuild, (type(self), self.text, self._attributes())
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.text!r})"
+
+
+def _rebuild(cls: type[V], text: str, attributes: Mapping[str, Any]) -> V:
+    return cls._make(text, attributes)
+
+
+class OcrText(TextValue):
+    """The text in an image or document: a ``str`` with the provider's own details."""
+
+    __slots__ = ("blocks", "pages", "raw")
+
+    blocks: tuple[dict[str, Any], ...]
+    """Pieces as the provider found them: dicts with ``type``, ``text``, ``confidence``."""
+    pages: tuple[dict[str, Any], ...]
+    """Pages of a document (Mistral): dicts with ``index``, ``markdown`` and more."""
+    raw: Any
+    """The server's own result."""
+
+    def __new__(
+        cls,
+        text: str,
+        *,
+        blocks: tuple[dict[str, Any], ...] = (),
+        pages: tuple[dict[str, Any], ...] = (),
+        raw: Any = None,
+    ) -> Self:
+        return cls._make(text, {"blocks": blocks, "pages": pages, "raw": raw})
+
+
+class Transcript(TextValue):
+    """What was said in a recording: a ``str`` with times and language where asked for."""
+
+    __slots__ = ("language", "raw", "segments", "words")
+
+    words: tuple[dict[str, Any], ...]
+    """Words with times, where asked for: dicts with ``start``, ``end`` and the word."""
+    segments: tuple[dict[str, Any], ...]
+    """Sentences or speakers' turns, where asked for."""
+    language: str | None
+    """The language spoken, None when the provider did not say."""
+    raw: Any
+    """The server's own result."""
+
+    def __new__(
+        cls,
+        text: str,
+        *,
+        words: tuple[dict[str, Any], ...] = (),
+        segments: tuple[dict[str, Any], ...] = (),
+        language: str | None = None,
+        raw: Any = None,
+    ) -> Self:
+        attributes = {"words": words, "segments": segments, "language": language, "raw": raw}
+        return cls._make(text, attributes)

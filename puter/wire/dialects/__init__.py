@@ -1,0 +1,164 @@
+"""What each provider of chat models reads: one row each; one file for each family of routes.
+
+Facts of the Puter backend's routes. A new provider is a row; a new family is a file and its rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from puter.wire.dialects.base import BASE, Dialect
+from puter.wire.dialects.claude import CLAUDE
+from puter.wire.dialects.responses import RESPONSES
+
+__all__ = ["PROVIDERS", "Dialect", "Provider", "dialect_for", "dropped_options", "resellers"]
+
+_LIMITS = frozenset({"temperature", "max_tokens"})
+_CHOICE = frozenset({"top_p", "tool_choice", "parallel_tool_calls"})
+_COMPACTION = frozenset({"compaction", "context_management"})
+_THINKING = frozenset({"reasoning_effort", "verbosity"})
+_OPENAI = frozenset({"web_search", "moderation"}) | _COMPACTION
+_RESPONSES = frozenset(
+    {
+        "include", "instructions", "metadata", "previous_response_id", "prompt_cache_key",
+        "prompt_cache_retention", "store", "truncation", "background", "service_tier",
+    }
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Provider:
+    """How the route of a provider speaks."""
+
+    dialect: Dialect = BASE
+    """The form of messages, pictures, files, tool rounds, thoughts and options."""
+    reads: frozenset[str] = _LIMITS
+    """Options that the route passes on, of those that some route drops without a word."""
+    drops_for: Mapping[str, frozenset[str]] = field(default_factory=dict[str, frozenset[str]])
+    """Start of a model's name -> options that are dropped for it all the same."""
+    responses: Provider | None = None
+    """The route that the server moves a call to when the model or an option needs Responses."""
+    opens_puter_files: bool = False
+    """Whether the server opens ``puter_path`` files; others get the bare path."""
+    reseller: bool = False
+    """It carries other vendors' models; the vendor itself comes first when both do."""
+
+
+_OPENAI_RESPONSES = Provider(
+    RESPONSES,
+    frozenset({"max_tokens"}) | _CHOICE | _THINKING | _OPENAI | _RESPONSES,
+    opens_puter_files=True,
+)
+_AZURE_RESPONSES = Provider(
+    RESPONSES, _OPENAI_RESPONSES.reads, opens_puter_files=True, reseller=True
+)
+
+PROVIDERS: Mapping[str, Provider] = {
+    "alibaba": Provider(),
+    "azure-openai": Provider(
+        reads=_LIMITS | _THINKING | _OPENAI,
+        drops_for={"gpt-5": _THINKING},
+        responses=_AZURE_RESPONSES,
+        opens_puter_files=True,
+        reseller=True,
+    ),
+    "azure-openai-responses": _AZURE_RESPONSES,
+    "byteplus": Provider(reads=_LIMITS | _CHOICE | {"custom"}),
+    "claude": Provider(
+        CLAUDE,
+        _LIMITS | _COMPACTION | {"reasoning_effort", "cache_control"},
+        opens_puter_files=True,
+    ),
+    "deepseek": Provider(),
+    "fake-chat": Provider(),
+    "gemini": Provider(),
+    "groq": Provider(),
+    "infron": Provider(reseller=True),
+    "meta": Provider(
+        reads=_LIMITS | _CHOICE | {"custom", "reasoning_effort"}, opens_puter_files=True
+    ),
+    "minimax": Provider(reads=_LIMITS | _CHOICE),
+    "mistral": Provider(),
+    "moonshotai": Provider(reads=frozenset({"max_tokens"})),
+    "neuralwatt": Provider(reseller=True),
+    "ollama": Provider(),
+    "openai-completion": Provider(
+        reads=_LIMITS | _THINKING | _OPENAI,
+        drops_for={"gpt-5": _THINKING},
+        responses=_OPENAI_RESPONSES,
+        opens_puter_files=True,
+    ),
+    "openai-responses": _OPENAI_RESPONSES,
+    "openrouter": Provider(reseller=True),
+    "together-ai": Provider(reseller=True),
+    "xai": Provider(reads=frozenset()),
+    "zai": Provider(reads=_LIMITS | _CHOICE | {"custom"}),
+}
+
+_DROPPED_SOMEWHERE = frozenset[str]().union(*(row.reads for row in PROVIDERS.values()))
+
+
+def _row(provider: Any) -> Provider | None:
+    return PROVIDERS.get(provider) if isinstance(provider, str) else None  # extra= may hold any
+
+
+def dialect_for(
+    provider: str | None, model: str, entry: Mapping[str, Any], options: Mapping[str, Any]
+) -> Dialect:
+    """What the route of a chat speaks; the neutral form when that is not known.
+
+    Args:
+        provider: Who serves the model: pinned, or from the registry; None when not known.
+        model: The name asked for.
+        entry: Its catalogue entry, ``{}`` when not known.
+        options: The options of the call.
+    """
+    if provider is None:
+        return CLAUDE if model.lower().startswith("claude") else BASE
+    row = _row(provider)
+    if row is None:
+        return BASE
+    if row.responses is not None and (
+        entry.get("responses_api_only")
+        or options.get("web_search")
+        or options.get("compaction")
+        or options.get("context_management")
+    ):
+        return row.responses.dialect
+    return row.dialect
+
+
+def dropped_options(
+    options: Mapping[str, Any], provider: str | None, model: str, dialect: Dialect | None = None
+) -> list[str]:
+    """Options that are set and that the provider is known to drop without a word.
+
+    Args:
+        options: The options of the call.
+        provider: Who serves the model, None when not known.
+        model: Its name.
+        dialect: What ``dialect_for()`` found for the call. Default: what it finds without a
+            catalogue entry.
+    """
+    row = _row(provider)
+    if row is None:
+        return []
+    dialect = dialect or dialect_for(provider, model, {}, options)
+    if row.responses is not None and row.responses.dialect is dialect:
+        row = row.responses
+    dropped = _DROPPED_SOMEWHERE - row.reads
+    for start, names in row.drops_for.items():
+        if model.lower().rpartition("/")[2].startswith(start):
+            dropped |= names
+    return [
+        name
+        for name, value in options.items()
+        if name in dropped and value is not None and value is not False
+    ]
+
+
+def resellers() -> frozenset[str]:
+    """Providers that carry other vendors' models."""
+    return frozenset(name for name, row in PROVIDERS.items() if row.reseller)

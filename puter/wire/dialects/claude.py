@@ -1,0 +1,40 @@
+"""Claude's route: native blocks for pictures and files, and thinking that goes back with them.
+
+The Puter backend forwards OpenAI's picture parts to it untouched, and Anthropic refuses them.
+"""
+
+from __future__ import annotations
+
+from puter.wire.dialects.base import Dialect, Part, file_in, picture_in
+from puter.wire.messages import EXTRAS
+
+
+class ClaudeDialect(Dialect):
+    """Anthropic's own models; resellers of them speak the neutral form."""
+
+    name = "claude"
+    keeps_thoughts = True
+
+    def encode_part(self, part: Part) -> Part:
+        picture = picture_in(part)
+        if picture is not None:
+            rest = {key: part[key] for key in part if key not in ("type", "image_url")}
+            return {"type": "image", "source": _source(picture["url"]), **rest}
+        file = file_in(part)
+        if file is not None and isinstance(file.get("file_data"), str):
+            block = {"type": "document", "source": _source(file["file_data"])}
+            title = file.get("filename")
+            return {**block, "title": title} if title else block
+        if part.get("type") == "tool_use":  # keys of other vendors would be refused
+            return {key: part[key] for key in part if key not in EXTRAS}
+        return part
+
+
+def _source(url: str) -> dict[str, str]:
+    if url[:5].lower() != "data:":
+        return {"type": "url", "url": url}
+    head, _, data = url[5:].partition(",")
+    return {"type": "base64", "media_type": head.partition(";")[0], "data": data}
+
+
+CLAUDE = ClaudeDialect()

@@ -1,0 +1,36 @@
+"""OpenAI's Responses route: its own parts for pictures and files, two options in other words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import ClassVar
+
+from puter.wire.dialects.base import Dialect, Part, file_in, picture_in
+
+
+class ResponsesDialect(Dialect):
+    """Models flagged ``responses_api_only``, and calls with web search or compaction."""
+
+    name = "responses"
+    option_words: ClassVar[Mapping[str, tuple[str, str]]] = {
+        "reasoning_effort": ("reasoning", "effort"),
+        "verbosity": ("text", "verbosity"),
+    }
+
+    def encode_part(self, part: Part) -> Part:
+        part = super().encode_part(part)
+        picture = picture_in(part)
+        if picture is not None:
+            url = picture["url"]
+            rest = {key: value for key, value in picture.items() if key != "url"}
+            return {"type": "input_image", "image_url": url, **rest}
+        file = file_in(part)
+        if file is None:
+            return part
+        if str(file.get("file_data", "")).startswith(("http://", "https://")):
+            rest = {key: value for key, value in file.items() if key != "file_data"}
+            return {"type": "input_file", **rest, "file_url": file["file_data"]}
+        return {"type": "input_file", **file}
+
+
+RESPONSES = ResponsesDialect()

@@ -1,0 +1,194 @@
+"""Messages of a chat: checking what goes out, judging what came back, and keeping it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from puter.exceptions import PuterBlockedError, PuterEmptyResponseError, PuterInputError
+from puter.wire.json import mapping, mappings
+
+if TYPE_CHECKING:
+    from puter.types.replies import ChatReply
+
+Message = dict[str, Any]
+
+CANNED = ("fake", "costly", "abuse")
+"""Models the server answers itself, at no cost (Puter backend, ``fake-chat``)."""
+
+EXTRAS = ("canonical_id", "extra_content")
+"""Keys of a tool call that vendors want back with it: OpenAI Responses, Gemini."""
+
+
+def user_message(prompt: str | None, parts: Sequence[Any] = ()) -> Message:
+    """The user's message of a prompt and ready content parts.
+
+    Raises:
+        PuterInputError: There is nothing to say, or a part is not usable.
+    """
+    if prompt is not None and not isinstance(prompt, str):
+        raise PuterInputError(
+            f"prompt must be a str, not {type(prompt).__name__}",
+            hint="Pass a list of messages as messages=[...], and pictures as content_parts=[...].",
+        )
+    blank = prompt is None or not prompt.strip()
+    if parts:
+        content = [*([] if blank else [{"type": "text", "text": prompt}]), *parts]
+        return check_message({"role": "user", "content": content}, "content_parts")
+    if blank:
+        raise PuterInputError("The prompt is empty", hint="Say something, or pass messages=[...].")
+    return {"role": "user", "content": prompt}
+
+
+def check_messages(messages: Any, name: str = "messages", *, copy: bool = True) -> list[Message]:
+    """The messages as a list of dicts, checked for what the server answers with a bare 500 or 400.
+
+    Args:
+        messages: Dicts, or texts of the user.
+        name: What errors call them.
+        copy: Return dicts that share nothing with the given ones but what is inside their content
+            parts. False returns those that need no change as they are.
+
+    Raises:
+        PuterInputError: Names the message and what is wrong with it.
+    """
+    if isinstance(messages, (str, bytes, Mapping)) or not isinstance(messages, Iterable):
+        raise PuterInputError(
+            f"messages must be a list of messages, not {type(messages).__name__}",
+            hint="For a single question pass the text as prompt.",
+        )
+    checked: list[Message] = []
+    message: Any
+    for message in messages:
+        if (  # most messages of a long history: a role and a text
+            type(message) is dict
+            and len(message) == 2
+            and message.get("role")
+            and type(message["role"]) is str
+            and message.get("content")
+            and type(message["content"]) is str
+        ):
+            checked.append(message.copy() if copy else message)
+        else:
+            checked.append(check_message(message, f"{name}[{len(checked)}]", copy=copy))
+    if not checked:
+        raise PuterInputError(f"{name} is empty", hint="Give at least one message.")
+    return checked
+
+
+def check_message(message: Any, place: str, *, copy: bool = True) -> Message:
+    """One message as a dict; see ``check_messages()``."""
+    if not isinstance(message, (Mapping, str)):
+        raise PuterInputError(
+            f"{place} must be a dict or a str, not {type(message).__name__}",
+            hint="A message looks like {'role': 'user', 'content': 'Hi'}.",
+        )
+    fields: Message
+    if isinstance(message, str):
+        fields = {"role": "user", "content": message}
+    else:
+        fields = dict(message) if copy or not isinstance(message, dict) else message
+    if "role" not in fields:
+        if fields.get("type") == "compaction":
+            return fields
+        fields = {**fields, "role": "user"}
+    role = fields["role"]
+    if not isinstance(role, str) or not role:
+        raise PuterInputError(f"{place}: role must be a str such as 'user', not {role!r}")
+    calls = fields.get("tool_calls")
+    if calls is not None:
+        _check_calls(calls, place)
+    content = fields.get("content")
+    if isinstance(content, (list, tuple)):
+        if not content:
+            raise PuterInputError(f"{place}: content is an empty list")
+        parts = [_check_part(part, f"{place}.content", i, copy) for i, part in enumerate(content)]
+        if copy or parts != content:
+            fields = {**fields, "content": parts}
+    elif isinstance(content, Mapping):
+        if role != "tool":
+            fields = {**fields, "content": [_check_part(content, f"{place}.content", None, copy)]}
+    elif content is None or (isinstance(content, str) and not content):
+        if not calls and role != "tool":
+            raise PuterInputError(f"{place} has no content", hint="Leave it out, or give it text.")
+    elif not isinstance(content, str):
+        raise PuterInputError(
+            f"{place}: content must be text or a list of parts, not {type(content).__name__}"
+        )
+    return fields
+
+
+def _check_calls(calls: Any, place: str) -> None:
+    if not isinstance(calls, (list, tuple)):
+        raise PuterInputError(f"{place}: tool_calls must be a list, not {type(calls).__name__}")
+    for i, call in enumerate(calls):
+        if not isinstance(call, Mapping) or not isinstance(call.get("function"), Mapping):
+            raise PuterInputError(f"{place}.tool_calls[{i}] must be a dict with a 'function'")
+
+
+def _check_part(part: Any, place: str, index: int | None, copy: bool) -> Any:
+    if isinstance(part, str):
+        return part
+    if not isinstance(part, Mapping):
+        fault = f"must be a dict or a str, not {type(part).__name__}"
+        hint = "A part looks like {'type': 'text', 'text': 'Hi'}."
+    elif isinstance(part.get("type", ""), str):
+        return dict(part) if copy or not isinstance(part, dict) else part
+    else:
+        fault, hint = f"type must be a str, not {part['type']!r}", ""
+    where = place if index is None else f"{place}[{index}]"
+    raise PuterInputError(f"{where}{':' if not hint else ''} {fault}", hint=hint)
+
+
+def validate_reply(reply: ChatReply, *, asked: str, provider: str | None = None) -> ChatReply:
+    """The reply, if the model asked for gave it and it says something.
+
+    Raises:
+        PuterBlockedError: The server's stand-in answered with filler.
+        PuterEmptyResponseError: There is neither text nor a tool call nor a picture.
+    """
+    if (
+        reply.provider == "fake-chat"
+        and asked.strip().lower() not in CANNED
+        and provider != "fake-chat"
+    ):
+        raise PuterBlockedError(
+            f"Puter's stand-in answered with filler text instead of {asked}",
+            hint="The prompt was probably blocked: change it, or ask another model.",
+            reply=reply,
+        )
+    if not (reply.strip() or reply.tool_calls or reply.images):
+        raise PuterEmptyResponseError(
+            f"{reply.model or asked} answered with nothing (finish reason: {reply.finish_reason})",
+            hint="Raise max_tokens: thinking may have used it up."
+            if reply.finish_reason == "length"
+            else "Ask again, or ask another model.",
+            reply=reply,
+        )
+    return reply
+
+
+def assistant_messages(reply: ChatReply) -> list[Message]:
+    """The reply in the form that every route keeps intact: text, then a message per call."""
+    messages: list[Message] = []
+    if reply.compaction is not None:
+        messages.append(dict(reply.compaction))
+    text: Any = str(reply) if reply.strip() else None
+    if reply.tool_calls and (thoughts := _signed_thoughts(reply.raw)):
+        text = [*thoughts, *([{"type": "text", "text": text}] if text else [])]
+    if text:
+        messages.append({"role": "assistant", "content": text})
+    for call in reply.tool_calls:
+        block = {"type": "tool_use", "id": call.id, "name": call.name, "input": call.arguments}
+        messages.append({"role": "assistant", "content": [{**block, **call.extra}]})
+    return messages
+
+
+def _signed_thoughts(raw: Any) -> list[dict[str, Any]]:
+    """Claude's thinking blocks: while it thinks it takes a tool's result only with them before."""
+    blocks = mappings(mapping(mapping(raw).get("message")).get("content"))
+    return [
+        block
+        for block in blocks
+        if block.get("signature") or block.get("type") == "redacted_thinking"
+    ]

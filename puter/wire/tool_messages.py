@@ -1,0 +1,119 @@
+"""Tool rounds on the wire: the one form that every route of the Puter backend keeps intact.
+
+Echoing an answer's tool calls naturally is corrupted on the way (arguments encoded twice, calls
+reversed or lost, text dropped). What comes out right everywhere: the text in an assistant message
+of its own, then for each call one assistant message with one ``tool_use`` block whose input is an
+object, directly followed by its result.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from puter.wire.json import read_model_json
+from puter.wire.messages import EXTRAS, Message
+
+
+def normalize_tool_messages(messages: list[Message]) -> list[Message]:
+    """The same conversation in that form; one without tools comes back as it is."""
+    if not any(map(_has_tools, messages)):
+        return messages
+    placed: list[list[Message]] = []
+    unanswered: dict[Any, list[list[Message]]] = {}  # some vendors repeat ids
+    for message in messages:
+        for piece in _split(message):
+            calls = unanswered.get(piece.get("tool_call_id")) if piece.get("role") == "tool" else []
+            if calls:
+                calls.pop(0).append(piece)
+                continue
+            placed.append([piece])
+            block = tool_use_in(piece)
+            if block is not None:
+                unanswered.setdefault(block.get("id"), []).append(placed[-1])
+    return [message for group in placed for message in group]
+
+
+def arguments_of(value: Any) -> dict[str, Any]:
+    """A tool call's arguments, which some routes send as JSON text and some as an object.
+
+    Anything else is kept as ``_unreadable``, so that the model can be told.
+    """
+    decoded = value
+    for _ in range(2):  # the Puter backend encodes some twice
+        if isinstance(decoded, str):
+            try:
+                decoded = read_model_json(decoded) if decoded.strip() else {}
+            except ValueError:
+                break
+    if decoded is None:
+        return {}
+    return decoded if isinstance(decoded, dict) else {"_unreadable": value}
+
+
+def use_message(block: dict[str, Any]) -> Message:
+    """The assistant's message that makes one tool call."""
+    return {"role": "assistant", "content": [block]}
+
+
+def _has_tools(message: Message) -> bool:
+    return bool(message.get("tool_calls")) or message.get("role") == "tool" or _has_blocks(message)
+
+
+def _has_blocks(message: Message) -> bool:
+    content = message.get("content")
+    return isinstance(content, list) and any(
+        isinstance(part, dict) and part.get("type") in ("tool_use", "tool_result")
+        for part in content
+    )
+
+
+def tool_use_in(message: Message) -> dict[str, Any] | None:
+    """The block of a message that makes one tool call and says nothing."""
+    content = message.get("content")
+    if not isinstance(content, list) or len(content) != 1 or not isinstance(content[0], dict):
+        return None
+    block: dict[str, Any] = content[0]
+    return block if block.get("type") == "tool_use" else None
+
+
+def _split(message: Message) -> list[Message]:
+    """One message as several: each result, what is said, each call."""
+    if message.get("tool_calls"):
+        rest = {key: value for key, value in message.items() if key != "tool_calls"}
+        calls = [use_message(_block(call)) for call in message["tool_calls"]]
+        return [*(_split(rest) if rest.get("content") else []), *calls]
+    if not _has_blocks(message):
+        return [message]
+    said: list[Any] = []
+    calls, results = [], []
+    for part in message["content"]:
+        kind = part.get("type") if isinstance(part, dict) else None
+        if kind == "tool_use":
+            calls.append(use_message({**part, "input": arguments_of(part.get("input"))}))
+        elif kind == "tool_result":
+            content = _result_content(part.get("content"))
+            identity = part.get("tool_use_id")
+            results.append({"role": "tool", "tool_call_id": identity, "content": content})
+        else:
+            said.append(part)
+    return [*results, *([{**message, "content": said}] if said else []), *calls]
+
+
+def _block(call: dict[str, Any]) -> dict[str, Any]:
+    function = call["function"]
+    block = {
+        "type": "tool_use",
+        "id": call.get("id"),
+        "name": function.get("name"),
+        "input": arguments_of(function.get("arguments")),
+    }
+    return {**block, **{key: call[key] for key in EXTRAS if key in call}}
+
+
+def _result_content(content: Any) -> Any:
+    if not isinstance(content, list):
+        return "" if content is None else content
+    texts = [part.get("text") if isinstance(part, dict) else part for part in content]
+    readable = [text for text in texts if isinstance(text, str)]
+    # Pictures stay as they are: Claude reads them.
+    return "\n".join(readable) if len(readable) == len(texts) else content
