@@ -275,7 +275,7 @@ class PuterConfig:
 
     def __post_init__(self) -> None:
         self.__dict__["_ready"] = True
-        self._check_http()
+        _check_http(self.__dict__)
 
     if not TYPE_CHECKING:  # a type checker shall refuse names that are not above
 
@@ -283,30 +283,14 @@ class PuterConfig:
             check = _checks().get(name)
             if check is None:
                 raise _unknown_setting(name)
-            before = dict(self.__dict__)
-            self.__dict__[name] = check(name, value)
+            values = {**self.__dict__, name: check(name, value)}
             if name == "login_url":
-                self.__dict__["_login_given"] = value is not None
-            if name in ("api_base", "login_url") and not self.__dict__.get("_login_given"):
-                self.__dict__["login_url"] = _derive_login(self.api_base)
-            if self.__dict__.get("_ready"):
-                try:
-                    self._check_http()
-                except PuterConfigError:
-                    self.__dict__.clear()
-                    self.__dict__.update(before)
-                    raise
-
-    def _check_http(self) -> None:
-        for name in ("api_base", "login_url"):
-            parts = urlsplit(getattr(self, name))
-            if parts.scheme == "http" and not (
-                self.allow_http or is_loopback(parts.hostname or "")
-            ):
-                raise PuterConfigError(
-                    f"{name}: plain http to {parts.hostname} would show the token to the network",
-                    hint="Use https, or allow_http=True if that network is yours.",
-                )
+                values["_login_given"] = value is not None
+            if name in ("api_base", "login_url") and not values.get("_login_given"):
+                values["login_url"] = _derive_login(values["api_base"])
+            if "_ready" in values:
+                _check_http(values)
+            self.__dict__.update(values)
 
     @classmethod
     def from_env(cls, **overrides: Unpack[ConfigOptions]) -> Self:
@@ -401,6 +385,18 @@ def _smells_secret(header: str) -> bool:
 
 def _unpickle(cls: type[PuterConfig], values: dict[str, Any]) -> PuterConfig:
     return cls(**values)
+
+
+def _check_http(values: Mapping[str, Any]) -> None:
+    for name in ("api_base", "login_url"):
+        parts = urlsplit(values[name])
+        if parts.scheme == "http" and not (
+            values["allow_http"] or is_loopback(parts.hostname or "")
+        ):
+            raise PuterConfigError(
+                f"{name}: plain http to {parts.hostname} would show the token to the network",
+                hint="Use https, or allow_http=True if that network is yours.",
+            )
 
 
 def _derive_login(api_base: str) -> str:

@@ -48,7 +48,6 @@ class ModelRegistry:
         self.providers: Mapping[str, str] = MappingProxyType(dict(providers))
         self._catalogue = catalogue
         self._ids = {name.lower(): name for name in self.providers}
-        self._known: dict[str, KnownModel] = {}
 
     @cached_property
     def catalogue(self) -> Mapping[str, Any]:
@@ -81,14 +80,6 @@ class ModelRegistry:
 
     def lookup(self, name: str) -> KnownModel:
         """What is known of a model by its id or alias, upper or lower case."""
-        known = self._known.get(name)
-        if known is None:
-            known = self._look_up(name)
-            if len(self._known) < _REMEMBERED:
-                self._known[name] = known
-        return known
-
-    def _look_up(self, name: str) -> KnownModel:
         found = self.find(name)
         if found is None:
             return KnownModel(name.strip(), None, {})
@@ -141,7 +132,3 @@ def providers_of(catalogue: Mapping[str, Any]) -> dict[str, str]:
 
 def _read(name: str) -> Any:
     return json.loads((files("puter") / name).read_text(encoding="utf-8"))
-
-
-_REMEMBERED = 1000
-"""Names whose lookup is kept: more than there are models, and no end of invented ones."""

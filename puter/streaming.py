@@ -10,7 +10,8 @@ from __future__ import annotations
 import threading
 import warnings
 from collections import deque
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Generator, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from puter.engine.context import CallContext
@@ -50,11 +51,26 @@ class _Stream:
             )
         return self._reply
 
-    def _begin(self) -> None:
+    @contextmanager
+    def _exclusive(self) -> Generator[None, None, None]:
+        """Read in this thread or task alone; an error ends the stream."""
         if not self._reading.acquire(blocking=False):
             raise _read_elsewhere()
-        for permit in self._call.permits:
-            permit.claim()
+        try:
+            for permit in self._call.permits:
+                permit.claim()
+            yield
+        except BaseException as error:
+            self._over = True
+            if isinstance(error, PuterError):
+                error.attempts = error.attempts or self._call.attempts
+            raise
+        finally:
+            for permit in self._call.permits:
+                permit.park()
+            self._reading.release()
+            if self._over:
+                self._end()
 
     def _take(self, effect: StreamOpened | YieldChunks | Done[ChatReply]) -> bool:
         """Whether to pull once more.
@@ -71,18 +87,6 @@ class _Stream:
         if effect.last or not self._over:
             self._chunks.extend(effect.chunks)
         return effect.last or self._over
-
-    def _fail(self, error: BaseException) -> None:
-        self._over = True
-        if isinstance(error, PuterError):
-            error.attempts = error.attempts or self._call.attempts
-
-    def _rest(self) -> None:
-        for permit in self._call.permits:
-            permit.park()
-        self._reading.release()
-        if self._over:
-            self._end()
 
     def _end(self) -> None:
         """Free the connection and the permits; nothing is remembered."""
@@ -151,15 +155,9 @@ class ChatStream(_Stream):
             raise _read_elsewhere() from None
 
     def _pull(self) -> None:
-        self._begin()
-        try:
+        with self._exclusive():
             while self._take(self._transport.advance(self._flow)):
                 pass
-        except BaseException as error:
-            self._fail(error)
-            raise
-        finally:
-            self._rest()
 
     def until_done(self) -> ChatReply:
         """Read on to the end and return the whole answer."""
@@ -211,15 +209,9 @@ class AsyncChatStream(_Stream):
             raise _read_elsewhere() from None
 
     async def _pull(self) -> None:
-        self._begin()
-        try:
+        with self._exclusive():
             while self._take(await self._transport.async_advance(self._flow)):
                 pass
-        except BaseException as error:
-            self._fail(error)
-            raise
-        finally:
-            self._rest()
 
     async def until_done(self) -> ChatReply:
         """Read on to the end and return the whole answer."""

@@ -15,7 +15,7 @@ from puter.exceptions import PuterInputError, PuterResponseError
 from puter.types.media import Media
 from puter.types.mime import canonical
 from puter.wire.errors import WRONG_HOST
-from puter.wire.http import HttpReply, api_post, driver_call, driver_payload, is_json
+from puter.wire.http import HttpReply, api_post, driver_payload, is_json
 from puter.wire.media import body_with_base64, result_of
 from puter.wire.ndjson import LineError, NDJSONDecoder
 
@@ -127,15 +127,11 @@ def invoke(
     if timeout is not None:
         request_options["timeout"] = timeout
     key, resolved = source or ("", None)
-    if resolved is None or resolved.data is None:
-        request = driver_call(
-            call.config, interface, method, args, driver=driver, **request_options
-        )
-    else:
-        payload = driver_payload(interface, method, args, driver)
+    payload: Any = driver_payload(interface, method, args, driver)
+    if resolved is not None and resolved.data is not None:
         prefix = f"data:{resolved.mime_type};base64,"
-        body = body_with_base64(payload, args, key, prefix, resolved.data)
-        request = api_post(call.config, "/drivers/call", body, rate_limited=True, **request_options)
+        payload = body_with_base64(payload, args, key, prefix, resolved.data)
+    request = api_post(call.config, "/drivers/call", payload, rate_limited=True, **request_options)
     return (yield from exchange(call, request))
 
 

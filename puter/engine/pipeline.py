@@ -5,7 +5,7 @@ from __future__ import annotations
 from puter.engine.context import CallContext
 from puter.engine.effects import Acquire, Flow, Notify, Send, Sleep
 from puter.engine.events import Answered, Retrying
-from puter.engine.retry import RetryPolicy
+from puter.engine.retry import may_repeat, retry_delay
 from puter.engine.throttle import Permit, Throttle
 from puter.exceptions import PuterError, PuterRateLimitError
 from puter.wire.errors import raise_for_error
@@ -54,7 +54,9 @@ def exchange(call: CallContext, request: HttpRequest) -> Flow[HttpReply]:
 
 def _delay_after(call: CallContext, request: HttpRequest, error: PuterError) -> float | None:
     """Seconds until the next attempt, None when there is none."""
-    delay = RetryPolicy.of(call.config).delay(error, request, call.attempts, call.random)
+    if call.attempts > call.config.max_retries or not may_repeat(call.config, error, request):
+        return None
+    delay = retry_delay(call.config, error, call.attempts, call.random())
     if delay is None:
         return None
     if not isinstance(error, PuterRateLimitError) and not call.retry_budget.spend():

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
-from dataclasses import dataclass
 
 from puter.config import PuterConfig
 from puter.exceptions import (
@@ -45,59 +43,36 @@ class RetryBudget:
             self.spent = max(0, self.spent - 1)
 
 
-@dataclass(frozen=True, slots=True)
-class RetryPolicy:
-    """The retry settings of a client, as a decision."""
+def may_repeat(config: PuterConfig, error: PuterError, request: HttpRequest) -> bool:
+    """Whether sending again can help and cannot bill twice."""
+    if isinstance(error, PuterRateLimitError):
+        return request.retry_on_429
+    if isinstance(error, PuterConnectionError):
+        if not error.sent:
+            return error.retryable
+        after_silence = isinstance(error, PuterTimeoutError) and config.retry_on_timeout
+        return request.idempotent or after_silence
+    return request.idempotent and isinstance(error, (PuterServerError, PuterUpstreamError))
 
-    max_retries: int
-    retry_delay: float
-    backoff_factor: float
-    max_retry_delay: float
-    retry_on_timeout: bool
 
-    @classmethod
-    def of(cls, config: PuterConfig) -> RetryPolicy:
-        """The policy of a client's settings."""
-        return cls(
-            config.max_retries,
-            config.retry_delay,
-            config.backoff_factor,
-            config.max_retry_delay,
-            config.retry_on_timeout,
-        )
+def retry_delay(
+    config: PuterConfig, error: PuterError, attempt: int, jitter: float
+) -> float | None:
+    """Seconds before the next attempt, None when the server asks for too many.
 
-    def may_repeat(self, error: PuterError, request: HttpRequest) -> bool:
-        """Whether sending again can help and cannot bill twice."""
-        if isinstance(error, PuterRateLimitError):
-            return request.retry_on_429
-        if isinstance(error, PuterConnectionError):
-            if not error.sent:
-                return error.retryable
-            after_silence = isinstance(error, PuterTimeoutError) and self.retry_on_timeout
-            return request.idempotent or after_silence
-        return request.idempotent and isinstance(error, (PuterServerError, PuterUpstreamError))
-
-    def delay(
-        self, error: PuterError, request: HttpRequest, attempt: int, random: Callable[[], float]
-    ) -> float | None:
-        """Seconds before the next attempt, ``None`` to give up.
-
-        Args:
-            error: What the last attempt ended in.
-            request: What was sent.
-            attempt: How many attempts there were, from 1.
-            random: A source of numbers in [0, 1).
-        """
-        if attempt > self.max_retries or not self.may_repeat(error, request):
-            return None
-        try:
-            nominal = self.retry_delay * self.backoff_factor ** (attempt - 1)
-        except OverflowError:
-            nominal = self.max_retry_delay
-        # Never below three quarters, so that the defaults (15.5 s in all) always cross Puter's 10
-        # s window.
-        step = min(nominal, self.max_retry_delay) * (0.75 + 0.25 * random())
-        stated = error.retry_after if isinstance(error, PuterAPIError) else None
-        if stated is None:
-            return step
-        return None if stated > self.max_retry_delay else stated + step / 4
+    Args:
+        config: The settings of the call.
+        error: What the last attempt ended in.
+        attempt: How many attempts there were, from 1.
+        jitter: A random number in [0, 1).
+    """
+    try:
+        nominal = config.retry_delay * config.backoff_factor ** (attempt - 1)
+    except OverflowError:
+        nominal = config.max_retry_delay
+    # Never below three quarters, so that the defaults (15.5 s in all) cross Puter's 10 s window.
+    step = min(nominal, config.max_retry_delay) * (0.75 + 0.25 * jitter)
+    stated = error.retry_after if isinstance(error, PuterAPIError) else None
+    if stated is None:
+        return step
+    return None if stated > config.max_retry_delay else stated + step / 4

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from puter import exceptions as e
-from puter.wire.http import HttpReply, HttpRequest, is_json
+from puter.wire.http import HttpReply, HttpRequest
 from puter.wire.json import mapping, text_or_none
 from puter.wire.redact import redact
 
@@ -122,10 +122,6 @@ _ANY_400 = (e.PuterBadRequestError, "Check the arguments.")
 _ANY_500 = (e.PuterServerError, "Puter, or a proxy in front of it, failed: try again later.")
 
 
-_MAYBE_JSON = ("text/plain", "application/octet-stream", "")
-_NO_JSON: Any = object()
-
-
 def raise_for_error(request: HttpRequest, reply: HttpReply, secrets: tuple[str, ...]) -> None:
     """Return if the reply is the success that the request expects.
 
@@ -137,20 +133,8 @@ def raise_for_error(request: HttpRequest, reply: HttpReply, secrets: tuple[str, 
     Raises:
         PuterError: The typed error for anything else.
     """
-    if reply.stream is not None:
-        return
-    kind = reply.content_type
-    data: Any = _NO_JSON
-    if kind == "application/json" or kind in _MAYBE_JSON or is_json(kind):
-        try:
-            data = reply.data
-        except ValueError:
-            data = _NO_JSON
-    if 200 <= reply.status < 300:
-        failed = isinstance(data, dict) and data.get("success") is False
-        if not failed and (data is not _NO_JSON or request.expect == "any"):
-            return
-    raise _error_of(request, reply, data, secrets)
+    if not reply.is_success(request.expect):
+        raise _error_of(request, reply, reply.decoded(), secrets)
 
 
 def _error_of(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -89,27 +90,33 @@ class HttpReply:
             self._data = read_json(self.body)
         return self._data
 
+    def decoded(self) -> Any:
+        """The JSON in the body, ``NO_JSON`` where there is none."""
+        kind = self.content_type
+        if kind == "application/json" or kind in _MAYBE_JSON or is_json(kind):
+            with contextlib.suppress(ValueError):
+                return self.data
+        return NO_JSON
+
     def is_success(self, expect: str) -> bool:
-        """Whether it is what ``HttpRequest.expect`` names; ``raise_for_error`` explains if not."""
-        if not 200 <= self.status < 300:
-            return 300 <= self.status < 400 and expect == "any"
+        """Whether it is what ``HttpRequest.expect`` names."""
         if self.stream is not None:
             return True
-        try:
-            kind = self.content_type
-            data = self.data if kind == "application/json" or is_json(kind) else _UNREAD
-        except ValueError:
-            return False
+        if not 200 <= self.status < 300:
+            return 300 <= self.status < 400 and expect == "any"
+        data = self.decoded()
         if isinstance(data, dict):
             return data.get("success") is not False
-        return expect == "any" or data is not _UNREAD
+        return data is not NO_JSON or expect == "any"
 
     def __repr__(self) -> str:
         kind = self.content_type or "no type"
         return f"<HttpReply {self.status} {kind} {len(self.body)} bytes>"
 
 
+NO_JSON: Any = object()
 _UNREAD: Any = object()
+_MAYBE_JSON = ("text/plain", "application/octet-stream", "")
 
 
 def build_request(
@@ -164,17 +171,8 @@ def driver_call(
     **request_options: Any,
 ) -> HttpRequest:
     """``POST /drivers/call``: nearly everything Puter's AI does."""
-    payload: dict[str, Any] = {"interface": interface, "method": method, "args": args}
-    if driver is not None:
-        payload["driver"] = driver
-    return build_request(
-        config,
-        "POST",
-        f"{config.api_base}/drivers/call",
-        payload,
-        rate_limited=True,
-        **request_options,
-    )
+    payload = driver_payload(interface, method, args, driver)
+    return api_post(config, "/drivers/call", payload, rate_limited=True, **request_options)
 
 
 def api_get(config: PuterConfig, path: str, **request_options: Any) -> HttpRequest:
