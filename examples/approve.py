@@ -1,4 +1,6 @@
-"""You are asked before a tool deletes anything; without a terminal the answer is no.
+"""You are asked before a tool deletes anything.
+
+When stdin is not a terminal (a pipe, CI), it is not read: the answer is always no.
 
 python examples/approve.py
 """

@@ -2,8 +2,8 @@
 
     python examples/chatbot.py talk.json
 
-/undo takes the last turn back, /forget begins anew, /quit or Ctrl-D ends. Without a terminal it
-says two things and ends.
+/undo takes the last turn back, /forget begins anew, /quit or Ctrl-D ends. When stdin is not a
+terminal (a pipe, CI), it is not read: the program plays a fixed script of two lines and ends.
 """
 
 from __future__ import annotations

@@ -21,8 +21,8 @@ from puter.api.chat import ChatMethods
 from puter.config import ConfigOptions, PuterConfig
 from puter.conversation import Conversation
 from puter.docstrings import documented_by
-from puter.engine.client import Client, SharedState, limits_of, paired
-from puter.engine.context import CallContext
+from puter.engine.client import Client, limits_of, paired
+from puter.engine.context import CallContext, SharedState, Transports
 from puter.engine.credentials import Credentials
 from puter.engine.effects import Flow
 from puter.engine.ledger import Ledger
@@ -42,14 +42,14 @@ if TYPE_CHECKING:
 class PuterAI(Client, ChatMethods):
     """A client of Puter's AI, for sync and async code alike.
 
-    Making one touches no network, file, thread or event loop. Threads and tasks may share it; it
+    The constructor does no I/O and needs no event loop. Threads and tasks may share the client; it
     pickles (settings and history, never token or password) and survives fork and several
     ``asyncio.run`` calls. Each method that talks to Puter has a twin ``async_<name>`` with the same
     parameters.
 
     Args:
         username: Account name or e-mail address. Default: ``PUTER_USERNAME``.
-        password: Its password. Default: ``PUTER_PASSWORD``.
+        password: Password of that account. Default: ``PUTER_PASSWORD``.
         token: A Puter token, instead of signing in. Default: ``PUTER_AUTH_TOKEN`` or
             ``PUTER_TOKEN``, unless a user name or password is given.
         config: Settings; a copy is kept. Default: ``PuterConfig.from_env()``.
@@ -104,10 +104,10 @@ class PuterAI(Client, ChatMethods):
             token,
         )
         if transport is None:
-            shared = SharedState(credentials, _requests_transport, _aiohttp_transport)
+            transports = Transports({"sync": _requests_transport, "async": _aiohttp_transport})
         else:
-            shared = SharedState(credentials, lambda: transport, lambda: transport)
-        self._set_up(settings, shared)
+            transports = Transports({"sync": lambda: transport, "async": lambda: transport})
+        self._set_up(settings, SharedState(credentials, transports))
         self._history = History()
 
     def _sign_in(self, call: CallContext) -> Flow[None]:
@@ -267,7 +267,7 @@ class PuterAI(Client, ChatMethods):
         listed = read_model(known.entry, "chat") if known.entry else Model(known.id, "")
         return estimate_cost(live or listed, prompt, output_tokens)
 
-    # ------------------------------------------------------------ life
+    # ------------------------------------------------------------ copies, closing
 
     @property
     def usage(self) -> Ledger:
@@ -306,25 +306,29 @@ class PuterAI(Client, ChatMethods):
             >>> ai = PuterAI()
             >>> ai.close()
         """
-        asynchronous = self._shared.shut()
+        asynchronous = self._shut()
         if asynchronous is not None:
             asynchronous.close()
 
     @documented_by(close)
     async def async_close(self) -> None:
-        asynchronous = self._shared.shut()
+        asynchronous = self._shut()
         if asynchronous is not None:
             await asynchronous.async_close()
 
+    def _shut(self) -> Transport | None:
+        self._shared.credentials.forget()
+        return self._shared.transports.shut()
+
     def __enter__(self) -> Self:
-        self._shared.check_open()
+        self._shared.transports.check_open()
         return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
 
     async def __aenter__(self) -> Self:
-        self._shared.check_open()
+        self._shared.transports.check_open()
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -348,9 +352,11 @@ class PuterAI(Client, ChatMethods):
         self._history = History(state["messages"])
 
     def __repr__(self) -> str:
-        who = self._shared.credentials
-        state = "closed" if self._shared.closed else "signed in" if who.token else "not signed in"
-        name = f"username={who.username!r}, " if who.username else ""
+        credentials = self._shared.credentials
+        state = "signed in" if credentials.token else "not signed in"
+        if credentials.closed:
+            state = "closed"
+        name = f"username={credentials.username!r}, " if credentials.username else ""
         return f"<PuterAI {name}model={self.current_model!r}, {self.config.api_base}, {state}>"
 
 

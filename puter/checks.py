@@ -7,6 +7,7 @@ import types
 import typing
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Annotated, Any, Generic, Literal, TypeAlias, TypeVar
 
 from puter.exceptions import PuterInputError
@@ -67,7 +68,7 @@ class Range:
     """The numbers from ``least`` to ``most``: ``Annotated[float | None, Range(0, 1)]``.
 
     Examples:
-        >>> number("top_p", 2, 0, 1)
+        >>> Range(0, 1).kind(whole=False)("top_p", 2)
         Traceback (most recent call last):
         puter.exceptions.PuterInputError: top_p must be a number from 0 to 1, not 2
     """
@@ -79,7 +80,7 @@ class Range:
     above: bool = False
     """``least`` itself is too small."""
     wanted: str = ""
-    """Follows "must be" in the error. Default: told by the bounds."""
+    """Follows "must be" in the error. Default: made of the bounds."""
     hint: str = ""
     """What else the error says."""
 
@@ -159,23 +160,6 @@ def text_or_none(name: str, value: Any) -> str | None:
 _TEXT_OR_NONE: Kind[str] = Kind("a non-empty str or None", text.accepts)
 
 
-def number(
-    name: str,
-    value: Any,
-    least: float | None = None,
-    most: float | None = None,
-    *,
-    above: bool = False,
-) -> float:
-    """The finite number within the bounds; True and False are none.
-
-    Raises:
-        PuterInputError: It is something else.
-    """
-    found: float = Range(least, most, above).kind(whole=False)(name, value)
-    return found
-
-
 def whole_number(
     name: str,
     value: Any,
@@ -252,3 +236,15 @@ def checker_of(annotation: Any) -> Check:
 
 def _unchecked(_name: str, value: Any) -> Any:
     return value
+
+
+@cache
+def checks_of(options: type, checker: Callable[[Any], Check] = checker_of) -> Mapping[str, Check]:
+    """The check of each field of a TypedDict, by name.
+
+    Args:
+        options: The TypedDict.
+        checker: Makes the check of an annotation.
+    """
+    hints = typing.get_type_hints(options, include_extras=True)
+    return {name: checker(annotation) for name, annotation in hints.items()}

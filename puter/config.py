@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import difflib
+import functools
 import ipaddress
 import json
 import os
@@ -15,12 +16,11 @@ import re
 import typing
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from functools import cache
 from types import NoneType
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TypedDict
 from urllib.parse import SplitResult, urlsplit
 
-from puter.checks import MOST, SECONDS, Check, Range, kind_of
+from puter.checks import MOST, SECONDS, Check, Kind, Range, checker_of, checks_of
 from puter.exceptions import PuterConfigError
 
 if TYPE_CHECKING:
@@ -303,7 +303,7 @@ class PuterConfig:
         Raises:
             PuterConfigError: A variable or an override is not valid; the message names it.
         """
-        check_names(overrides)
+        _check_names(overrides)
         found: dict[str, Any] = {}
         for name, check in _checks().items():
             variable = f"PUTER_{name.upper()}"
@@ -334,7 +334,7 @@ class PuterConfig:
 
     def replace(self, **changes: Unpack[ConfigOptions]) -> Self:
         """A copy with the changes; see ``update()``."""
-        check_names(changes)
+        _check_names(changes)
         values = self.to_dict()
         values.update(changes)
         return type(self)(**values)
@@ -356,7 +356,7 @@ class PuterConfig:
         return copy.copy(self)
 
     def __reduce__(self) -> Any:
-        return _unpickle, (type(self), {**self.to_dict(), **_public(self)})
+        return functools.partial(type(self), **{**self.to_dict(), **_public(self)}), ()
 
     def __repr__(self) -> str:
         shown = {**self.to_dict(), "login_url": self.login_url, **_public(self, stand_in="***")}
@@ -368,7 +368,7 @@ def _public(config: PuterConfig, stand_in: str | None = None) -> dict[str, Any]:
     headers = {
         name: stand_in or value
         for name, value in config.headers.items()
-        if stand_in or not _smells_secret(name)
+        if stand_in or not _SECRET.search(name)
     }
     proxy = config.proxy
     if proxy:
@@ -379,12 +379,7 @@ def _public(config: PuterConfig, stand_in: str | None = None) -> dict[str, Any]:
     return {"headers": headers, "proxy": proxy}
 
 
-def _smells_secret(header: str) -> bool:
-    return bool(re.search(r"auth|token|key|secret|password|session|cookie", header, re.IGNORECASE))
-
-
-def _unpickle(cls: type[PuterConfig], values: dict[str, Any]) -> PuterConfig:
-    return cls(**values)
+_SECRET = re.compile("auth|token|key|secret|password|session|cookie", re.IGNORECASE)
 
 
 def _check_http(values: Mapping[str, Any]) -> None:
@@ -427,19 +422,11 @@ _FLAGS = {
 }
 
 
-@cache
-def _checks() -> dict[str, Check]:
-    hints = typing.get_type_hints(ConfigOptions, include_extras=True)
-    return {name: _checker_of(annotation) for name, annotation in hints.items()}
-
-
-def _checker_of(annotation: Any) -> Check:
-    for one in getattr(annotation, "__metadata__", ()):
-        if callable(one):
-            return one  # type: ignore[no-any-return]
-    kind = kind_of(annotation)
-    if kind is None:
-        raise TypeError(f"a setting of type {annotation} needs a check of its own")
+def _setting_check(annotation: Any) -> Check:
+    """As ``checker_of()``, but its errors are of the configuration, and None may be a value."""
+    kind = checker_of(annotation)
+    if not isinstance(kind, Kind):
+        return kind  # a function of its own
     types = typing.get_args(getattr(annotation, "__origin__", annotation))
     wanted = f"{kind.wanted}, or None for no limit" if NoneType in types else kind.wanted
 
@@ -451,13 +438,13 @@ def _checker_of(annotation: Any) -> Check:
     return check
 
 
-def check_names(given: Mapping[str, Any]) -> None:
-    """Refuse names that no setting has, with a suggestion.
+def _checks() -> Mapping[str, Check]:
+    return checks_of(ConfigOptions, _setting_check)
 
-    Raises:
-        PuterConfigError: There is one.
-    """
-    for name in given:
+
+def _check_names(settings: Mapping[str, Any]) -> None:
+    """Refuse names that no setting has, with a suggestion."""
+    for name in settings:
         if name not in _checks():
             raise _unknown_setting(name)
 

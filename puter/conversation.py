@@ -91,7 +91,7 @@ class Conversation(ChatMethods):
         Args:
             max_messages: Messages to keep at most.
             max_tokens: Tokens to keep at most, by a rough estimate: a quarter of the characters,
-                1,000 for a picture or file.
+                1,000 for an image or file.
 
         Returns:
             The messages forgotten, oldest first.

@@ -23,7 +23,7 @@ _NUMPY = re.compile(r"^(\*{0,2}\w+(?:\s*,\s*\*{0,2}\w+)*)\s*(?::.*)?$")
 
 
 def describe(function: Any) -> tuple[str, dict[str, str]]:
-    """The text before the first section, and what is said of each parameter.
+    """The text before the first section, and the description of each parameter.
 
     Examples:
         >>> def add(a, b):
@@ -65,9 +65,9 @@ def describe(function: Any) -> tuple[str, dict[str, str]]:
                 one.append(bare)
         elif depth in (-1, indent):
             depth, named = indent, entry.match(bare)
-            told = [named[2]] if named and entry is _GOOGLE else []
+            text = [named[2]] if named and entry is _GOOGLE else []
             names = named[1].split(",") if named else []
-            current = [found.setdefault(name.strip().lstrip("*"), list(told)) for name in names]
+            current = [found.setdefault(name.strip().lstrip("*"), list(text)) for name in names]
         else:
             entry, current = None, []  # prose after the section
     return "\n".join(intro).strip(), {

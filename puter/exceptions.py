@@ -157,14 +157,14 @@ class PuterError(Exception):
         return str(self.args[0])
 
     def __str__(self) -> str:
-        told = self.message.rstrip()
+        text = self.message.rstrip()
         facts = [f"HTTP {self.status}"] if self.status else []
         facts += [self.code] if self.code else []
         if facts:
-            told = f"{told.rstrip('.')} ({', '.join(facts)})"
+            text = f"{text.rstrip('.')} ({', '.join(facts)})"
         if self.hint:
-            told += ("" if told.endswith((".", "!", "?")) else ".") + " " + self.hint
-        return told
+            text += ("" if text.endswith((".", "!", "?")) else ".") + " " + self.hint
+        return text
 
     def __reduce__(self) -> Any:
         return _rebuild, (type(self), self.args, self.__dict__)
@@ -226,6 +226,10 @@ class PuterConnectionError(PuterAPIError):
 
 class PuterTimeoutError(PuterConnectionError):
     """Connecting took too long, the server was silent for too long, or the deadline passed."""
+
+
+NEWER_SERVER = "The server may be newer or older than this SDK understands."
+"""Hint of errors about the form of an answer."""
 
 
 class PuterResponseError(PuterAPIError):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 import json
 import os
 import threading
@@ -43,6 +44,8 @@ class History:
         self.model = model
         self.queue = Throttle(rate_limit=float("inf"), max_concurrency=1) if queued else None
         """Lets one turn at a time through."""
+        self.turn: Any = None
+        """The turn under way, of whoever holds the queue; see ``puter.api.turn``."""
         self._lock = threading.Lock()
 
     def snapshot(self) -> list[Message]:
@@ -77,17 +80,13 @@ class History:
         )
 
     def __reduce__(self) -> Any:
-        return _history, (self.snapshot(), self.system, self.model, self.queue is not None)
-
-
-def _history(
-    messages: list[Message], system: str | None, model: str | None, queued: bool
-) -> History:
-    return History(messages, system=system, model=model, queued=queued)
+        queued = self.queue is not None
+        make = functools.partial(History, system=self.system, model=self.model, queued=queued)
+        return make, (self.snapshot(),)
 
 
 def turn_starts(messages: list[Message]) -> list[int]:
-    """Where a new turn begins: at what the user said, not at the result of a tool."""
+    """Where a new turn begins: at a message of the user, not at the result of a tool."""
     return [
         place
         for place, message in enumerate(messages)

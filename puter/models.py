@@ -68,12 +68,12 @@ class ModelRegistry:
 
     def find(self, name: str) -> str | None:
         """The name of a model by its id or alias, upper or lower case; None when not known."""
-        asked = name.strip().lower()
-        if asked in CANNED:
-            return asked
-        if asked in self._ids:
-            return self._ids[asked]
-        meant = self._meant.get(asked, [])
+        key = name.strip().lower()
+        if key in CANNED:
+            return key
+        if key in self._ids:
+            return self._ids[key]
+        meant = self._meant.get(key, [])
         if len({identity for _, identity in meant}) == 1:
             return meant[0][1]
         return meant[0][0] if meant else None  # of several models: left to the server
@@ -101,11 +101,11 @@ class ModelRegistry:
 
     def suggest(self, name: str, count: int = 3) -> tuple[str, ...]:
         """Known names close to one that is not known."""
-        asked = name.strip().lower()
-        others = [one for one in self._ids if one != asked]
-        near = difflib.get_close_matches(asked, others, n=count, cutoff=0.6)
-        if len(near) < count and len(asked) >= 3:
-            near += sorted(one for one in others if asked in one and one not in near)
+        key = name.strip().lower()
+        others = [one for one in self._ids if one != key]
+        near = difflib.get_close_matches(key, others, n=count, cutoff=0.6)
+        if len(near) < count and len(key) >= 3:
+            near += sorted(one for one in others if key in one and one not in near)
         return tuple(self._ids[one] for one in near[:count])
 
 

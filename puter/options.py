@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import difflib
-import typing
-from collections.abc import Iterable, Mapping
-from functools import cache
+import inspect
+from collections.abc import Callable, Iterable, Mapping
 from typing import Annotated, Any, TypedDict
 
-from puter.checks import SECONDS, Check, Range, checker_of, mapping_with_str_keys
+from puter.checks import SECONDS, Range, checks_of, mapping_with_str_keys
 from puter.exceptions import PuterInputError
 
 Timeout = Annotated[float | None, SECONDS]
@@ -109,7 +108,7 @@ _HINTS = {
     "base_url": "Use PuterAI(api_base=...).",
     "max_retries": "Use client.with_options(max_retries=...).",
 }
-_CHAT_HINTS = {
+CHAT_HINTS = {
     "test_mode": _NO_TEST_MODE,
     "driver": "Use provider=... to choose who serves the model.",
     "system_prompt": "Use system=...",
@@ -120,49 +119,44 @@ _CHAT_HINTS = {
     "reasoning": "Use reasoning_effort=...",
     "text": "Use verbosity=...",
 }
+"""What to say of names that a chat does not have."""
 
 
 def validate_options(
-    method: str,
+    method: Callable[..., Any],
     options: Mapping[str, Any],
     kind: type,
-    also: Iterable[str] = (),
-    hints: Mapping[str, str] | None = None,
+    hints: Mapping[str, str],
 ) -> None:
     """Check options against a TypedDict: unknown names as Python does, values by annotation.
 
     Args:
-        method: Name of the method, for the error.
+        method: Whose options they are; the error tells its name and suggests its parameters.
         options: What was passed; None counts as left out.
         kind: A TypedDict such as ``ChatOptions``; see ``puter.checks.checker_of()``.
-        also: Other parameters of the method, to suggest.
         hints: What to say of names that it does not have but other libraries do.
 
     Raises:
         TypeError: A name is unknown; the message suggests the nearest.
         PuterInputError: A value is not valid.
     """
-    checks = _checks_of(kind)
+    checks = checks_of(kind)
     for name, value in options.items():
         if name not in checks:
-            raise _unexpected(method, name, [*checks, *also], {**(hints or {}), **_hints_of(kind)})
+            raise _unexpected(method, name, checks, {**hints, **_HINTS})
         if value is not None:
             checks[name](name, value)
 
 
-@cache
-def _checks_of(kind: type) -> dict[str, Check]:
-    hints = typing.get_type_hints(kind, include_extras=True)
-    return {name: checker_of(annotation) for name, annotation in hints.items()}
-
-
-def _hints_of(kind: type) -> dict[str, str]:
-    return {**_HINTS, **_CHAT_HINTS} if kind is ChatOptions else _HINTS
-
-
-def _unexpected(method: str, name: str, known: list[str], hints: Mapping[str, str]) -> TypeError:
+def _unexpected(
+    method: Callable[..., Any], name: str, options: Iterable[str], hints: Mapping[str, str]
+) -> TypeError:
+    _call, *parameters = inspect.signature(method).parameters.values()
+    explicit = [one.name for one in parameters if one.kind is not one.VAR_KEYWORD]
+    known = [*options, *explicit]
     near = difflib.get_close_matches(name, known, n=1)
     hint = hints.get(name) or (f"Did you mean {near[0]!r}?" if near else "")
     if not hint and "extra" in known:
         hint = "Arguments the SDK does not know go into extra={...}."
-    return TypeError(f"{method}() got an unexpected keyword argument {name!r}. {hint}".rstrip())
+    called = f"{method.__name__}() got an unexpected keyword argument {name!r}"
+    return TypeError(f"{called}. {hint}".rstrip())

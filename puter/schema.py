@@ -37,16 +37,11 @@ Validate = Callable[[Any, str, bool], Any]
 class Mismatch(ValueError):
     """A JSON value does not fit: where, and what is wrong there."""
 
-    def __init__(self, path: str, wanted: str, found: Any) -> None:
-        shown = json.dumps(found, default=str)
-        shown = shown if len(shown) <= 80 else shown[:77] + "..."
-        super().__init__(f"{path or 'the value'}: expected {wanted}, got {shown}")
 
-    @classmethod
-    def at(cls, path: str, fault: str) -> Mismatch:
-        error = cls.__new__(cls)
-        error.args = (f"{path}: {fault}",)
-        return error
+def _mismatch(path: str, wanted: str, found: Any) -> Mismatch:
+    shown = json.dumps(found, default=str)
+    shown = shown if len(shown) <= 80 else shown[:77] + "..."
+    return Mismatch(f"{path or 'the value'}: expected {wanted}, got {shown}")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -104,7 +99,7 @@ def convert(adapter: TypeAdapter, value: Any) -> Any:
         except Mismatch:
             return adapter.validate(value, "", True)
     except RecursionError:
-        raise Mismatch.at("the value", "it is nested too deeply") from None
+        raise Mismatch("the value: it is nested too deeply") from None
 
 
 class _Compiler:
@@ -170,7 +165,7 @@ class _Compiler:
                         return member.validate(value, path, laxly)
             if len(members) == 2 and type(None) in args:
                 return members[args.index(type(None)) - 1].validate(value, path, lax)
-            raise Mismatch(path, " or ".join(map(_name, args)), value)
+            raise _mismatch(path, " or ".join(map(_name, args)), value)
 
         return TypeAdapter({"anyOf": [member.schema for member in members]}, validate)
 
@@ -184,9 +179,9 @@ class _Compiler:
             or _is_typed_dict(of)
             or (issubclass(of, tuple) and hasattr(of, "_fields"))
         ):
-            made: Any = of
+            cls: Any = of
             return self._once(
-                of, lambda: self.record(_fields(of), lambda values: made(**values), of.__name__)
+                of, lambda: self.record(_fields(of), lambda values: cls(**values), of.__name__)
             )
         return None
 
@@ -239,14 +234,14 @@ class _Compiler:
 
         def validate(value: Any, path: str, lax: bool) -> Any:
             if not isinstance(value, Mapping):
-                raise Mismatch(path, f"an object ({of})", value)
+                raise _mismatch(path, f"an object ({of})", value)
             for name in value:
                 if name not in parts:
                     known = f"there are {', '.join(parts)}" if parts else "there are none"
-                    raise Mismatch.at(_under(path, str(name)), f"no such field; {known}")
+                    raise Mismatch(f"{_under(path, str(name))}: no such field; {known}")
             for name in required:
                 if name not in value:
-                    raise Mismatch.at(_under(path, name), "it is missing")
+                    raise Mismatch(f"{_under(path, name)}: it is missing")
             values = {
                 name: parts[name].validate(part, _under(path, name), lax)
                 for name, part in value.items()
@@ -254,7 +249,7 @@ class _Compiler:
             try:
                 return build(values)
             except Exception as error:  # whatever the type's own checks raise
-                raise Mismatch(path, f"a valid {of} ({error})", value) from error
+                raise _mismatch(path, f"a valid {of} ({error})", value) from error
 
         schema = {"type": "object", "properties": properties, "additionalProperties": False}
         return TypeAdapter({**schema, "required": required} if required else schema, validate)
@@ -271,10 +266,10 @@ class _Compiler:
             except ValueError as error:  # pydantic's ValidationError is one
                 faults: list[dict[str, Any]] = getattr(error, "errors", list)()
                 if not faults:
-                    raise Mismatch(path, f"a valid {of.__name__}", value) from error
+                    raise _mismatch(path, f"a valid {of.__name__}", value) from error
                 first = faults[0]
                 where = ".".join(str(part) for part in (path, *first.get("loc", ())) if part != "")
-                raise Mismatch(where, str(first.get("msg")), first.get("input")) from error
+                raise _mismatch(where, str(first.get("msg")), first.get("input")) from error
 
         return TypeAdapter(schema, validate)
 
@@ -292,12 +287,12 @@ class _Compiler:
 
         def validate(value: Any, path: str, lax: bool) -> Any:
             if not isinstance(value, (list, tuple)):
-                raise Mismatch(path, "an array", value)
+                raise _mismatch(path, "an array", value)
             items = [item.validate(each, f"{path}[{i}]", lax) for i, each in enumerate(value)]
             try:
                 return build(items)
             except TypeError as error:
-                raise Mismatch(path, f"an array for a set ({error})", value) from error
+                raise _mismatch(path, f"an array for a set ({error})", value) from error
 
         schema: Schema = {"type": "array", "items": item.schema}
         unique = build in (set, frozenset)
@@ -308,7 +303,7 @@ class _Compiler:
 
         def validate(value: Any, path: str, lax: bool) -> Any:
             if not isinstance(value, (list, tuple)) or len(value) != len(items):
-                raise Mismatch(path, f"an array of {len(items)}", value)
+                raise _mismatch(path, f"an array of {len(items)}", value)
             return tuple(
                 item.validate(value[i], f"{path}[{i}]", lax) for i, item in enumerate(items)
             )
@@ -323,7 +318,7 @@ class _Compiler:
 
         def validate(value: Any, path: str, lax: bool) -> Any:
             if not isinstance(value, Mapping):
-                raise Mismatch(path, "an object", value)
+                raise _mismatch(path, "an object", value)
             return {
                 keys.validate(name, f"{path} (key)", True): values.validate(
                     each, _under(path, name), lax
@@ -367,7 +362,7 @@ def _one_of(members: tuple[Any, ...], names: Mapping[str, Any]) -> TypeAdapter:
         for known, member in (*pairs, *names.items()) if lax else ():
             if str(known).lower() == str(value).lower():
                 return member
-        raise Mismatch(path, "one of " + ", ".join(map(json.dumps, shown)), value)
+        raise _mismatch(path, "one of " + ", ".join(map(json.dumps, shown)), value)
 
     return TypeAdapter(schema, validate)
 
@@ -448,7 +443,7 @@ def _str(value: Any, path: str, lax: bool) -> str:
         return value
     if lax and isinstance(value, (int, float)) and not isinstance(value, bool):
         return str(value)
-    raise Mismatch(path, "text", value)
+    raise _mismatch(path, "text", value)
 
 
 def _int(value: Any, path: str, lax: bool) -> int:
@@ -461,7 +456,7 @@ def _int(value: Any, path: str, lax: bool) -> int:
             return int(value.strip())
         except ValueError:
             pass
-    raise Mismatch(path, "a whole number", value)
+    raise _mismatch(path, "a whole number", value)
 
 
 def _float(value: Any, path: str, lax: bool) -> float:
@@ -471,7 +466,7 @@ def _float(value: Any, path: str, lax: bool) -> float:
         with contextlib.suppress(ValueError, OverflowError):
             number = float(value)
     if not math.isfinite(number):
-        raise Mismatch(path, "a number", value)
+        raise _mismatch(path, "a number", value)
     return number
 
 
@@ -480,16 +475,12 @@ def _bool(value: Any, path: str, lax: bool) -> bool:
         return value
     if lax and isinstance(value, str) and value.strip().lower() in ("true", "false"):
         return value.strip().lower() == "true"
-    raise Mismatch(path, "true or false", value)
+    raise _mismatch(path, "true or false", value)
 
 
 def _null(value: Any, path: str, lax: bool) -> None:
     if value is not None and not (lax and value in ("", "null", "None")):
-        raise Mismatch(path, "null", value)
-
-
-def _anything(value: Any, path: str, lax: bool) -> Any:
-    return value
+        raise _mismatch(path, "null", value)
 
 
 def _decimal(value: Any, path: str, lax: bool) -> Decimal:
@@ -498,7 +489,7 @@ def _decimal(value: Any, path: str, lax: bool) -> Decimal:
     except InvalidOperation:
         number = None
     if number is None or isinstance(value, bool) or not number.is_finite():
-        raise Mismatch(path, "a decimal number", value)
+        raise _mismatch(path, "a decimal number", value)
     return number
 
 
@@ -506,11 +497,7 @@ def _timedelta(value: Any, path: str, lax: bool) -> dt.timedelta:
     try:
         return dt.timedelta(seconds=_float(value, path, lax))
     except OverflowError:
-        raise Mismatch(path, "a number of seconds", value) from None
-
-
-def _path(value: Any, path: str, lax: bool) -> Path:
-    return Path(_str(value, path, lax))
+        raise _mismatch(path, "a number of seconds", value) from None
 
 
 def _parsed(parse: Callable[[str], Any], wanted: str, **schema: str) -> TypeAdapter:
@@ -518,11 +505,11 @@ def _parsed(parse: Callable[[str], Any], wanted: str, **schema: str) -> TypeAdap
 
     def validate(value: Any, path: str, lax: bool) -> Any:
         if not isinstance(value, str):
-            raise Mismatch(path, wanted, value)
+            raise _mismatch(path, wanted, value)
         try:
             return parse(value.strip())
         except (ValueError, InvalidOperation, binascii.Error) as error:
-            raise Mismatch(path, wanted, value) from error
+            raise _mismatch(path, wanted, value) from error
 
     return TypeAdapter({"type": "string", **schema}, validate)
 
@@ -537,7 +524,9 @@ _SCALARS: dict[Any, TypeAdapter] = {
     float: TypeAdapter({"type": "number"}, _float),
     bool: TypeAdapter({"type": "boolean"}, _bool),
     **dict.fromkeys((None, type(None)), TypeAdapter({"type": "null"}, _null)),
-    **dict.fromkeys((Any, object, inspect.Parameter.empty), TypeAdapter({}, _anything)),
+    **dict.fromkeys(
+        (Any, object, inspect.Parameter.empty), TypeAdapter({}, lambda value, *_: value)
+    ),
     dt.datetime: _parsed(
         lambda text: dt.datetime.fromisoformat(_zulu(text)),
         "a date and time (ISO 8601)",
@@ -550,7 +539,7 @@ _SCALARS: dict[Any, TypeAdapter] = {
     dt.timedelta: TypeAdapter({"type": "number", "description": "seconds"}, _timedelta),
     Decimal: TypeAdapter({"type": ["string", "number"]}, _decimal),
     uuid.UUID: _parsed(uuid.UUID, "a UUID", format="uuid"),
-    Path: TypeAdapter({"type": "string"}, _path),
+    Path: TypeAdapter({"type": "string"}, lambda *args: Path(_str(*args))),
     bytes: _parsed(
         lambda text: base64.b64decode(text, validate=True), "base64", contentEncoding="base64"
     ),

@@ -72,7 +72,7 @@ class _Stream:
             if self._over:
                 self._end()
 
-    def _take(self, effect: StreamOpened | YieldChunks | Done[ChatReply]) -> bool:
+    def _handle(self, effect: StreamOpened | YieldChunks | Done[ChatReply]) -> bool:
         """Whether to pull once more.
 
         The end comes with the last chunk, so that none misses it; and so does the error of a flow
@@ -156,7 +156,7 @@ class ChatStream(_Stream):
 
     def _pull(self) -> None:
         with self._exclusive():
-            while self._take(self._transport.advance(self._flow)):
+            while self._handle(self._transport.advance(self._flow)):
                 pass
 
     def until_done(self) -> ChatReply:
@@ -210,7 +210,7 @@ class AsyncChatStream(_Stream):
 
     async def _pull(self) -> None:
         with self._exclusive():
-            while self._take(await self._transport.async_advance(self._flow)):
+            while self._handle(await self._transport.async_advance(self._flow)):
                 pass
 
     async def until_done(self) -> ChatReply:

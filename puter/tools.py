@@ -22,6 +22,7 @@ from puter.schema import (
     to_json,
 )
 from puter.types.replies import ToolCall
+from puter.wire.messages import result_message
 
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
@@ -115,7 +116,7 @@ class Tool:
             ValueError: They do not fit; the message says where.
         """
         if arguments.keys() == {"_unreadable"}:
-            raise Mismatch.at("the arguments", "they are no JSON object")
+            raise Mismatch("the arguments: they are no JSON object")
         values = convert(self._adapter, arguments)
         positional = [values.pop(name, default) for name, default in self._positional.items()]
         bound = functools.partial(self.function, *positional, **values)
@@ -170,10 +171,6 @@ class Toolbox:
         return not any(call.name in declared for call in calls)
 
 
-def toolbox(tools: Any) -> Toolbox | None:
-    return None if tools is None else Toolbox(tools)
-
-
 def refuse_async(tools: Toolbox | None, before: Any) -> None:
     """A synchronous method cannot wait for async functions.
 
@@ -218,7 +215,7 @@ def tool_result(call: ToolCall | str, content: Any) -> dict[str, Any]:
     if not isinstance(call, (ToolCall, str)):
         raise PuterInputError(f"tool_result() wants a ToolCall or its id, not {call!r}")
     identity = call.id if isinstance(call, ToolCall) else call
-    return {"role": "tool", "tool_call_id": identity, "content": result_text(content)}
+    return result_message(identity, result_text(content))
 
 
 def result_text(value: Any) -> str:
@@ -245,7 +242,7 @@ def apply_approval(call: ToolCall, approval: Any) -> tuple[ToolCall, str | None]
 
 
 def error_text(error: BaseException) -> str:
-    """A tool's failure, told to the model."""
+    """A tool's failure, as the model reads it."""
     if isinstance(error, Mismatch):
         return result_text(f"Error: wrong arguments: {error}")
     return result_text(f"Error: {type(error).__name__}: {error}".removesuffix(": "))

@@ -15,7 +15,7 @@ from typing import Any
 
 from puter import PuterAI
 from puter.engine.effects import Send
-from puter.transports import connection_errors
+from puter.transports.connection_errors import Exchange
 from puter.transports.mock import MockReply, MockRequest, MockTransport
 
 API = "https://api.puter.com"
@@ -134,16 +134,16 @@ class Scripted(MockTransport):
 
     def fault(self, fault: Fault) -> Exception:
         """The error that a real transport makes of it."""
-        request, errors = self._effect.request, connection_errors
+        exchange = Exchange(self._effect.request, time_left=self._effect.time_left)
         match fault.name:
             case "refused":
-                return errors.not_connected(request, ConnectionRefusedError(111, "refused"), ())
+                return exchange.not_connected(ConnectionRefusedError(111, "refused"))
             case "connect_timeout":
-                return errors.connect_timeout(request, self._effect.time_left)
+                return exchange.connect_timeout()
             case "silence":
-                return errors.silence(request, self._effect.time_left)
+                return exchange.silence()
             case _:
-                return errors.cut_off(request, ConnectionResetError(104, "reset"), ())
+                return exchange.cut_off(ConnectionResetError(104, "reset"))
 
     def _answer(self, request: MockRequest) -> Any:
         answer = self._door._next(

@@ -11,7 +11,7 @@ import pytest
 
 import puter
 from puter import AccountUsage
-from puter.api.usage_and_tokens import read_account_usage
+from puter.wire.metering import read_account_usage
 from tests.door import CUT, Door, error_body, text_answer
 
 FRESH: dict[str, Any] = {

@@ -146,7 +146,7 @@ def test_the_other_captured_answers_are_plain_ones(name: str) -> None:
     assert (reply.provider, reply.model) == tuple(body["metadata"].values())
     cents = body["result"]["usage"]["usd_cents"]
     assert reply.cost == (None if cents is None else Decimal(str(cents)) / 100)
-    assert validate_reply(reply, asked="fake") is reply
+    assert validate_reply(reply, model="fake") is reply
 
 
 def read(**result: Any) -> ChatReply:
@@ -188,7 +188,7 @@ def test_pictures_and_citations_are_kept() -> None:
     assert [type(one) for one in reply.images] == [Image]
     assert reply.images[0].bytes == b"\x89PNG"
     assert reply.annotations == (citation,)
-    assert validate_reply(reply, asked="gpt-5-nano") is reply  # a picture alone is an answer
+    assert validate_reply(reply, model="gpt-5-nano") is reply  # a picture alone is an answer
 
 
 @pytest.mark.parametrize(
@@ -433,7 +433,7 @@ def test_any_json_is_a_reply_or_one_of_our_errors(data: Any, status: int, kind: 
     assert repr(answer)
     assert answer.finish_reason in ("stop", "length", "tool_calls", "content_filter")
     try:
-        validate_reply(answer, asked="gpt-5-nano")
+        validate_reply(answer, model="gpt-5-nano")
     except PuterError:
         return
     for message in check_messages([*assistant_messages(answer), "and now?"]):

@@ -502,3 +502,51 @@ async def test_streams_under_way_commit_whole_turns_too(door: Door) -> None:
     assert sizes == [0, 2, 2, 4, 4, 6]  # with the last chunk of each
     assert [one["content"] for one in ai.chat_history[::2]] == ["2", "1", "0"]
     free(ai)
+
+
+async def test_conversations_whose_tools_ask_each_other_are_told_that_each_would_wait(
+    door: Door,
+) -> None:
+    def answers(request: MockRequest) -> Any:
+        messages = request.json["args"]["messages"]
+        if any(one["role"] == "tool" for one in messages) or "go" not in str(messages[-1]):
+            return "done"
+        call = {"id": "c", "type": "function", "function": {"name": "ask", "arguments": "{}"}}
+        return {"message": {"role": "assistant", "content": None, "tool_calls": [call]}}
+
+    ai = door.client(transport=MockTransport(answers))
+    one, two = ai.conversation(), ai.conversation()
+    both, asked = threading.Barrier(2), 0
+
+    def asking(talk: Any) -> Callable[[], Any]:
+        def ask() -> str:
+            both.wait(PATIENCE)
+            return str(talk.chat("hello"))
+
+        async def async_ask() -> str:
+            nonlocal asked
+            asked += 1
+            while asked < 2:  # noqa: ASYNC110 - both are in their tools now
+                await asyncio.sleep(0.005)
+            return str(await talk.async_chat("hello"))
+
+        async_ask.__name__ = "ask"
+        return ask if door.kind == "sync" else async_ask
+
+    async def go(talk: Any, other: Any) -> Any:
+        if door.kind == "sync":
+            return await asyncio.to_thread(talk.chat, "go", tools=[asking(other)])
+        return await talk.async_chat("go", tools=[asking(other)])
+
+    replies = await asyncio.wait_for(asyncio.gather(go(one, two), go(two, one)), PATIENCE)
+    assert list(replies) == ["done", "done"]
+    results = [
+        message["content"]
+        for talk in (one, two)
+        for message in talk.messages
+        if message["role"] == "tool"
+    ]
+    refused = [text for text in results if "would wait for the other" in text]
+    assert len(refused) >= 1
+    queues = [talk._history.queue for talk in (one, two)]
+    assert [queue.running for queue in queues if queue is not None] == [0, 0]

@@ -117,7 +117,7 @@ async def test_an_upload_is_a_file_of_puters(door: Door) -> None:
         ("https://example.org/a.png", None, "the file itself"),
         (PuterFile("~/a.png"), None, "the file itself"),
         (io.StringIO("x"), "~/x", "mode 'rb'"),
-        (5, "~/x", "neither a picture nor a file"),
+        (5, "~/x", "neither an image nor a file"),
         (bytes(MAX_FILE + 1), "~/x", "larger than the 37.5 MiB"),
     ],
 )

@@ -7,6 +7,7 @@ import dataclasses
 import json
 import re
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,15 +15,14 @@ import pytest
 import puter
 from puter.api import auth
 from puter.config import PuterConfig
-from puter.engine.context import CallContext
+from puter.engine.context import CallContext, SharedState, Transports
 from puter.engine.credentials import Credentials
 from puter.engine.effects import Acquire, Effect, Flow, Invoke, Notify, Send, Sleep
-from puter.engine.ledger import Ledger
 from puter.engine.pipeline import exchange
 from puter.engine.retry import RetryBudget
 from puter.engine.throttle import Throttle
 from puter.exceptions import PuterError
-from puter.transports import connection_errors as errors
+from puter.transports.connection_errors import Exchange
 from puter.wire.http import HttpReply, HttpRequest, api_get, driver_call
 from tests.door import error_body
 
@@ -49,16 +49,14 @@ class Hand:
         self.positions: list[int | None] = []
 
     def call(self, *, dice: float = 1.0, **settings: Any) -> CallContext:
-        nobody: Any = None
+        client: Any = SimpleNamespace(_sign_in=auth.ensure_signed_in)
+        credentials = Credentials(None, None, "stale-token")
         return CallContext(
             operation="test",
             config=PuterConfig(**settings),
-            credentials=Credentials(None, None, "stale-token"),
             throttle=Throttle(30, 10, 3, clock=lambda: self.now),
-            retry_budget=RetryBudget(),
-            ledger=Ledger(),
-            sign_in=auth.ensure_signed_in,
-            runner=nobody,
+            shared=SharedState(credentials, Transports({})),
+            runner=client,
             catalogues={},
             clock=lambda: self.now,
             random=lambda: dice,
@@ -98,6 +96,10 @@ class Hand:
         return None
 
 
+def exchange_of(effect: Send) -> Exchange:
+    return Exchange(effect.request, time_left=effect.time_left)
+
+
 def chat(config: PuterConfig) -> HttpRequest:
     return driver_call(config, "puter-chat-completion", "complete", {"messages": []})
 
@@ -108,7 +110,9 @@ def free(config: PuterConfig) -> HttpRequest:
 
 def login(config: PuterConfig) -> HttpRequest:
     """As a sign-in asks."""
-    steps = auth.login(dataclasses.replace(Hand().call(), config=config, credentials=alice()))
+    call = dataclasses.replace(Hand().call(), config=config)
+    call.shared.credentials = alice()
+    steps = auth.login(call)
     effect = next(steps)
     steps.close()
     assert isinstance(effect, Send)
@@ -130,27 +134,18 @@ AGAIN: dict[str, tuple[Any, tuple[bool, bool, bool]]] = {
         (True, True, False),
     ),
     "refused": (
-        lambda s: errors.not_connected(s.request, OSError(111, "refused"), ()),
+        lambda s: exchange_of(s).not_connected(OSError(111, "refused")),
         (True, True, True),
     ),
-    "connect timeout": (
-        lambda s: errors.connect_timeout(s.request, s.time_left),
-        (True, True, True),
-    ),
+    "connect timeout": (lambda s: exchange_of(s).connect_timeout(), (True, True, True)),
     "bad certificate": (
-        lambda s: errors.bad_certificate(s.request, OSError("x"), ()),
+        lambda s: exchange_of(s).bad_certificate(OSError("x")),
         (False, False, False),
     ),
-    "bad address": (
-        lambda s: errors.bad_address(s.request, ValueError("x"), ()),
-        (False, False, False),
-    ),
-    "silence": (lambda s: errors.silence(s.request, s.time_left), (False, True, False)),
-    "cut off": (lambda s: errors.cut_off(s.request, OSError("x"), ()), (False, True, False)),
-    "unreadable": (
-        lambda s: errors.unreadable(s.request, 200, OSError("x"), ()),
-        (False, False, False),
-    ),
+    "bad address": (lambda s: exchange_of(s).bad_address(ValueError("x")), (False, False, False)),
+    "silence": (lambda s: exchange_of(s).silence(), (False, True, False)),
+    "cut off": (lambda s: exchange_of(s).cut_off(OSError("x")), (False, True, False)),
+    "unreadable": (lambda s: exchange_of(s).unreadable(OSError("x")), (False, False, False)),
     "408": (refusal(408), (False, True, False)),
     "500": (refusal(500, "internal_error"), (False, True, False)),
     "502 page": (HttpReply(502, {"Content-Type": "text/html"}, b"<html>"), (False, True, False)),
@@ -288,7 +283,8 @@ def test_a_stated_wait_over_the_cap_raises_at_once() -> None:
 
 def test_a_retry_budget_stops_storms_but_not_waiting_out_a_429() -> None:
     hand = Hand(refusal(500))
-    call = dataclasses.replace(hand.call(max_retries=5), retry_budget=RetryBudget(2))
+    call = hand.call(max_retries=5)
+    call.shared.retry_budget = RetryBudget(2)
     for expected in (3, 1, 1):
         hand.sent.clear()
         with pytest.raises(puter.PuterServerError):
@@ -355,8 +351,8 @@ def test_a_timeout_tells_which_limit_it_was(
     limit: float | None, time_left: float | None, told: str
 ) -> None:
     request = dataclasses.replace(free(PuterConfig()), timeout=limit, connect_timeout=limit)
-    for make, sent in ((errors.connect_timeout, False), (errors.silence, True)):
-        error = make(request, time_left)
+    sending = Exchange(request, time_left=time_left)
+    for error, sent in ((sending.connect_timeout(), False), (sending.silence(), True)):
         assert isinstance(error, puter.PuterTimeoutError)
         assert error.sent is sent
         assert re.search(told, error.message)
@@ -423,7 +419,7 @@ def a_whole_call(call: CallContext) -> Flow[HttpReply]:
 def test_a_flow_ended_anywhere_leaves_no_permit_taken(end: type[BaseException], count: int) -> None:
     hand = Hand(SIGNED_IN, refusal(429), OK)
     call = hand.call()
-    who = call.credentials = alice()
+    who = call.shared.credentials = alice()
     steps = a_whole_call(call)
     effect = next(steps)
     for _ in range(count):
@@ -509,7 +505,7 @@ def test_fifty_good_calls_widen_a_narrowed_limit_and_free_ones_do_not_count() ->
 
 def test_the_token_is_read_anew_for_each_attempt() -> None:
     def signs_in_meanwhile(_: Send) -> HttpReply:
-        call.credentials.sign_in("fresh-token", call.config)
+        call.shared.credentials.sign_in("fresh-token", call.config)
         return refusal(429)
 
     hand = Hand(signs_in_meanwhile, OK)
@@ -543,7 +539,7 @@ def whoami_calls(hand: Hand, count: int) -> tuple[Credentials, list[Flow[Any]]]:
     flows = []
     for _ in range(count):
         call = hand.call()
-        call.credentials = who
+        call.shared.credentials = who
         flows.append(auth.whoami(call))
     return who, flows
 
@@ -602,7 +598,7 @@ def test_whoever_comes_after_a_refusal_tries_anew() -> None:
         with pytest.raises(puter.PuterAuthError):
             hand.run(steps, value or who.sign_in_queue.acquire(timeout=0))
     call = hand.call()
-    call.credentials = who
+    call.shared.credentials = who
     assert hand.run(auth.whoami(call)).username == "alice"
     assert hand.sent[0].request.url == "https://puter.com/login"
 
@@ -613,7 +609,7 @@ def test_whoever_comes_while_the_refused_still_queue_tries_anew() -> None:
     with pytest.raises(puter.PuterAuthError):
         hand.run(flows[0], refusal(401, "password_mismatch"))
     call = hand.call()
-    call.credentials = who
+    call.shared.credentials = who
     late = auth.whoami(call)
     assert isinstance(next(late), Acquire)
     with pytest.raises(puter.PuterAuthError):
@@ -632,7 +628,7 @@ def test_an_interrupted_sign_in_is_no_refusal() -> None:
 def test_signing_in_does_not_count_as_an_attempt_of_the_call() -> None:
     hand = Hand(SIGNED_IN, refusal(402, "insufficient_funds"))
     call = hand.call()
-    call.credentials = alice()
+    call.shared.credentials = alice()
     with pytest.raises(puter.PuterInsufficientFundsError) as caught:
         hand.run(auth.whoami(call))
     assert caught.value.attempts == 1

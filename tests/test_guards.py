@@ -33,7 +33,7 @@ import puter
 from puter import exceptions
 from puter.engine.client import paired
 from puter.engine.context import CallContext
-from puter.engine.effects import Flow, Send
+from puter.engine.effects import Flow
 from puter.engine.pipeline import exchange
 from puter.testing import Disconnect, Failure, InvalidUtf8, LocalPuter, Redirect, Truncate
 from puter.transports import aiohttp_transport, requests_transport
@@ -337,9 +337,9 @@ TRANSLATE: list[Any] = [requests_transport, aiohttp_transport]
 
 def assert_mapped(transport: Any, error: Exception) -> None:
     for written in (False, True):
-        exchange = transport._Exchange(Send(REQUEST, "token", 5.0))
-        exchange.taken_up, exchange.written = True, written
-        ours = transport.translate(error, exchange)
+        exchange = transport._Exchange(REQUEST, time_left=5.0)
+        exchange.attached, exchange.written = True, written
+        ours = exchange.translate(error)
         if hasattr(exchange, "end"):
             exchange.end()
         assert isinstance(ours, puter.PuterError)
@@ -387,7 +387,7 @@ def test_errors_of_the_socket_are_mapped(transport: Any, error: Exception) -> No
 )
 @pytest.mark.parametrize("transport", TRANSLATE)
 def test_what_is_no_failure_of_the_network_is_left_alone(transport: Any, error: Exception) -> None:
-    assert transport.translate(error, transport._Exchange(Send(REQUEST))) is None
+    assert transport._Exchange(REQUEST).translate(error) is None
 
 
 def test_the_enumeration_found_the_libraries() -> None:

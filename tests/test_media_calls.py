@@ -304,7 +304,7 @@ BAD: list[tuple[str, tuple[Any, ...], dict[str, Any], str]] = [
     ("txt2img", ("x",), {"ratio": (0, 1)}, "ratio=.* is not valid"),
     ("txt2img", ("x",), {"ratio": 1.5}, "ratio=1.5 is not valid"),
     ("txt2img", ("x",), {"input_images": "no-such.png"}, "cannot be read"),
-    ("txt2img", ("x",), {"input_images": WAV}, "is audio/wav, not a picture"),
+    ("txt2img", ("x",), {"input_images": WAV}, "is audio/wav, not an image"),
     ("txt2img", ("x",), {"input_images": b"??"}, "of no known kind.*image/png"),
     ("txt2img", ("x",), {"input_images": ["~/a.png"]}, "no files of your Puter.*read_file"),
     ("txt2img", ("x",), {"input_images": [None]}, "holds None"),
@@ -315,11 +315,11 @@ BAD: list[tuple[str, tuple[Any, ...], dict[str, Any], str]] = [
     ("txt2img", ("x",), {"extra": []}, "extra must be a dict"),
     ("txt2img", ("x",), {"timeout": -1}, "timeout"),
     ("txt2img", ("x",), {"extra": {"a": {1}}}, "cannot be written as JSON"),
-    ("img2txt", (), {}, "neither a picture nor a file"),
+    ("img2txt", (), {}, "neither an image nor a file"),
     ("img2txt", ("no-such.png",), {}, "cannot be read"),
     ("img2txt", (b"",), {}, "is empty"),
     ("img2txt", (b"??",), {}, "of no known kind"),
-    ("img2txt", (WAV,), {}, "is audio/wav, not a picture or a PDF"),
+    ("img2txt", (WAV,), {}, "is audio/wav, not an image or a PDF"),
     ("img2txt", ("data:image/png;base64,A",), {}, "is no data URI"),
     ("img2txt", (PNG + bytes(OCR_LIMIT),), {}, "larger than the 10 MiB"),
     ("img2txt", (PNG,), {"include_image_base64": 1}, "must be True or False"),
@@ -328,17 +328,17 @@ BAD: list[tuple[str, tuple[Any, ...], dict[str, Any], str]] = [
     ("txt2speech", ("x" * (SPEECH_LIMIT + 1),), {}, "3001 characters, and at most 3000"),
     ("txt2speech", ("x",), {"voice": ["alloy"]}, "voice must be a non-empty str"),
     ("txt2speech", ("x",), {"voice_settings": "loud"}, "voice_settings must be a dict"),
-    ("speech2txt", (), {}, "neither a picture nor a file"),
+    ("speech2txt", (), {}, "neither an image nor a file"),
     ("speech2txt", (PNG,), {}, "is image/png, not sound"),
     ("speech2txt", (b"\0\1",), {}, "of no known kind.*audio/wav"),
     ("speech2txt", ((WAV, "wav"),), {}, "mime type"),
     ("speech2txt", (WAV + bytes(AUDIO_LIMIT),), {}, "larger than the 25 MiB"),
     ("speech2txt", (WAV,), {"translate": "en"}, "translate must be True or False"),
-    ("speech2speech", (), {}, "neither a picture nor a file"),
+    ("speech2speech", (), {}, "neither an image nor a file"),
     ("speech2speech", (WAV + bytes(AUDIO_LIMIT),), {}, "larger than the 25 MiB"),
     ("speech2speech", (WAV,), {"seed": "x"}, "seed must be a whole number"),
     ("txt2vid", (" ",), {"test_mode": True}, "prompt must be a non-empty str"),
-    ("txt2vid", ("x",), {"input_reference": WAV}, "is audio/wav, not a picture"),
+    ("txt2vid", ("x",), {"input_reference": WAV}, "is audio/wav, not an image"),
     ("txt2vid", ("x",), {"last_frame": PuterFile("~/a.png")}, "no files of your Puter"),
     ("txt2vid", ("x",), {"puter_output_path": " "}, "is no file in your Puter"),
     ("call", ("", "get"), {}, "interface must be a non-empty str"),
@@ -440,7 +440,7 @@ async def test_a_result_without_one_is_told(door: Door, method: str, result: Any
 
 async def test_a_video_by_sora_is_a_sentence(door: Door) -> None:
     door.answers(envelope(SORA))
-    with pytest.raises(puter.PuterResponseError, match=r"puter_output_path='~/Videos/film.mp4'"):
+    with pytest.raises(puter.PuterResponseError, match=r"puter_output_path='~/Videos/video.mp4'"):
         await door(door.client(), "txt2vid", "waves", "sora-2")
 
 

@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable
 from decimal import Decimal
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -387,8 +387,9 @@ async def test_rounds_in_any_form_count_as_answered(door: Door, adder: Adder) ->
         door.answers(answer(False, "", call("c2", 2)))
         reply = await door(ai, "chat", messages=messages, tools=[adder.add], run_tools=False)
         door.answers(answer(False, "Done."))
-        await door(ai, "chat", resume=reply, tools=[adder.add])
-        assert ai.chat_history == [GO, *done(call("c1", 1)), *done(call("c2", 2)), DONE]
+        done_reply = await door(ai, "chat", resume=reply, tools=[adder.add])
+        turn = [GO, *done(call("c1", 1)), *done(call("c2", 2)), DONE]
+        assert (list(done_reply.messages), ai.chat_history) == (turn, [])
     assert adder.ran == [2, 2]
 
 
@@ -635,24 +636,22 @@ async def test_a_turn_is_noted_as_running_tools_only_while_it_does(
     door: Door, stream: bool, end: BaseException | None
 ) -> None:
     talk = conversation(door)
-    seen: list[tuple[int, bool]] = []
+    seen: list[tuple[int, bool]] = []  # how many turns run tools, and whether this is the last
 
     def add(a: int) -> int:
         noted = _running.get()
-        seen.append((len(noted), noted[-1].running_tools))
-        turns.extend(noted)
+        seen.append((len(noted), noted[-1] is talk._history.turn))
         if end is not None:
             raise end
         return a + 1
 
-    turns: list[Any] = []
     door.answers(answer(stream, "", call("c1")), answer(stream, "Done."))
     try:
         await chat(door, talk, "Go", tools=[add], stream=stream)
     except Grave:
         assert isinstance(end, Grave)
     assert seen == [(1, True)]
-    assert not turns[0].running_tools
+    assert (_running.get(), talk._history.turn) == ((), None)
     free(talk)
     door.answers(answer(False, "Done."))
     assert await chat(door, talk, "Go") == "Done."
@@ -731,3 +730,39 @@ async def test_an_answer_that_never_fits_is_partial_and_reply_in_one(
     assert partial.messages[0] == GO  # what was there before the turn is none of it
     assert len(partial.messages) == 2 * (retries + 1)
     free(talk)
+
+
+@streams
+async def test_a_turn_of_its_own_messages_is_resumed_as_such(
+    door: Door, adder: Adder, stream: bool
+) -> None:
+    ai = door.client()
+    door.answers(answer(stream, "private"))
+    await chat(door, ai, "Mine", stream=stream)
+    history = list(ai.chat_history)
+    door.answers(answer(stream, "", call("c1")), (402, error_body("no", "insufficient_funds")))
+    own = [{"role": "user", "content": "Another conversation"}]
+    with pytest.raises(puter.PuterError) as caught:
+        await chat(door, ai, messages=own, tools=[adder.add], stream=stream)
+    partial = caught.value.partial
+    assert partial is not None
+    plain = json.loads(json.dumps(cast("ChatReply", partial).to_dict()))
+    for resumed in (partial, plain):
+        door.answers(answer(stream, "Done."))
+        reply = await chat(door, ai, resume=resumed, tools=[adder.add], stream=stream)
+        assert (reply, reply.standalone, ai.chat_history) == ("Done.", True, history)
+        assert door.sent[-1].args["messages"][0] == own[0]
+        assert "Mine" not in json.dumps(door.sent[-1].args["messages"])
+
+
+async def test_resume_none_says_that_there_is_nothing_to_resume(door: Door) -> None:
+    with pytest.raises(puter.PuterInputError, match="make the call again"):
+        await door(door.client(), "chat", resume=None)
+    assert door.sent == []
+
+
+@pytest.mark.parametrize("name", ["run_tools", "remember"])
+async def test_a_flag_that_is_none_is_refused(door: Door, name: str) -> None:
+    with pytest.raises(puter.PuterInputError, match=f"{name} must be True or False"):
+        await door(door.client(), "chat", "Hi", **{name: "no"})
+    assert door.sent == []

@@ -60,7 +60,7 @@ def _encoded(data: str, kind: str, name: str, *, image: bool) -> dict[str, Any]:
         return {"type": "video_url", "video_url": {"url": address}}
     if image:
         raise PuterInputError(
-            f"{name} is not a picture{f' but {kind}' if kind else ' of a known kind'}",
+            f"{name} is not an image{f' but {kind}' if kind else ' of a known kind'}",
             hint="Say what it is, as (data, 'image/png'), or pass it in files=.",
         )
     if kind.startswith("audio/"):

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any, TypeAlias
 
 from puter.checks import text
+from puter.config import origin_of
 from puter.engine.context import CallContext
 from puter.engine.credentials import HOW_TO_SIGN_IN
 from puter.engine.effects import Acquire, Flow, Invoke, do
@@ -21,9 +22,9 @@ from puter.exceptions import (
     PuterTwoFactorRequired,
 )
 from puter.types.account import Account
-from puter.wire.errors import WRONG_HOST
-from puter.wire.http import api_get, build_request, gui_get, gui_post
-from puter.wire.json import mapping
+from puter.wire.errors import WRONG_HOST, unknown_shape
+from puter.wire.http import api_get, build_request
+from puter.wire.json import as_dict
 
 Code: TypeAlias = str | Callable[[], str | Awaitable[str]] | None
 
@@ -53,7 +54,7 @@ def login(call: CallContext, *, otp: Code = None, recovery_code: Code = None) ->
     """
     if otp is not None and recovery_code is not None:
         raise PuterInputError("Give otp= or recovery_code=, not both")
-    who = call.credentials
+    who = call.shared.credentials
     if who.username is None or who.password is None:
         raise PuterAuthError(
             "There is no user name and password to sign in with", hint=HOW_TO_SIGN_IN
@@ -77,15 +78,16 @@ def login(call: CallContext, *, otp: Code = None, recovery_code: Code = None) ->
 def _second_factor(
     call: CallContext, answer: dict[str, Any], otp: Code, recovery_code: Code
 ) -> Flow[dict[str, Any]]:
-    given = otp if otp is not None else recovery_code
+    code = otp if otp is not None else recovery_code
     name, path = ("otp", "/otp") if otp is not None else ("recovery_code", "/recovery-code")
-    if given is None:
+    if code is None:
         raise PuterTwoFactorRequired(
             "This account signs in with a second factor",
             hint="Call login(otp='123456'), login(otp=ask_user) with a function that returns the "
             "code, or login(recovery_code=...).",
         )
-    code = (yield from do(Invoke(given))) if callable(given) else given
+    if callable(code):
+        code = yield from do(Invoke(code))
     if not text.accepts(code):  # text() itself would show it
         raise PuterInputError(f"{name} must be a non-empty str, or a function that returns one")
     payload = {"token": str(answer.get("otp_jwt_token", "")), "code": "".join(code.split())}
@@ -119,7 +121,7 @@ def _post(call: CallContext, path: str, payload: dict[str, str]) -> Flow[dict[st
         raise _refused(error) from error.__cause__
     data = reply.data
     if not isinstance(data, dict):
-        raise PuterResponseError("The answer to the sign-in has an unknown shape", hint=WRONG_HOST)
+        raise unknown_shape("The answer to the sign-in", hint=WRONG_HOST)
     return data
 
 
@@ -156,7 +158,7 @@ def _refused(error: PuterAPIError) -> PuterAPIError | PuterAuthError:
 
 def ensure_signed_in(call: CallContext) -> Flow[None]:
     """Sign in before a call when there is a password but no token; once for all who wait."""
-    who = call.credentials
+    who = call.shared.credentials
     if who.token is not None or not call.config.auto_login or not who.can_log_in:
         return
     refusals = who.refusals
@@ -178,8 +180,9 @@ def ensure_signed_in(call: CallContext) -> Flow[None]:
 
 def fetch_csrf_token(call: CallContext) -> Flow[Any]:
     """A one-time proof for what only a session may do."""
-    reply = yield from exchange(call, gui_get(call.config, "/get-anticsrf-token"))
-    return mapping(reply.data).get("token")
+    url = origin_of(call.config.login_url) + "/get-anticsrf-token"
+    reply = yield from exchange(call, build_request(call.config, "GET", url, idempotent=True))
+    return as_dict(reply.data).get("token")
 
 
 def logout(call: CallContext) -> Flow[None]:
@@ -194,13 +197,14 @@ def logout(call: CallContext) -> Flow[None]:
     Examples:
         >>> ai.logout()
     """
-    who = call.credentials
+    who = call.shared.credentials
     if who.token is None:
         return
     try:
         proof = yield from fetch_csrf_token(call)
-        request = gui_post(call.config, "/logout", {"anti_csrf": proof}, expect="any")
-        yield from exchange(call, request)
+        url = origin_of(call.config.login_url) + "/logout"
+        payload = {"anti_csrf": proof}
+        yield from exchange(call, build_request(call.config, "POST", url, payload, expect="any"))
     except PuterAPIError as error:
         if error.status is None or error.status >= 500:
             raise  # the session may still be open: say so
@@ -222,9 +226,9 @@ def whoami(call: CallContext) -> Flow[Account]:
         'alice'
     """
     reply = yield from exchange(call, api_get(call.config, "/whoami"))
-    data = mapping(reply.data)
+    data = as_dict(reply.data)
     if not isinstance(data.get("username"), str):
-        raise PuterResponseError("The answer to whoami has an unknown shape", hint=WRONG_HOST)
+        raise unknown_shape("The answer to whoami", hint=WRONG_HOST)
     return Account(
         username=data["username"],
         uuid=str(data.get("uuid", "")),
@@ -235,7 +239,7 @@ def whoami(call: CallContext) -> Flow[Account]:
         app_name=data.get("app_name"),
         must_verify=tuple(what for what, flag in _MUST_VERIFY.items() if data.get(flag) is True),
         unconfirmed_email=data.get("unconfirmed_email"),
-        feature_flags=mapping(data.get("feature_flags")),
+        feature_flags=as_dict(data.get("feature_flags")),
         raw=data,
     )
 

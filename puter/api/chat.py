@@ -17,10 +17,10 @@ from puter.engine.context import CallContext
 from puter.engine.effects import Flow
 from puter.exceptions import PuterInputError, PuterOptionWarning, Reply
 from puter.history import History
-from puter.options import ChatOptions, validate_options
+from puter.options import CHAT_HINTS, ChatOptions, validate_options
 from puter.schema import adapter
 from puter.streaming import AsyncChatStream, ChatStream
-from puter.tools import BeforeTool, ToolLike, refuse_async, toolbox
+from puter.tools import BeforeTool, Toolbox, ToolLike, refuse_async
 from puter.types.puter_file import Source
 from puter.types.replies import ChatReply
 from puter.wire.dialects import dropped_options
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
 T = TypeVar("T")
+F = TypeVar("F", bound=Callable[..., Any])
 
 
 class ChatArguments(ChatOptions, total=False):
@@ -158,6 +159,21 @@ def _parse(
 # ---------------------------------------------------------------- the methods
 
 
+_DEFAULTS = {one.name: one.default for one in fields(ChatRequest) if one.default is not MISSING}
+
+
+def _shown_as(described: Callable[..., None]) -> Callable[[F], F]:
+    """Give a method the docstring, and the parameters by name that ``help()`` shows."""
+
+    def decorate(method: F) -> F:
+        shown: Any = method
+        shown.__doc__ = described.__doc__
+        shown.__signature__ = signature_of(method, _DEFAULTS)
+        return method
+
+    return decorate
+
+
 class ChatMethods:
     """``chat`` and ``parse`` over a client and a history."""
 
@@ -196,6 +212,7 @@ class ChatMethods:
         stream: bool,
         **arguments: Unpack[ChatArguments],
     ) -> ChatReply | ChatStream: ...
+    @_shown_as(_chat)
     def chat(
         self,
         prompt: str | None = None,
@@ -204,17 +221,10 @@ class ChatMethods:
         stream: bool = False,
         **arguments: Unpack[ChatArguments],
     ) -> ChatReply | ChatStream:
-        request = chat_request("chat", prompt, model, arguments)
-        if request.tools is not None or request.before_tool is not None:
-            refuse_async(request.tools if request.run_tools else None, request.before_tool)
-        call = self._prepare(request, stream)
-        if stream is True:
-            shared = self._client._shared
-            transport = shared.sync_transport or shared.open_sync()
-            flow = run_turn(call, self._history, request, streamed_answer)
-            return ChatStream(transport, call, self._in_order(call, flow))
-        flow = run_turn(call, self._history, request)
-        return self._client._carry_out(call, self._in_order(call, flow))
+        call, flow = self._start("chat", prompt, model, stream, arguments)
+        if stream:
+            return ChatStream(call.shared.transports["sync"], call, flow)
+        return self._client._carry_out(call, flow)
 
     @overload
     async def async_chat(
@@ -244,6 +254,7 @@ class ChatMethods:
         stream: bool,
         **arguments: Unpack[ChatArguments],
     ) -> ChatReply | AsyncChatStream: ...
+    @_shown_as(_chat)
     async def async_chat(
         self,
         prompt: str | None = None,
@@ -252,15 +263,10 @@ class ChatMethods:
         stream: bool = False,
         **arguments: Unpack[ChatArguments],
     ) -> ChatReply | AsyncChatStream:
-        request = chat_request("async_chat", prompt, model, arguments)
-        call = self._prepare(request, stream)
-        if stream is True:
-            shared = self._client._shared
-            transport = shared.async_transport or shared.open_async()
-            flow = run_turn(call, self._history, request, streamed_answer)
-            return await AsyncChatStream.open(transport, call, self._in_order(call, flow))
-        flow = run_turn(call, self._history, request)
-        return await self._client._async_carry_out(call, self._in_order(call, flow))
+        call, flow = self._start("async_chat", prompt, model, stream, arguments)
+        if stream:
+            return await AsyncChatStream.open(call.shared.transports["async"], call, flow)
+        return await self._client._async_carry_out(call, flow)
 
     @overload
     def parse(
@@ -283,6 +289,7 @@ class ChatMethods:
         retries: int = 1,
         **arguments: Unpack[ChatArguments],
     ) -> Any: ...
+    @_shown_as(_parse)
     def parse(
         self,
         prompt: str | None,
@@ -292,13 +299,8 @@ class ChatMethods:
         retries: int = 1,
         **arguments: Unpack[ChatArguments],
     ) -> Any:
-        request = typed_request("parse", prompt, model, retries, arguments)
-        if request.tools is not None or request.before_tool is not None:
-            refuse_async(request.tools if request.run_tools else None, request.before_tool)
-        wanted = adapter(output_type)
-        call = self._prepare(request, stream=False)
-        flow = typed_answer(call, self._history, request, wanted, retries)
-        return self._client._carry_out(call, self._in_order(call, flow))
+        call, flow = self._start_typed("parse", prompt, output_type, model, retries, arguments)
+        return self._client._carry_out(call, flow)
 
     @overload
     async def async_parse(
@@ -321,6 +323,7 @@ class ChatMethods:
         retries: int = 1,
         **arguments: Unpack[ChatArguments],
     ) -> Any: ...
+    @_shown_as(_parse)
     async def async_parse(
         self,
         prompt: str | None,
@@ -330,21 +333,43 @@ class ChatMethods:
         retries: int = 1,
         **arguments: Unpack[ChatArguments],
     ) -> Any:
-        request = typed_request("async_parse", prompt, model, retries, arguments)
-        wanted = adapter(output_type)
-        call = self._prepare(request, stream=False)
-        flow = typed_answer(call, self._history, request, wanted, retries)
-        return await self._client._async_carry_out(call, self._in_order(call, flow))
+        call, flow = self._start_typed(
+            "async_parse", prompt, output_type, model, retries, arguments
+        )
+        return await self._client._async_carry_out(call, flow)
 
-    def _in_order(self, call: CallContext, flow: Flow[T]) -> Flow[T]:
-        """The flow when its turn has come; the client's own history has no queue."""
-        history = self._history
-        return flow if history.queue is None else in_order(history, history.queue, call, flow)
-
-    def _prepare(self, request: ChatRequest, stream: Any) -> CallContext:
-        """Begin the call, and warn of options that will be dropped."""
+    def _start(
+        self, method: str, prompt: Any, model: Any, stream: Any, arguments: Mapping[str, Any]
+    ) -> tuple[CallContext, Flow[ChatReply]]:
+        request = chat_request(method, prompt, model, arguments)
         if not isinstance(stream, bool):
             raise PuterInputError(f"stream must be True or False, not {stream!r}")
+        call = self._prepare(request)
+        history = self._history
+        flow = run_turn(call, history, request, streamed_answer if stream else None)
+        return call, flow if history.queue is None else in_order(history, history.queue, call, flow)
+
+    def _start_typed(
+        self,
+        method: str,
+        prompt: Any,
+        output_type: Any,
+        model: Any,
+        retries: Any,
+        arguments: Mapping[str, Any],
+    ) -> tuple[CallContext, Flow[Any]]:
+        checks.whole_number("retries", retries, least=0)
+        if "stream" in arguments:
+            raise TypeError(f"{method}() cannot stream: a typed answer is read as a whole")
+        request = chat_request(method, prompt, model, arguments)
+        wanted = adapter(output_type)
+        call = self._prepare(request)
+        history = self._history
+        flow = typed_answer(call, history, request, wanted, retries)
+        return call, flow if history.queue is None else in_order(history, history.queue, call, flow)
+
+    def _prepare(self, request: ChatRequest) -> CallContext:
+        """Begin the call, and warn of options that will be dropped."""
         client = self._client
         call = client._begin("chat")
         if request.options:
@@ -359,7 +384,7 @@ class ChatMethods:
                         f"{name} is set, but the server drops it for {target.model} "
                         f"({target.provider})",
                         PuterOptionWarning,
-                        stacklevel=3,
+                        stacklevel=4,
                     )
         return call
 
@@ -377,17 +402,23 @@ def chat_request(method: str, prompt: Any, model: Any, arguments: Mapping[str, A
         return ChatRequest(prompt, model)
     named = {name: arguments[name] for name in _NAMED if name in arguments}
     options = {name: value for name, value in arguments.items() if name not in named}
-    validate_options(method, options, ChatOptions, (*_NAMED, "prompt", "model", "stream"))
+    validate_options(getattr(ChatMethods, method), options, ChatOptions, CHAT_HINTS)
     for name, check in _CHECKS.items():
         if named.get(name) is not None:
             check(name, named[name])
     if named.get("tools") is not None:
-        named["tools"] = toolbox(named["tools"])
+        named["tools"] = Toolbox(named["tools"])
     if isinstance(named.get("resume"), Mapping):
         named["resume"] = _reply_of(named["resume"])
     named["tool_results"] = dict(named.get("tool_results") or {})
     request = ChatRequest(prompt, model, **named, options=options)
     if request.resume is None:
+        if "resume" in named and prompt is None and request.messages is None:
+            raise PuterInputError(
+                "There is nothing to resume: resume is None",
+                hint="An error's .partial is None when nothing was answered or run: "
+                "make the call again.",
+            )
         if request.tool_results:
             raise PuterInputError("tool_results needs resume=", hint="Pass the reply as resume=.")
     elif any(
@@ -398,17 +429,9 @@ def chat_request(method: str, prompt: Any, model: Any, arguments: Mapping[str, A
             "resume= finishes a turn and takes nothing new to say",
             hint="Ask the next question in the next call.",
         )
+    if not method.startswith("async_"):
+        refuse_async(request.tools if request.run_tools else None, request.before_tool)
     return request
-
-
-def typed_request(
-    method: str, prompt: Any, model: Any, retries: Any, arguments: Mapping[str, Any]
-) -> ChatRequest:
-    """The arguments of ``parse``, checked."""
-    checks.whole_number("retries", retries, least=0)
-    if "stream" in arguments:
-        raise TypeError(f"{method}() cannot stream: a typed answer is read as a whole")
-    return chat_request(method, prompt, model, arguments)
 
 
 def _reply_of(data: Mapping[str, Any]) -> ChatReply:
@@ -431,25 +454,16 @@ def _check_parts(name: str, value: Any) -> None:
         raise PuterInputError(f"{name} must be a list of content parts")
 
 
-def _check_rounds(name: str, value: Any) -> None:
-    checks.whole_number(name, value, least=1)
-
-
 _CHECKS: Mapping[str, Callable[[str, Any], object]] = {
     "system": checks.text,
     "content_parts": _check_parts,
-    "max_rounds": _check_rounds,
+    "run_tools": checks.flag,
+    "max_rounds": checks.Range(1).kind(whole=True),
     "before_tool": checks.function,
     "resume": _check_reply,
     "tool_results": checks.mapping_with_str_keys,
+    "remember": checks.flag,
 }
 _NAMED = tuple(
     name for name in ChatArguments.__annotations__ if name not in ChatOptions.__annotations__
 )
-_DEFAULTS = {one.name: one.default for one in fields(ChatRequest) if one.default is not MISSING}
-
-for _described in (_chat, _parse):
-    for _method in (f"{_described.__name__[1:]}", f"async{_described.__name__}"):
-        _shown = getattr(ChatMethods, _method)
-        _shown.__doc__ = _described.__doc__
-        _shown.__signature__ = signature_of(_shown, _DEFAULTS)

@@ -47,7 +47,7 @@ SPOOLED = 2**20
 KEPT = 8 * 2**20
 """Bytes that ``save()`` keeps, so that the URL need not be fetched again."""
 _PIECE = 2**20  # what is read or written at a time: each costs an async method one thread
-_TELLING = 16  # first bytes that tell what a file is
+_HEAD = 16  # bytes by which a file is recognised
 
 
 def attach_download(media: M, call: CallContext) -> M:
@@ -155,8 +155,8 @@ def open_download(call: CallContext, content: Download) -> Flow[tuple[bytes, Bod
         return content.data, _Ended()
     reply = yield from fetch(call, content.url)
     body: Body = _Ended() if reply.stream is None else reply.stream
-    head = reply.body or (yield from read_all(body, _TELLING))
-    if len(head) < _TELLING:
+    head = reply.body or (yield from read_all(body, _HEAD))
+    if len(head) < _HEAD:
         body = _Ended()
     content.mime_type = mime_of(head, "") or canonical(reply.content_type) or content.mime_type
     return head, body
@@ -173,10 +173,10 @@ class _Ended:
 
     permit: Permit | None = None
 
-    def read(self, patience: float | None = None) -> bytes:  # noqa: ARG002 - as a body has it
+    def read(self, timeout: float | None = None) -> bytes:  # noqa: ARG002 - as a body has it
         return b""
 
-    async def async_read(self, patience: float | None = None) -> bytes:  # noqa: ARG002 - likewise
+    async def async_read(self, timeout: float | None = None) -> bytes:  # noqa: ARG002 - likewise
         return b""
 
     def close(self) -> None: ...

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,7 +16,7 @@ from puter.exceptions import PuterInputError, PuterResponseError
 from puter.types.media import Media
 from puter.types.mime import canonical
 from puter.wire.errors import WRONG_HOST
-from puter.wire.http import HttpReply, api_post, driver_payload, is_json
+from puter.wire.http import HttpReply, driver_call, is_json
 from puter.wire.media import body_with_base64, result_of
 from puter.wire.ndjson import LineError, NDJSONDecoder
 
@@ -88,7 +89,7 @@ def _json(reply: HttpReply) -> Any:
 def driver_args(
     options: Mapping[str, Any], *, test_mode: bool | None = None, **explicit: Any
 ) -> dict[str, Any]:
-    """The arguments of a driver call: what was given, with ``extra`` merged in last.
+    """The arguments of a driver call that are not None, with ``extra`` merged in last.
 
     Raises:
         PuterInputError: ``test_mode`` is no bool.
@@ -99,6 +100,34 @@ def driver_args(
     extra: Mapping[str, Any] = args.pop("extra", None) or {}
     args.pop("timeout", None)
     return {**{name: value for name, value in args.items() if value is not None}, **extra}
+
+
+def provider_name(provider: str | None, short: tuple[str, ...], suffix: str) -> str | None:
+    """The provider as the server knows it: ``"openai"`` becomes ``"openai-image-generation"``.
+
+    Raises:
+        PuterInputError: It is no str, or empty.
+    """
+    if text_or_none("provider", provider) is None:
+        return None
+    name = str(provider).strip()
+    return name.lower() + suffix if name.lower() in short else name
+
+
+def output_path(path: str | None) -> str | None:
+    """Where the server saves a result: absolute, or under the home folder.
+
+    Raises:
+        PuterInputError: It is no path of a file.
+    """
+    if path is None:
+        return None
+    if not isinstance(path, str) or not path.strip() or path.strip() in ("/", "~", "~/"):
+        raise PuterInputError(
+            f"puter_output_path={path!r} is no file in your Puter",
+            hint="Give a path such as '~/Pictures/cat.png'.",
+        )
+    return path if path.startswith(("/", "~/")) else f"~/{path}"
 
 
 def invoke(
@@ -120,18 +149,22 @@ def invoke(
         method: Method of the interface.
         args: Arguments of the method.
         driver: Which driver of the interface. Default: the server's choice.
-        source: Name of an argument, and the source whose bytes are encoded into its place.
+        source: Name of an argument, and the source that goes there: its address, or its bytes in
+            base64.
         timeout: Seconds of silence allowed. Default: the client's.
         **request_options: Fields of ``HttpRequest``.
     """
     if timeout is not None:
         request_options["timeout"] = timeout
     key, resolved = source or ("", None)
-    payload: Any = driver_payload(interface, method, args, driver)
     if resolved is not None and resolved.data is not None:
         prefix = f"data:{resolved.mime_type};base64,"
-        payload = body_with_base64(payload, args, key, prefix, resolved.data)
-    request = api_post(call.config, "/drivers/call", payload, rate_limited=True, **request_options)
+        request_options["encode"] = functools.partial(
+            body_with_base64, holder=args, key=key, prefix=prefix, data=resolved.data
+        )
+    elif resolved is not None:
+        args.setdefault(key, resolved.path or resolved.url)
+    request = driver_call(call.config, interface, method, args, driver=driver, **request_options)
     return (yield from exchange(call, request))
 
 

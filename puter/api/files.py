@@ -13,8 +13,9 @@ from puter.engine.effects import Flow, Invoke, do
 from puter.engine.pipeline import exchange
 from puter.exceptions import PuterInputError, PuterResponseError
 from puter.types.puter_file import PuterFile, Source
-from puter.wire.http import HttpReply, api_get, api_post
-from puter.wire.json import mapping, mappings
+from puter.wire.errors import unknown_shape
+from puter.wire.http import api_get, api_post
+from puter.wire.json import as_dict, as_dicts
 from puter.wire.media import body_with_base64
 
 HOME = "~/Documents"
@@ -66,9 +67,9 @@ def upload(
     payload: dict[str, Any] = {"fileMetadata": meta, "encoding": "base64"}
     body = body_with_base64(payload, payload, "fileContent", "", resolved.data)
     reply = yield from exchange(call, api_post(call.config, "/fs/write", body))
-    entry = mapping(reply.data).get("fsEntry")
+    entry = as_dict(reply.data).get("fsEntry")
     if not isinstance(entry, dict):
-        raise _unknown("upload", reply)
+        raise unknown_shape("The answer to the upload", reply.data)
     return _file(entry)
 
 
@@ -132,7 +133,7 @@ def stat_file(call: CallContext, path: str | PuterFile) -> Flow[PuterFile]:
     payload = {"path": _path(path)}
     reply = yield from exchange(call, api_post(call.config, "/stat", payload, idempotent=True))
     if not isinstance(reply.data, dict):
-        raise _unknown("stat", reply)
+        raise unknown_shape("The answer to the stat", reply.data)
     return _file(reply.data)
 
 
@@ -157,8 +158,8 @@ def list_files(call: CallContext, path: str | PuterFile = "~/") -> Flow[list[Put
     payload = {"path": _path(path)}
     reply = yield from exchange(call, api_post(call.config, "/readdir", payload, idempotent=True))
     if not isinstance(reply.data, list):
-        raise _unknown("listing", reply)
-    return [_file(entry) for entry in mappings(reply.data)]
+        raise unknown_shape("The answer to the listing", reply.data)
+    return [_file(entry) for entry in as_dicts(reply.data)]
 
 
 def delete_file(call: CallContext, path: str | PuterFile, *, recursive: bool = False) -> Flow[None]:
@@ -200,12 +201,4 @@ def _file(entry: dict[str, Any]) -> PuterFile:
         is_folder=bool(entry.get("is_dir", entry.get("isDir", False))),
         mime_type=kind if isinstance(kind, str) and "/" in kind else "",
         raw=entry,
-    )
-
-
-def _unknown(what: str, reply: HttpReply) -> PuterResponseError:
-    return PuterResponseError(
-        f"The answer to the {what} has an unknown shape",
-        body=reply.data,
-        hint="The server may be newer or older than this SDK understands.",
     )

@@ -6,24 +6,17 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, TypedDict
 
 from puter.api.downloads import attach_download
-from puter.api.drivers import driver_args, invoke, result
-from puter.api.sources import ResolvedSource, listed, resolve, source_address
+from puter.api.drivers import driver_args, invoke, output_path, provider_name, result
+from puter.api.sources import ResolvedSource, listed, media_source
 from puter.checks import Range, text, text_or_none
 from puter.engine.context import CallContext
-from puter.engine.effects import Flow, Invoke, do
+from puter.engine.effects import Flow
 from puter.exceptions import PuterInputError
 from puter.options import Timeout, validate_options
 from puter.types.media import Image
 from puter.types.puter_file import Source
 from puter.types.text import OcrText
-from puter.wire.media import (
-    OCR_LIMIT,
-    image_provider,
-    output_path,
-    read_media,
-    read_ocr,
-    result_of,
-)
+from puter.wire.media import OCR_LIMIT, read_media, read_ocr, result_of
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -61,6 +54,7 @@ class ImageOptions(TypedDict, total=False):
     extra: Mapping[str, Any] | None
 
 
+_PROVIDERS = ("openai", "gemini", "together", "cloudflare", "xai", "replicate", "byteplus")
 _IMAGE_HINTS = {
     "size": "Use ratio=(1024, 1024), or width= and height=.",
     "image": "Use input_images=...",
@@ -160,15 +154,14 @@ def txt2img(
         >>> print(ai.txt2img("A cat on a boat").save("cat"))
         cat.png
     """
-    explicit = ("prompt", "model", "provider", "ratio", "input_images", "puter_output_path")
-    validate_options("txt2img", options, ImageOptions, (*explicit, "test_mode"), _IMAGE_HINTS)
+    validate_options(txt2img, options, ImageOptions, _IMAGE_HINTS)
     if not test_mode or prompt is not None:
         text("prompt", prompt)
     args = driver_args(
         options,
         prompt=prompt,
         model=text_or_none("model", model),
-        provider=image_provider(provider),
+        provider=provider_name(provider, _PROVIDERS, "-image-generation"),
         ratio=_ratio(ratio),
         input_images=(yield from image_addresses("input_images", input_images)) or None,
         puter_output_path=output_path(puter_output_path),
@@ -185,13 +178,13 @@ def image_addresses(name: str, sources: Source | Sequence[Source] | None) -> Flo
     """Images that go along with a prompt, as URLs and data URIs."""
     found: list[str] = []
     for source in listed(name, sources):
-        resolved = yield from do(Invoke(resolve, (source,)))
-        address = source_address(resolved, ("image/",), "a picture")
+        resolved = yield from media_source(source, None, ("image/",), "an image")
         if resolved.path is not None:
             raise PuterInputError(
                 f"{name} takes no files of your Puter", hint="Read it with read_file() first."
             )
-        found.append(address or Image(resolved.data, mime_type=resolved.mime_type).data_uri())
+        address = resolved.url or Image(resolved.data, mime_type=resolved.mime_type).data_uri()
+        found.append(address)
     return found
 
 
@@ -230,6 +223,7 @@ class OcrOptions(TypedDict, total=False):
     extra: Mapping[str, Any] | None
 
 
+_OCR_HINTS = {"image": "Pass the image as source.", "file": "Pass the file as source."}
 _CAMEL_CASE = {
     "include_image_base64": "includeImageBase64",
     "image_limit": "imageLimit",
@@ -278,23 +272,19 @@ def img2txt(
     Examples:
         >>> text = ai.img2txt("receipt.jpg")
     """
-    hints = {"image": "Pass the image as source.", "file": "Pass the file as source."}
-    validate_options("img2txt", options, OcrOptions, ("source", "test_mode"), hints)
-    resolved: ResolvedSource | None = None
-    address: str | None = None
+    validate_options(img2txt, options, OcrOptions, _OCR_HINTS)
+    document: ResolvedSource | None = None
     if source is not None or not test_mode:
-        resolved = yield from do(Invoke(resolve, (source, OCR_LIMIT)))
-        address = source_address(resolved, _DOCUMENTS, "a picture or a PDF")
+        document = yield from media_source(source, OCR_LIMIT, _DOCUMENTS, "an image or a PDF")
     # This is the one driver that reads camelCase.
     named = {_CAMEL_CASE.get(name, name): value for name, value in options.items()}
-    args = driver_args(named, source=address, test_mode=test_mode)
     reply = yield from invoke(
         call,
         "puter-ocr",
         "recognize",
-        args,
+        driver_args(named, test_mode=test_mode),
         driver="ai-ocr",
-        source=("source", resolved),
+        source=("source", document),
         timeout=options.get("timeout"),
     )
     return read_ocr(result_of(reply.data))

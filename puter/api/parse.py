@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from puter.api.turn import ChatRequest, run_turn, sum_up
+from puter.api.turn import ChatRequest, run_turn, total_reply
 from puter.engine.context import CallContext
 from puter.engine.effects import Flow
 from puter.exceptions import PuterError, PuterParseError, Reply
@@ -24,12 +24,12 @@ def typed_answer(
     Raises:
         PuterError: With the answers of all rounds in ``partial``.
     """
-    told = instructions(wanted)
+    instruction = instructions(wanted)
     system = request.system or history.system
     asked = dataclasses.replace(
-        request, system=f"{system}\n\n{told}" if system else told, remember=False
+        request, system=f"{system}\n\n{instruction}" if system else instruction, remember=False
     )
-    before = history.snapshot() if request.messages is None else []
+    before = [] if request.standalone else history.snapshot()
     turn: list[Message] = []
     replies: list[ChatReply] = []
     while True:
@@ -37,10 +37,11 @@ def typed_answer(
             reply = yield from run_turn(call, history, asked)
         except PuterError as error:
             if replies:
-                error.partial = _all_of(replies, error.partial, before, turn)
+                every = _all_of(replies, error.partial, before, turn)
+                error.partial = every.copy_with(standalone=request.standalone)
             raise
         replies.append(_without(before, reply) if replies else reply)
-        whole = sum_up(replies)
+        whole = total_reply(replies).copy_with(standalone=request.standalone)
         if reply.tool_calls:
             raise PuterParseError(
                 "The model called tools instead of answering",
@@ -71,7 +72,7 @@ def typed_answer(
                 tool_results={},
             )
         else:
-            if request.remember and request.messages is None:
+            if request.remember and not request.standalone:
                 first = replies[0]
                 asked_for = len(first.messages) - len(assistant_messages(first))
                 history.commit([*first.messages[:asked_for], *assistant_messages(reply)])
@@ -88,5 +89,5 @@ def _all_of(
 ) -> ChatReply:
     """What all rounds came to, the last of which failed."""
     if isinstance(partial, ChatReply):
-        return sum_up([*replies, _without(before, partial)])
-    return sum_up(replies).copy_with(messages=tuple(turn))
+        return total_reply([*replies, _without(before, partial)])
+    return total_reply(replies).copy_with(messages=tuple(turn))

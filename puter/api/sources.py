@@ -5,11 +5,12 @@ from __future__ import annotations
 import io
 import os
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
+from puter.engine.effects import Flow, Invoke, do
 from puter.exceptions import PuterInputError, PuterResponseError
 from puter.types.media import Media, from_data_uri
 from puter.types.mime import canonical, mime_of
@@ -31,7 +32,7 @@ class ResolvedSource:
     data: bytes | None = None
     """Its bytes."""
     mime_type: str = ""
-    """What it is, ``""`` when nothing tells."""
+    """Its MIME type, ``""`` when it is not known."""
     name: str = ""
     """Its file name, ``""`` when it has none."""
 
@@ -79,41 +80,54 @@ def resolve(source: Source | None, limit: int | None = None) -> ResolvedSource:
     url = _url_of(what)
     if url is not None:
         return _remote(url, stated)
-    most = MAX_FILE if limit is None else min(limit, MAX_FILE)
-    data, name, told = _read(what, most)
+    limit = MAX_FILE if limit is None else min(limit, MAX_FILE)
+    data, name, mime_type = _read(what, limit)
     if not data:
         raise PuterInputError(f"{name or 'The data'} is empty")
-    if len(data) > most:
+    if len(data) > limit:
         raise PuterInputError(
-            f"{name or 'The data'} is larger than the {most / 2**20:g} MiB that can be sent",
+            f"{name or 'The data'} is larger than the {limit / 2**20:g} MiB that can be sent",
             hint="Make it smaller, or put it into your Puter and pass PuterFile(path).",
         )
-    return ResolvedSource(data=data, mime_type=stated or told or mime_of(data, name), name=name)
+    mime_type = stated or mime_type or mime_of(data, name)
+    return ResolvedSource(data=data, mime_type=mime_type, name=name)
 
 
-def source_address(source: ResolvedSource, kinds: tuple[str, ...], what: str) -> str | None:
-    """A resolved source as the server takes it, None for bytes, which are encoded into the body.
+def media_source(
+    source: Source | None,
+    limit: int | None,
+    kinds: tuple[str, ...],
+    what: str,
+    fetch: Callable[[str, str], Flow[ResolvedSource]] | None = None,
+) -> Flow[ResolvedSource]:
+    """Resolve a source that must be of certain kinds.
 
     Args:
-        source: The source.
+        source: What ``resolve()`` takes.
+        limit: Bytes at most.
         kinds: How its MIME type must begin.
         what: What that is, for the error.
+        fetch: Fetches a URL, given with its file name. Default: the server fetches it.
 
     Raises:
-        PuterInputError: It is not of these kinds.
+        PuterInputError: It cannot be read, or is not of these kinds.
     """
-    if source.mime_type and not source.mime_type.startswith(kinds):
+    resolved = yield from do(Invoke(resolve, (source, limit)))
+    if resolved.url is not None and fetch is not None:
+        resolved = yield from fetch(resolved.url, resolved.name)
+    name, mime_type = resolved.name or "The data", resolved.mime_type
+    if mime_type and not mime_type.startswith(kinds):
         raise PuterInputError(
-            f"{source.name or 'The data'} is {source.mime_type}, not {what}",
+            f"{name} is {mime_type}, not {what}",
             hint=f"Pass {what}, or say what it is: (data, '{kinds[0]}...').",
         )
-    if source.data is not None and not source.mime_type:
+    if resolved.data is not None and not mime_type:
         example = "png" if kinds[0] == "image/" else "wav"
         raise PuterInputError(
-            f"{source.name or 'The data'} is of no known kind",
+            f"{name} is of no known kind",
             hint=f"Say what it is, such as (data, '{kinds[0]}{example}').",
         )
-    return source.path if source.path is not None else source.url
+    return resolved
 
 
 def _remote(url: str, stated: str) -> ResolvedSource:
@@ -139,19 +153,19 @@ def _url_of(source: Any) -> str | None:
     return source if is_url else None
 
 
-def _read(source: Any, most: int) -> tuple[bytes, str, str]:
-    """The bytes of a source, and its name and type as far as it tells them itself."""
+def _read(source: Any, limit: int) -> tuple[bytes, str, str]:
+    """The bytes of a source, and its name and type as far as the source has them."""
     if isinstance(source, (bytes, bytearray, memoryview)):
         return bytes(source), "", ""
     if isinstance(source, Media):
-        return _beginning(source.iter_bytes(), most), "", source.mime_type
+        return _beginning(source.iter_bytes(), limit), "", source.mime_type
     if isinstance(source, str) and source[:5].lower() == "data:":
         return _read_data_uri(source)
     if not (isinstance(source, (str, os.PathLike)) or callable(getattr(source, "read", None))):
         if _is_pil(source):
             return _read_pil(source)
         raise PuterInputError(
-            f"A {type(source).__name__} is neither a picture nor a file",
+            f"A {type(source).__name__} is neither an image nor a file",
             hint="Pass a path, bytes, a file, (data, mime type), a URL, a PIL image or PuterFile.",
         )
     file_like: Any = source if hasattr(source, "read") else None
@@ -162,7 +176,7 @@ def _read(source: Any, most: int) -> tuple[bytes, str, str]:
             data = file_like.read()
         else:
             with open(source, "rb") as file:
-                data = file.read(most + 1)
+                data = file.read(limit + 1)
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         raise PuterInputError(
@@ -174,14 +188,14 @@ def _read(source: Any, most: int) -> tuple[bytes, str, str]:
     return bytes(data), os.path.basename(name), ""
 
 
-def _beginning(pieces: Iterable[bytes], most: int) -> bytes:
-    """The pieces, and no more of them than tell that they are over ``most``."""
+def _beginning(pieces: Iterable[bytes], limit: int) -> bytes:
+    """The pieces, and no more of them than show that they are over the limit."""
     found: list[bytes] = []
     size = 0
     for piece in pieces:
         found.append(piece)
         size += len(piece)
-        if size > most:
+        if size > limit:
             break
     return b"".join(found)
 

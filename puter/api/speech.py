@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, TypedDict
 
 from puter.api.downloads import attach_download, fetch, read_all, spool
 from puter.api.drivers import driver_args, invoke, result
-from puter.api.sources import ResolvedSource, resolve, source_address
+from puter.api.sources import ResolvedSource, media_source
 from puter.checks import Range, flag
 from puter.checks import text as check_text
 from puter.engine.context import CallContext
-from puter.engine.effects import Flow, Invoke, do
+from puter.engine.effects import Flow
 from puter.exceptions import PuterInputError
 from puter.options import Timeout, validate_options
 from puter.types.media import Audio
@@ -19,7 +20,7 @@ from puter.types.mime import canonical, mime_of
 from puter.types.puter_file import Source
 from puter.types.text import Transcript
 from puter.wire.http import HttpReply
-from puter.wire.json import mappings
+from puter.wire.json import as_dicts
 from puter.wire.media import AUDIO_LIMIT, SPEECH_LIMIT, read_media, read_transcript, result_of
 
 if TYPE_CHECKING:
@@ -97,7 +98,7 @@ def txt2speech(
         >>> print(ai.txt2speech("Hello!", provider="openai").save("hello"))
         hello.mp3
     """
-    validate_options("txt2speech", options, SpeechOptions, ("text", "test_mode"), _SPEECH_HINTS)
+    validate_options(txt2speech, options, SpeechOptions, _SPEECH_HINTS)
     if not test_mode or text is not None:
         check_text("text", text)
     if text is not None and len(text) > SPEECH_LIMIT:
@@ -211,21 +212,18 @@ def speech2txt(
     Examples:
         >>> transcript = ai.speech2txt("meeting.mp3")
     """
-    explicit = ("audio", "translate", "test_mode")
-    validate_options("speech2txt", options, TranscriptionOptions, explicit, _TRANSCRIPTION_HINTS)
+    validate_options(speech2txt, options, TranscriptionOptions, _TRANSCRIPTION_HINTS)
     method = "translate" if flag("translate", translate) else "transcribe"
-    resolved: ResolvedSource | None = None
-    address: str | None = None
+    sound: ResolvedSource | None = None
     if audio is not None or not test_mode:
-        resolved = yield from do(Invoke(resolve, (audio, AUDIO_LIMIT)))
-        address = source_address(resolved, _AUDIO, "sound")
+        sound = yield from media_source(audio, AUDIO_LIMIT, _AUDIO, "sound")
     reply = yield from invoke(
         call,
         "puter-speech2txt",
         method,
-        driver_args(options, file=address, test_mode=test_mode),
+        driver_args(options, test_mode=test_mode),
         driver="ai-speech2txt",
-        source=("file", resolved),
+        source=("file", sound),
         timeout=options.get("timeout"),
     )
     return read_transcript(result_of(reply.data))
@@ -299,22 +297,19 @@ def speech2speech(
         >>> print(ai.speech2speech("me.wav").save("other"))
         other.mp3
     """
-    explicit = ("audio", "test_mode")
-    validate_options("speech2speech", options, VoiceConversionOptions, explicit, _CONVERSION_HINTS)
-    resolved: ResolvedSource | None = None
-    address: str | None = None
+    validate_options(speech2speech, options, VoiceConversionOptions, _CONVERSION_HINTS)
+    sound: ResolvedSource | None = None
     if audio is not None or not test_mode:
-        resolved = yield from do(Invoke(resolve, (audio, AUDIO_LIMIT)))
-        if resolved.url is not None:
-            resolved = yield from _fetched(call, resolved.url, resolved.name)
-        address = source_address(resolved, _AUDIO, "sound")
+        # The server takes no URLs here, so the audio is fetched first.
+        fetch_first = functools.partial(_fetched, call)
+        sound = yield from media_source(audio, AUDIO_LIMIT, _AUDIO, "sound", fetch_first)
     reply = yield from invoke(
         call,
         "puter-speech2speech",
         "convert",
-        driver_args(options, audio=address, test_mode=test_mode),
+        driver_args(options, test_mode=test_mode),
         driver="ai-speech2speech",
-        source=("audio", resolved),
+        source=("audio", sound),
         stream=True,
         timeout=options.get("timeout"),
     )
@@ -322,7 +317,6 @@ def speech2speech(
 
 
 def _fetched(call: CallContext, url: str, name: str) -> Flow[ResolvedSource]:
-    """The server takes no URLs here, so the audio is fetched first."""
     reply = yield from fetch(call, url)
     data = reply.body
     if reply.stream is not None:
@@ -382,4 +376,4 @@ def list_engines(call: CallContext, provider: str | None = None) -> Flow[list[di
 def _listed(call: CallContext, method: str, **wanted: str | None) -> Flow[list[dict[str, Any]]]:
     args = driver_args(wanted)
     found = yield from result(call, "puter-tts", method, args, driver="ai-tts", idempotent=True)
-    return list(mappings(found))
+    return list(as_dicts(found))

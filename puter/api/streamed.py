@@ -11,7 +11,7 @@ from puter.types.replies import ChatChunk, ChatReply
 from puter.wire.accumulator import StreamAccumulator
 from puter.wire.ndjson import LineError, NDJSONDecoder
 
-PATIENCE = 1.0
+END_TIMEOUT = 1.0
 """Seconds to wait, after a stream's last line, for the end that lets its connection be kept."""
 
 
@@ -21,7 +21,7 @@ _CUT = "A chat is billed, so it was not asked for again; .partial has what came.
 def streamed_answer(turn: Turn) -> Flow[None]:
     """``StreamOpened`` when the server has accepted, then ``YieldChunks`` as they come.
 
-    The turn is told of the complete answer before its last chunk is handed out, so that nobody can
+    The turn accepts the complete answer before its last chunk is handed out, so that nobody can
     miss it.
     """
     call = turn.call
@@ -35,7 +35,7 @@ def streamed_answer(turn: Turn) -> Flow[None]:
     body: Body = reply.stream
     try:
         yield StreamOpened(body)
-        accumulator = StreamAccumulator(turn.target.model, call.credentials.secrets)
+        accumulator = StreamAccumulator(turn.target.model, call.shared.credentials.secrets)
         last = yield from _chunks(call, body, accumulator)
         if not accumulator.measured and turn.target.entry.get("responses_api_only"):
             raise accumulator.failed(
@@ -84,7 +84,7 @@ def _chunks(call: CallContext, body: Body, accumulator: StreamAccumulator) -> Fl
 def _drain(turn: Turn, body: Body) -> Flow[None]:
     """Read the end of the body, if it comes soon: then its connection can be used again."""
     clock = turn.call.clock
-    until = clock() + PATIENCE
+    until = clock() + END_TIMEOUT
     try:
         while (left := until - clock()) > 0 and (yield Read(body, left)):
             pass

@@ -10,8 +10,8 @@ from puter.engine.events import ToolRan
 from puter.tools import BeforeTool, StopChat, Toolbox, apply_approval, error_text, result_text
 from puter.types.replies import ToolCall
 from puter.wire.dialects.base import read_tool_use
-from puter.wire.messages import Message
-from puter.wire.tool_messages import normalize_tool_messages, tool_use_in, use_message
+from puter.wire.messages import Message, call_message, result_message
+from puter.wire.tool_messages import normalize_tool_messages, tool_use_in
 
 NOT_RUN = "Not run: the conversation was stopped."
 
@@ -20,20 +20,21 @@ def run_calls(
     calls: Sequence[ToolCall],
     tools: Toolbox | None,
     before: BeforeTool | None,
-    given: Mapping[str, Any],
+    tool_results: Mapping[str, Any],
     time_left: Callable[[], float | None],
 ) -> Flow[tuple[list[Message], tuple[ToolCall, ...], StopChat | None]]:
-    """Run the calls: the messages of those done, the calls left open, and a wish to stop.
-
-    What goes wrong is told to the model: unknown names, arguments that do not fit, a tool's own
-    exception.
+    """Run the calls; errors go to the model as results: unknown names, wrong arguments, exceptions.
 
     Args:
-        calls: What the model wants.
-        tools: The functions; needed unless every result is given.
+        calls: What the model calls.
+        tools: The functions; needed unless there is a result for every call.
         before: Asked before each call.
-        given: Results by call id, of calls that are not to be run.
+        tool_results: Results by call id, of calls that are not to be run.
         time_left: Seconds in which tools may be begun, asked after the approvals.
+
+    Returns:
+        The messages of the calls that are done, the calls left open, and the ``StopChat`` that a
+        function raised, if any.
     """
     approved: list[ToolCall] = []
     results: dict[int, str] = {}
@@ -41,18 +42,24 @@ def run_calls(
     stop: StopChat | None = None
     for place, wanted in enumerate(calls):
         call, refusal = wanted, None
-        if wanted.id in given:
-            refusal = _text_of(given[wanted.id])
+        if wanted.id in tool_results:
+            refusal = _text_of(tool_results[wanted.id])
         elif before is not None and stop is None:
             try:
                 call, refusal = apply_approval(wanted, (yield from do(Invoke(before, (wanted,)))))
-            except StopChat as wish:
-                stop, refusal = wish, NOT_RUN
+            except StopChat as stopped:
+                stop, refusal = stopped, NOT_RUN
         approved.append(call)
         if refusal is not None:
             results[place] = refusal
+        elif tools is not None and (tool := tools.tools.get(call.name)) is not None:
+            try:
+                planned[place] = Invoke(tool.bind(call.arguments), inline=tool.cheap)
+            except ValueError as error:
+                results[place] = error_text(error)
         elif tools is not None:
-            _plan(place, call, tools, planned, results)
+            known = ", ".join(tools.tools)
+            results[place] = f"Error: there is no tool named {call.name!r}; there are: {known}"
     if stop is None and planned:
         outcomes = yield from do(InvokeAll(tuple(planned.values()), StopChat, time_left()))
         for place, outcome in zip(planned, outcomes, strict=False):
@@ -74,15 +81,8 @@ def run_calls(
             left.append(call)
             continue
         content = results.get(place, NOT_RUN)
-        result = {"role": "tool", "tool_call_id": call.id, "content": content}
-        messages += [call_message(call), result]
+        messages += [call_message(call), result_message(call.id, content)]
     return messages, tuple(left), stop
-
-
-def call_message(call: ToolCall) -> Message:
-    """The assistant's message with one tool call."""
-    block = {"type": "tool_use", "id": call.id, "name": call.name, "input": call.arguments}
-    return use_message({**block, **call.extra})
 
 
 def pending_calls(messages: Sequence[Message]) -> tuple[list[Message], tuple[ToolCall, ...]]:
@@ -101,24 +101,6 @@ def pending_calls(messages: Sequence[Message]) -> tuple[list[Message], tuple[Too
         else:
             calls.append(read_tool_use(block))
     return rest, tuple(calls)
-
-
-def _plan(
-    place: int,
-    call: ToolCall,
-    tools: Toolbox,
-    planned: dict[int, Invoke[Any]],
-    results: dict[int, str],
-) -> None:
-    tool = tools.tools.get(call.name)
-    if tool is None:
-        known = ", ".join(tools.tools)
-        results[place] = f"Error: there is no tool named {call.name!r}; there are: {known}"
-        return
-    try:
-        planned[place] = Invoke(tool.bind(call.arguments), inline=tool.cheap)
-    except ValueError as error:
-        results[place] = error_text(error)
 
 
 def _text_of(value: Any) -> str:

@@ -14,7 +14,7 @@ from typing import Any, TypeAlias, TypeVar
 from puter.api.attachments import part_of
 from puter.api.downloads import attach_download
 from puter.api.sources import listed
-from puter.api.tool_calls import call_message, pending_calls, run_calls
+from puter.api.tool_calls import pending_calls, run_calls
 from puter.engine.context import CallContext
 from puter.engine.effects import Acquire, Flow, Invoke, do
 from puter.engine.pipeline import exchange
@@ -34,6 +34,7 @@ from puter.wire.http import HttpReply, driver_call
 from puter.wire.messages import (
     Message,
     assistant_messages,
+    call_message,
     check_messages,
     user_message,
     validate_reply,
@@ -64,6 +65,11 @@ class ChatRequest:
     tool_results: Mapping[str, Any] = field(default_factory=dict)
     remember: bool = True
     options: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def standalone(self) -> bool:
+        """The history is neither sent nor added to: the turn has, or had, its own ``messages=``."""
+        return self.messages is not None or (self.resume is not None and self.resume.standalone)
 
     def runs(self, calls: Sequence[ToolCall]) -> bool:
         """Whether these calls are run here, not handed to the caller."""
@@ -122,13 +128,13 @@ def compose(history: History, request: ChatRequest) -> Flow[tuple[list[Message],
             for source in listed(name, sources):
                 parts.append((yield from do(Invoke(load, (source,)))))
     before: list[Message] = []
-    if request.messages is None:
+    if not request.standalone:
         past = history.snapshot()
         before = check_messages(past, "chat_history") if past else []
-        if request.resume is None:
-            turn = [user_message(request.prompt, parts)]
-        else:
-            turn = check_messages(request.resume.messages, "resume.messages")
+    if request.resume is not None:
+        turn = check_messages(request.resume.messages, "resume.messages")
+    elif request.messages is None:
+        turn = [user_message(request.prompt, parts)]
     else:
         turn = check_messages(request.messages)
         if request.prompt is not None or parts:
@@ -160,11 +166,12 @@ class Turn:
         self.target = target
         self.messages = list(messages)
         self.reply: ChatReply | None = None
-        self.running_tools = False
+        self.waits_for: History | None = None
+        """The conversation that a tool of this turn waits to chat in."""
         self._before = before
         self._rounds = 0
         self._answers: list[ChatReply] = [] if request.resume is None else [request.resume]
-        self._given: Mapping[str, Any] = request.tool_results
+        self._tool_results: Mapping[str, Any] = request.tool_results
         self.pending: tuple[ToolCall, ...] = ()
         """Calls that are to be run before the next request."""
 
@@ -204,15 +211,15 @@ class Turn:
             raise
 
     def accept_reply(self, answer: ChatReply) -> bool:
-        """Book an answer and validate it; say whether the turn ends with it."""
+        """Record the cost of an answer and validate it; return whether the turn ends with it."""
         call, request = self.call, self.request
         answer._complete(attempts=call.attempts, elapsed=call.clock() - call.started)
         for image in answer.images:
             attach_download(image, call)
-        call.ledger.record(answer.model or self.target.model, answer.usage, answer.cost)
+        call.shared.ledger.record(answer.model or self.target.model, answer.usage, answer.cost)
         self._answers.append(answer)
         pinned = request.options.get("provider") if request.options else None
-        validate_reply(answer, asked=self.target.model, provider=pinned)
+        validate_reply(answer, model=self.target.model, provider=pinned)
         if not (answer.tool_calls and request.runs(answer.tool_calls)):
             self._finish(answer, assistant_messages(answer))
         elif self._rounds == request.max_rounds:
@@ -229,7 +236,7 @@ class Turn:
             self.pending = answer.tool_calls
         return self.reply is not None
 
-    def take_up(self) -> None:
+    def resume(self) -> None:
         """Go on where an earlier turn stopped: its calls without a result are run or answered.
 
         Raises:
@@ -263,19 +270,18 @@ class Turn:
 
     def run_tools(self) -> Flow[None]:
         """Run the open calls, and add each with its result to the turn."""
-        outer, self.running_tools = _running.get(), True
+        outer = _running.get()
         _running.set((*outer, self))
         try:
             done, self.pending, stop = yield from run_calls(
                 self.pending,
                 self.request.tools,
                 self.request.before_tool,
-                self._given,
+                self._tool_results,
                 self.call.time_left,
             )
-            self._given = {}  # a later round may have calls with the same ids
+            self._tool_results = {}  # a later round may have calls with the same ids
         finally:
-            self.running_tools = False
             _running.set(outer)
         self.messages += done
         if stop is not None:
@@ -294,7 +300,7 @@ class Turn:
         elif self.pending:
             self.call.time_left()  # the deadline passed between two tools
 
-    def so_far(self, incomplete: ChatReply | None = None) -> ChatReply | None:
+    def partial(self, incomplete: ChatReply | None = None) -> ChatReply | None:
         """What was answered and run until now; None when nothing was.
 
         Args:
@@ -310,10 +316,11 @@ class Turn:
             answers = [*answers, broken_off]
             if incomplete.strip():
                 messages.append({"role": "assistant", "content": incomplete.text})
-        return sum_up(answers).copy_with(
+        return total_reply(answers).copy_with(
             model=self.target.model,
             elapsed=self.call.elapsed,
             messages=tuple(messages),
+            standalone=self.request.standalone,
             tool_calls=calls,
         )
 
@@ -321,11 +328,12 @@ class Turn:
         self.messages += messages
         request = self.request
         if len(self._answers) > 1:
-            total = sum_up(self._answers)
+            total = total_reply(self._answers)
             answer = answer.copy_with(usage=total.usage, cost=total.cost, attempts=total.attempts)
-        self.reply = answer._complete(messages=tuple(self.messages))
+        standalone = request.standalone
+        self.reply = answer._complete(messages=tuple(self.messages), standalone=standalone)
         # A turn with unanswered calls would be refused next time: it goes on with resume=.
-        if request.remember and request.messages is None and not answer.tool_calls:
+        if request.remember and not standalone and not answer.tool_calls:
             self.history.commit(copy.deepcopy(self.messages))  # the reply's own stay the caller's
 
 
@@ -347,15 +355,14 @@ def run_turn(
     target = target_of(call, history, request)
     before, messages = yield from compose(history, request)
     turn = Turn(call, history, request, target, before, messages)
+    if history.queue is not None:
+        history.turn = turn
     try:
         if request.resume is not None:
-            turn.take_up()
+            turn.resume()
         while turn.reply is None:
             if call.closed:
-                raise PuterError(
-                    "The stream was closed, so the turn was not finished",
-                    hint="chat(resume=error.partial) finishes it.",
-                )
+                raise call.stream_closed()
             if turn.pending:
                 yield from turn.run_tools()
             elif answer is not None:
@@ -364,29 +371,50 @@ def run_turn(
                 reply = yield from turn.send(stream=False)
                 turn.accept_reply(target.dialect.decode(reply.data))
     except PuterError as error:
-        partial = error.partial  # while tools are pending it is of another chat, of before_tool's
-        mine = partial if isinstance(partial, ChatReply) and not turn.pending else None
-        error.partial = turn.so_far(mine)
+        incomplete = error.partial
+        if turn.pending or not isinstance(incomplete, ChatReply):
+            incomplete = None  # while tools are pending it is of another chat, of before_tool's
+        error.partial = turn.partial(incomplete)
         raise
     return turn.reply
 
 
 def in_order(history: History, queue: Throttle, call: CallContext, flow: Flow[T]) -> Flow[T]:
     """Run the flow when its turn has come: each turn must see the one before."""
-    if any(turn.history is history and turn.running_tools for turn in _running.get()):
-        raise PuterInputError(
-            "A tool cannot chat in the conversation that called it: each would wait for the other",
-            hint="Let it use the client, or a fork() of the conversation.",
-        )
-    permit = yield from do(Acquire(queue, timeout=call.time_left()))
+    callers = _running.get()
+    for turn in callers:
+        turn.waits_for = history
+    try:
+        if _leads_back(history, callers):
+            raise PuterInputError(
+                "A tool cannot chat in the conversation that called it: "
+                "each would wait for the other",
+                hint="Let it use the client, or a fork() of the conversation.",
+            )
+        permit = yield from do(Acquire(queue, timeout=call.time_left()))
+    finally:
+        for turn in callers:
+            turn.waits_for = None
     call.permits.append(permit)
     try:
         return (yield from flow)
     finally:
+        history.turn = None
         permit.release()
 
 
-def sum_up(answers: list[ChatReply]) -> ChatReply:
+def _leads_back(history: History | None, callers: tuple[Turn, ...]) -> bool:
+    """Whether waiting for this conversation is, in the end, waiting for one of the callers."""
+    seen: list[History] = []
+    while history is not None and history.turn is not None and history not in seen:
+        if history.turn in callers:
+            return True
+        seen.append(history)
+        history = history.turn.waits_for
+    return False
+
+
+def total_reply(answers: list[ChatReply]) -> ChatReply:
     """The last answer with usage, cost and attempts of all; one unknown cost leaves it unknown."""
     if len(answers) == 1:
         return answers[0]

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from collections.abc import Set as AbstractSet
-from decimal import Decimal
 from typing import Any
 
 from puter import checks
@@ -16,7 +13,8 @@ from puter.exceptions import PuterInputError, PuterResponseError
 from puter.models import registry
 from puter.types.account import AccountUsage
 from puter.wire.http import api_get, api_post
-from puter.wire.json import dollars, mapping
+from puter.wire.json import as_dict
+from puter.wire.metering import read_account_usage
 
 FULL_ACCESS = "full-api-access"
 
@@ -37,61 +35,6 @@ def account_usage(call: CallContext) -> Flow[AccountUsage]:
     """
     reply = yield from exchange(call, api_get(call.config, "/metering/usage"))
     return read_account_usage(reply.data, registry().all_ids)
-
-
-def read_account_usage(data: Any, models: AbstractSet[str] = frozenset()) -> AccountUsage:
-    """The answer of ``GET /metering/usage``.
-
-    Args:
-        data: The decoded answer.
-        models: Known ids, to tell where the model ends in ``provider:model:what:was:counted``.
-
-    Raises:
-        PuterResponseError: It has an unknown shape.
-    """
-    usage, allowance = mapping(data).get("usage"), mapping(data).get("allowanceInfo")
-    if not isinstance(usage, Mapping) or not isinstance(allowance, Mapping):
-        raise PuterResponseError(
-            "The account's usage has an unknown shape",
-            body=data,
-            hint="The server may be newer or older than this SDK understands.",
-        )
-    by_model: dict[str, Decimal] = {}
-    by_operation: dict[str, Decimal] = {}
-    for key, entry in usage.items():
-        if not isinstance(entry, Mapping):
-            continue  # totals stand among the entries as bare numbers
-        name = str(key).replace("_dot_", ".")
-        by_operation[name] = cost = _amount(entry.get("cost"))
-        if model := _model_in(name, models):
-            by_model[model] = by_model.get(model, Decimal(0)) + cost
-    return AccountUsage(
-        allowance=_amount(allowance.get("monthUsageAllowance")),
-        remaining=_amount(allowance.get("remaining")),
-        spent=_amount(usage.get("total")),
-        by_model=by_model,
-        by_operation=by_operation,
-        by_app={
-            app: _amount(entry.get("total"))
-            for app, entry in mapping(data.get("appTotals")).items()
-            if isinstance(entry, Mapping)
-        },
-        raw=dict(data),
-    )
-
-
-def _model_in(operation: str, models: AbstractSet[str]) -> str:
-    """The longest known model in ``provider:model:counted``; else all but the ends."""
-    parts = operation.split(":")[1:]
-    for end in range(len(parts), 0, -1):
-        if ":".join(parts[:end]) in models:
-            return ":".join(parts[:end])
-    return ":".join(parts[:-1])
-
-
-def _amount(micro_cents: Any) -> Decimal:
-    """US dollars of the server's unit (Puter backend: 1 cent = 1,000,000 micro-cents)."""
-    return (dollars(micro_cents) or Decimal(0)) / 1_000_000
 
 
 def create_api_token(
@@ -128,7 +71,7 @@ def create_api_token(
         payload["expiresIn"] = expires_in
     request = api_post(call.config, "/auth/create-access-token", payload)
     reply = yield from exchange(call, request)
-    token = mapping(reply.data).get("token")
+    token = as_dict(reply.data).get("token")
     if not isinstance(token, str) or not token:
         raise PuterResponseError("The answer holds no token", hint="Make one in the dashboard.")
     return token
@@ -149,7 +92,7 @@ def revoke_api_token(call: CallContext, token: str) -> Flow[None]:
         >>> token = ai.create_api_token("nightly job")
         >>> ai.revoke_api_token(token)
     """
-    if not checks.text.accepts(token):  # checks.text() itself would show what was given
+    if not checks.text.accepts(token):  # checks.text() itself would show the token
         raise PuterInputError("revoke_api_token() wants the token or its id as a str")
     token = token.strip()
     proof = yield from fetch_csrf_token(call)

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, TypedDict
 
 from puter.api.downloads import attach_download
-from puter.api.drivers import driver_args, result
+from puter.api.drivers import driver_args, output_path, provider_name, result
 from puter.api.files import read_file
 from puter.api.images import image_addresses
 from puter.checks import Range, text, text_or_none
@@ -16,7 +16,7 @@ from puter.options import Timeout, validate_options
 from puter.types.media import Video
 from puter.types.mime import mime_of
 from puter.types.puter_file import Source
-from puter.wire.media import is_inner_object, output_path, read_media, video_provider
+from puter.wire.media import is_inner_object, read_media
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -47,6 +47,7 @@ class VideoOptions(TypedDict, total=False):
     extra: Mapping[str, Any] | None
 
 
+_PROVIDERS = ("openai", "together", "gemini", "byteplus")
 _HINTS = {
     "duration": "Use seconds=...",
     "resolution": "Use size=...",
@@ -127,16 +128,14 @@ def txt2vid(
         >>> print(ai.txt2vid("Waves", "veo-3.1-fast").save("waves"))
         waves.mp4
     """
-    images = ("input_reference", "last_frame", "reference_images")
-    explicit = ("prompt", "model", "provider", *images, "puter_output_path", "test_mode")
-    validate_options("txt2vid", options, VideoOptions, explicit, _HINTS)
+    validate_options(txt2vid, options, VideoOptions, _HINTS)
     text("prompt", prompt)
     saved = output_path(puter_output_path)
     args = driver_args(
         options,
         prompt=prompt,
         model=text_or_none("model", model),
-        provider=video_provider(provider),
+        provider=provider_name(provider, _PROVIDERS, "-video-generation"),
         input_reference=(yield from _address("input_reference", input_reference)),
         last_frame=(yield from _address("last_frame", last_frame)),
         reference_images=(yield from image_addresses("reference_images", reference_images)) or None,

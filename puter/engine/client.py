@@ -6,84 +6,19 @@ import copy
 import functools
 import inspect
 import random
-import threading
 import time
 from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from puter.config import PuterConfig
-from puter.engine.context import CallContext
-from puter.engine.credentials import Credentials
+from puter.engine.context import CallContext, SharedState
 from puter.engine.effects import Flow
-from puter.engine.ledger import Ledger
-from puter.engine.retry import RetryBudget
 from puter.engine.throttle import Throttle
-from puter.engine.transport import Transport
 from puter.exceptions import PuterError
 from puter.types.model import ModelList
 
 P = ParamSpec("P")
 T = TypeVar("T")
-
-
-class SharedState:
-    """What a client and its ``with_options`` copies share.
-
-    Args:
-        credentials: Whose account it is.
-        open_sync: Makes the transport of the sync methods, when the first is called.
-        open_async: Makes the transport of the async methods.
-    """
-
-    def __init__(
-        self,
-        credentials: Credentials,
-        open_sync: Callable[[], Transport],
-        open_async: Callable[[], Transport],
-    ) -> None:
-        self.credentials = credentials
-        self.ledger = Ledger()
-        self.retry_budget = RetryBudget()
-        self.warned: set[tuple[str, str]] = set()  # options that a model drops, told once
-        self.closed = False
-        self._open_sync = open_sync
-        self._open_async = open_async
-        self.sync_transport: Transport | None = None
-        """Of the sync methods, once it is open."""
-        self.async_transport: Transport | None = None
-        self._lock = threading.Lock()
-
-    def check_open(self) -> None:
-        """Raise PuterError when the client is closed."""
-        if self.closed:
-            raise PuterError("This PuterAI is closed", hint="Make a new one.")
-
-    def open_sync(self) -> Transport:
-        """Make the transport of the sync methods."""
-        made = self._open_sync()  # imports, which may take other locks
-        with self._lock:
-            self.check_open()
-            self.sync_transport = self.sync_transport or made
-            return self.sync_transport
-
-    def open_async(self) -> Transport:
-        """Make the transport of the async methods."""
-        made = self._open_async()
-        with self._lock:
-            self.check_open()
-            self.async_transport = self.async_transport or made
-            return self.async_transport
-
-    def shut(self) -> Transport | None:
-        """Close the sync side and hand out the other for the caller to close; once."""
-        with self._lock:
-            self.closed = True
-            sync, self.sync_transport = self.sync_transport, None
-            asynchronous, self.async_transport = self.async_transport, None
-            self.credentials.forget()
-        if sync is not None:
-            sync.close()
-        return asynchronous
 
 
 class Client:
@@ -118,15 +53,11 @@ class Client:
             if limits != limits_of(self._settings):
                 self._throttle.resize(*limits)
             self._settings = copy.copy(self.config)
-        shared = self._shared
         return CallContext(
             operation,
             self._settings,
-            shared.credentials,
             self._throttle,
-            shared.retry_budget,
-            shared.ledger,
-            self._sign_in,
+            self._shared,
             self,
             self._catalogues,
             self._clock,
@@ -144,16 +75,14 @@ class Client:
 
     def _carry_out(self, call: CallContext, flow: Flow[T]) -> T:
         try:
-            shared = self._shared
-            return (shared.sync_transport or shared.open_sync()).run(flow)
+            return self._shared.transports["sync"].run(flow)
         except PuterError as error:
             error.attempts = error.attempts or call.attempts
             raise
 
     async def _async_carry_out(self, call: CallContext, flow: Flow[T]) -> T:
         try:
-            shared = self._shared
-            return await (shared.async_transport or shared.open_async()).async_run(flow)
+            return await self._shared.transports["async"].async_run(flow)
         except PuterError as error:
             error.attempts = error.attempts or call.attempts
             raise

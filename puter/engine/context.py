@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol, TypeVar
+from typing import Any, Literal, Protocol, TypeAlias, TypeVar
 
 from puter.config import PuterConfig
 from puter.engine.credentials import Credentials
@@ -12,10 +13,54 @@ from puter.engine.effects import Flow
 from puter.engine.ledger import Ledger
 from puter.engine.retry import RetryBudget
 from puter.engine.throttle import Permit, Throttle
-from puter.exceptions import PuterTimeoutError
+from puter.engine.transport import Transport
+from puter.exceptions import PuterError, PuterTimeoutError
 from puter.types.model import ModelList
 
 T = TypeVar("T")
+Kind: TypeAlias = Literal["sync", "async"]
+
+
+class Transports(dict[Kind, Transport]):
+    """What carries out the sync methods and what the async ones, opened when first looked up."""
+
+    def __init__(self, openers: Mapping[Kind, Callable[[], Transport]]) -> None:
+        super().__init__()
+        self.closed = False
+        self._openers = openers
+        self._lock = threading.Lock()
+
+    def __missing__(self, kind: Kind) -> Transport:
+        transport = self._openers[kind]()  # imports, which may take other locks
+        with self._lock:
+            self.check_open()
+            return self.setdefault(kind, transport)
+
+    def check_open(self) -> None:
+        """Raise PuterError when the client is closed."""
+        if self.closed:
+            raise PuterError("This PuterAI is closed", hint="Make a new one.")
+
+    def shut(self) -> Transport | None:
+        """Close the one of the sync methods and return the other for the caller to close; once."""
+        with self._lock:
+            self.closed = True
+            blocking, asynchronous = self.pop("sync", None), self.pop("async", None)
+        if blocking is not None:
+            blocking.close()
+        return asynchronous
+
+
+@dataclass(eq=False)
+class SharedState:
+    """What a client and its ``with_options`` copies share."""
+
+    credentials: Credentials
+    transports: Transports
+    ledger: Ledger = field(default_factory=Ledger)
+    retry_budget: RetryBudget = field(default_factory=RetryBudget)
+    warned: set[tuple[str, str]] = field(default_factory=set)
+    """Options and the models that drop them, warned of once."""
 
 
 class Runner(Protocol):
@@ -29,6 +74,10 @@ class Runner(Protocol):
         self, operation: Callable[..., Flow[T]], *args: Any, **kwargs: Any
     ) -> T: ...
 
+    def _sign_in(self, call: CallContext) -> Flow[None]:
+        """Sign in where there is a password and no token."""
+        raise NotImplementedError
+
 
 @dataclass(slots=True)
 class CallContext:
@@ -38,14 +87,11 @@ class CallContext:
     """Name of the public method, without ``async_``."""
     config: PuterConfig
     """The client's settings when the call began."""
-    credentials: Credentials
     throttle: Throttle
-    retry_budget: RetryBudget
-    ledger: Ledger
-    sign_in: Callable[[CallContext], Flow[None]]
-    """Signs in where there is a password and no token; see ``puter.api.auth``."""
+    shared: SharedState
+    """Credentials, ledger and retry budget, of the client and its copies."""
     runner: Runner
-    """The client, for what comes after the call: downloads of its result."""
+    """The client: it signs in, and downloads the call's result later."""
     catalogues: dict[str, ModelList]
     """Model lists that the client has fetched, by kind."""
     clock: Callable[[], float]
@@ -65,6 +111,13 @@ class CallContext:
     def elapsed(self) -> float:
         """Seconds since the call began."""
         return self.clock() - self.started
+
+    def stream_closed(self) -> PuterError:
+        """The error of a call whose stream was closed while more was to be sent."""
+        return PuterError(
+            "The stream was closed, so the turn was not finished",
+            hint="chat(resume=error.partial) finishes it.",
+        )
 
     def time_left(self) -> float | None:
         """Seconds until the deadline, ``None`` without one.

@@ -33,11 +33,11 @@ class Body(Protocol):
     permit: Permit | None
     """The permit that is released when the body is closed."""
 
-    def read(self, patience: float | None = None) -> bytes:
+    def read(self, timeout: float | None = None) -> bytes:
         """Return the next bytes, ``b""`` at the end."""
         raise NotImplementedError
 
-    async def async_read(self, patience: float | None = None) -> bytes: ...
+    async def async_read(self, timeout: float | None = None) -> bytes: ...
 
     def close(self) -> None:
         """Free the connection and the permit. Safe to repeat, and from any finalizer."""
@@ -129,11 +129,11 @@ class InvokeAll(Effect[list[Any]]):
 class Read(Effect[bytes]):
     """Wait for more bytes of an open reply; the result is ``b""`` at its end.
 
-    ``patience`` bounds the wait in seconds; when it runs out that is the end, too.
+    ``timeout`` bounds the wait in seconds; when it has passed that is the end, too.
     """
 
     body: Body
-    patience: float | None = None
+    timeout: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

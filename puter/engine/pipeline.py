@@ -18,8 +18,8 @@ def exchange(call: CallContext, request: HttpRequest) -> Flow[HttpReply]:
     Raises:
         PuterError: The typed error of the last attempt, with ``attempts`` filled in.
     """
-    if request.authenticated and call.credentials.token is None:
-        yield from call.sign_in(call)
+    if request.authenticated and call.shared.credentials.token is None:
+        yield from call.runner._sign_in(call)
     call.attempts = 0  # a sign-in before it does not count
     position = call.throttle.position() if request.rate_limited else None
     while True:
@@ -32,8 +32,8 @@ def exchange(call: CallContext, request: HttpRequest) -> Flow[HttpReply]:
             if reply.stream is not None and permit is not None:
                 call.permits.append(permit)
                 reply.stream.permit, permit = permit, None  # a stream holds it until closed
-            if call.retry_budget.spent:
-                call.retry_budget.earn()
+            if (budget := call.shared.retry_budget).spent:
+                budget.earn()
             if request.rate_limited:  # others say nothing of the server's limit
                 call.throttle.widen()
             return reply
@@ -59,7 +59,7 @@ def _delay_after(call: CallContext, request: HttpRequest, error: PuterError) -> 
     delay = retry_delay(call.config, error, call.attempts, call.random())
     if delay is None:
         return None
-    if not isinstance(error, PuterRateLimitError) and not call.retry_budget.spend():
+    if not isinstance(error, PuterRateLimitError) and not call.shared.retry_budget.spend():
         return None
     deadline = call.config.deadline
     if deadline is not None and call.elapsed + delay >= deadline:
@@ -82,12 +82,14 @@ def _slow_down(throttle: Throttle, error: PuterRateLimitError, delay: float) -> 
 
 def _attempt(call: CallContext, request: HttpRequest) -> Flow[HttpReply]:
     """Send once, with the token as it is now, and turn anything but a success into its error."""
-    config, credentials = call.config, call.credentials
+    config, credentials = call.config, call.shared.credentials
     token = None
     if request.authenticated:
         token = credentials.token
         if token is None or credentials.bound_to != (config.api_base, config.login_url):
             token = credentials.token_for(config)  # for the first time here, or it says why not
+    if call.closed:
+        raise call.stream_closed()
     time_left = None if config.deadline is None else call.time_left()
     secrets = (*credentials.secrets, *request.secrets)  # those of an earlier answer included
     call.attempts += 1

@@ -27,6 +27,7 @@ from puter.engine.effects import (
     StreamOpened,
     YieldChunks,
 )
+from puter.engine.throttle import WouldDeadlock
 from puter.exceptions import PuterError, PuterInputError, PuterTimeoutError
 from puter.wire.http import HttpReply
 
@@ -54,9 +55,8 @@ class Transport:
         try:
             while True:
                 effect = resume(value)
-                kind = type(effect)
-                if kind is YieldChunks or kind is StreamOpened:
-                    return effect  # type: ignore[no-any-return]
+                if isinstance(effect, (YieldChunks, StreamOpened)):
+                    return effect
                 try:
                     value, resume = self._perform(effect), flow.send
                 except BaseException as error:  # noqa: BLE001 - the flow's to catch or to leave
@@ -70,12 +70,12 @@ class Transport:
         match effect:
             case Send():
                 return self.send(effect)
-            case Read(body, patience):
-                return body.read(patience)
+            case Read(body, timeout):
+                return body.read(timeout)
             case Acquire(throttle, position, timeout):
                 try:
                     return throttle.acquire(position, timeout)
-                except (TimeoutError, RuntimeError) as error:
+                except (TimeoutError, WouldDeadlock) as error:
                     raise _not_acquired(error) from None
             case Sleep(seconds):
                 return time.sleep(seconds)
@@ -84,9 +84,7 @@ class Transport:
             case InvokeAll():
                 return _invoke_all(effect)
             case Notify(event):
-                if event.logger.isEnabledFor(event.level):
-                    event.logger.log(event.level, "%s", event)
-                return None
+                return event.logger.log(event.level, "%s", event)
             case _:
                 raise TypeError(f"no transport knows the effect {effect!r}")
 
@@ -118,9 +116,8 @@ class Transport:
         try:
             while True:
                 effect = resume(value)
-                kind = type(effect)
-                if kind is YieldChunks or kind is StreamOpened:
-                    return effect  # type: ignore[no-any-return]
+                if isinstance(effect, (YieldChunks, StreamOpened)):
+                    return effect
                 try:
                     value, resume = await self._async_perform(effect), flow.send
                 except BaseException as error:  # noqa: BLE001 - the flow's to catch or to leave
@@ -134,12 +131,12 @@ class Transport:
         match effect:
             case Send():
                 return await self.async_send(effect)
-            case Read(body, patience):
-                return await body.async_read(patience)
+            case Read(body, timeout):
+                return await body.async_read(timeout)
             case Acquire(throttle, position, timeout):
                 try:
                     return await throttle.async_acquire(position, timeout)
-                except (TimeoutError, RuntimeError) as error:
+                except (TimeoutError, WouldDeadlock) as error:
                     raise _not_acquired(error) from None
             case Sleep(seconds):
                 return await asyncio.sleep(seconds)
@@ -148,9 +145,7 @@ class Transport:
             case InvokeAll():
                 return await _async_invoke_all(effect)
             case Notify(event):
-                if event.logger.isEnabledFor(event.level):
-                    event.logger.log(event.level, "%s", event)
-                return None
+                return event.logger.log(event.level, "%s", event)
             case _:
                 raise TypeError(f"no transport knows the effect {effect!r}")
 
@@ -161,17 +156,14 @@ class Transport:
         self.close()
 
 
-def _not_acquired(error: Exception) -> PuterError:
-    if isinstance(error, TimeoutError):
-        return PuterTimeoutError(
-            "The deadline passed in the queue before the request was sent",
-            hint="Raise deadline, or make fewer calls at a time.",
-        )
-    told = str(error)
-    hint = "In async code await the async_ method."
-    if "streams" in told:
-        hint = "Read the open streams to their end, or close them, before the next call."
-    return PuterError(told[0].upper() + told[1:], hint=hint)
+def _not_acquired(error: TimeoutError | WouldDeadlock) -> PuterError:
+    if isinstance(error, WouldDeadlock):
+        message = str(error)
+        return PuterError(message[0].upper() + message[1:], hint=error.hint)
+    return PuterTimeoutError(
+        "The deadline passed in the queue before the request was sent",
+        hint="Raise deadline, or make fewer calls at a time.",
+    )
 
 
 # ---------------------------------------------------------------- calling functions

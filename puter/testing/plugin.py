@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from puter.ai import PuterAI
     from puter.testing.server import LocalPuter
+    from puter.transports.mock import MockRequest
 
 
 @pytest.fixture
@@ -34,18 +35,15 @@ def puter_client(local_puter: LocalPuter) -> Iterator[PuterAI]:
 
 
 class MockPuter:
-    """Answers calls in memory, without sockets; what the fixture `mock_puter` returns.
-
-    Attributes:
-        replies: results of the next calls, each taken once; the last one is repeated. A ``str``,
-            a mapping, an exception to raise, or whatever else a handler of `MockTransport` may
-            return. ``"Hello!"`` when empty.
-        requests: all requests so far, in order, as `MockTransport` hands them out.
-    """
+    """Answers calls in memory, without sockets; what the fixture `mock_puter` returns."""
 
     def __init__(self) -> None:
         self.replies: list[Any] = []
-        self.requests: list[Any] = []
+        """Answers to the next requests, each taken once; the last one is repeated. A ``str``, a
+        dict (the result), an exception to raise, or whatever else a handler of `MockTransport` may
+        return. ``"Hello!"`` when empty."""
+        self.requests: list[MockRequest] = []
+        """All requests so far, in order."""
         self._clients: list[PuterAI] = []
 
     def client(self, **settings: Any) -> PuterAI:
@@ -63,11 +61,20 @@ class MockPuter:
         for client in self._clients:
             client.close()
 
-    def _answer(self, request: Any) -> Any:
+    def _answer(self, request: MockRequest) -> Any:
         self.requests.append(request)
-        if len(self.replies) > 1:
-            return self.replies.pop(0)
-        return self.replies[0] if self.replies else "Hello!"
+        if not self.replies:
+            return "Hello!"
+        answer = self.replies.pop(0) if len(self.replies) > 1 else self.replies[0]
+        kind = type(answer)
+        if kind.__module__ == "puter.testing.replies":  # by name: that module loads aiohttp
+            from puter.exceptions import PuterError
+
+            raise PuterError(
+                f"{kind.__name__} is for LocalPuter",
+                hint="Give a str, a dict (the result), an exception or a MockReply.",
+            )
+        return answer
 
 
 @pytest.fixture

@@ -23,7 +23,7 @@ from puter.engine.effects import Send
 from puter.engine.throttle import Permit
 from puter.engine.transport import Transport
 from puter.exceptions import PuterError
-from puter.transports import connection_errors
+from puter.transports.connection_errors import Exchange
 from puter.transports.proxies import ca_bundle, on_loopback, proxy_settings
 from puter.wire.http import HttpReply, HttpRequest, stays_open
 
@@ -49,42 +49,44 @@ class AiohttpTransport(Transport):
         self._proxy_settings = lru_cache(maxsize=256)(proxy_settings)
         self._open_bodies: weakref.WeakSet[_Body] = weakref.WeakSet()
         # At interpreter exit, and when the client is garbage: nothing is left to complain.
-        self._farewell = weakref.finalize(self, _abandon_all, self._sessions, self._pid)
+        self._finalizer = weakref.finalize(self, _abandon_all, self._sessions, self._pid)
 
     async def async_send(self, effect: Send) -> HttpReply:
         request = effect.request
-        exchange = _Exchange(effect)
+        exchange = _Exchange(request, effect.secrets, effect.time_left)
         response = None
         try:
-            with exchange:
-                session = await self._current()
-                await asyncio.sleep(0)  # lets the loop notice connections closed meanwhile
-                _sending.set(exchange)
-                try:
-                    response = await session.request(**self._arguments(request, effect))
-                finally:
-                    _sending.set(None)  # not reset(): a task left behind ends in another context
-            status, headers = response.status, response.headers
-            if request.stream and stays_open(request, status, headers.get("Content-Type", "")):
-                exchange.status = status
+            session = await self._current()
+            await asyncio.sleep(0)  # lets the loop notice connections closed meanwhile
+            _sending.set(weakref.ref(exchange))
+            try:
+                response = await session.request(**self._arguments(request, effect, exchange))
+            finally:
+                _sending.set(None)  # not reset(): a task left behind ends in another context
+            exchange.status, headers = response.status, response.headers
+            kind = headers.get("Content-Type", "")
+            if request.stream and stays_open(request, response.status, kind):
                 body, response = _Body(response, exchange), None
                 self._open_bodies.add(body)
-                return HttpReply(status, headers, url=request.url, stream=body)
-            exchange.status = status
-            with exchange:
-                return HttpReply(status, headers, await response.read(), url=request.url)
+                return HttpReply(exchange.status, headers, url=request.url, stream=body)
+            return HttpReply(response.status, headers, await response.read(), url=request.url)
+        except Exception as error:
+            exchange.raise_for(error)
+            raise
         finally:
             if response is not None:
                 response.release()
+                if response.status == 101:  # it is no HTTP connection any more
+                    exchange.abort()
 
-    def _arguments(self, request: HttpRequest, effect: Send) -> dict[str, Any]:
+    def _arguments(self, request: HttpRequest, effect: Send, exchange: _Exchange) -> dict[str, Any]:
         headers = dict(request.headers)
         if effect.token is not None:
             headers["Authorization"] = f"Bearer {effect.token}"
         data: bytes | AsyncIterator[memoryview] | None = request.body
         if request.body is not None and len(request.body) > LARGE:
             headers["Content-Length"] = str(len(request.body))
-            data = _in_pieces(request.body)
+            data = _in_pieces(request.body, exchange)
         proxy = self._proxy_settings(request.url, request.proxy, request.verify)
         return {
             "method": request.method,
@@ -92,7 +94,7 @@ class AiohttpTransport(Transport):
             "data": data,
             "headers": headers,
             "allow_redirects": False,
-            "proxy": proxy.proxy,
+            "proxy": proxy.url,
             "ssl": _tls(ca_bundle(proxy.bundle)) if request.url.startswith("https:") else True,
             "timeout": aiohttp.ClientTimeout(
                 total=effect.time_left,
@@ -108,26 +110,29 @@ class AiohttpTransport(Transport):
             if self._pid != os.getpid():
                 # A forked child must not talk on its parent's sockets, nor close them.
                 self._sessions.clear()
+                self._open_bodies.clear()
                 self._pid = os.getpid()
-            mine = self._sessions.get(loop)
-            if mine is None or mine.session.closed:
+            current = self._sessions.get(loop)
+            if current is None or current.session.closed:
                 for other in [one for one in self._sessions if one.is_closed()]:
                     self._sessions.pop(other).abandon()
-                mine = self._sessions[loop] = _LoopSession()
-                await mine.start()  # does not suspend: nothing else runs under the lock
-            return mine.session
+                current = self._sessions[loop] = _LoopSession()
+                await current.start()  # does not suspend: nothing else runs under the lock
+            return current.session
 
     async def async_close(self) -> None:
         """Close the session of the running loop and, as well as can be, those of other loops."""
-        mine = self._take(asyncio.get_running_loop())
+        with self._lock:
+            current = self._sessions.pop(asyncio.get_running_loop(), None)
         self.close()
-        if mine is not None:
-            await mine.close()
+        if current is not None:
+            await current.close()
 
     def close(self) -> None:
         """Close all sessions from outside their loops."""
-        for body in list(self._open_bodies):
-            body.abort()
+        if self._pid == os.getpid():
+            for body in list(self._open_bodies):
+                body.abort()
         with self._lock:
             sessions = dict(self._sessions)
             self._sessions.clear()
@@ -135,49 +140,73 @@ class AiohttpTransport(Transport):
             for loop, one in sessions.items():
                 one.close_from_outside(loop)
 
-    def _take(self, loop: asyncio.AbstractEventLoop) -> _LoopSession | None:
-        with self._lock:
-            return self._sessions.pop(loop, None)
+
+class _Exchange(Exchange):
+    socket: asyncio.Transport | None = None
+    stalled = False
+
+    def stall(self) -> None:
+        """The server takes nothing more of the body: aiohttp has no limit for writing."""
+        self.stalled = True
+        self.abort()
+
+    def abort(self) -> None:
+        """Close the connection at once."""
+        if self.socket is not None:
+            self.socket.abort()
+
+    def strip(self, error: Exception) -> None:
+        if isinstance(error, aiohttp.ClientResponseError):  # with the request's headers and URL
+            where = error.request_info.real_url.origin()
+            bare = aiohttp.RequestInfo(where, "", CIMultiDictProxy(CIMultiDict()), where)
+            error.request_info, error.history, error.headers = bare, (), None
+            error.args = (bare, ())
+
+    def translate(self, error: Exception) -> PuterError | None:
+        if isinstance(
+            error, (aiohttp.ClientConnectorCertificateError, ssl.SSLCertVerificationError)
+        ):
+            return self.bad_certificate(error)
+        if self.stalled:
+            return self.silence()
+        late = isinstance(error, aiohttp.ServerTimeoutError)
+        if late and (self.unsent or isinstance(error, aiohttp.ConnectionTimeoutError)):
+            return self.connect_timeout()
+        if late:
+            return self.silence()
+        if isinstance(error, TimeoutError | asyncio.TimeoutError):
+            return self.out_of_time(sent=not self.unsent)
+        if isinstance(error, (aiohttp.ClientConnectorError, aiohttp.ClientHttpProxyError)):
+            return self.not_connected(error)
+        if isinstance(error, (aiohttp.InvalidURL, aiohttp.NonHttpUrlClientError)):
+            return self.bad_address(error)
+        ours = isinstance(error, (aiohttp.ClientError, OSError))
+        if ours and self.unsent:
+            return self.not_connected(error)
+        if isinstance(error, (aiohttp.ClientResponseError, HttpProcessingError)) or (
+            isinstance(error, aiohttp.ClientPayloadError)
+            and isinstance(error.__cause__, ContentEncodingError)
+        ):
+            return self.unreadable(error)
+        return self.cut_off(error) if ours else None
 
 
-class _Exchange:
-    """How one request fares: what was written of it. As a context manager it translates errors."""
-
-    def __init__(self, effect: Send) -> None:
-        self.request = effect.request
-        self.secrets = effect.secrets
-        self.time_left = effect.time_left
-        self.status: int | None = None
-        self.taken_up = False  # by aiohttp; a double of it has other ways
-        self.written = False
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
-        if not isinstance(error, Exception) or isinstance(error, PuterError):
-            return
-        translated = translate(error, self)
-        if translated is None:
-            return
-        _strip(error)
-        raise translated from error
-
-
-_sending: ContextVar[_Exchange | None] = ContextVar("puter_sending", default=None)
-"""What this task is about to send: aiohttp hands nothing through to the connector."""
+_sending: ContextVar[weakref.ref[_Exchange] | None] = ContextVar("puter_sending", default=None)
+"""What this task is about to send: aiohttp hands nothing through to the connector. Weakly, because
+timers of the event loop keep the context of a call that ended."""
 
 
 class _Connector(aiohttp.TCPConnector):
     """Tells the exchange that its connection stands: until then nothing was written."""
 
     async def connect(self, *args: Any, **kwargs: Any) -> Any:
-        exchange = _sending.get()
+        reference = _sending.get()
+        exchange = reference() if reference is not None else None
         if exchange is None:
             return await super().connect(*args, **kwargs)
-        exchange.taken_up = True
+        exchange.attached = True
         connection = await super().connect(*args, **kwargs)
-        exchange.written = True
+        exchange.written, exchange.socket = True, connection.transport
         return connection
 
 
@@ -190,27 +219,29 @@ class _Body:
         self._exchange = exchange
         self._loop = asyncio.get_running_loop()
 
-    def read(self, patience: float | None = None) -> bytes:
+    def read(self, timeout: float | None = None) -> bytes:
         raise PuterError("This reply is read by the async_ methods")
 
-    async def async_read(self, patience: float | None = None) -> bytes:
+    async def async_read(self, timeout: float | None = None) -> bytes:
         """Bytes as soon as there are any; ``b""`` at the end."""
         timer = None
-        if patience is not None:
-            timer = self._loop.call_later(patience, self._response.close)
+        if timeout is not None:
+            timer = self._loop.call_later(timeout, self._response.close)
         try:
-            with self._exchange:
-                return await self._response.content.readany()
+            return await self._response.content.readany()
+        except Exception as error:
+            self._exchange.raise_for(error)
+            raise
         finally:
             if timer is not None:
                 timer.cancel()
 
     def close(self) -> None:
         try:
-            mine = asyncio.get_running_loop() is self._loop
+            is_own_loop = asyncio.get_running_loop() is self._loop
         except RuntimeError:
-            mine = False
-        if mine or self._loop.is_closed():
+            is_own_loop = False
+        if is_own_loop or self._loop.is_closed():
             self._close_response()
         else:  # a finalizer in another thread: sockets belong to their loop
             with contextlib.suppress(RuntimeError):  # it closed just now
@@ -247,13 +278,13 @@ class _LoopSession:
             max_field_size=HEADER,
             trust_env=False,  # no .netrc; proxies and CA bundle come with each request
         )
-        self._life = _closing(self.session)
+        self._generator = _closing(self.session)
 
     async def start(self) -> None:
-        await self._life.__anext__()
+        await self._generator.__anext__()
 
     async def close(self) -> None:
-        await self._life.aclose()
+        await self._generator.aclose()
 
     def close_from_outside(self, loop: asyncio.AbstractEventLoop) -> None:
         if loop.is_closed():
@@ -272,7 +303,9 @@ class _LoopSession:
         with contextlib.suppress(RuntimeError):  # its loop is closed
             connector._close()  # close() leaves a task to a loop that may never run
         with contextlib.suppress(StopIteration, RuntimeError):
-            self._life.aclose().send(None)  # nothing left to await: no hook need finish it later
+            self._generator.aclose().send(
+                None
+            )  # nothing left to await: no hook need finish it later
 
 
 async def _closing(session: aiohttp.ClientSession) -> AsyncGenerator[None, None]:
@@ -299,11 +332,17 @@ def _abandon_all(sessions: dict[asyncio.AbstractEventLoop, _LoopSession], pid: i
     sessions.clear()
 
 
-async def _in_pieces(body: bytes) -> AsyncIterator[memoryview]:
+async def _in_pieces(body: bytes, exchange: _Exchange) -> AsyncIterator[memoryview]:
     """A large body: aiohttp warns about one as a whole, and would copy an ``io.BytesIO``."""
-    view = memoryview(body)
+    view, limit, timer = memoryview(body), exchange.request.timeout, None
     for start in range(0, len(view), PIECE):
-        yield view[start : start + PIECE]
+        if limit is not None:
+            timer = asyncio.get_running_loop().call_later(limit, exchange.stall)
+        try:
+            yield view[start : start + PIECE]
+        finally:
+            if timer is not None:
+                timer.cancel()
 
 
 @lru_cache(maxsize=16)
@@ -311,41 +350,3 @@ def _tls(bundle: str) -> ssl.SSLContext:
     if os.path.isdir(bundle):
         return ssl.create_default_context(capath=bundle)
     return ssl.create_default_context(cafile=bundle)
-
-
-def _strip(error: BaseException) -> None:
-    """A response error of aiohttp holds the request's headers and URL, and with them secrets."""
-    if isinstance(error, aiohttp.ClientResponseError):
-        where = error.request_info.real_url.origin()
-        bare = aiohttp.RequestInfo(where, "", CIMultiDictProxy(CIMultiDict()), where)
-        error.request_info, error.history, error.headers = bare, (), None
-        error.args = (bare, ())
-
-
-def translate(error: Exception, exchange: _Exchange) -> PuterError | None:
-    """Our error for one of aiohttp or the socket; None when it is none of theirs."""
-    request, secrets = exchange.request, exchange.secrets
-    unsent = exchange.taken_up and not exchange.written
-    if isinstance(error, (aiohttp.ClientConnectorCertificateError, ssl.SSLCertVerificationError)):
-        return connection_errors.bad_certificate(request, error, secrets)
-    late = isinstance(error, aiohttp.ServerTimeoutError)
-    if late and (unsent or isinstance(error, aiohttp.ConnectionTimeoutError)):
-        return connection_errors.connect_timeout(request, exchange.time_left)
-    if late:
-        return connection_errors.silence(request, exchange.time_left)
-    if isinstance(error, TimeoutError | asyncio.TimeoutError):
-        return connection_errors.out_of_time(request, sent=not unsent)
-    if isinstance(error, (aiohttp.ClientConnectorError, aiohttp.ClientHttpProxyError)):
-        return connection_errors.not_connected(request, error, secrets)
-    if isinstance(error, (aiohttp.InvalidURL, aiohttp.NonHttpUrlClientError)):
-        return connection_errors.bad_address(request, error, secrets)
-    if unsent and isinstance(error, (aiohttp.ClientError, OSError)):
-        return connection_errors.not_connected(request, error, secrets)
-    if isinstance(error, (aiohttp.ClientResponseError, HttpProcessingError)) or (
-        isinstance(error, aiohttp.ClientPayloadError)
-        and isinstance(error.__cause__, ContentEncodingError)
-    ):
-        return connection_errors.unreadable(request, exchange.status, error, secrets)
-    if isinstance(error, (aiohttp.ClientError, OSError)):
-        return connection_errors.cut_off(request, error, secrets)
-    return None

@@ -1,4 +1,4 @@
-"""From a failure of a connection to our error: shared by both transports."""
+"""``Exchange``: one request on its way, and the error that a failure of its connection becomes."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import errno
 import os
 import re
 import ssl
+from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 from puter.exceptions import (
@@ -18,105 +19,138 @@ from puter.exceptions import (
 from puter.wire.http import HttpRequest
 from puter.wire.redact import redact
 
-Secrets = tuple[str, ...]
+
+@dataclass(eq=False)
+class Exchange:
+    """One request on its way: what is known of it, and the errors made of that.
+
+    A transport extends it with ``translate()`` and calls ``raise_for()`` in ``except Exception``.
+    """
+
+    request: HttpRequest
+    secrets: tuple[str, ...] = field(default=(), repr=False)
+    time_left: float | None = None
+    """Seconds until the deadline when it began."""
+    attached: bool = field(default=False, init=False)
+    """One of our connections works for it; a double of the HTTP library has others."""
+    written: bool = field(default=False, init=False)
+    """Something was written to the connection."""
+    status: int | None = field(default=None, init=False)
+    """HTTP status, once it has come."""
+
+    @property
+    def unsent(self) -> bool:
+        """It is certain that nothing was written."""
+        return self.attached and not self.written
+
+    def translate(self, error: Exception) -> PuterError | None:
+        """Our error for one of the HTTP library or the socket; None when it is none of theirs."""
+        raise NotImplementedError
+
+    def strip(self, error: Exception) -> None:
+        """Take out of the library's error what holds secrets: it becomes the cause of ours."""
+
+    def raise_for(self, error: Exception) -> None:
+        """Raise our error for this one, if it is the library's; the caller raises any other.
+
+        Raises:
+            PuterError: What ``translate()`` made of it.
+        """
+        translated = None if isinstance(error, PuterError) else self.translate(error)
+        if translated is not None:
+            self.strip(error)
+            raise translated from error
+
+    # ------------------------------------------------------------ the errors
+
+    @property
+    def _host(self) -> str:
+        return urlsplit(self.request.url).netloc
+
+    @property
+    def _advice(self) -> str:
+        if self.request.idempotent:
+            return "Try again."
+        return (
+            "The request may have run, and may have been billed; it was not sent again. "
+            "See retry_on_timeout for the other choice."
+        )
+
+    def _deadline_is_nearer(self, limit: float | None) -> bool:
+        return self.time_left is not None and (limit is None or self.time_left <= limit)
+
+    def not_connected(self, error: BaseException) -> PuterError:
+        return PuterConnectionError(
+            f"No connection to {self._host}: {_reason(error, self.secrets)}",
+            sent=False,
+            retryable=True,
+            hint="Check the network, api_base and the proxy.",
+        )
+
+    def bad_certificate(self, error: BaseException) -> PuterError:
+        return PuterConnectionError(
+            f"The certificate of {self._host} was not accepted: {_reason(error, self.secrets)}",
+            sent=False,
+            hint="If the network has its own CA, give its bundle as verify='/path/to/ca.pem'.",
+        )
+
+    def connect_timeout(self) -> PuterError:
+        limit = self.request.connect_timeout
+        if self._deadline_is_nearer(limit):
+            return self.out_of_time(sent=False)
+        within = "in time" if limit is None else f"within {limit:g} s"  # the system has limits, too
+        return PuterTimeoutError(
+            f"No connection to {self._host} {within}",
+            sent=False,
+            retryable=True,
+            hint="Check the network and the proxy, or raise connect_timeout.",
+        )
+
+    def silence(self) -> PuterError:
+        limit = self.request.timeout
+        if self._deadline_is_nearer(limit):
+            return self.out_of_time(sent=True)
+        return PuterTimeoutError(
+            f"{self._host} was silent for {'too long' if limit is None else f'{limit:g} s'}",
+            sent=True,
+            retryable=self.request.idempotent,
+            hint=f"Raise timeout if the model needs longer. {self._advice}",
+        )
+
+    def out_of_time(self, *, sent: bool) -> PuterError:
+        return PuterTimeoutError(
+            f"The deadline passed while waiting for {self._host}",
+            sent=sent,
+            hint="Raise deadline." + (f" {self._advice}" if sent else ""),
+        )
+
+    def cut_off(self, error: BaseException) -> PuterError:
+        inner = _innermost(error)
+        named = isinstance(inner, OSError) and inner.errno
+        why = f": {_reason(error, self.secrets)}" if named else ""
+        return PuterConnectionError(
+            f"{self._host} closed the connection before the answer was complete{why}",
+            sent=True,
+            retryable=self.request.idempotent,
+            hint=self._advice,
+        )
+
+    def unreadable(self, error: BaseException) -> PuterError:
+        return PuterResponseError(
+            f"The answer of {self._host} could not be read: {_reason(error, self.secrets)}",
+            status=self.status,
+            hint=f"A proxy may have damaged it. {self._advice}",
+        )
+
+    def bad_address(self, error: BaseException) -> PuterError:
+        url = redact(self.request.url, self.secrets)
+        return PuterConfigError(
+            f"The request to {url!r} cannot be sent: {_reason(error, self.secrets)}",
+            hint="Check api_base, login_url, proxy and headers.",
+        )
 
 
-def host_of(request: HttpRequest) -> str:
-    return urlsplit(request.url).netloc
-
-
-def billed(request: HttpRequest) -> str:
-    if request.idempotent:
-        return "Try again."
-    return (
-        "The request may have run, and may have been billed; it was not sent again. "
-        "See retry_on_timeout for the other choice."
-    )
-
-
-def not_connected(request: HttpRequest, error: BaseException, secrets: Secrets) -> PuterError:
-    return PuterConnectionError(
-        f"No connection to {host_of(request)}: {reason(error, secrets)}",
-        sent=False,
-        retryable=True,
-        hint="Check the network, api_base and the proxy.",
-    )
-
-
-def bad_certificate(request: HttpRequest, error: BaseException, secrets: Secrets) -> PuterError:
-    return PuterConnectionError(
-        f"The certificate of {host_of(request)} was not accepted: {reason(error, secrets)}",
-        sent=False,
-        hint="If the network has its own CA, give its bundle as verify='/path/to/ca.pem'.",
-    )
-
-
-def connect_timeout(request: HttpRequest, time_left: float | None) -> PuterError:
-    limit = request.connect_timeout
-    if _deadline_is_nearer(time_left, limit):
-        return out_of_time(request, sent=False)
-    within = "in time" if limit is None else f"within {limit:g} s"  # the system has limits, too
-    return PuterTimeoutError(
-        f"No connection to {host_of(request)} {within}",
-        sent=False,
-        retryable=True,
-        hint="Check the network and the proxy, or raise connect_timeout.",
-    )
-
-
-def silence(request: HttpRequest, time_left: float | None) -> PuterError:
-    limit = request.timeout
-    if _deadline_is_nearer(time_left, limit):
-        return out_of_time(request, sent=True)
-    return PuterTimeoutError(
-        f"{host_of(request)} was silent for {'too long' if limit is None else f'{limit:g} s'}",
-        sent=True,
-        retryable=request.idempotent,
-        hint=f"Raise timeout if the model needs longer. {billed(request)}",
-    )
-
-
-def out_of_time(request: HttpRequest, *, sent: bool) -> PuterError:
-    return PuterTimeoutError(
-        f"The deadline passed while waiting for {host_of(request)}",
-        sent=sent,
-        hint="Raise deadline." + (f" {billed(request)}" if sent else ""),
-    )
-
-
-def cut_off(request: HttpRequest, error: BaseException, secrets: Secrets) -> PuterError:
-    inner = _innermost(error)
-    why = f": {reason(error, secrets)}" if isinstance(inner, OSError) and inner.errno else ""
-    return PuterConnectionError(
-        f"{host_of(request)} closed the connection before the answer was complete{why}",
-        sent=True,
-        retryable=request.idempotent,
-        hint=billed(request),
-    )
-
-
-def unreadable(
-    request: HttpRequest, status: int | None, error: BaseException, secrets: Secrets
-) -> PuterError:
-    return PuterResponseError(
-        f"The answer of {host_of(request)} could not be read: {reason(error, secrets)}",
-        status=status,
-        hint=f"A proxy may have damaged it. {billed(request)}",
-    )
-
-
-def bad_address(request: HttpRequest, error: BaseException, secrets: Secrets) -> PuterError:
-    return PuterConfigError(
-        f"The request to {redact(request.url, secrets)!r} cannot be sent: {reason(error, secrets)}",
-        hint="Check api_base, login_url, proxy and headers.",
-    )
-
-
-def _deadline_is_nearer(time_left: float | None, limit: float | None) -> bool:
-    return time_left is not None and (limit is None or time_left <= limit)
-
-
-def reason(error: BaseException, secrets: Secrets) -> str:
+def _reason(error: BaseException, secrets: tuple[str, ...]) -> str:
     """The innermost cause in a few words, without addresses of objects, URLs or secrets."""
     inner = _innermost(error)
     if isinstance(inner, ssl.SSLCertVerificationError):

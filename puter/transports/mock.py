@@ -115,26 +115,20 @@ class MockTransport(Transport):
 def _reply(effect: Send, request: MockRequest, answer: Any) -> HttpReply:
     if isinstance(answer, BaseException):
         raise answer
-    reply = _mock_reply(request, answer)
-    headers = {name.lower(): value for name, value in reply.headers.items()}
-    if reply.lines is not None:
-        kind = headers.setdefault("content-type", NDJSON)
-        body = MockBody(reply.lines)
-        if stays_open(effect.request, reply.status, kind):
-            return HttpReply(reply.status, headers, url=request.url, stream=body)
-        data = b""
-        while piece := body.read():
-            data += piece
-        return HttpReply(reply.status, headers, data, url=request.url)
-    if reply.body is not None:
-        data = reply.body
-        kind = headers.setdefault("content-type", "application/octet-stream")
-        if stays_open(effect.request, reply.status, kind):
-            return HttpReply(reply.status, headers, url=request.url, stream=MockBody([data]))
+    mock = _mock_reply(request, answer)
+    kind, body = "application/json", None
+    if mock.lines is not None:
+        kind, body = NDJSON, MockBody(mock.lines)
+    elif mock.body is not None:
+        kind, body = "application/octet-stream", MockBody([bytes(mock.body)])
+    reply = HttpReply(mock.status, {"content-type": kind, **mock.headers}, url=request.url)
+    if body is None:
+        reply.body = json.dumps(mock.json).encode()
+    elif stays_open(effect.request, reply.status, reply.content_type):
+        reply.stream = body
     else:
-        data = json.dumps(reply.json).encode()
-        headers.setdefault("content-type", "application/json")
-    return HttpReply(reply.status, headers, data, url=request.url)
+        reply.body = b"".join(iter(body.read, b""))
+    return reply
 
 
 def _mock_reply(request: MockRequest, answer: Any) -> MockReply:
@@ -167,14 +161,14 @@ class MockBody:
         """Whether the client let go of it."""
         self._lines = iter(lines)
 
-    def read(self, patience: float | None = None) -> bytes:
+    def read(self, timeout: float | None = None) -> bytes:
         while not isinstance(line := self._next(), bytes):
             if inspect.iscoroutine(found := line()):
                 found.close()
                 raise PuterError("An async line is for async methods only")
         return line
 
-    async def async_read(self, patience: float | None = None) -> bytes:
+    async def async_read(self, timeout: float | None = None) -> bytes:
         while not isinstance(line := self._next(), bytes):
             if inspect.isawaitable(found := line()):
                 await found

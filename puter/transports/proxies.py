@@ -16,9 +16,9 @@ _CA_VARIABLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE")
 
 @dataclass(frozen=True, slots=True)
 class ProxySettings:
-    """How to reach a host: proxy URL (None: directly) and path of CA certificates (None: ours)."""
+    """How to reach a host: proxy (None: directly) and path of CA certificates (None: ours)."""
 
-    proxy: str | None
+    url: str | None
     bundle: str | None
 
 

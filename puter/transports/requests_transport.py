@@ -10,8 +10,8 @@ import ssl
 import threading
 import time
 import weakref
-from collections.abc import Generator, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator
+from contextlib import suppress
 from functools import lru_cache
 from typing import Any
 
@@ -28,7 +28,7 @@ from puter.engine.effects import Send
 from puter.engine.throttle import Permit
 from puter.engine.transport import Transport
 from puter.exceptions import PuterConfigError, PuterError
-from puter.transports import connection_errors
+from puter.transports.connection_errors import Exchange
 from puter.transports.proxies import ca_bundle, on_loopback, proxy_settings
 from puter.wire.http import HttpReply, HttpRequest, stays_open
 
@@ -40,6 +40,9 @@ if tuple(map(int, __version__.split(".")[:2])) < (2, 1):
 
 IDLE_LIMIT = 4.0
 """Seconds a kept connection may idle (Puter backend: closed after 5, Keep-Alive: timeout=5)."""
+
+INFORMATIONAL = 100
+"""Informational answers before the one that counts, at most."""
 
 PIECE = 65536
 """Bytes sent or read at a time."""
@@ -57,18 +60,25 @@ class RequestsTransport(Transport):
 
     def send(self, effect: Send) -> HttpReply:
         request = effect.request
-        exchange = _Exchange(effect)
+        exchange = _Exchange(request, effect.secrets, effect.time_left)
         response = None
         try:
-            with exchange.translated():
-                response = self._open(request, effect.token, exchange)
-            status, headers = response.status_code, response.headers
+            response = self._open(request, effect.token, exchange)
+            exchange.status = status = response.status_code
+            headers, body, content = response.headers, None, b""
             if request.stream and stays_open(request, status, headers.get("Content-Type", "")):
-                body, response = _Body(response, exchange), None
+                body = _Body(response, exchange)
+            else:
+                content = response.content
+            if exchange.expired:  # a reply whose socket was shut looks like one that ended
+                raise exchange.out_of_time(sent=exchange.written)
+            if body is not None:
                 self._open_bodies.add(body)
-                return HttpReply(status, headers, url=request.url, stream=body)
-            with exchange.translated(status):
-                return HttpReply(status, headers, response.content, url=request.url)
+                response = None
+            return HttpReply(status, headers, content, url=request.url, stream=body)
+        except Exception as error:
+            exchange.raise_for(error)
+            raise
         finally:
             if response is not None:
                 response.close()
@@ -86,16 +96,16 @@ class RequestsTransport(Transport):
         if token is not None:
             headers["Authorization"] = f"Bearer {token}"
         prepared.headers, prepared.body = headers, request.body
-        route = self._proxy_settings(request.url, request.proxy, request.verify)
-        limits: Any = exchange.connect_timeout, request.timeout  # the stubs want floats
+        proxy = self._proxy_settings(request.url, request.proxy, request.verify)
+        limits: Any = exchange.connect_limit, request.timeout  # the stubs want floats
         _sending.exchange = exchange
         try:
             return self._current().send(
                 prepared,
                 stream=True,
                 timeout=limits,
-                proxies={"http": route.proxy, "https": route.proxy} if route.proxy else {},
-                verify=ca_bundle(route.bundle),
+                proxies={"http": proxy.url, "https": proxy.url} if proxy.url else {},
+                verify=ca_bundle(proxy.bundle),
             )
         except BaseException:
             exchange.end()
@@ -110,39 +120,39 @@ class RequestsTransport(Transport):
                 # A forked child must not talk on its parent's sockets, nor close them.
                 adapter, self._pid = _Adapter(pool_connections=8, pool_maxsize=64), os.getpid()
                 self._adapter = adapter
+                self._open_bodies.clear()
         return adapter
 
     def close(self) -> None:
-        for body in list(self._open_bodies):
-            body.abort()
+        if self._pid == os.getpid():
+            for body in list(self._open_bodies):
+                body.abort()
         with self._lock:
             if self._adapter is not None and self._pid == os.getpid():
                 self._adapter.close()
             self._adapter = None
 
 
-class _Exchange:
-    """How one request fares: its limits, and what was written of it."""
+class _Exchange(Exchange):
+    """With a watchdog that shuts the socket at the deadline: requests has no total timeout."""
 
-    def __init__(self, effect: Send) -> None:
-        self.request = effect.request
-        self.secrets = effect.secrets
-        self.time_left = effect.time_left
-        self.taken_up = False  # by one of our connections; a double of requests has others
-        self.written = False
-        self.out_of_time = False
-        self.connect_timeout = effect.request.connect_timeout
+    def __init__(
+        self, request: HttpRequest, secrets: tuple[str, ...] = (), time_left: float | None = None
+    ) -> None:
+        super().__init__(request, secrets, time_left)
+        self.expired = False
+        self.connect_limit = request.connect_timeout
         self._connection: _Connection | None = None
         self._watchdog: threading.Timer | None = None
-        if effect.time_left is not None:
-            self.connect_timeout = min(self.connect_timeout or math.inf, effect.time_left)
-            self._watchdog = threading.Timer(effect.time_left, _expire, [weakref.ref(self)])
+        if time_left is not None:
+            self.connect_limit = min(self.connect_limit or math.inf, time_left)
+            self._watchdog = threading.Timer(time_left, _expire, [weakref.ref(self)])
             self._watchdog.daemon = True
             self._watchdog.start()
 
-    def take_up(self, connection: _Connection) -> None:
+    def attach(self, connection: _Connection) -> None:
         """The connection works for this exchange from now on."""
-        self.taken_up, self._connection = True, connection
+        self.attached, self._connection = True, connection
         with connection.lock:
             connection.exchange = self
 
@@ -165,28 +175,44 @@ class _Exchange:
                 if connection.exchange is self:
                     connection.exchange, connection.idle_since = None, time.monotonic()
 
-    @contextmanager
-    def translated(self, status: int | None = None) -> Generator[None, None, None]:
-        """Errors of the libraries below become ours."""
-        try:
-            yield
-        except PuterError:
-            raise
-        except Exception as error:
-            translated = translate(error, self, status)
-            if translated is None:
-                raise
-            _strip(error)
-            raise translated from error
-        if self.out_of_time:  # a reply whose socket was shut looks like one that ended
-            raise connection_errors.out_of_time(self.request, sent=self.written)
+    def strip(self, error: Exception) -> None:
+        if isinstance(error, requests.RequestException):
+            error.request = error.response = None  # with the token
+
+    def translate(self, error: Exception) -> PuterError | None:
+        inner = [error, *_causes(error)]
+
+        def has(*kinds: type[BaseException]) -> bool:
+            return any(isinstance(one, kinds) for one in inner)
+
+        u3 = urllib3.exceptions
+        ours = isinstance(error, (requests.RequestException, u3.HTTPError, OSError, *_UNREADABLE))
+        if ours and self.expired:
+            return self.out_of_time(sent=not self.unsent)
+        if has(ssl.SSLCertVerificationError, CertificateError):
+            return self.bad_certificate(error)
+        if has(requests.ConnectTimeout, u3.ConnectTimeoutError) and not has(u3.NewConnectionError):
+            return self.connect_timeout()
+        if not self.written and has(
+            u3.NewConnectionError, requests.exceptions.ProxyError, u3.ProxyError
+        ):  # urllib3 also blames a proxy that hangs up after it has read the request
+            return self.not_connected(error)
+        if has(requests.Timeout, u3.ReadTimeoutError, TimeoutError):
+            return self.connect_timeout() if self.unsent else self.silence()
+        if has(*_BAD_ADDRESS):
+            return self.bad_address(error)
+        if ours and self.unsent:
+            return self.not_connected(error)
+        if has(*_UNREADABLE) and not has(http.client.RemoteDisconnected):
+            return self.unreadable(error)
+        return self.cut_off(error) if ours else None
 
 
 def _expire(exchange_of: weakref.ref[_Exchange]) -> None:
     """The deadline has passed. Weakly: a timer must not keep the body of a call that ended."""
     exchange = exchange_of()
     if exchange is not None:
-        exchange.out_of_time = True
+        exchange.expired = True
         exchange.abort()
 
 
@@ -206,17 +232,22 @@ class _Body:
         self._response = response
         self._exchange = exchange
 
-    def read(self, patience: float | None = None) -> bytes:
+    def read(self, timeout: float | None = None) -> bytes:
         """Bytes as soon as there are any; ``b""`` at the end."""
-        raw = self._response.raw
-        with self._exchange.translated(self._response.status_code):
+        raw, exchange = self._response.raw, self._exchange
+        try:
             sock = getattr(raw.connection, "sock", None)  # not any more once it is in the pool
-            if patience is not None and sock is not None:
-                sock.settimeout(patience)
+            if timeout is not None and sock is not None:
+                sock.settimeout(timeout)
             data: bytes | None = raw.read1(PIECE, decode_content=True)
-            return data or b""
+            if exchange.expired:
+                raise exchange.out_of_time(sent=exchange.written)
+        except Exception as error:
+            exchange.raise_for(error)
+            raise
+        return data or b""
 
-    async def async_read(self, patience: float | None = None) -> bytes:
+    async def async_read(self, timeout: float | None = None) -> bytes:
         raise PuterError("This reply is read by the sync methods")
 
     def close(self) -> None:
@@ -261,7 +292,7 @@ class _Connection(HTTPConnection):
 
     def connect(self) -> None:
         if _sending.exchange is not None:
-            _sending.exchange.take_up(self)
+            _sending.exchange.attach(self)
         self._connecting = True  # what is sent now is a word to the proxy
         try:
             super().connect()
@@ -270,7 +301,7 @@ class _Connection(HTTPConnection):
 
     def request(self, *args: Any, **kwargs: Any) -> None:
         if _sending.exchange is not None:
-            _sending.exchange.take_up(self)
+            _sending.exchange.attach(self)
         super().request(*args, **kwargs)
 
     def send(self, data: Any) -> None:
@@ -283,8 +314,8 @@ class _Connection(HTTPConnection):
         sock: Any = self.sock  # connected by now
         view = memoryview(data)
         for start in range(0, len(view), PIECE):
-            if exchange.out_of_time:
-                raise connection_errors.out_of_time(exchange.request, sent=exchange.written)
+            if exchange.expired:
+                raise exchange.out_of_time(sent=exchange.written)
             exchange.written = True
             # The libraries limit sending as a whole, by the time allowed for connecting.
             sock.settimeout(exchange.request.timeout)
@@ -297,6 +328,19 @@ class _Response(http.client.HTTPResponse):
     def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:
         super().__init__(sock, *args, **kwargs)
         self._socket = sock
+
+    def begin(self) -> None:
+        """Read the head of the answer, past informational ones (1xx)."""
+        super().begin()
+        nothing: Any = None
+        for _ in range(INFORMATIONAL):
+            if not 100 <= self.status < 200:
+                return
+            if self.status == 101:
+                break
+            self.headers = self.msg = nothing
+            super().begin()
+        raise http.client.BadStatusLine(f"HTTP {self.status} in place of an answer")
 
     def read1(self, n: int = -1) -> bytes:
         data = super().read1(n)
@@ -369,53 +413,14 @@ def _prepared_url(url: str) -> str:
 # ---------------------------------------------------------------- errors
 
 
-def _strip(error: BaseException) -> None:
-    """A requests error holds the request, and with it the token."""
-    if isinstance(error, requests.RequestException):
-        error.request = error.response = None
-
-
-def translate(
-    error: Exception, exchange: _Exchange, status: int | None = None
-) -> PuterError | None:
-    """Our error for one of requests, urllib3 or the socket; None when it is none of theirs."""
-    request, secrets = exchange.request, exchange.secrets
-    inner = [error, *_causes(error)]
-
-    def has(*kinds: type[BaseException]) -> bool:
-        return any(isinstance(one, kinds) for one in inner)
-
-    u3 = urllib3.exceptions
-    ours = isinstance(error, (requests.RequestException, u3.HTTPError, OSError, *_UNREADABLE))
-    unsent = exchange.taken_up and not exchange.written
-    if ours and exchange.out_of_time:
-        return connection_errors.out_of_time(request, sent=not unsent)
-    if has(ssl.SSLCertVerificationError, CertificateError):
-        return connection_errors.bad_certificate(request, error, secrets)
-    if has(requests.ConnectTimeout, u3.ConnectTimeoutError) and not has(u3.NewConnectionError):
-        return connection_errors.connect_timeout(request, exchange.time_left)
-    if has(u3.NewConnectionError, requests.exceptions.ProxyError, u3.ProxyError):
-        return connection_errors.not_connected(request, error, secrets)
-    if has(requests.Timeout, u3.ReadTimeoutError, TimeoutError):
-        if unsent:
-            return connection_errors.connect_timeout(request, exchange.time_left)
-        return connection_errors.silence(request, exchange.time_left)
-    if has(
-        requests.exceptions.InvalidURL,
-        requests.exceptions.InvalidSchema,
-        requests.exceptions.MissingSchema,
-        requests.exceptions.InvalidProxyURL,
-        u3.LocationValueError,
-        u3.ProxySchemeUnsupported,
-    ):
-        return connection_errors.bad_address(request, error, secrets)
-    if ours and unsent:
-        return connection_errors.not_connected(request, error, secrets)
-    if has(*_UNREADABLE) and not has(http.client.RemoteDisconnected):
-        return connection_errors.unreadable(request, status, error, secrets)
-    return connection_errors.cut_off(request, error, secrets) if ours else None
-
-
+_BAD_ADDRESS = (
+    requests.exceptions.InvalidURL,
+    requests.exceptions.InvalidSchema,
+    requests.exceptions.MissingSchema,
+    requests.exceptions.InvalidProxyURL,
+    urllib3.exceptions.LocationValueError,
+    urllib3.exceptions.ProxySchemeUnsupported,
+)
 _UNREADABLE = (
     urllib3.exceptions.DecodeError,
     urllib3.exceptions.InvalidHeader,

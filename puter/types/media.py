@@ -11,11 +11,12 @@ import os
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from contextlib import aclosing
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn, Protocol, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar
 from urllib.parse import unquote_to_bytes, urlsplit
 
 from puter.docstrings import documented_by
-from puter.exceptions import PuterError, PuterInputError, PuterResponseError
+from puter.exceptions import NEWER_SERVER, PuterError, PuterInputError, PuterResponseError
+from puter.types.immutable import Immutable
 from puter.types.mime import canonical, mime_of, with_extension
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ class Content(Protocol):
     def close(self) -> None: ...
 
 
-class Media:
+class Media(Immutable):
     """Bytes, or a URL that is downloaded when its bytes are read.
 
     A URL is another host's, so it is downloaded without the Puter token and without
@@ -112,7 +113,7 @@ class Media:
         if not address.lower().startswith(("http://", "https://")):
             raise PuterResponseError(
                 f"{address[:40]!r} is neither a data URI nor a URL",
-                hint="The server may be newer or older than this SDK understands.",
+                hint=NEWER_SERVER,
             )
         return cls(url=address)
 
@@ -251,12 +252,6 @@ class Media:
         """``data:<mime type>;base64,...`` of bytes in memory."""
         return f"data:{self.mime_type};base64,{base64.b64encode(self.bytes).decode()}"
 
-    def __setattr__(self, name: str, value: Any) -> NoReturn:
-        raise AttributeError(f"{type(self).__name__} cannot be changed")
-
-    def __delattr__(self, name: str) -> NoReturn:
-        raise AttributeError(f"{type(self).__name__} cannot be changed")
-
     def __eq__(self, other: object) -> bool:
         if type(other) is not type(self):
             return NotImplemented
@@ -367,7 +362,7 @@ class Video(Media):
 def _path_of(url: str) -> str:
     try:
         return urlsplit(url).path
-    except ValueError:  # told by whoever fetches it
+    except ValueError:  # fetching it raises the error
         return ""
 
 

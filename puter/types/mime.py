@@ -1,4 +1,4 @@
-"""MIME types: told by the first bytes, else by the name, in the spelling that vendors accept."""
+"""MIME types: by the first bytes, else by the name, in the spelling that vendors accept."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _SIGNATURES: tuple[tuple[bytes, int, str], ...] = (
 )
 
 _CANONICAL = {
-    # Vendors judge audio by `input.<subtype>`, so the subtype must be one they know.
+    # Vendors read the format of audio from `input.<subtype>`, so the subtype must be one they know.
     "audio/x-wav": "audio/wav",
     "audio/wave": "audio/wav",
     "audio/vnd.wave": "audio/wav",
@@ -93,7 +93,7 @@ def canonical(mime_type: str) -> str:
 
 
 def mime_of(data: bytes | None, name: str) -> str:
-    """The type of bytes, else of a file name; ``""`` when neither tells."""
+    """The type of bytes, else of a file name; ``""`` when neither is known."""
     start = (data or b"")[:16]
     for signature, offset, kind in _SIGNATURES:
         if start[offset : offset + len(signature)] == signature and (

@@ -129,8 +129,8 @@ def _names(model: Model) -> Iterable[str]:
     return (model.id, model.name, *model.aliases)
 
 
-def _within(price: Decimal | None, most: float | Decimal | None) -> bool:
-    return most is None or (price is not None and price <= Decimal(str(most)))
+def _within(price: Decimal | None, limit: float | Decimal | None) -> bool:
+    return limit is None or (price is not None and price <= Decimal(str(limit)))
 
 
 _KNOWN, _UNKNOWN = range(2)

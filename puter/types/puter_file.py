@@ -1,4 +1,4 @@
-"""``PuterFile``: a file in the user's Puter. ``Source``: what images and files are given as."""
+"""``PuterFile``: a file in the user's Puter. ``Source``: what is taken as an image or a file."""
 
 from __future__ import annotations
 

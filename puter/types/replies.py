@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from puter.types.media import Image
 from puter.types.text import TextValue
 
 if TYPE_CHECKING:
     from typing_extensions import Self
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +72,7 @@ class ChatReply(TextValue):
     __slots__ = (
         "annotations", "attempts", "compaction", "cost", "elapsed", "finish_reason", "headers",
         "images", "messages", "model", "provider", "raw", "reasoning", "reasoning_details",
-        "refusal", "request_id", "tool_calls", "usage",
+        "refusal", "request_id", "standalone", "tool_calls", "usage",
     )  # fmt: skip
 
     model: str
@@ -99,6 +101,8 @@ class ChatReply(TextValue):
     """Compacted conversation to send along next time, if the server made one."""
     messages: tuple[dict[str, Any], ...]
     """The messages this call added to the conversation, ready to send again."""
+    standalone: bool
+    """The turn was sent with ``messages=``, so it is no part of a history."""
     attempts: int
     """How often requests of this call were sent, retries included."""
     elapsed: float
@@ -127,6 +131,7 @@ class ChatReply(TextValue):
         annotations: tuple[Any, ...] = (),
         compaction: dict[str, Any] | None = None,
         messages: tuple[dict[str, Any], ...] = (),
+        standalone: bool = False,
         attempts: int = 1,
         elapsed: float = 0.0,
         request_id: str | None = None,
@@ -148,6 +153,7 @@ class ChatReply(TextValue):
         put(self, "annotations", annotations)
         put(self, "compaction", compaction)
         put(self, "messages", messages)
+        put(self, "standalone", standalone)
         put(self, "attempts", attempts)
         put(self, "elapsed", elapsed)
         put(self, "request_id", request_id)
@@ -247,39 +253,41 @@ class ChatChunk(TextValue):
         object.__setattr__(self, "_payload", payload)
         return self
 
-    def _of(self, kind: str) -> Any:
-        return self._payload if self.type == kind else None
-
     @property
     def reasoning(self) -> str:
         """The model's visible reasoning, for ``reasoning``."""
-        return self._of("reasoning") or ""
+        return _payload_of(self, "reasoning", str) or ""
 
     @property
     def tool_use(self) -> ToolCall | None:
         """The tool call, complete, for ``tool_use``."""
-        return self._of("tool_use")  # type: ignore[no-any-return]
+        return _payload_of(self, "tool_use", ToolCall)
 
     @property
     def image(self) -> Image | None:
         """The image, for ``image``."""
-        return self._of("image")  # type: ignore[no-any-return]
+        return _payload_of(self, "image", Image)
 
     @property
     def extra_content(self) -> Any:
         """Vendor metadata, for ``extra_content``."""
-        return self._of("extra_content")
+        return _payload_of(self, "extra_content", object)
 
     @property
     def compaction(self) -> dict[str, Any] | None:
         """The compacted conversation, for ``compaction``."""
-        return self._of("compaction")  # type: ignore[no-any-return]
+        return _payload_of(self, "compaction", dict)
 
     @property
     def usage(self) -> Usage | None:
         """Tokens of the whole answer, for ``usage``: the last chunk of a complete stream."""
-        return self._of("usage")  # type: ignore[no-any-return]
+        return _payload_of(self, "usage", Usage)
 
     def __repr__(self) -> str:
         shown = f"{self.text!r}" if self.type == "text" else f"type={self.type!r}"
         return f"ChatChunk({shown})"
+
+
+def _payload_of(chunk: ChatChunk, kind: str, cls: type[T]) -> T | None:
+    payload = chunk._payload
+    return payload if chunk.type == kind and isinstance(payload, cls) else None

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+
+from puter.types.immutable import Immutable
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -11,11 +13,11 @@ if TYPE_CHECKING:
 V = TypeVar("V", bound="TextValue")
 
 
-class TextValue(str):
+class TextValue(Immutable, str):
     """A ``str`` with attributes that cannot be changed; it compares and hashes as its text.
 
     A subclass names its attributes in ``__slots__``. Its ``__new__`` makes the value with
-    ``_make()`` or, where time counts, with ``str.__new__`` and ``object.__setattr__``.
+    ``_make()`` or, on hot paths, with ``str.__new__`` and ``object.__setattr__``.
     """
 
     __slots__ = ()
@@ -59,12 +61,6 @@ class TextValue(str):
                 raise TypeError(f"{type(self).__name__} has no attribute {name!r}")
         attributes.update(changes)
         return self._make(attributes.pop("text"), attributes)
-
-    def __setattr__(self, name: str, value: Any) -> NoReturn:
-        raise AttributeError(f"{type(self).__name__} cannot be changed")
-
-    def __delattr__(self, name: str) -> NoReturn:
-        raise AttributeError(f"{type(self).__name__} cannot be changed")
 
     def __reduce__(self) -> Any:
         return _rebuild, (type(self), self.text, self._attributes())

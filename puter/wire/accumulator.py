@@ -12,7 +12,7 @@ from puter.types.media import Image
 from puter.types.replies import NO_USAGE, ChatChunk, ChatReply, ToolCall, Usage
 from puter.wire.dialects.base import read_compaction, read_images, read_tool_use, read_usage
 from puter.wire.errors import make_error
-from puter.wire.json import text
+from puter.wire.json import as_str
 from puter.wire.redact import redact
 
 
@@ -48,8 +48,8 @@ class StreamAccumulator:
         kept = self._chunks
         for line in lines:
             kind = line.get("type")
-            if kind == "text" and isinstance(words := line.get("text"), str):
-                chunk = ChatChunk(words, raw=line)
+            if kind == "text" and isinstance(text := line.get("text"), str):
+                chunk = ChatChunk(text, raw=line)
             elif kind == "error" or (kind is None and line.get("error") is not None):
                 self.failure = self._error(line)
                 break
@@ -157,7 +157,7 @@ def _chunk(kind: str, line: dict[str, Any]) -> ChatChunk:
         case "text":
             return ChatChunk("", type=kind, raw=line)
         case "reasoning":
-            return ChatChunk("", type=kind, reasoning=text(line.get("reasoning")), raw=line)
+            return ChatChunk("", type=kind, reasoning=as_str(line.get("reasoning")), raw=line)
         case "tool_use":
             return ChatChunk("", type=kind, tool_use=read_tool_use(line), raw=line)
         case "image":

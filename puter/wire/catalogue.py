@@ -7,17 +7,17 @@ from decimal import Decimal
 from typing import Any
 
 from puter.checks import Range
-from puter.exceptions import PuterInputError, PuterResponseError
+from puter.exceptions import PuterInputError
 from puter.types.model import CostEstimate, Model
-from puter.wire.errors import WRONG_HOST
+from puter.wire.errors import WRONG_HOST, unknown_shape
 from puter.wire.json import (
-    count_or_none,
+    as_bool_or_none,
+    as_dict,
+    as_int_or_none,
+    as_list,
+    as_str,
+    as_str_or_none,
     dollars,
-    flag_or_none,
-    mapping,
-    sequence,
-    text,
-    text_or_none,
 )
 
 
@@ -31,9 +31,9 @@ def read_entries(data: Any, kind: str) -> list[dict[str, Any]]:
     Raises:
         PuterResponseError: It has an unknown shape.
     """
-    models = mapping(data).get("models")
+    models = as_dict(data).get("models")
     if not isinstance(models, list) or not all(map(_is_entry, models)):
-        raise PuterResponseError(f"The list of {kind} models has an unknown shape", hint=WRONG_HOST)
+        raise unknown_shape(f"The list of {kind} models", hint=WRONG_HOST)
     return sorted(models, key=lambda entry: (entry["provider"], entry["id"]))
 
 
@@ -45,31 +45,31 @@ def _is_entry(entry: Any) -> bool:
 
 def read_model(entry: Mapping[str, Any], kind: str) -> Model:
     """The model of an entry, whose prices are cents per ``costs.tokens`` units."""
-    costs, modalities = mapping(entry.get("costs")), mapping(entry.get("modalities"))
+    costs, modalities = as_dict(entry.get("costs")), as_dict(entry.get("modalities"))
     is_chat = kind == "chat"
     per = costs.get("tokens", 1_000_000)
     unit = entry.get("index_cost_key" if kind == "image" else "output_cost_key")
     return Model(
         id=str(entry["id"]),
         provider=str(entry.get("provider", "")),
-        name=text_or_none(entry.get("name")) or str(entry["id"]),
+        name=as_str_or_none(entry.get("name")) or str(entry["id"]),
         kind=kind,
         input_price=_price(costs, per, entry.get("input_cost_key")) if is_chat else None,
         output_price=_price(costs, per, entry.get("output_cost_key")) if is_chat else None,
         cached_price=_price(
             costs, per, "cached_tokens", "input_cache_read", "cache_read_input_tokens"
         ),
-        context=count_or_none(entry.get("context")),
-        max_output=count_or_none(entry.get("max_tokens")),
+        context=as_int_or_none(entry.get("context")),
+        max_output=as_int_or_none(entry.get("max_tokens")),
         inputs=_texts(modalities.get("input")),
         outputs=_texts(modalities.get("output")),
-        tools=flag_or_none(entry.get("tool_call")),
-        open_weights=flag_or_none(entry.get("open_weights")),
-        released=text_or_none(entry.get("release_date")),
-        knowledge=text_or_none(entry.get("knowledge")),
+        tools=as_bool_or_none(entry.get("tool_call")),
+        open_weights=as_bool_or_none(entry.get("open_weights")),
+        released=as_str_or_none(entry.get("release_date")),
+        knowledge=as_str_or_none(entry.get("knowledge")),
         aliases=_texts(entry.get("aliases")),
         unit_price=None if is_chat else _price(costs, 1_000_000, unit),
-        unit="" if is_chat else text(unit),
+        unit="" if is_chat else as_str(unit),
         raw=dict(entry),
     )
 
@@ -83,7 +83,7 @@ def _price(costs: Mapping[str, Any], per: Any, *keys: Any) -> Decimal | None:
 
 
 def _texts(value: Any) -> tuple[str, ...]:
-    return tuple(one for one in sequence(value) if isinstance(one, str))
+    return tuple(one for one in as_list(value) if isinstance(one, str))
 
 
 _OUTPUT_TOKENS = Range(0, wanted="0 or more").kind(whole=True)

@@ -7,9 +7,26 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from puter import exceptions as e
+from puter.exceptions import (
+    NEWER_SERVER,
+    PuterAPIError,
+    PuterAuthError,
+    PuterBadRequestError,
+    PuterEmptyResponseError,
+    PuterError,
+    PuterInsufficientFundsError,
+    PuterModelNotFoundError,
+    PuterNotFoundError,
+    PuterPermissionError,
+    PuterQuotaError,
+    PuterRateLimitError,
+    PuterResponseError,
+    PuterServerError,
+    PuterSubscriptionRequiredError,
+    PuterUpstreamError,
+)
 from puter.wire.http import HttpReply, HttpRequest
-from puter.wire.json import mapping, text_or_none
+from puter.wire.json import as_dict, as_str_or_none
 from puter.wire.redact import redact
 
 WRONG_HOST = (
@@ -17,109 +34,98 @@ WRONG_HOST = (
     "and login_url (hosted: https://puter.com/login), and any proxy in between."
 )
 SIGN_IN_AGAIN = "Call login() again, or get a new token from the Puter dashboard."
+_ASK_OPERATOR = "Ask the operator of this Puter."
+_CHECK_NAME = "Check the name, and that api_base is the API host."
+_CONFIRM = "The account must be verified: confirm the {} in the browser first."
+_OTHER_TOKEN = "Use a token that may do this."  # noqa: S105 - a sentence
+_SLOW_DOWN = (
+    "Lower max_concurrency or rate_limit_requests; another program may use the account too."
+)
 
-# code -> class, hint
-_BY_CODE: dict[str, tuple[type[e.PuterError], str]] = {
-    "token_missing": (e.PuterAuthError, SIGN_IN_AGAIN),
-    "token_auth_failed": (
-        e.PuterAuthError,
-        "The token was not issued by this Puter; check api_base, or call login().",
-    ),
-    "reauth_required": (e.PuterAuthError, SIGN_IN_AGAIN),
-    "password_mismatch": (
-        e.PuterAuthError,
-        "Check the password; 10 attempts are allowed in 15 minutes.",
-    ),
-    "password_required": (e.PuterAuthError, "Give the password, or a token instead."),
-    "account_suspended": (e.PuterAuthError, "Ask the operator of this Puter."),
-    "account_is_not_verified": (e.PuterAuthError, "Verify the account in the browser first."),
-    "email_confirmation_required": (
-        e.PuterAuthError,
-        "The account must be verified: confirm the e-mail address in the browser first.",
-    ),
-    "email_must_be_confirmed": (
-        e.PuterAuthError,
-        "The account must be verified: confirm the e-mail address in the browser first.",
-    ),
-    "phone_verification_required": (
-        e.PuterAuthError,
-        "The account must be verified: confirm the phone number in the browser first.",
-    ),
-    "card_verification_required": (
-        e.PuterAuthError,
-        "The account must be verified: confirm the card in the browser first.",
-    ),
-    "too_many_requests": (
-        e.PuterRateLimitError,
-        "Lower max_concurrency or rate_limit_requests; another program may use the account too.",
-    ),
-    "upstream_rate_limited": (
-        e.PuterRateLimitError,
-        "The model's vendor is busy: try again later or choose another model.",
-    ),
-    "insufficient_funds": (
-        e.PuterInsufficientFundsError,
-        "Look at what is left in the Puter dashboard, ask a cheaper model, or lower max_tokens.",
-    ),
-    "subscription_required": (e.PuterSubscriptionRequiredError, "This needs a paid Puter plan."),
-    "storage_limit_reached": (
-        e.PuterBadRequestError,
-        "The input is over the server's limit; send less.",
-    ),
-    "item_with_same_name_exists": (
-        e.PuterBadRequestError,
-        "Pass overwrite=True, or choose another name.",
-    ),
-    "moderation_flagged": (e.PuterBadRequestError, "The text was flagged; change it."),
-    "upstream_bad_request": (
-        e.PuterBadRequestError,
-        "The model's vendor refused the request; its own words are above.",
-    ),
-    "upstream_provider_unavailable": (
-        e.PuterUpstreamError,
-        "The model's vendor is down: try again later or choose another model.",
-    ),
-    "upstream_failed": (
-        e.PuterUpstreamError,
-        "Every route failed (see .upstream_attempts): try again later or choose another model.",
-    ),
-    "upstream_auth_failed": (
-        e.PuterUpstreamError,
-        "The vendor refused Puter's own key, which is not your fault: choose another model.",
-    ),
-    "error_400_from_delegate": (e.PuterUpstreamError, "The model's vendor refused the request."),
-    "bad_response": (e.PuterUpstreamError, "The model's vendor returned nothing: try again."),
-    "permission_denied": (e.PuterPermissionError, "Use a token that may do this."),
-    "access_denied": (e.PuterPermissionError, "Choose a path in your own folders."),
-    "forbidden": (
-        e.PuterPermissionError,
-        "Use a token that may do this, such as the one login() gets.",
-    ),
-    "app_or_api_token_required": (e.PuterPermissionError, "This needs a full API token."),
-    "app_blocked": (e.PuterPermissionError, "Ask the operator of this Puter."),
-    "not_found": (e.PuterNotFoundError, "Check the name, and that api_base is the API host."),
-    "subject_does_not_exist": (
-        e.PuterNotFoundError,
-        "Check the path: absolute, or starting with ~/ ; an app token sees its own folders only.",
-    ),
-    "client_bad_request": (e.PuterBadRequestError, "The request is too large or malformed."),
-    "internal_error": (
-        e.PuterServerError,
-        "Puter failed. It says so for some wrong arguments too: check those in extra=.",
-    ),
-    "db_unavailable": (e.PuterServerError, "Puter's database is down: try again later."),
+# class -> code -> hint
+_HINTS: dict[type[PuterError], dict[str, str]] = {
+    PuterAuthError: {
+        "token_missing": SIGN_IN_AGAIN,
+        "token_auth_failed": "The token was not issued by this Puter; check api_base, or call "
+        "login().",
+        "reauth_required": SIGN_IN_AGAIN,
+        "password_mismatch": "Check the password; 10 attempts are allowed in 15 minutes.",
+        "password_required": "Give the password, or a token instead.",
+        "account_suspended": _ASK_OPERATOR,
+        "account_is_not_verified": "Verify the account in the browser first.",
+        "email_confirmation_required": _CONFIRM.format("e-mail address"),
+        "email_must_be_confirmed": _CONFIRM.format("e-mail address"),
+        "phone_verification_required": _CONFIRM.format("phone number"),
+        "card_verification_required": _CONFIRM.format("card"),
+    },
+    PuterRateLimitError: {
+        "too_many_requests": _SLOW_DOWN,
+        "upstream_rate_limited": "The model's vendor is busy: try again later or choose another "
+        "model.",
+    },
+    PuterInsufficientFundsError: {
+        "insufficient_funds": "Look at what is left in the Puter dashboard, ask a cheaper model, "
+        "or lower max_tokens.",
+    },
+    PuterSubscriptionRequiredError: {"subscription_required": "This needs a paid Puter plan."},
+    PuterBadRequestError: {
+        "storage_limit_reached": "The input is over the server's limit; send less.",
+        "item_with_same_name_exists": "Pass overwrite=True, or choose another name.",
+        "moderation_flagged": "The text was flagged; change it.",
+        "upstream_bad_request": "The model's vendor refused the request; its own words are above.",
+        "client_bad_request": "The request is too large or malformed.",
+    },
+    PuterUpstreamError: {
+        "upstream_provider_unavailable": "The model's vendor is down: try again later or choose "
+        "another model.",
+        "upstream_failed": "Every route failed (see .upstream_attempts): try again later or choose "
+        "another model.",
+        "upstream_auth_failed": "The vendor refused Puter's own key, which is not your fault: "
+        "choose another model.",
+        "error_400_from_delegate": "The model's vendor refused the request.",
+        "bad_response": "The model's vendor returned nothing: try again.",
+    },
+    PuterPermissionError: {
+        "permission_denied": _OTHER_TOKEN,
+        "access_denied": "Choose a path in your own folders.",
+        "forbidden": "Use a token that may do this, such as the one login() gets.",
+        "app_or_api_token_required": "This needs a full API token.",
+        "app_blocked": _ASK_OPERATOR,
+    },
+    PuterNotFoundError: {
+        "not_found": _CHECK_NAME,
+        "subject_does_not_exist": "Check the path: absolute, or starting with ~/ ; an app token "
+        "sees its own folders only.",
+    },
+    PuterServerError: {
+        "internal_error": "Puter failed. It says so for some wrong arguments too: check those in "
+        "extra=.",
+        "db_unavailable": "Puter's database is down: try again later.",
+    },
 }
-_BY_STATUS: dict[int, tuple[type[e.PuterError], str]] = {
-    401: (e.PuterAuthError, SIGN_IN_AGAIN),
-    402: (e.PuterQuotaError, "See what is left in the Puter dashboard."),
-    403: (e.PuterPermissionError, "Use a token that may do this."),
-    404: (e.PuterNotFoundError, "Check the name, and that api_base is the API host."),
-    408: (e.PuterServerError, "Try again."),
-    413: (e.PuterBadRequestError, "The request is too large for this server; send less."),
-    429: _BY_CODE["too_many_requests"],
+_BY_CODE = {code: (kind, hint) for kind, hints in _HINTS.items() for code, hint in hints.items()}
+_BY_STATUS: dict[int, tuple[type[PuterError], str]] = {
+    401: (PuterAuthError, SIGN_IN_AGAIN),
+    402: (PuterQuotaError, "See what is left in the Puter dashboard."),
+    403: (PuterPermissionError, _OTHER_TOKEN),
+    404: (PuterNotFoundError, _CHECK_NAME),
+    408: (PuterServerError, "Try again."),
+    413: (PuterBadRequestError, "The request is too large for this server; send less."),
+    429: (PuterRateLimitError, _SLOW_DOWN),
 }
-_ANY_400 = (e.PuterBadRequestError, "Check the arguments.")
-_ANY_500 = (e.PuterServerError, "Puter, or a proxy in front of it, failed: try again later.")
+_ANY_400 = (PuterBadRequestError, "Check the arguments.")
+_ANY_500 = (PuterServerError, "Puter, or a proxy in front of it, failed: try again later.")
+
+
+def unknown_shape(what: str, body: Any = None, hint: str = NEWER_SERVER) -> PuterResponseError:
+    """The error of an answer that does not have the form that the protocol says.
+
+    Args:
+        what: What has it, for the message.
+        body: The decoded answer, unless it may hold secrets.
+        hint: What to do next.
+    """
+    return PuterResponseError(f"{what} has an unknown shape", body=body, hint=hint)
 
 
 def raise_for_error(request: HttpRequest, reply: HttpReply, secrets: tuple[str, ...]) -> None:
@@ -139,7 +145,7 @@ def raise_for_error(request: HttpRequest, reply: HttpReply, secrets: tuple[str, 
 
 def _error_of(
     request: HttpRequest, reply: HttpReply, data: Any, secrets: tuple[str, ...]
-) -> e.PuterError:
+) -> PuterError:
     place = f"{request.method} {request.url}"
     what = _kind_of(reply)
     # Redacted before it is cut: half a secret would not be recognised.
@@ -153,13 +159,13 @@ def _error_of(
     elif reply.status >= 500 or (reply.status in _BY_STATUS and reply.status != 404):
         kind, hint = _choose(reply.status, None)
         details["hint"] = f"{hint} The answer is not Puter's own; a proxy may have made it."
-        if issubclass(kind, e.PuterAPIError):
+        if issubclass(kind, PuterAPIError):
             details["retry_after"] = retry_after(reply.headers)
         return kind(f"{place} answered {what}", **details)
     elif reply.status < 300 and reply.content_type != "text/html" and not reply.body.strip():
         details.update(body=None, hint="A proxy may have cut it. " + WRONG_HOST)
-        return e.PuterEmptyResponseError(f"{place} answered with {what}", **details)
-    return e.PuterResponseError(f"{place} answered with {what}", **details)
+        return PuterEmptyResponseError(f"{place} answered with {what}", **details)
+    return PuterResponseError(f"{place} answered with {what}", **details)
 
 
 def _kind_of(reply: HttpReply) -> str:
@@ -172,11 +178,11 @@ def _kind_of(reply: HttpReply) -> str:
     return f"something that is not JSON ({reply.content_type or 'no content type'})"
 
 
-def _error_in(data: dict[str, Any], reply: HttpReply, secrets: tuple[str, ...]) -> e.PuterError:
+def _error_in(data: dict[str, Any], reply: HttpReply, secrets: tuple[str, ...]) -> PuterError:
     """The typed error for a flat error body, or an older ``{"success": false, ...}``."""
     fault = data.get("error")
     inner: dict[str, Any] = fault if isinstance(fault, dict) else data
-    code = text_or_none(inner.get("errorCode") or inner.get("code") or data.get("code"))
+    code = as_str_or_none(inner.get("errorCode") or inner.get("code") or data.get("code"))
     texts = (inner.get("message"), fault, code)
     text = next((one for one in texts if isinstance(one, str) and one.strip()), None)
     status = inner.get("status")
@@ -200,7 +206,7 @@ def make_error(
     body: Any = None,
     headers: Mapping[str, str] | None = None,
     secrets: tuple[str, ...] = (),
-) -> e.PuterError:
+) -> PuterError:
     """The typed error for a code, status and message, with secrets removed."""
     kind, hint = _choose(status, code)
     text = redact(text, secrets)
@@ -209,23 +215,23 @@ def make_error(
     except RecursionError:
         body = None  # nobody reads what is nested that deeply
     details: dict[str, Any] = {"status": status, "code": code, "body": body, "hint": hint}
-    if issubclass(kind, e.PuterAuthError):
-        fields = mapping(body)
+    if issubclass(kind, PuterAuthError):
+        fields = as_dict(body)
         fault = fields.get("error")
         inner: dict[str, Any] = fault if isinstance(fault, dict) else fields
-        details["reason"] = text_or_none(inner.get("reason"))
-    if issubclass(kind, e.PuterAPIError):
+        details["reason"] = as_str_or_none(inner.get("reason"))
+    if issubclass(kind, PuterAPIError):
         details["retry_after"] = retry_after(headers or {})
-    if kind is e.PuterBadRequestError and text.startswith("Model not found"):
-        kind = e.PuterModelNotFoundError
+    if kind is PuterBadRequestError and text.startswith("Model not found"):
+        kind = PuterModelNotFoundError
         details["hint"] = "See get_available_models() for names."
     return kind(text, **details)
 
 
-def _choose(status: int | None, code: str | None) -> tuple[type[e.PuterError], str]:
-    if status == 401:  # any 401 is about who you are, whatever its code
+def _choose(status: int | None, code: str | None) -> tuple[type[PuterError], str]:
+    if status == 401:  # any 401 is about the credentials, whatever its code
         kind, hint = _BY_CODE.get(code or "", _BY_STATUS[401])
-        return (kind, hint) if issubclass(kind, e.PuterAuthError) else _BY_STATUS[401]
+        return (kind, hint) if issubclass(kind, PuterAuthError) else _BY_STATUS[401]
     if code in _BY_CODE:
         return _BY_CODE[code]
     if status in _BY_STATUS:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from puter.config import PuterConfig, origin_of
+from puter.config import PuterConfig
 from puter.version import __version__
 from puter.wire.json import json_bytes, read_json
 
@@ -60,7 +60,7 @@ def is_json(kind: str) -> bool:
 class HttpReply:
     """What came back: status, headers (lower-case names) and the whole body, or an open one."""
 
-    __slots__ = ("_data", "body", "headers", "status", "stream", "url")
+    __slots__ = ("_data", "body", "content_type", "headers", "status", "stream", "url")
 
     def __init__(
         self,
@@ -73,15 +73,13 @@ class HttpReply:
     ) -> None:
         self.status: int = status
         self.headers: dict[str, str] = {name.lower(): value for name, value in headers.items()}
+        kind = self.headers.get("content-type", "")
+        self.content_type: str = kind.partition(";")[0].strip().lower()
+        """The MIME type without parameters, ``""`` when there is none."""
         self.body: bytes = body
         self.url: str = url
         self.stream: Any = stream  # a puter.engine.effects.Body
         self._data: Any = _UNREAD
-
-    @property
-    def content_type(self) -> str:
-        """The MIME type without parameters, ``""`` when there is none."""
-        return self.headers.get("content-type", "").partition(";")[0].strip().lower()
 
     @property
     def data(self) -> Any:
@@ -133,8 +131,8 @@ def build_request(
     """
     headers = {"User-Agent": USER_AGENT, "Accept": "*/*"}
     if config.headers:
-        given = {name.lower() for name in config.headers}
-        headers = {name: value for name, value in headers.items() if name.lower() not in given}
+        replaced = {name.lower() for name in config.headers}
+        headers = {name: value for name, value in headers.items() if name.lower() not in replaced}
         headers.update(config.headers)
     body = None
     if payload is not None:
@@ -153,14 +151,6 @@ def build_request(
     )
 
 
-def driver_payload(
-    interface: str, method: str, args: Mapping[str, Any], driver: str | None
-) -> dict[str, Any]:
-    """The body of a driver call."""
-    payload: dict[str, Any] = {"interface": interface, "method": method, "args": args}
-    return payload if driver is None else {**payload, "driver": driver}
-
-
 def driver_call(
     config: PuterConfig,
     interface: str,
@@ -168,11 +158,16 @@ def driver_call(
     args: Mapping[str, Any],
     *,
     driver: str | None = None,
+    encode: Callable[[Any], bytes] = json_bytes,
     **request_options: Any,
 ) -> HttpRequest:
-    """``POST /drivers/call``: nearly everything Puter's AI does."""
-    payload = driver_payload(interface, method, args, driver)
-    return api_post(config, "/drivers/call", payload, rate_limited=True, **request_options)
+    """``POST /drivers/call``: nearly everything Puter's AI does; ``encode`` writes the body."""
+    payload: dict[str, Any] = {"interface": interface, "method": method, "args": args}
+    if driver is not None:
+        payload["driver"] = driver
+    url = config.api_base + "/drivers/call"
+    body = encode(payload)
+    return build_request(config, "POST", url, body, rate_limited=True, **request_options)
 
 
 def api_get(config: PuterConfig, path: str, **request_options: Any) -> HttpRequest:
@@ -183,15 +178,3 @@ def api_get(config: PuterConfig, path: str, **request_options: Any) -> HttpReque
 def api_post(config: PuterConfig, path: str, payload: Any, **request_options: Any) -> HttpRequest:
     """``POST`` on the API host."""
     return build_request(config, "POST", config.api_base + path, payload, **request_options)
-
-
-def gui_get(config: PuterConfig, path: str, **request_options: Any) -> HttpRequest:
-    """``GET`` on the host of the sign-in page: free, so it may be repeated."""
-    url = origin_of(config.login_url) + path
-    return build_request(config, "GET", url, idempotent=True, **request_options)
-
-
-def gui_post(config: PuterConfig, path: str, payload: Any, **request_options: Any) -> HttpRequest:
-    """``POST`` on the host of the sign-in page."""
-    url = origin_of(config.login_url) + path
-    return build_request(config, "POST", url, payload, **request_options)

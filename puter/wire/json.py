@@ -70,29 +70,22 @@ def check_size(size: int) -> None:
 # What the fields of decoded JSON hold, whatever the server put there.
 
 
-def text(value: Any) -> str:
+def as_str(value: Any) -> str:
     """The str, ``""`` for anything else."""
     return value if isinstance(value, str) else ""
 
 
-def text_or_none(value: Any) -> str | None:
+def as_str_or_none(value: Any) -> str | None:
     """The str, None for anything else."""
     return value if isinstance(value, str) else None
 
 
-def flag_or_none(value: Any) -> bool | None:
+def as_bool_or_none(value: Any) -> bool | None:
     """The bool, None for anything else."""
     return value if isinstance(value, bool) else None
 
 
-def number_or_none(value: Any) -> float | None:
-    """The finite number, None for anything else."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        return None
-    return value if isinstance(value, int) or math.isfinite(value) else None
-
-
-def count_or_none(value: Any) -> int | None:
+def as_int_or_none(value: Any) -> int | None:
     """The whole number from 0 on, None for anything else."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return None
@@ -110,16 +103,16 @@ def dollars(cents: Any) -> Decimal | None:
     return amount if amount.is_finite() else None
 
 
-def mapping(value: Any) -> dict[str, Any]:
+def as_dict(value: Any) -> dict[str, Any]:
     """The dict, an empty one for anything else."""
     return value if isinstance(value, dict) else {}
 
 
-def sequence(value: Any) -> list[Any]:
+def as_list(value: Any) -> list[Any]:
     """The list, an empty one for anything else."""
     return value if isinstance(value, list) else []
 
 
-def mappings(value: Any) -> tuple[dict[str, Any], ...]:
+def as_dicts(value: Any) -> tuple[dict[str, Any], ...]:
     """The dicts in a list; ``()`` for anything else."""
-    return tuple(one for one in sequence(value) if isinstance(one, dict))
+    return tuple(one for one in as_list(value) if isinstance(one, dict))

@@ -1,4 +1,4 @@
-"""Media calls on the wire: names that the server knows, bodies, and reading its results."""
+"""Media calls on the wire: limits of the server, bodies that hold bytes, and reading results."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import base64
 import io
 from typing import Any, TypeVar
 
-from puter.checks import text_or_none as check_text_or_none
-from puter.exceptions import PuterInputError, PuterResponseError
+from puter.exceptions import NEWER_SERVER, PuterResponseError
 from puter.types.media import Media
 from puter.types.text import OcrText, Transcript
-from puter.wire.json import check_size, json_bytes, mappings, text, text_or_none
+from puter.wire.errors import unknown_shape
+from puter.wire.json import as_dicts, as_str, as_str_or_none, check_size, json_bytes
 
 M = TypeVar("M", bound=Media)
 
@@ -20,43 +20,6 @@ OCR_LIMIT = 10 * 1024 * 1024
 """Bytes of an image or document for OCR (puter.js refuses more than 10 MiB)."""
 SPEECH_LIMIT = 3000
 """Characters of a text to speak (puter.js refuses more)."""
-
-_IMAGE_PROVIDERS = ("openai", "gemini", "together", "cloudflare", "xai", "replicate", "byteplus")
-_VIDEO_PROVIDERS = ("openai", "together", "gemini", "byteplus")
-
-
-def image_provider(name: str | None) -> str | None:
-    """``"openai"`` becomes the ``"openai-image-generation"`` that the server knows."""
-    return _expanded(name, _IMAGE_PROVIDERS, "-image-generation")
-
-
-def video_provider(name: str | None) -> str | None:
-    """``"openai"`` becomes the ``"openai-video-generation"`` that the server knows."""
-    return _expanded(name, _VIDEO_PROVIDERS, "-video-generation")
-
-
-def _expanded(name: str | None, short: tuple[str, ...], suffix: str) -> str | None:
-    name = check_text_or_none("provider", name)
-    if name is None:
-        return None
-    bare = name.strip().lower()
-    return bare + suffix if bare in short else name.strip()
-
-
-def output_path(path: str | None) -> str | None:
-    """Where the server saves a result: absolute, or under the home folder.
-
-    Raises:
-        PuterInputError: It is no path of a file.
-    """
-    if path is None:
-        return None
-    if not isinstance(path, str) or not path.strip() or path.strip() in ("/", "~", "~/"):
-        raise PuterInputError(
-            f"puter_output_path={path!r} is no file in your Puter",
-            hint="Give a path such as '~/Pictures/cat.png'.",
-        )
-    return path if path.startswith(("/", "~/")) else f"~/{path}"
 
 
 # ---------------------------------------------------------------- bytes in a body
@@ -70,7 +33,7 @@ def body_with_base64(
 ) -> bytes:
     """The JSON of ``payload`` with ``holder[key]`` (inside it) the data in base64 after a prefix.
 
-    The bytes are encoded piece by piece into place, so they are in memory only twice: as given,
+    The bytes are encoded piece by piece into place, so they are in memory only twice: as passed,
     and as sent.
 
     Raises:
@@ -100,11 +63,8 @@ def body_with_base64(
 def result_of(data: Any) -> Any:
     """The ``result`` of a successful envelope; None when the method returns nothing."""
     if not isinstance(data, dict):
-        raise PuterResponseError("The answer has no envelope", body=data, hint=_UNKNOWN)
+        raise PuterResponseError("The answer has no envelope", body=data, hint=NEWER_SERVER)
     return data.get("result")
-
-
-_UNKNOWN = "The server may be newer or older than this SDK understands."
 
 
 def read_media(kind: type[M], result: Any) -> M:
@@ -121,12 +81,12 @@ def read_media(kind: type[M], result: Any) -> M:
         return kind.of(address)
     if is_inner_object(result):
         raise PuterResponseError(
-            "OpenAI's film cannot be fetched from the answer: the server sent an inner object",
-            hint="Pass puter_output_path='~/Videos/film.mp4'; the film is then in your Puter.",
+            "OpenAI's video cannot be fetched from the answer: the server sent an inner object",
+            hint="Pass puter_output_path='~/Videos/video.mp4'; the video is then in your Puter.",
             body={key: value for key, value in result.items() if key != "stream"},
         )
     raise PuterResponseError(
-        f"The answer holds no {kind.__name__.lower()}", body=result, hint=_UNKNOWN
+        f"The answer holds no {kind.__name__.lower()}", body=result, hint=NEWER_SERVER
     )
 
 
@@ -140,8 +100,8 @@ def read_ocr(result: Any) -> OcrText:
     if isinstance(result, str):
         return OcrText(result, raw=result)
     if not isinstance(result, dict):
-        raise PuterResponseError("The OCR answer has an unknown shape", body=result, hint=_UNKNOWN)
-    blocks, pages = mappings(result.get("blocks")), mappings(result.get("pages"))
+        raise unknown_shape("The OCR answer", result)
+    blocks, pages = as_dicts(result.get("blocks")), as_dicts(result.get("pages"))
     lines = [
         str(one.get("text", ""))
         for one in blocks
@@ -150,7 +110,7 @@ def read_ocr(result: Any) -> OcrText:
     found = "\n".join(lines)
     if not found.strip():
         found = "\n\n".join(str(one["markdown"]) for one in pages if one.get("markdown"))
-    found = found or text(result.get("document_annotation")) or text(result.get("text"))
+    found = found or as_str(result.get("document_annotation")) or as_str(result.get("text"))
     return OcrText(found, blocks=blocks, pages=pages, raw=result)
 
 
@@ -159,11 +119,11 @@ def read_transcript(result: Any) -> Transcript:
     if isinstance(result, str):
         return Transcript(result, raw=result)
     if not isinstance(result, dict) or not isinstance(result.get("text"), str):
-        raise PuterResponseError("The transcript has an unknown shape", body=result, hint=_UNKNOWN)
+        raise unknown_shape("The transcript", result)
     return Transcript(
         result["text"],
-        words=mappings(result.get("words")),
-        segments=mappings(result.get("segments")),
-        language=text_or_none(result.get("language")),
+        words=as_dicts(result.get("words")),
+        segments=as_dicts(result.get("segments")),
+        language=as_str_or_none(result.get("language")),
         raw=result,
     )

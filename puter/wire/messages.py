@@ -1,15 +1,13 @@
-"""Messages of a chat: checking what goes out, judging what came back, and keeping it."""
+"""Messages of a chat: checked before they are sent, made of answers, and answers validated."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from puter.exceptions import PuterBlockedError, PuterEmptyResponseError, PuterInputError
-from puter.wire.json import mapping, mappings
-
-if TYPE_CHECKING:
-    from puter.types.replies import ChatReply
+from puter.types.replies import ChatReply, ToolCall
+from puter.wire.json import as_dict, as_dicts
 
 Message = dict[str, Any]
 
@@ -29,7 +27,7 @@ def user_message(prompt: str | None, parts: Sequence[Any] = ()) -> Message:
     if prompt is not None and not isinstance(prompt, str):
         raise PuterInputError(
             f"prompt must be a str, not {type(prompt).__name__}",
-            hint="Pass a list of messages as messages=[...], and pictures as content_parts=[...].",
+            hint="Pass a list of messages as messages=[...], and images as content_parts=[...].",
         )
     blank = prompt is None or not prompt.strip()
     if parts:
@@ -46,7 +44,7 @@ def check_messages(messages: Any, name: str = "messages", *, copy: bool = True) 
     Args:
         messages: Dicts, or texts of the user.
         name: What errors call them.
-        copy: Return dicts that share nothing with the given ones but what is inside their content
+        copy: Return dicts that share nothing with ``messages`` but what is inside their content
             parts. False returns those that need no change as they are.
 
     Raises:
@@ -140,26 +138,26 @@ def _check_part(part: Any, place: str, index: int | None, copy: bool) -> Any:
     raise PuterInputError(f"{where}{':' if not hint else ''} {fault}", hint=hint)
 
 
-def validate_reply(reply: ChatReply, *, asked: str, provider: str | None = None) -> ChatReply:
-    """The reply, if the model asked for gave it and it says something.
+def validate_reply(reply: ChatReply, *, model: str, provider: str | None = None) -> ChatReply:
+    """The reply, if it came from the model and has any content.
 
     Raises:
         PuterBlockedError: The server's stand-in answered with filler.
-        PuterEmptyResponseError: There is neither text nor a tool call nor a picture.
+        PuterEmptyResponseError: There is neither text nor a tool call nor an image.
     """
     if (
         reply.provider == "fake-chat"
-        and asked.strip().lower() not in CANNED
+        and model.strip().lower() not in CANNED
         and provider != "fake-chat"
     ):
         raise PuterBlockedError(
-            f"Puter's stand-in answered with filler text instead of {asked}",
+            f"Puter's stand-in answered with filler text instead of {model}",
             hint="The prompt was probably blocked: change it, or ask another model.",
             reply=reply,
         )
     if not (reply.strip() or reply.tool_calls or reply.images):
         raise PuterEmptyResponseError(
-            f"{reply.model or asked} answered with nothing (finish reason: {reply.finish_reason})",
+            f"{reply.model or model} answered with nothing (finish reason: {reply.finish_reason})",
             hint="Raise max_tokens: thinking may have used it up."
             if reply.finish_reason == "length"
             else "Ask again, or ask another model.",
@@ -178,15 +176,24 @@ def assistant_messages(reply: ChatReply) -> list[Message]:
         text = [*thoughts, *([{"type": "text", "text": text}] if text else [])]
     if text:
         messages.append({"role": "assistant", "content": text})
-    for call in reply.tool_calls:
-        block = {"type": "tool_use", "id": call.id, "name": call.name, "input": call.arguments}
-        messages.append({"role": "assistant", "content": [{**block, **call.extra}]})
+    messages += map(call_message, reply.tool_calls)
     return messages
+
+
+def call_message(call: ToolCall) -> Message:
+    """The assistant's message that makes one tool call."""
+    block = {"type": "tool_use", "id": call.id, "name": call.name, "input": call.arguments}
+    return {"role": "assistant", "content": [{**block, **call.extra}]}
+
+
+def result_message(call_id: Any, content: Any) -> Message:
+    """The message with the result of a tool call."""
+    return {"role": "tool", "tool_call_id": call_id, "content": content}
 
 
 def _signed_thoughts(raw: Any) -> list[dict[str, Any]]:
     """Claude's thinking blocks: while it thinks it takes a tool's result only with them before."""
-    blocks = mappings(mapping(mapping(raw).get("message")).get("content"))
+    blocks = as_dicts(as_dict(as_dict(raw).get("message")).get("content"))
     return [
         block
         for block in blocks

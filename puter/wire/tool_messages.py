@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import Any
 
 from puter.wire.json import read_model_json
-from puter.wire.messages import EXTRAS, Message
+from puter.wire.messages import EXTRAS, Message, result_message
 
 
 def normalize_tool_messages(messages: list[Message]) -> list[Message]:
@@ -36,7 +36,7 @@ def normalize_tool_messages(messages: list[Message]) -> list[Message]:
 def arguments_of(value: Any) -> dict[str, Any]:
     """A tool call's arguments, which some routes send as JSON text and some as an object.
 
-    Anything else is kept as ``_unreadable``, so that the model can be told.
+    Anything else is kept as ``_unreadable``, so that an error can go to the model.
     """
     decoded = value
     for _ in range(2):  # the Puter backend encodes some twice
@@ -48,11 +48,6 @@ def arguments_of(value: Any) -> dict[str, Any]:
     if decoded is None:
         return {}
     return decoded if isinstance(decoded, dict) else {"_unreadable": value}
-
-
-def use_message(block: dict[str, Any]) -> Message:
-    """The assistant's message that makes one tool call."""
-    return {"role": "assistant", "content": [block]}
 
 
 def _has_tools(message: Message) -> bool:
@@ -68,7 +63,7 @@ def _has_blocks(message: Message) -> bool:
 
 
 def tool_use_in(message: Message) -> dict[str, Any] | None:
-    """The block of a message that makes one tool call and says nothing."""
+    """The block of a message that makes one tool call and holds nothing else."""
     content = message.get("content")
     if not isinstance(content, list) or len(content) != 1 or not isinstance(content[0], dict):
         return None
@@ -77,26 +72,26 @@ def tool_use_in(message: Message) -> dict[str, Any] | None:
 
 
 def _split(message: Message) -> list[Message]:
-    """One message as several: each result, what is said, each call."""
+    """One message as several: each result, the other parts, each call."""
     if message.get("tool_calls"):
         rest = {key: value for key, value in message.items() if key != "tool_calls"}
-        calls = [use_message(_block(call)) for call in message["tool_calls"]]
+        calls = [{"role": "assistant", "content": [_block(call)]} for call in message["tool_calls"]]
         return [*(_split(rest) if rest.get("content") else []), *calls]
     if not _has_blocks(message):
         return [message]
-    said: list[Any] = []
+    others: list[Any] = []
     calls, results = [], []
     for part in message["content"]:
         kind = part.get("type") if isinstance(part, dict) else None
         if kind == "tool_use":
-            calls.append(use_message({**part, "input": arguments_of(part.get("input"))}))
+            block = {**part, "input": arguments_of(part.get("input"))}
+            calls.append({"role": "assistant", "content": [block]})
         elif kind == "tool_result":
             content = _result_content(part.get("content"))
-            identity = part.get("tool_use_id")
-            results.append({"role": "tool", "tool_call_id": identity, "content": content})
+            results.append(result_message(part.get("tool_use_id"), content))
         else:
-            said.append(part)
-    return [*results, *([{**message, "content": said}] if said else []), *calls]
+            others.append(part)
+    return [*results, *([{**message, "content": others}] if others else []), *calls]
 
 
 def _block(call: dict[str, Any]) -> dict[str, Any]:
@@ -115,5 +110,5 @@ def _result_content(content: Any) -> Any:
         return "" if content is None else content
     texts = [part.get("text") if isinstance(part, dict) else part for part in content]
     readable = [text for text in texts if isinstance(text, str)]
-    # Pictures stay as they are: Claude reads them.
+    # Images stay as they are: Claude reads them.
     return "\n".join(readable) if len(readable) == len(texts) else content

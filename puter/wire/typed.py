@@ -1,4 +1,4 @@
-"""Typed answers on the wire: what the model is told, and finding the JSON in what it says.
+"""Typed answers on the wire: instructions for the model, and the JSON in its answer.
 
 Puter drops ``response_format`` on most routes, so the schema goes into the instructions.
 """
@@ -21,7 +21,7 @@ _NOTHING = "there is no JSON in it"
 
 
 def instructions(adapter: TypeAdapter) -> str:
-    """What the model is told, beside the question."""
+    """The instructions that go along with the question."""
     schema = json.dumps(adapter.schema, ensure_ascii=False)
     return (
         "Answer with one JSON value that is valid against this JSON Schema, and nothing else: "
@@ -31,7 +31,7 @@ def instructions(adapter: TypeAdapter) -> str:
 
 
 def correction(fault: str) -> str:
-    """What the model is told when its answer does not fit."""
+    """The message that asks for another answer when one does not fit."""
     return f"That answer cannot be used: {fault}. Answer again with the corrected JSON only."
 
 

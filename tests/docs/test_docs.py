@@ -174,6 +174,17 @@ def test_page(page: Path, tmp_path: Path) -> None:
                 run(block, ["bash", "-ec", commands(block)], tmp_path, **settings)
 
 
+def test_tests_on_pages_pass(tmp_path: Path) -> None:
+    page = ROOT / "docs" / "how-to" / "test-your-program.md"
+    blocks = [block for block in blocks_of(page) if "def test_" in block.code]
+    assert blocks
+    (tmp_path / "pytest.ini").write_text("[pytest]\n")
+    (tmp_path / "test_page.py").write_text("\n".join(block.code for block in blocks))
+    plugins = ["-p", "puter.testing.plugin", "-p", "pytest_asyncio.plugin"]
+    command = [sys.executable, "-m", "pytest", "-q", *plugins, "-p", "no:cacheprovider"]
+    run(page.name, command, tmp_path, PYTEST_DISABLE_PLUGIN_AUTOLOAD="1")
+
+
 @pytest.mark.parametrize("page", [README, ROOT / "docs" / "index.md"], ids=lambda page: page.name)
 def test_pages_tell_this_package_from_the_other_of_its_name(page: Path) -> None:
     import puter

@@ -98,6 +98,7 @@ def test_mock_puter_answers_in_memory(inner: pytest.Pytester) -> None:
         """
         import pytest
         import puter
+        from puter.testing import Failure, Reply
 
         def test_default(mock_puter):
             assert mock_puter.client().chat("hi") == "Hello!"
@@ -113,8 +114,17 @@ def test_mock_puter_answers_in_memory(inner: pytest.Pytester) -> None:
             mock_puter.replies.append(puter.PuterRateLimitError("slow down"))
             with pytest.raises(puter.PuterRateLimitError):
                 mock_puter.client(max_retries=0).chat("hi")
+
+        @pytest.mark.parametrize("reply", [Reply(text="hi"), Failure(402)])
+        def test_what_is_for_local_puter(mock_puter, reply):
+            mock_puter.replies.append(reply)
+            with pytest.raises(puter.PuterError, match="is for LocalPuter.* or a MockReply"):
+                mock_puter.client().chat("hi")
+            mock_puter.replies[:] = [puter.testing.MockReply(status=402, json={})]
+            with pytest.raises(puter.PuterQuotaError):
+                mock_puter.client().chat("hi")
         """,
-        3,
+        5,
     )
 
 

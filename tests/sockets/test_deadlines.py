@@ -161,3 +161,14 @@ async def test_connecting_is_bounded_too_and_says_that_nothing_was_sent(
         ):
             await live(ai, "chat", "Hi")
     assert not caught.value.sent
+
+
+async def test_a_server_that_takes_no_more_of_an_upload_is_silent(live: Live) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:  # nobody reads what it accepts
+        ai = live.client_at(f"http://127.0.0.1:{listener.getsockname()[1]}", timeout=0.5)
+        with (
+            within(30, at_least=0.4),
+            pytest.raises(puter.PuterTimeoutError, match=r"silent for 0\.5 s") as caught,
+        ):
+            await live(ai, "chat", "x" * 10_000_000)
+    assert (caught.value.sent, caught.value.attempts) == (True, 1)

@@ -23,23 +23,33 @@ def holders():
     return len(found)
 
 def chat(text):
-    if DOOR == "sync":
-        reply = ai.chat(text, remember=False, stream=STREAM)
-        return reply.until_done() if STREAM else reply
-    return run(async_chat(text))
+    reply = ai.chat(text, remember=False, stream=STREAM)
+    return reply.until_done() if STREAM else reply
 
 async def async_chat(text):
     reply = await ai.async_chat(text, remember=False, stream=STREAM)
     return await reply.until_done() if STREAM else reply
 
+def told():
+    gc.collect()
+    print(tracemalloc.get_traced_memory()[0], holders())
+
+async def main():
+    await async_chat("warm")
+    tracemalloc.start()
+    await async_chat("x" * LARGE)
+    told()  # while the loop and its timers go on
+
 ai.config.deadline = 60
-chat("warm")
-tracemalloc.start()
-chat("x" * LARGE)
-gc.collect()
-print(tracemalloc.get_traced_memory()[0], holders())
+if DOOR == "sync":
+    chat("warm")
+    tracemalloc.start()
+    chat("x" * LARGE)
+else:
+    run(main())
+told()
 ai.close()
-print(tracemalloc.get_traced_memory()[0], holders())
+told()
 """
 
 

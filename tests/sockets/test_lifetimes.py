@@ -17,7 +17,7 @@ import pytest
 
 import puter as sdk
 from puter import PuterAI
-from puter.testing import Hang, LocalPuter
+from puter.testing import Hang, LocalPuter, Reply
 from tests.sockets import programs
 from tests.sockets.live import Live, call
 from tests.sockets.raw import RawServer, keeps
@@ -311,6 +311,25 @@ def test_a_forked_child_chats_while_its_parent_goes_on(server: LocalPuter) -> No
         """,
     )
     assert out.strip() == "0"  # what the children said stays theirs
+
+
+@needs_fork
+def test_a_child_that_closes_the_client_leaves_its_parents_stream_alone(server: LocalPuter) -> None:
+    server.reply_with(Reply(chunks=["one ", "two ", "three"], pace=0.2))
+    programs.run(
+        server,
+        """
+        stream = ai.chat("Hi", stream=True)
+        assert next(stream) == "one "
+        child = os.fork()
+        if child == 0:
+            ai.close()
+            os._exit(0)
+        os.waitpid(child, 0)
+        assert stream.until_done() == "one two three"
+        ai.close()
+        """,
+    )
 
 
 @needs_fork

@@ -622,7 +622,7 @@ FAULTS: list[Any] = [
         ("x", "sora-2"),
         {},
         puter.PuterResponseError,
-        "OpenAI's film.*puter_output_path",
+        "OpenAI's video.*puter_output_path",
         ALL,
     ),
     # lists

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import socket
 import threading
 import time
 from typing import TYPE_CHECKING
@@ -10,7 +12,8 @@ import pytest
 
 import puter
 from puter.testing import Disconnect, Failure, Hang, LocalPuter, Reset, UpstreamFailure
-from tests.sockets.raw import closed_port
+from tests.door import chat_body
+from tests.sockets.raw import Asked, RawServer, answer, closed_port, keeps
 
 if TYPE_CHECKING:
     from tests.sockets.live import Live
@@ -139,3 +142,42 @@ async def test_a_stated_wait_is_obeyed_or_refused_at_once(live: Live) -> None:
         await live(ai, "chat", "Hi")
     assert caught.value.retry_after == 6
     assert len(live.puter.requests) == 3
+
+
+def _closes(_sock: socket.socket, _asked: Asked) -> None:
+    """Reads the request, and hangs up."""
+
+
+async def test_a_chat_that_a_proxy_has_read_is_sent_once(live: Live) -> None:
+    with RawServer(_closes) as proxy:
+        ai = live.client_at("http://api.puter.localhost:9", proxy=proxy.url)
+        with pytest.raises(puter.PuterConnectionError) as caught:
+            await live(ai, "chat", "Hi")
+        assert (caught.value.sent, len(proxy.requests)) == (True, 1)
+
+
+async def test_early_hints_are_no_answer(live: Live) -> None:
+    def handler(sock: socket.socket, asked: Asked) -> bool:
+        question = json.loads(asked.body)["args"]["messages"][-1]["content"]
+        if "hints" in question:
+            sock.sendall(
+                b"HTTP/1.1 102 Processing\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </>\r\n\r\n"
+            )
+            time.sleep(0.1)
+        sock.sendall(answer(json.dumps(chat_body(f"to {question}")).encode()))
+        return True
+
+    with RawServer(handler) as server:
+        ai = live.client_at(server.url)
+        for question in ("with hints", "second", "third"):
+            assert await live(ai, "chat", question, remember=False) == f"to {question}"
+        assert (len(server.requests), server.connections) == (3, 1)
+
+
+async def test_switching_protocols_is_an_error_and_its_connection_is_not_kept(live: Live) -> None:
+    with RawServer(keeps(b"HTTP/1.1 101 Switching Protocols\r\n\r\n")) as server:
+        ai = live.client_at(server.url)
+        for _ in range(2):
+            with pytest.raises(puter.PuterAPIError):
+                await live(ai, "chat", "Hi")
+        assert (len(server.requests), server.connections) == (2, 2)

@@ -8,11 +8,13 @@ import signal
 import sys
 import textwrap
 import threading
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from puter.testing import Gate, LocalPuter, Reply
+from puter import PuterError
+from puter.testing import Failure, Gate, LocalPuter, Reply
 from tests.door import chunks, each, shut, until_done
 from tests.sockets import programs
 from tests.sockets.live import until
@@ -249,3 +251,46 @@ async def test_a_cancelled_chat_leaves_no_thread_behind(live: Live) -> None:
         await task
     assert ended.is_set()
     assert (ai.chat_history, ai._throttle.running) == ([], 0)
+
+
+@pytest.mark.parametrize("waits_for", ["the server's limit", "a permit"])
+def test_a_stream_closed_while_its_next_round_waits_sends_nothing_more(waits_for: str) -> None:
+    with LocalPuter(tier=None) as puter:
+        ai = puter.client(max_concurrency=1, retry_delay=1.0)
+        holders: list[Any] = []
+
+        def hold(a: int) -> int:
+            """Take the only permit, in another thread."""
+            if waits_for == "a permit":
+                holders.append(ai._throttle.acquire())
+            return a
+
+        later = Failure(429) if waits_for != "a permit" else Reply(text="Done.")
+        calls = [{"name": "hold", "arguments": {"a": 1}}]
+        puter.reply_with(Reply(tool_calls=calls), later, Reply(text="Done."))
+        stream = ai.chat("Go", tools=[hold], stream=True, remember=False)
+        outcomes: list[Any] = []
+
+        def read() -> None:
+            try:
+                outcomes.append("".join(stream))
+            except PuterError as error:
+                outcomes.append(error)
+
+        reader = threading.Thread(target=read)
+        reader.start()
+        if waits_for == "a permit":
+            deadline = time.monotonic() + 20
+            while not ai._throttle.waiting and time.monotonic() < deadline:
+                time.sleep(0.005)
+        else:
+            puter.wait_for(2)
+        sent = len(puter.chats)
+        stream.close()
+        for holder in holders:
+            holder.release()
+        reader.join(20)
+        assert isinstance(outcomes[0], PuterError)
+        assert outcomes[0].partial is not None
+        assert len(puter.chats) == sent
+        assert ai._throttle.running == 0

@@ -33,9 +33,9 @@ class Provider:
     """How the route of a provider speaks."""
 
     dialect: Dialect = BASE
-    """The form of messages, pictures, files, tool rounds, thoughts and options."""
+    """The form of messages, images, files, tool rounds, thoughts and options."""
     reads: frozenset[str] = _LIMITS
-    """Options that the route passes on, of those that some route drops without a word."""
+    """Options that the route passes on, of those that some route drops silently."""
     drops_for: Mapping[str, frozenset[str]] = field(default_factory=dict[str, frozenset[str]])
     """Start of a model's name -> options that are dropped for it all the same."""
     responses: Provider | None = None
@@ -133,7 +133,7 @@ def dialect_for(
 def dropped_options(
     options: Mapping[str, Any], provider: str | None, model: str, dialect: Dialect | None = None
 ) -> list[str]:
-    """Options that are set and that the provider is known to drop without a word.
+    """Options that are set and that the provider is known to drop silently.
 
     Args:
         options: The options of the call.

@@ -1,8 +1,8 @@
 """The neutral form of chats, that of OpenAI's chat completions: most routes speak it.
 
 Histories keep this form; the other dialects derive from it and say what they write otherwise.
-Answers are decided by their shape, whatever was asked: a route may fall back on another vendor,
-and ``response={"normalize": True}`` reshapes them.
+Answers are decoded by their shape, not by the route: it may fall back on another vendor, and
+``response={"normalize": True}`` reshapes them.
 """
 
 from __future__ import annotations
@@ -15,7 +15,16 @@ from typing import Any, ClassVar
 from puter.exceptions import PuterResponseError
 from puter.types.media import Image
 from puter.types.replies import ChatReply, ToolCall, Usage
-from puter.wire.json import count_or_none, dollars, mapping, mappings, sequence, text, text_or_none
+from puter.wire.errors import unknown_shape
+from puter.wire.json import (
+    as_dict,
+    as_dicts,
+    as_int_or_none,
+    as_list,
+    as_str,
+    as_str_or_none,
+    dollars,
+)
 from puter.wire.messages import EXTRAS, Message
 from puter.wire.tool_messages import arguments_of, normalize_tool_messages
 
@@ -57,9 +66,9 @@ class Dialect:
     """Options that go as ``{argument: {field: value}}``."""
 
     def encode(self, messages: list[Message], options: Mapping[str, Any]) -> dict[str, Any]:
-        """The arguments of the call that messages and options make; the given stay as they are.
+        """The arguments of the call, made of messages and options, which are not changed.
 
-        ``extra`` and ``timeout`` are left out: they are no words of the dialect.
+        ``extra`` and ``timeout`` are left out: no dialect sends them.
         """
         for message in messages:
             if (
@@ -73,7 +82,7 @@ class Dialect:
         return self._with_options(args, options) if options else args
 
     def encode_messages(self, messages: Sequence[Message]) -> list[Message]:
-        """The messages with tool rounds, pictures and files in the form the routes read."""
+        """The messages with tool rounds, images and files in the form the routes read."""
         encoded: list[Message] = []
         for message in normalize_tool_messages(list(messages)):
             content = message.get("content")
@@ -132,37 +141,33 @@ class Dialect:
         result = answer.get("result") if isinstance(answer, dict) else None
         message = result.get("message") if isinstance(result, dict) else None
         if not isinstance(result, dict) or not isinstance(message, dict):
-            raise PuterResponseError(
-                "The answer to the chat has an unknown shape",
-                body=answer,
-                hint="The server may be newer or older than this SDK understands.",
-            )
-        metadata = mapping(answer.get("metadata"))
-        said, thought = message.get("content"), ""
+            raise unknown_shape("The answer to the chat", answer)
+        metadata = as_dict(answer.get("metadata"))
+        text, thought = message.get("content"), ""
         calls: tuple[ToolCall, ...] = ()
-        if not isinstance(said, str):
-            said, thought, calls = _read_blocks(sequence(said))
+        if not isinstance(text, str):
+            text, thought, calls = _read_blocks(as_list(text))
         if message.get("tool_calls"):
             calls = _read_calls(message["tool_calls"]) or calls
-        refusal = text_or_none(message.get("refusal"))
+        refusal = as_str_or_none(message.get("refusal"))
         usage, cost = read_usage(result.get("usage", message.get("usage")))
         return ChatReply(
-            said or refusal or "",
-            model=text(metadata.get("providerUsed")) or text(message.get("model")),
-            provider=text(metadata.get("service_used")),
+            text or refusal or "",
+            model=as_str(metadata.get("providerUsed")) or as_str(message.get("model")),
+            provider=as_str(metadata.get("service_used")),
             usage=usage,
             cost=cost,
             finish_reason=_finish_reason(message, result, calls, refusal),
-            reasoning=text(message.get("reasoning_content"))
-            or text(message.get("reasoning"))
+            reasoning=as_str(message.get("reasoning_content"))
+            or as_str(message.get("reasoning"))
             or thought,
-            reasoning_details=tuple(sequence(message["reasoning_details"]))
+            reasoning_details=tuple(as_list(message["reasoning_details"]))
             if "reasoning_details" in message
             else (),
             refusal=refusal,
             tool_calls=calls,
             images=read_images(message["images"]) if "images" in message else (),
-            annotations=tuple(sequence(message["annotations"])) if "annotations" in message else (),
+            annotations=tuple(as_list(message["annotations"])) if "annotations" in message else (),
             compaction=read_compaction(result["compaction"]) if "compaction" in result else None,
             raw=result,
         )
@@ -175,8 +180,8 @@ def _is_thought(part: Any) -> bool:
     return isinstance(part, dict) and part.get("type") in _THOUGHTS
 
 
-def picture_in(part: Part) -> dict[str, Any] | None:
-    """``{"url": ..., "detail"?: ...}`` of a picture in the neutral form; its type is optional."""
+def image_in(part: Part) -> dict[str, Any] | None:
+    """``{"url": ..., "detail"?: ...}`` of an image in the neutral form; its type is optional."""
     where = part.get("image_url") if part.get("type", "image_url") == "image_url" else None
     if isinstance(where, str):
         return {"url": where}
@@ -199,13 +204,13 @@ def read_usage(usage: Any) -> tuple[Usage, Decimal | None]:
     counts: dict[str, int] = {}
     for attribute, names in _COUNTS:
         for name in names:
-            count = count_or_none(usage[name]) if name in usage else None
+            count = as_int_or_none(usage[name]) if name in usage else None
             if count is not None:
                 counts[attribute] = count
                 break
     if not counts.get("reasoning_tokens") and "completion_tokens_details" in usage:
-        details = mapping(usage["completion_tokens_details"])
-        counts["reasoning_tokens"] = count_or_none(details.get("reasoning_tokens")) or 0
+        details = as_dict(usage["completion_tokens_details"])
+        counts["reasoning_tokens"] = as_int_or_none(details.get("reasoning_tokens")) or 0
     return Usage(**counts, raw=usage), dollars(usage.get("usd_cents"))
 
 
@@ -215,9 +220,9 @@ def read_tool_use(block: Mapping[str, Any]) -> ToolCall:
 
 
 def read_images(images: Any) -> tuple[Image, ...]:
-    """Pictures of an answer, whatever wraps their URLs; what is none is left in ``raw``."""
+    """Images of an answer, whatever wraps their URLs; what is not an image stays in ``raw``."""
     found: list[Image] = []
-    for image in sequence(images):
+    for image in as_list(images):
         where = image.get("image_url", image.get("url")) if isinstance(image, dict) else image
         url = where.get("url") if isinstance(where, dict) else where
         if isinstance(url, str) and url:
@@ -236,36 +241,36 @@ def read_compaction(value: Any) -> dict[str, Any] | None:
 
 def _read_blocks(content: list[Any]) -> tuple[str, str, tuple[ToolCall, ...]]:
     """Text, thoughts and calls of an answer in blocks: Claude's, or a normalised one."""
-    said: list[str] = []
+    texts: list[str] = []
     thoughts: list[str] = []
     calls: list[ToolCall] = []
     for block in content:
         if isinstance(block, str):
-            said.append(block)
+            texts.append(block)
         elif isinstance(block, dict):
             match block.get("type"):
                 case "text" | "output_text":
-                    said.append(text(block.get("text")))
+                    texts.append(as_str(block.get("text")))
                 case "thinking":
-                    thoughts.append(text(block.get("thinking")))
+                    thoughts.append(as_str(block.get("thinking")))
                 case "tool_use":
                     calls.append(read_tool_use(block))
                 case _:
                     pass
-    return "".join(said), "".join(thoughts), tuple(calls)
+    return "".join(texts), "".join(thoughts), tuple(calls)
 
 
 def _read_calls(calls: Any) -> tuple[ToolCall, ...]:
     return tuple(
         _read_call(call, call["function"].get("name"), call["function"].get("arguments"))
-        for call in mappings(calls)
+        for call in as_dicts(calls)
         if isinstance(call.get("function"), dict)
     )
 
 
 def _read_call(call: Mapping[str, Any], name: Any, arguments: Any) -> ToolCall:
     extra = {key: call[key] for key in EXTRAS if key in call}
-    return ToolCall(text(call.get("id")), text(name), arguments_of(arguments), extra)
+    return ToolCall(as_str(call.get("id")), as_str(name), arguments_of(arguments), extra)
 
 
 def _finish_reason(

@@ -1,11 +1,11 @@
-"""Claude's route: native blocks for pictures and files, and thinking that goes back with them.
+"""Claude's route: native blocks for images and files, and thinking that goes back with them.
 
-The Puter backend forwards OpenAI's picture parts to it untouched, and Anthropic refuses them.
+The Puter backend forwards OpenAI's image parts to it untouched, and Anthropic refuses them.
 """
 
 from __future__ import annotations
 
-from puter.wire.dialects.base import Dialect, Part, file_in, picture_in
+from puter.wire.dialects.base import Dialect, Part, file_in, image_in
 from puter.wire.messages import EXTRAS
 
 
@@ -16,10 +16,10 @@ class ClaudeDialect(Dialect):
     keeps_thoughts = True
 
     def encode_part(self, part: Part) -> Part:
-        picture = picture_in(part)
-        if picture is not None:
+        image = image_in(part)
+        if image is not None:
             rest = {key: part[key] for key in part if key not in ("type", "image_url")}
-            return {"type": "image", "source": _source(picture["url"]), **rest}
+            return {"type": "image", "source": _source(image["url"]), **rest}
         file = file_in(part)
         if file is not None and isinstance(file.get("file_data"), str):
             block = {"type": "document", "source": _source(file["file_data"])}

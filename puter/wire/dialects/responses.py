@@ -1,11 +1,11 @@
-"""OpenAI's Responses route: its own parts for pictures and files, two options in other words."""
+"""OpenAI's Responses route: its own parts for images and files, two options under other names."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import ClassVar
 
-from puter.wire.dialects.base import Dialect, Part, file_in, picture_in
+from puter.wire.dialects.base import Dialect, Part, file_in, image_in
 
 
 class ResponsesDialect(Dialect):
@@ -19,10 +19,10 @@ class ResponsesDialect(Dialect):
 
     def encode_part(self, part: Part) -> Part:
         part = super().encode_part(part)
-        picture = picture_in(part)
-        if picture is not None:
-            url = picture["url"]
-            rest = {key: value for key, value in picture.items() if key != "url"}
+        image = image_in(part)
+        if image is not None:
+            url = image["url"]
+            rest = {key: value for key, value in image.items() if key != "url"}
             return {"type": "input_image", "image_url": url, **rest}
         file = file_in(part)
         if file is None:
