@@ -518,15 +518,21 @@ def _zulu(text: str) -> str:
     return text[:-1] + "+00:00" if text[-1:] in ("Z", "z") else text  # Python 3.10 knows no Z
 
 
+def _anything(value: Any, path: str, lax: bool) -> Any:
+    return value
+
+
+def _path(value: Any, path: str, lax: bool) -> Path:
+    return Path(_str(value, path, lax))
+
+
 _SCALARS: dict[Any, TypeAdapter] = {
     str: TypeAdapter({"type": "string"}, _str),
     int: TypeAdapter({"type": "integer"}, _int),
     float: TypeAdapter({"type": "number"}, _float),
     bool: TypeAdapter({"type": "boolean"}, _bool),
     **dict.fromkeys((None, type(None)), TypeAdapter({"type": "null"}, _null)),
-    **dict.fromkeys(
-        (Any, object, inspect.Parameter.empty), TypeAdapter({}, lambda value, *_: value)
-    ),
+    **dict.fromkeys((Any, object, inspect.Parameter.empty), TypeAdapter({}, _anything)),
     dt.datetime: _parsed(
         lambda text: dt.datetime.fromisoformat(_zulu(text)),
         "a date and time (ISO 8601)",
@@ -539,7 +545,7 @@ _SCALARS: dict[Any, TypeAdapter] = {
     dt.timedelta: TypeAdapter({"type": "number", "description": "seconds"}, _timedelta),
     Decimal: TypeAdapter({"type": ["string", "number"]}, _decimal),
     uuid.UUID: _parsed(uuid.UUID, "a UUID", format="uuid"),
-    Path: TypeAdapter({"type": "string"}, lambda *args: Path(_str(*args))),
+    Path: TypeAdapter({"type": "string"}, _path),
     bytes: _parsed(
         lambda text: base64.b64decode(text, validate=True), "base64", contentEncoding="base64"
     ),
