@@ -28,7 +28,7 @@ class AtomicFile:
         target = Path(os.path.realpath(beside))
         self._temporary = target.with_name(f".{uuid.uuid4().hex}.tmp")  # a name may be full length
         self._file = self._temporary.open("xb")
-        self.size = 0
+        self.size: int = 0
         """Bytes written so far."""
 
     def write(self, data: bytes | bytearray) -> None:

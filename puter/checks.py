@@ -40,9 +40,9 @@ class Kind(Generic[T]):
     __slots__ = ("accepts", "hint", "wanted")
 
     def __init__(self, wanted: str, accepts: Callable[[Any], bool], hint: str = "") -> None:
-        self.wanted = wanted
-        self.accepts = accepts
-        self.hint = hint
+        self.wanted: str = wanted
+        self.accepts: Callable[[Any], bool] = accepts
+        self.hint: str = hint
 
     def __call__(self, name: str, value: Any) -> T:
         """The value.

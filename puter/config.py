@@ -131,11 +131,13 @@ def _check_verify(name: str, value: Any) -> bool | str | None:
 class Headers(dict[str, str]):
     """Headers by name, read-only: a change goes through the setting, which checks it."""
 
-    def _refuse(self, *_: Any, **__: Any) -> NoReturn:
-        raise TypeError("headers are read-only: assign config.headers = {**config.headers, ...}")
+    if not TYPE_CHECKING:  # the setting's type is a Mapping, which has none of these
 
-    __setitem__ = __delitem__ = __ior__ = clear = pop = popitem = _refuse
-    setdefault = update = _refuse  # pyright: ignore[reportAssignmentType] - they are overloaded
+        def _refuse(self, *_: Any, **__: Any) -> NoReturn:
+            raise TypeError("headers are read-only: assign config.headers = {**config.headers}")
+
+        __setitem__ = __delitem__ = __ior__ = clear = pop = popitem = _refuse
+        setdefault = update = _refuse
 
     def __deepcopy__(self, memo: Any) -> Headers:
         return self

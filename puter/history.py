@@ -38,11 +38,13 @@ class History:
         model: str | None = None,
         queued: bool = False,
     ) -> None:
-        self.messages = list(messages)
+        self.messages: list[Message] = list(messages)
         """The live list of message dicts, oldest first."""
         self.system = system
         self.model = model
-        self.queue = Throttle(rate_limit=float("inf"), max_concurrency=1) if queued else None
+        self.queue: Throttle | None = (
+            Throttle(rate_limit=float("inf"), max_concurrency=1) if queued else None
+        )
         """Lets one turn at a time through."""
         self.turn: Any = None
         """The turn under way, of whoever holds the queue; see ``puter.api.turn``."""

@@ -64,7 +64,9 @@ class Download:
         self.url = url
         self.data: bytes | None = None
         self.mime_type = ""
-        self.turn = Throttle(math.inf, max_concurrency=1)  # whoever comes second finds the bytes
+        self.turn: Throttle = Throttle(
+            math.inf, max_concurrency=1
+        )  # whoever comes second finds the bytes
         self._runner = runner
 
     def read(self) -> bytes:
@@ -300,7 +302,7 @@ class TemporaryContent:
     def __init__(self, mime_type: str) -> None:
         self.mime_type = mime_type
         self.data: bytes | None = None
-        self.digest = hashlib.sha256()
+        self.digest: hashlib._Hash = hashlib.sha256()
         self._file = tempfile.TemporaryFile()  # noqa: SIM115 - the finalizer closes it
         self._lock = threading.Lock()  # several readers share the file's position
         self._close = weakref.finalize(self, self._file.close)

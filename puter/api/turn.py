@@ -164,7 +164,7 @@ class Turn:
         self.history = history
         self.request = request
         self.target = target
-        self.messages = list(messages)
+        self.messages: list[Message] = list(messages)
         self.reply: ChatReply | None = None
         self.waits_for: History | None = None
         """The conversation that a tool of this turn waits to chat in."""

@@ -26,7 +26,7 @@ class Transports(dict[Kind, Transport]):
 
     def __init__(self, openers: Mapping[Kind, Callable[[], Transport]]) -> None:
         super().__init__()
-        self.closed = False
+        self.closed: bool = False
         self._openers = openers
         self._lock = threading.Lock()
 

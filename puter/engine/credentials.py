@@ -22,7 +22,7 @@ class Credentials:
     """
 
     def __init__(self, username: str | None, password: str | None, token: str | None) -> None:
-        self.username = _text("username", username)
+        self.username: str | None = _text("username", username)
         self.password = _text("password", password)
         self.token = None if token is None else check_token(token)
         self.secrets: tuple[str, ...] = ()
@@ -31,8 +31,8 @@ class Credentials:
         self.bound_to: tuple[str, str] | None = None
         """``api_base`` and ``login_url`` that the token was last given for."""
         self._hosts: tuple[str, str] | None = None
-        self.closed = False
-        self.sign_in_queue = Throttle(rate_limit=float("inf"), max_concurrency=1)
+        self.closed: bool = False
+        self.sign_in_queue: Throttle = Throttle(rate_limit=float("inf"), max_concurrency=1)
         """One sign-in at a time: callers that waited share its outcome, good or bad."""
         self.refusals = 0
         self.refusal: PuterError | None = None

@@ -17,8 +17,8 @@ _retry = logging.getLogger("puter.retry")
 class Answered:
     """A request was answered."""
 
-    logger: ClassVar = _http
-    level: ClassVar = logging.DEBUG
+    logger: ClassVar[logging.Logger] = _http
+    level: ClassVar[int] = logging.DEBUG
     method: str
     url: str
     status: int
@@ -32,8 +32,8 @@ class Answered:
 class Retrying:
     """A request will be sent again after ``delay`` seconds."""
 
-    logger: ClassVar = _retry
-    level: ClassVar = logging.INFO
+    logger: ClassVar[logging.Logger] = _retry
+    level: ClassVar[int] = logging.INFO
     method: str
     url: str
     attempt: int
@@ -51,7 +51,7 @@ class Retrying:
 class ToolRan:
     """A tool was run; ``error`` is what it raised, if anything."""
 
-    logger: ClassVar = _tools
+    logger: ClassVar[logging.Logger] = _tools
     name: str
     call_id: str
     error: Exception | None = None

@@ -24,7 +24,7 @@ class RetryBudget:
     """
 
     def __init__(self, size: int = 50) -> None:
-        self.spent = 0
+        self.spent: int = 0
         """In tenths of a token: ten answers make exactly one."""
         self._size = size * 10
         self._lock = threading.Lock()

@@ -151,6 +151,10 @@ class Throttle:
         clock: Monotonic seconds; replaced in tests.
     """
 
+    rate_limit: float
+    period: float
+    max_concurrency: float
+
     def __init__(
         self,
         rate_limit: float = 30,

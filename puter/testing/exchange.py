@@ -54,7 +54,7 @@ class Exchange:
         self._token: Token | None = None
         path = unquote(request.path_qs.partition("?")[0])
         about = (request.method, path, request.host, request.headers, request.query)
-        self.record = RecordedRequest(*about)
+        self.record: RecordedRequest = RecordedRequest(*about)
 
     @property
     def token(self) -> Token:

@@ -36,8 +36,9 @@ class Entry:
     modified: int = field(default_factory=lambda: int(time.time()))
 
     def __post_init__(self) -> None:
-        self.parent, self.name = posixpath.split(self.path)
-        self.owner = self.path.split("/")[1]
+        self.parent: str = posixpath.dirname(self.path)
+        self.name: str = posixpath.basename(self.path)
+        self.owner: str = self.path.split("/")[1]
 
     @property
     def type(self) -> str | None:

@@ -157,7 +157,7 @@ class MockBody:
 
     def __init__(self, lines: Iterable[Any]) -> None:
         self.permit: Permit | None = None
-        self.closed = False
+        self.closed: bool = False
         """Whether the client let go of it."""
         self._lines = iter(lines)
 
