@@ -209,8 +209,8 @@ async def test_streams_read_in_turns_keep_their_chunks_apart(door: Door) -> None
         )
     )
     streams = [await door(ai, "chat", "Hi", stream=True) for _ in names]
-    got = [[await step(one) for one in streams] for _ in range(5)]
-    assert got == [[f"{name}{n}" for name in names] for n in range(5)]
+    for n in range(5):
+        assert [await step(one) for one in streams] == [f"{name}{n}" for name in names]
     assert [await until_done(one) for one in streams] == [
         "".join(f"{name}{n}" for n in range(5)) for name in names
     ]

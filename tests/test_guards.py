@@ -239,7 +239,7 @@ def test_wire_loads_no_event_loop_randomness_clock_or_socket() -> None:
     assert "puter.wire.http" in modules
     python(
         "import importlib, sys\n"
-        "import datetime  # a type of users' values; it brings time with it\n"
+        "import datetime, uuid  # types of users' values; they bring time with them\n"
         "sys.modules.pop('time', None)\n"
         f"for module in {modules!r}:\n"
         "    importlib.import_module(module)\n"

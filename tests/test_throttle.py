@@ -656,18 +656,18 @@ def test_fifty_threads_and_fifty_tasks_share_one_throttle() -> None:
 
 
 class Counts:
-    """How often the throttle woke a waiter, and how often its timer ticked."""
+    """How often this throttle woke a waiter, and how often its timer ticked."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, counted: Throttle) -> None:
         self.tells = self.ticks = 0
         tell, tick = Permit._tell, Throttle._tick
 
         def counted_tell(permit: Permit, failure: Callable[[], Exception] | None) -> bool:
-            self.tells += 1
+            self.tells += permit._throttle is counted
             return tell(permit, failure)
 
         def counted_tick(throttle: Throttle) -> None:
-            self.ticks += 1
+            self.ticks += throttle is counted
             tick(throttle)
 
         monkeypatch.setattr(Permit, "_tell", counted_tell)
@@ -684,7 +684,7 @@ async def test_ten_thousand_tasks_wait_for_nothing(
         throttle.hold(3600)
     else:
         throttle.acquire()
-    counts = Counts(monkeypatch)
+    counts = Counts(monkeypatch, throttle)
     tasks = [asyncio.create_task(throttle.async_acquire()) for _ in range(count)]
     await settled(throttle, count)
     assert timers() == 0
@@ -708,7 +708,7 @@ async def test_each_task_of_a_crowd_is_woken_once_when_permits_come_free(
     count = 5_000
     throttle = Throttle(NO_WINDOW, 1, 3)
     blockers = [throttle.acquire() for _ in range(3)]
-    counts = Counts(monkeypatch)
+    counts = Counts(monkeypatch, throttle)
 
     async def call() -> None:
         (await throttle.async_acquire()).release()
@@ -725,7 +725,7 @@ def test_two_hundred_threads_wait_for_nothing(monkeypatch: pytest.MonkeyPatch) -
     count = 200
     throttle = Throttle(NO_WINDOW, 1, 1)
     blocker = throttle.acquire()
-    counts = Counts(monkeypatch)
+    counts = Counts(monkeypatch, throttle)
     threads = [start(lambda: throttle.acquire().release()) for _ in range(count)]
     until(lambda: throttle.waiting == count)
     begun, cpu = time.monotonic(), time.process_time()
