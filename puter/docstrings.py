@@ -10,7 +10,7 @@ from typing import Any, ParamSpec, TypeVar
 P = ParamSpec("P")
 T = TypeVar("T")
 
-_SECTION = re.compile(
+_SECTION = re.compile(  # the sections that Google, NumPy and reST know, "Todo" among them
     r"^(args|arguments|keyword arg(?:ument)?s|(?:other )?param(?:eter)?s|returns?|yields?|raises|"
     r"examples?|notes?|attributes|see also|warnings?|references|todo)\s*(:?)\s*$",
     re.IGNORECASE,

@@ -95,20 +95,10 @@ def environment() -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": str(ROOT), "MYPYPATH": str(ROOT), "NO_COLOR": "1"}
 
 
-def lines_refused_by_mypy(folder: Path) -> list[int]:
+def output_of_checker(folder: Path, *arguments: str) -> str:
+    """What the checker prints of ``use.py``, in which it must find errors."""
     done = subprocess.run(
-        [
-            *(
-                sys.executable,
-                "-m",
-                "mypy",
-                "--strict",
-                "--no-error-summary",
-                "--hide-error-context",
-            ),
-            *("--config-file=", "--follow-imports=silent", "--cache-dir", str(folder / "cache")),
-            "use.py",
-        ],
+        [sys.executable, "-m", *arguments, "use.py"],
         cwd=folder,
         env=environment(),
         capture_output=True,
@@ -116,23 +106,21 @@ def lines_refused_by_mypy(folder: Path) -> list[int]:
         check=False,
     )
     assert done.returncode == 1, done.stdout + done.stderr
-    return [int(n) for n in re.findall(r"^use\.py:(\d+): error:", done.stdout, re.MULTILINE)]
+    return done.stdout
+
+
+def lines_refused_by_mypy(folder: Path) -> list[int]:
+    printed = output_of_checker(
+        folder,
+        *("mypy", "--strict", "--no-error-summary", "--hide-error-context", "--config-file="),
+        *("--follow-imports=silent", "--cache-dir", str(folder / "cache")),
+    )
+    return [int(n) for n in re.findall(r"^use\.py:(\d+): error:", printed, re.MULTILINE)]
 
 
 def lines_refused_by_pyright(folder: Path) -> list[int]:
-    done = subprocess.run(
-        [
-            *(sys.executable, "-m", "pyright", "--outputjson"),
-            *("--pythonpath", sys.executable, "use.py"),
-        ],
-        cwd=folder,
-        env=environment(),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 1, done.stdout + done.stderr
-    found = json.loads(done.stdout)["generalDiagnostics"]
+    printed = output_of_checker(folder, "pyright", "--outputjson", "--pythonpath", sys.executable)
+    found = json.loads(printed)["generalDiagnostics"]
     return [one["range"]["start"]["line"] + 1 for one in found if one["severity"] == "error"]
 
 

@@ -222,19 +222,17 @@ class Turn:
         validate_reply(answer, model=self.target.model, provider=pinned)
         if not (answer.tool_calls and request.runs(answer.tool_calls)):
             self._finish(answer, assistant_messages(answer))
-        elif self._rounds == request.max_rounds:
-            self.messages += assistant_messages(answer)[: -len(answer.tool_calls)]
-            self.pending = answer.tool_calls
+            return True
+        self.messages += assistant_messages(answer)[: -len(answer.tool_calls)]
+        self.pending = answer.tool_calls
+        if self._rounds == request.max_rounds:
             raise PuterToolError(
                 f"The model still called tools after {request.max_rounds} rounds",
                 hint="Raise max_rounds, or look at .messages for what it is after.",
                 messages=(*self.messages, *map(call_message, self.pending)),
             )
-        else:
-            self._rounds += 1
-            self.messages += assistant_messages(answer)[: -len(answer.tool_calls)]
-            self.pending = answer.tool_calls
-        return self.reply is not None
+        self._rounds += 1
+        return False
 
     def resume(self) -> None:
         """Go on where an earlier turn stopped: its calls without a result are run or answered.

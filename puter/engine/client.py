@@ -8,7 +8,7 @@ import inspect
 import random
 import time
 from collections.abc import Callable, Coroutine, Mapping
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 from puter.config import PuterConfig
 from puter.engine.context import CallContext, SharedState
@@ -42,9 +42,11 @@ class Client:
         """Itself, where a conversation has its client."""
         return self
 
-    def _sign_in(self, call: CallContext) -> Flow[None]:
-        """Sign in where there is a password and no token."""
-        raise NotImplementedError
+    if TYPE_CHECKING:
+
+        def _sign_in(self, call: CallContext) -> Flow[None]:
+            """Sign in where there is a password and no token."""
+            ...
 
     def _begin(self, operation: str) -> CallContext:
         """The context of a call that begins now, with the settings as they are."""

@@ -68,7 +68,7 @@ class Runner(Protocol):
 
     def _run(self, operation: Callable[..., Flow[T]], *args: Any, **kwargs: Any) -> T:
         """Run ``operation(call, *args, **kwargs)`` in this thread, in a call of its own."""
-        raise NotImplementedError
+        ...
 
     async def _async_run(
         self, operation: Callable[..., Flow[T]], *args: Any, **kwargs: Any
@@ -76,7 +76,7 @@ class Runner(Protocol):
 
     def _sign_in(self, call: CallContext) -> Flow[None]:
         """Sign in where there is a password and no token."""
-        raise NotImplementedError
+        ...
 
 
 @dataclass(slots=True)

@@ -35,7 +35,7 @@ class Body(Protocol):
 
     def read(self, timeout: float | None = None) -> bytes:
         """Return the next bytes, ``b""`` at the end."""
-        raise NotImplementedError
+        ...
 
     async def async_read(self, timeout: float | None = None) -> bytes: ...
 

@@ -7,6 +7,7 @@ import os
 import re
 import ssl
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from puter.exceptions import (
@@ -43,9 +44,10 @@ class Exchange:
         """It is certain that nothing was written."""
         return self.attached and not self.written
 
-    def translate(self, error: Exception) -> PuterError | None:
-        """Our error for one of the HTTP library or the socket; None when it is none of theirs."""
-        raise NotImplementedError
+    if TYPE_CHECKING:
+
+        def translate(self, error: Exception) -> PuterError | None:
+            """Our error for one of the HTTP library's or the socket's, None when it is neither."""
 
     def strip(self, error: Exception) -> None:
         """Take out of the library's error what holds secrets: it becomes the cause of ours."""
