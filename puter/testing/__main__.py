@@ -7,6 +7,7 @@ import signal
 import threading
 from collections.abc import Sequence
 
+from puter.testing.backend import GENERATIONS
 from puter.testing.limits import TIERS
 from puter.testing.server import LocalPuter
 
@@ -23,6 +24,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
         default="user_free",
         help="limits of the account (default: %(default)s)",
     )
+    parser.add_argument(
+        "--generation",
+        choices=GENERATIONS,
+        default=GENERATIONS[-1],
+        help="which server to play (default: %(default)s)",
+    )
     options = parser.parse_args(arguments)
     tier = None if options.tier == "none" else options.tier
     done = threading.Event()
@@ -32,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, stop)
-    server = LocalPuter(port=options.port, tier=tier)
+    server = LocalPuter(port=options.port, tier=tier, generation=options.generation)
     try:
         server.start()
     except OSError as error:

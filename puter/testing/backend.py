@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal, get_args
 
 from puter.testing.accounts import Accounts
 from puter.testing.file_tree import CAPACITY, FileTree
@@ -21,12 +21,16 @@ VENDORS = (
     "aws-polly", "elevenlabs", "speechify", "aws-textract", "mistral",
 )  # fmt: skip
 
+Generation = Literal["2026-08", "2026-10"]
+GENERATIONS: tuple[Generation, ...] = get_args(Generation)
+
 
 @dataclass
 class Backend:
     """Settings of one server, and what it stores."""
 
     tier: Tier | None
+    generation: Generation = GENERATIONS[-1]
     gui_origin: str = ""  # the only one that logins accept
     latency: float = 0.0
     default_model: str | None = None
@@ -48,6 +52,11 @@ class Backend:
 
     def __post_init__(self) -> None:
         self.files = FileTree(self.accounts, self.capacity)
+
+    @property
+    def newer(self) -> bool:
+        """Whether it plays the server of 2026-10."""
+        return self.generation == "2026-10"
 
     @contextmanager
     def running(self) -> Generator[None]:

@@ -13,7 +13,7 @@ from aiohttp import web
 
 from puter.testing import app
 from puter.testing.accounts import Requirement, TokenKind, User
-from puter.testing.backend import VENDORS, Backend
+from puter.testing.backend import GENERATIONS, VENDORS, Backend, Generation
 from puter.testing.file_tree import CAPACITY, FileView
 from puter.testing.journal import RecordedRequest
 from puter.testing.limits import TIERS, Tier
@@ -43,6 +43,7 @@ class LocalPuter:
         tier: limits of accounts: ``"paid"``, ``"user_free"``, ``"temp_free"``, a `Tier`, or
             ``None`` for no limits. Puter backend: ``user_free`` allows 30 requests per 10 s and
             3 at a time, per interface and method.
+        generation: which server it plays: ``"2026-08"``, or the newer ``"2026-10"``.
         one_port: serve the API and the GUI host on one origin. ``False`` tells them apart by
             the left-most label of ``Host`` (``api.``), as the real server does.
         host: address to listen on.
@@ -70,6 +71,7 @@ class LocalPuter:
         self,
         *,
         tier: str | Tier | None = "user_free",
+        generation: Generation = GENERATIONS[-1],
         one_port: bool = True,
         host: str = "127.0.0.1",
         port: int = 0,
@@ -84,8 +86,11 @@ class LocalPuter:
     ) -> None:
         self._host, self._port, self._one_port = host, port, one_port
         self._keep_alive = keep_alive
+        if generation not in GENERATIONS:
+            raise ValueError(f"generation must be one of {GENERATIONS}, not {generation!r}")
         self._backend = Backend(
             tier=_tier(tier),
+            generation=generation,
             latency=latency,
             default_model=default_model,
             vendors=_vendors(providers),
