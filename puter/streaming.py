@@ -47,9 +47,21 @@ class _Stream:
         if self._reply is None:
             raise PuterError(
                 "The stream was closed before its end" if self._over else "The stream still runs",
-                hint="Iterate it to its end, or call until_done().",
+                hint=".partial has what came."
+                if self._over
+                else "Iterate it to its end, or call until_done(); .partial has what came so far.",
             )
         return self._reply
+
+    @property
+    def partial(self) -> ChatReply:
+        """What came so far, at any time, also after ``close()`` or ``break``.
+
+        Its ``finish_reason`` is ``"incomplete"`` before the end; ``chat(resume=stream.partial)``
+        asks for the rest of the turn.
+        """
+        partial = self._call.partial
+        return ChatReply("") if partial is None else partial()
 
     @contextmanager
     def _exclusive(self) -> Generator[None, None, None]:

@@ -198,7 +198,7 @@ def test_pictures_and_citations_are_kept() -> None:
         ({}, "length", "length"),
         ({}, "content_filter", "content_filter"),
         ({}, "SAFETY", "content_filter"),
-        ({}, "unheard_of", "stop"),
+        ({}, "unheard_of", "unheard_of"),
         ({}, None, "stop"),
         ({"stop_reason": "end_turn"}, "stop", "stop"),
         ({"stop_reason": "max_tokens"}, "stop", "length"),
@@ -306,7 +306,7 @@ def test_a_provider_that_is_not_known_speaks_the_neutral_form_and_is_not_judged(
 def test_what_moves_a_call_to_the_responses_route() -> None:
     for options in ({"web_search": True}, {"compaction": True}, {"context_management": {"a": 1}}):
         assert dialect_for("openai-completion", "m", {}, options).name == "responses"
-        assert dialect_for("zai", "m", {}, options).name == "openai"
+        assert dialect_for("zai", "m", {}, options).name == "base"
         assert dropped_options({**options, "top_p": 1}, "azure-openai", "m") == []
     moved = dialect_for("openai-completion", "m", {"responses_api_only": True}, {})
     assert dropped_options({"temperature": 0}, "openai-completion", "m", moved) == ["temperature"]

@@ -425,7 +425,6 @@ def test_encoding_leaves_the_given_messages_alone() -> None:
     given: list[dict[str, Any]] = [
         message,
         {"role": "tool", "content": {"a": 1}},
-        {"type": "compaction"},
     ]
     for dialect in (BASE, RESPONSES_DIALECT, CLAUDE_DIALECT):
         encoded = dialect.encode(given, {})["messages"]

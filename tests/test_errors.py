@@ -388,7 +388,10 @@ def test_captured_errors_are_read(name: str) -> None:
         assert type(error) is puter.PuterResponseError
         return
     code = body.get("errorCode") or body.get("code")
-    assert (error.message, error.code) == (body["message"], code)
+    said = body["message"]
+    if said == "All providers failed":
+        said = f"{said}: {body['attempts'][0]['error']}"
+    assert (error.message, error.code) == (said, code)
     expected = BY_CODE[code] if code else puter.PuterNotFoundError
     if body["message"].startswith("Model not found"):
         expected = puter.PuterModelNotFoundError

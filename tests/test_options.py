@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import warnings
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +9,7 @@ import pytest
 
 import puter
 from puter.options import ChatOptions
+from tests.door import chat_body, stream_answer, until_done
 
 if TYPE_CHECKING:
     from tests.door import Door
@@ -18,29 +18,46 @@ CHAT, RESPONSES, CLAUDE = "gpt-4.1", "gpt-5-pro", "claude-sonnet-4-5-20250929"
 UNKNOWN = "brand-new-model"
 
 # One model of each row of the server's table, and the options that its route reads beside these:
-ALWAYS = {"max_tokens", "temperature", "provider", "response", "timeout", "extra"}
+UNKNOWN_ROUTE = {
+    "provider",
+    "response",
+    "timeout",
+    "extra",
+    "normalize",
+    "output_format",
+    "thinking",
+    "tool_choice",
+    "parallel_tool_calls",
+    "top_p",
+}
+ALWAYS = UNKNOWN_ROUTE | {"max_tokens", "temperature", "stop"}  # of one generation or the other
 OPENAI = {"reasoning_effort", "verbosity", "web_search", "moderation"}
 COMPACTED = {"compaction", "context_management"}
-CHOICE = {"top_p", "tool_choice", "parallel_tool_calls"}
 ONLY_RESPONSES = {
-    "include", "instructions", "metadata", "previous_response_id", "prompt_cache_key",
-    "prompt_cache_retention", "store", "truncation", "background", "service_tier",
+    "include", "instructions", "metadata", "prompt_cache_key", "prompt_cache_retention", "store",
+    "truncation", "service_tier",
 }  # fmt: skip
 READS: dict[str, set[str]] = {
     "gpt-4.1": ALWAYS | OPENAI | COMPACTED,
     "o3": ALWAYS | OPENAI | COMPACTED,
     "gpt-4o": ALWAYS | OPENAI | COMPACTED,  # Azure
     "gpt-5-nano": (ALWAYS | OPENAI | COMPACTED) - {"reasoning_effort", "verbosity"},
-    "gpt-5-pro": (ALWAYS | OPENAI | COMPACTED | CHOICE | ONLY_RESPONSES) - {"temperature"},
-    "claude-sonnet-4-5": ALWAYS | COMPACTED | {"reasoning_effort", "cache_control"},
-    "minimax-m2": ALWAYS | CHOICE,
-    "glm-4.6": ALWAYS | CHOICE | {"custom"},
-    "deepseek-v4-pro-260425": ALWAYS | CHOICE | {"custom"},  # BytePlus
-    "muse-spark-1.2": ALWAYS | CHOICE | {"custom", "reasoning_effort"},  # Meta
+    "gpt-5-pro": (ALWAYS | OPENAI | COMPACTED | ONLY_RESPONSES) - {"temperature", "stop"},
+    "claude-sonnet-4-5": ALWAYS
+    | COMPACTED
+    | {"reasoning_effort", "cache_control", "top_k", "web_search"},
+    "claude-opus-4-7": (
+        ALWAYS | COMPACTED | {"reasoning_effort", "cache_control", "top_k", "web_search"}
+    )
+    - {"temperature", "top_p"},
+    "minimax-m2": ALWAYS,
+    "glm-4.6": ALWAYS | {"custom"},
+    "deepseek-v4-pro-260425": ALWAYS | {"custom"},  # BytePlus
+    "muse-spark-1.2": ALWAYS | {"custom", "reasoning_effort"},  # Meta
     "grok-4.20-0309-non-reasoning": ALWAYS - {"max_tokens", "temperature"},
     "kimi-k2.6": ALWAYS - {"temperature"},
     "gemini-2.5-flash": ALWAYS,
-    "codestral-2508": ALWAYS,
+    "codestral-2508": ALWAYS | {"web_search"},  # refused
     "deepseek-v4-pro": ALWAYS,
     "groq/compound": ALWAYS,
     "qwen-flash": ALWAYS,
@@ -48,13 +65,18 @@ READS: dict[str, set[str]] = {
 VALUES: dict[str, Any] = {
     "temperature": 0.5, "max_tokens": 20, "top_p": 0.9, "reasoning_effort": "low",
     "verbosity": "high", "compaction": True, "context_management": {"edits": []},
-    "cache_control": True, "web_search": True, "tool_choice": "auto", "parallel_tool_calls": True,
+    "cache_control": True, "web_search": True, "tool_choice": {"type": "auto"}, "stop": ["END"],
+    "parallel_tool_calls": True, "top_k": 40, "thinking": True, "normalize": True,
+    "output_format": {"type": "json_schema", "name": "x", "schema": {"type": "object"}},
     "moderation": True, "response": {"normalize": True}, "custom": {"seed": 1}, "include": ["x"],
-    "instructions": "Be brief.", "metadata": {"a": "b"}, "previous_response_id": "r",
+    "instructions": "Be brief.", "metadata": {"a": "b"},
     "prompt_cache_key": "k", "prompt_cache_retention": "24h", "store": True, "truncation": "auto",
-    "background": True, "service_tier": "flex", "timeout": 20.0, "extra": {"n": 1},
+    "service_tier": "flex", "timeout": 20.0, "extra": {"n": 1},
 }  # fmt: skip
-ELSEWHERE = {"timeout", "extra", "web_search", "cache_control", "reasoning_effort", "verbosity"}
+ELSEWHERE = {
+    "timeout", "extra", "web_search", "cache_control", "reasoning_effort", "verbosity", "stop",
+    "top_k", "thinking", "output_format",
+}  # fmt: skip
 
 
 async def args_of(door: Door, model: str, **options: Any) -> dict[str, Any]:
@@ -100,6 +122,18 @@ async def test_none_leaves_an_option_out(door: Door, name: str) -> None:
         (RESPONSES, {"reasoning_effort": "low"}, {"reasoning": {"effort": "low"}}),
         (CHAT, {"verbosity": "high"}, {"verbosity": "high"}),
         (RESPONSES, {"verbosity": "high"}, {"text": {"verbosity": "high"}}),
+        (CHAT, {"stop": "END"}, {"stopSequences": ["END"]}),
+        (CLAUDE, {"stop": ["A", "B"]}, {"stopSequences": ["A", "B"]}),
+        (CLAUDE, {"top_k": 40}, {"topK": 40}),
+        (CLAUDE, {"thinking": True}, {"thinking": {"type": "adaptive"}}),
+        (CLAUDE, {"thinking": False}, {"thinking": {"type": "disabled"}}),
+        (
+            CLAUDE,
+            {"thinking": {"type": "enabled", "budget_tokens": 2048}},
+            {"thinking": {"type": "enabled", "budgetTokens": 2048}},
+        ),
+        (RESPONSES, {"output_format": {"type": "text"}}, {"outputFormat": {"type": "text"}}),
+        (CLAUDE, {"web_search": True}, {"tools": [{"type": "web_search"}]}),
         (CHAT, {"web_search": True}, {"tools": [{"type": "web_search"}]}),
         (CHAT, {"web_search": False}, {}),
         # web search and compaction move an OpenAI model to the Responses route
@@ -175,16 +209,19 @@ MAPPINGS: list[Any] = ["x", 5, [1], {1: 2}]
 BAD: dict[str, list[Any]] = {
     "temperature": NUMBERS,
     "top_p": NUMBERS,
+    "top_k": [0, 1.5, "40", True],
+    "stop": ["", 5, [5], {"a": "b"}],
+    "thinking": ["yes", 1, [1], {1: 2}],
     "max_tokens": [0, -1, 1.5, "20", True, float("inf")],
     **dict.fromkeys(
-        ("provider", "reasoning_effort", "verbosity", "instructions", "previous_response_id",
-         "prompt_cache_key", "prompt_cache_retention", "truncation", "service_tier"), TEXTS,
+        ("provider", "reasoning_effort", "verbosity", "instructions", "prompt_cache_key",
+         "prompt_cache_retention", "truncation", "service_tier"), TEXTS,
     ),
     **dict.fromkeys(
-        ("web_search", "parallel_tool_calls", "moderation", "store", "background"), FLAGS
+        ("web_search", "parallel_tool_calls", "moderation", "store", "normalize"), FLAGS
     ),
     **dict.fromkeys(("compaction", "cache_control", "context_management", "response", "custom",
-                     "metadata"), MAPPINGS),
+                     "metadata", "output_format"), MAPPINGS),
     "tool_choice": [5, ["auto"], {1: 2}],
     "include": ["x", [1], {"x"}, 5],
     "timeout": [0, -1, "soon", True, float("nan")],
@@ -217,7 +254,7 @@ async def test_a_bad_value_is_refused_by_name(door: Door, name: str, value: Any)
         ("reasoning", "reasoning_effort"),
         ("text", "verbosity"),
         ("driver", "provider"),
-        ("stop", "custom"),
+        ("stop_sequences", "stop="),
         ("seed", "custom"),
         ("response_format", r"parse\(\)"),
         ("max_retries", "with_options"),
@@ -256,19 +293,19 @@ async def test_what_a_route_drops_is_told(door: Door, model: str) -> None:
     options = {name: value for name, value in VALUES.items() if name not in moved}
     expected = sorted(options.keys() - READS[model])
     assert await warned_of(door, door.client(), model, **options) == expected
-    for name in moved:
+    for name in moved - ({"web_search"} if model.startswith("codestral") else set()):
         got = await warned_of(door, door.client(), model, **{name: VALUES[name]})
         assert got == ([] if name in READS[model] else [name])
 
 
 async def test_a_warning_comes_once_for_each_option_and_model(door: Door) -> None:
     ai = door.client()
-    assert await warned_of(door, ai, CHAT, top_p=0.5) == ["top_p"]
-    assert await warned_of(door, ai, CHAT, top_p=0.6) == []
-    assert await warned_of(door, ai.with_options(timeout=5), CHAT, top_p=0.6) == []
-    assert await warned_of(door, ai, CHAT, top_p=0.5, custom={}) == ["custom"]
-    assert await warned_of(door, ai, "gpt-4o", top_p=0.5) == ["top_p"]
-    assert await warned_of(door, door.client(), CHAT, top_p=0.5) == ["top_p"]
+    assert await warned_of(door, ai, CHAT, top_k=5) == ["top_k"]
+    assert await warned_of(door, ai, CHAT, top_k=6) == []
+    assert await warned_of(door, ai.with_options(timeout=5), CHAT, top_k=6) == []
+    assert await warned_of(door, ai, CHAT, top_k=5, custom={}) == ["custom"]
+    assert await warned_of(door, ai, "gpt-4o", top_k=5) == ["top_k"]
+    assert await warned_of(door, door.client(), CHAT, top_k=5) == ["top_k"]
 
 
 @pytest.mark.parametrize("value", [0, 0.0])
@@ -280,19 +317,124 @@ async def test_nothing_is_told_of_what_is_not_set_or_not_known(door: Door) -> No
     ai = door.client()
     assert await warned_of(door, ai, UNKNOWN, **VALUES) == []
     assert await warned_of(door, ai, CHAT, **dict.fromkeys(VALUES)) == []
-    flags = {"store": False, "background": False, "parallel_tool_calls": False}
+    flags = {"store": False, "moderation": False, "parallel_tool_calls": False}
     assert await warned_of(door, ai, CHAT, **flags) == []
 
 
 async def test_a_pinned_provider_counts_more_than_the_registry(door: Door) -> None:
     ai = door.client()
-    assert await warned_of(door, ai, CHAT, provider="zai", top_p=0.5) == []
+    assert await warned_of(door, ai, CHAT, provider="openrouter", top_k=5) == []
     assert await warned_of(door, ai, UNKNOWN, provider="xai", max_tokens=5) == ["max_tokens"]
-    assert await warned_of(door, ai, CHAT, top_p=0.5) == ["top_p"]
+    assert await warned_of(door, ai, CHAT, top_k=5) == ["top_k"]
 
 
 async def test_the_warning_points_at_the_users_line(door: Door) -> None:
     with pytest.warns(puter.PuterOptionWarning, match="the server drops it for gpt-4") as caught:
-        await door(door.client(), "chat", "Hi", CHAT, top_p=0.5)
+        await door(door.client(), "chat", "Hi", CHAT, top_k=5)
     assert caught[0].filename.endswith("door.py")
-    assert json.dumps(door.sent[0].args["top_p"]) == "0.5"  # sent all the same
+    assert door.sent[0].args["topK"] == 5  # sent all the same
+
+
+# ------------------------------------------------------------ which tool
+
+
+def look(at: str) -> str:
+    """Look at something."""
+    return at
+
+
+def listen(to: str) -> str:
+    """Listen to something."""
+    return to
+
+
+FORCED = {"type": "function", "function": {"name": "look"}}
+
+
+@pytest.mark.parametrize(
+    ("model", "choice", "sent"),
+    [
+        *((CHAT, word, word) for word in ("auto", "none", "required")),
+        (CHAT, "look", FORCED),
+        (UNKNOWN, "look", FORCED),
+        (RESPONSES, "auto", "auto"),
+        (RESPONSES, "required", "required"),
+        (CLAUDE, "auto", {"type": "auto"}),
+        (CLAUDE, "none", {"type": "none"}),
+        (CLAUDE, "required", {"type": "any"}),
+        (CLAUDE, "look", {"type": "tool", "name": "look"}),
+        (CLAUDE, {"type": "any"}, {"type": "any"}),
+    ],
+)
+async def test_each_route_is_told_in_its_words_which_tool_to_call(
+    door: Door, model: str, choice: Any, sent: Any
+) -> None:
+    args = await args_of(door, model, tools=[look, listen], tool_choice=choice)
+    assert args["tool_choice"] == sent
+    assert len(args["tools"]) == 2
+
+
+async def test_on_the_responses_route_the_named_tool_is_the_only_one(door: Door) -> None:
+    args = await args_of(door, RESPONSES, tools=[look, listen], tool_choice="look")
+    assert args["tool_choice"] == "required"
+    assert [one["function"]["name"] for one in args["tools"]] == ["look"]
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("choice", ["look", "required"])
+async def test_a_tool_is_forced_in_the_first_round_only(
+    door: Door, choice: str, stream: bool
+) -> None:
+    function = {"name": "look", "arguments": '{"at": "x"}'}
+    call = {"id": "c1", "type": "function", "function": function}
+    line = {"type": "tool_use", "id": "c1", "name": "look", "input": {"at": "x"}}
+    if stream:
+        done = {"type": "text", "text": "done"}
+        door.answers(stream_answer(line, {"type": "usage"}), stream_answer(done, {"type": "usage"}))
+    else:
+        door.answers(chat_body(None, message={"tool_calls": [call]}), chat_body())
+    reply = await door(
+        door.client(), "chat", "Hi", CHAT, tools=[look, listen], tool_choice=choice, stream=stream
+    )
+    if stream:
+        await until_done(reply)
+    assert [one.args["tool_choice"] for one in door.sent] == [
+        FORCED if choice == "look" else "required",
+        "auto",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("choice", "tools", "told"),
+    [
+        ("auto", None, "needs tools="),
+        ("lok", [look, listen], "Did you mean 'look'"),
+        ("any", [look], "'required'"),
+    ],
+)
+async def test_a_choice_that_cannot_be_made_is_refused(
+    door: Door, choice: str, tools: Any, told: str
+) -> None:
+    with pytest.raises(puter.PuterInputError, match=told):
+        await door(door.client(), "chat", "Hi", tools=tools, tool_choice=choice)
+    assert door.sent == []
+
+
+# ------------------------------------------------------------ what servers refuse
+
+
+@pytest.mark.parametrize("name", ["previous_response_id", "conversation", "background"])
+@pytest.mark.parametrize("place", ["option", "extra"])
+async def test_what_newer_servers_refuse_is_explained_before_it_is_sent(
+    door: Door, name: str, place: str
+) -> None:
+    options: dict[str, Any] = {name: "x"} if place == "option" else {"extra": {name: "x"}}
+    with pytest.raises(puter.PuterInputError, match=f"{name} cannot be used.*Newer"):
+        await door(door.client(), "chat", "Hi", **options)
+    assert door.sent == []
+
+
+async def test_web_search_is_not_sent_where_the_server_fails_with_it(door: Door) -> None:
+    with pytest.raises(puter.PuterInputError, match="web_search cannot be used with mistral"):
+        await door(door.client(), "chat", "Hi", "mistral-small-2603", web_search=True)
+    assert door.sent == []

@@ -68,7 +68,9 @@ async def streamed(door: Door, *answers: Any, model: str | None = None, **argume
     return ai, await door(ai, "chat", "Hi", model, stream=True, **arguments)
 
 
-async def failing(door: Door, *answers: Any, model: str | None = None) -> tuple[Any, list[Any]]:
+async def failing(
+    door: Door, *answers: Any, model: str | None = None, sent: int = 1
+) -> tuple[Any, list[Any]]:
     """The error a stream ends in, and the chunks before it; nothing may be left behind."""
     ai, stream = await streamed(door, *answers, model=model)
     got: list[Any] = []
@@ -81,7 +83,7 @@ async def failing(door: Door, *answers: Any, model: str | None = None) -> tuple[
         await read()
     assert ai.chat_history == []
     assert ai._throttle.running == 0
-    assert len(door.sent) == 1
+    assert len(door.sent) == sent
     assert door.answered.closed
     assert await chunks(stream) == []
     with pytest.raises(puter.PuterError, match="closed before its end"):
@@ -399,10 +401,12 @@ async def test_that_error_is_of_the_class_code_and_status_that_http_would_give(
 ) -> None:
     over_http = {"upstream_rate_limited": 429, "upstream_auth_failed": 500}
     told = f'{status} {{"type":"error","error":{{"type":"x","message":"no"}}}}'
-    error, _ = await failing(door, stream_answer({"type": "error", "message": told}))
+    error, _ = await failing(
+        door, stream_answer({"type": "error", "message": told}), sent=3 if status == 429 else 1
+    )
     door.answers((over_http.get(answer["code"], 400), answer))
     with pytest.raises(puter.PuterAPIError) as caught:
-        await door(door.client(max_retries=0), "chat", "Hi")
+        await door(door.client(), "chat", "Hi")
     for attribute in ("code", "status", "retryable", "hint", "attempts"):
         assert getattr(error, attribute) == getattr(caught.value, attribute)
     assert type(error) is type(caught.value)

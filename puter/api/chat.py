@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, fields
@@ -17,13 +18,14 @@ from puter.engine.context import CallContext
 from puter.engine.effects import Flow
 from puter.exceptions import PuterInputError, PuterOptionWarning, Reply
 from puter.history import History
-from puter.options import CHAT_HINTS, ChatOptions, validate_options
+from puter.options import CHAT_HINTS, ChatOptions, check_refused, validate_options
 from puter.schema import adapter
 from puter.streaming import AsyncChatStream, ChatStream
 from puter.tools import BeforeTool, Toolbox, ToolLike, refuse_async
 from puter.types.puter_file import Source
 from puter.types.replies import ChatReply
-from puter.wire.dialects import dropped_options
+from puter.wire.dialects import dropped_options, refused_options
+from puter.wire.dialects.base import CHOICES, tool_name
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -374,6 +376,11 @@ class ChatMethods:
         call = client._begin("chat")
         if request.options:
             target = target_of(call, self._history, request)
+            for name in refused_options(request.options, target.provider):
+                raise PuterInputError(
+                    f"{name} cannot be used with {target.model}: the server fails with it",
+                    hint="Leave it out, or ask a model of OpenAI.",
+                )
             warned = client._shared.warned
             for name in dropped_options(
                 request.options, target.provider, target.model, target.dialect
@@ -402,6 +409,7 @@ def chat_request(method: str, prompt: Any, model: Any, arguments: Mapping[str, A
         return ChatRequest(prompt, model)
     named = {name: arguments[name] for name in _NAMED if name in arguments}
     options = {name: value for name, value in arguments.items() if name not in named}
+    check_refused(options)
     validate_options(getattr(ChatMethods, method), options, ChatOptions, CHAT_HINTS)
     for name, check in _CHECKS.items():
         if named.get(name) is not None:
@@ -412,6 +420,8 @@ def chat_request(method: str, prompt: Any, model: Any, arguments: Mapping[str, A
         named["resume"] = _reply_of(named["resume"])
     named["tool_results"] = dict(named.get("tool_results") or {})
     request = ChatRequest(prompt, model, **named, options=options)
+    if isinstance(options.get("tool_choice"), str):
+        _check_tool_choice(options["tool_choice"], request.tools)
     if request.resume is None:
         if "resume" in named and prompt is None and request.messages is None:
             raise PuterInputError(
@@ -432,6 +442,20 @@ def chat_request(method: str, prompt: Any, model: Any, arguments: Mapping[str, A
     if not method.startswith("async_"):
         refuse_async(request.tools if request.run_tools else None, request.before_tool)
     return request
+
+
+def _check_tool_choice(choice: str, tools: Toolbox | None) -> None:
+    names = [tool_name(schema) for schema in tools.schemas] if tools is not None else []
+    if not names and choice != "none":
+        raise PuterInputError("tool_choice needs tools=", hint="Pass the tools to choose from.")
+    if choice not in CHOICES and choice not in names:
+        near = difflib.get_close_matches(choice, [*CHOICES, *filter(None, names)], n=1)
+        raise PuterInputError(
+            f"tool_choice: there is no tool named {choice!r}",
+            hint=f"Did you mean {near[0]!r}?"
+            if near
+            else "Give 'auto', 'none', 'required', or the name of one of the tools.",
+        )
 
 
 def _reply_of(data: Mapping[str, Any]) -> ChatReply:

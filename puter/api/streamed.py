@@ -6,7 +6,7 @@ from puter.api.downloads import attach_download
 from puter.api.turn import Turn
 from puter.engine.context import CallContext
 from puter.engine.effects import Body, Flow, Read, StreamOpened, YieldChunks
-from puter.exceptions import PuterAPIError
+from puter.exceptions import PuterAPIError, PuterError, PuterRateLimitError
 from puter.types.replies import ChatChunk, ChatReply
 from puter.wire.accumulator import StreamAccumulator
 from puter.wire.ndjson import LineError, NDJSONDecoder
@@ -24,28 +24,34 @@ def streamed_answer(turn: Turn) -> Flow[None]:
     The turn accepts the complete answer before its last chunk is handed out, so that nobody can
     miss it.
     """
-    call = turn.call
-    reply = yield from turn.send(stream=True)
-    if reply.stream is None:  # a server that does not stream this
-        answer = turn.target.dialect.decode(reply.data)
-        ends = turn.accept_reply(answer)
-        yield StreamOpened(None)
-        yield YieldChunks(_chunks_of(answer), last=ends)
-        return
-    body: Body = reply.stream
-    try:
-        yield StreamOpened(body)
-        accumulator = StreamAccumulator(turn.target.model, call.shared.credentials.secrets)
-        last = yield from _chunks(call, body, accumulator)
-        if not accumulator.measured and turn.target.entry.get("responses_api_only"):
-            raise accumulator.failed(
-                "The answer stopped early: OpenAI ended it without saying why",
-                "Raise max_tokens or ask again; .partial has what came.",
-            )
-        yield YieldChunks((last,), last=turn.accept_reply(accumulator.reply()))
-        yield from _drain(turn, body)
-    finally:
-        body.close()
+    refused: PuterError | None = None
+    while True:
+        reply = yield from turn.send(stream=True, refused=refused)
+        if reply.stream is None:  # a server that does not stream this
+            answer = turn.target.dialect.decode(reply.data)
+            ends = turn.accept_reply(answer)
+            yield StreamOpened(None)
+            yield YieldChunks(_chunks_of(answer), last=ends)
+            return
+        body: Body = reply.stream
+        secrets = turn.call.shared.credentials.secrets
+        turn.stream = accumulator = StreamAccumulator(turn.target.model, secrets)
+        try:
+            yield StreamOpened(body)
+            last = yield from _chunks(turn.call, body, accumulator)
+            if not accumulator.explained and turn.target.entry.get("responses_api_only"):
+                raise accumulator.failed(
+                    "The answer stopped early: OpenAI ended it without saying why",
+                    "Raise max_tokens or ask again; .partial has what came.",
+                )
+            ends = turn.accept_reply(accumulator.reply())
+            yield YieldChunks((last,), last=ends)
+            yield from _drain(turn, body)
+            return
+        except PuterRateLimitError as error:  # in place of an answer: nothing ran
+            refused = error
+        finally:
+            body.close()
 
 
 def _chunks(call: CallContext, body: Body, accumulator: StreamAccumulator) -> Flow[ChatChunk]:

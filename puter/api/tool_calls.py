@@ -10,7 +10,7 @@ from puter.engine.events import ToolRan
 from puter.tools import BeforeTool, StopChat, Toolbox, apply_approval, error_text, result_text
 from puter.types.replies import ToolCall
 from puter.wire.dialects.base import read_tool_use
-from puter.wire.messages import Message, call_message, result_message
+from puter.wire.messages import Message, call_message, result_message, with_beside
 from puter.wire.tool_messages import normalize_tool_messages, tool_use_in
 
 NOT_RUN = "Not run: the conversation was stopped."
@@ -99,7 +99,7 @@ def pending_calls(messages: Sequence[Message]) -> tuple[list[Message], tuple[Too
         ):
             rest.append(message)
         else:
-            calls.append(read_tool_use(block))
+            calls.append(with_beside(read_tool_use(block), message))
     return rest, tuple(calls)
 
 

@@ -20,17 +20,22 @@ from puter.engine.effects import Acquire, Flow, Invoke, do
 from puter.engine.pipeline import exchange
 from puter.engine.throttle import Throttle
 from puter.exceptions import (
+    PuterAPIError,
     PuterError,
     PuterInputError,
+    PuterInsufficientFundsError,
     PuterModelNotFoundError,
+    PuterServerError,
     PuterToolError,
 )
-from puter.history import History
+from puter.history import History, estimate_tokens
 from puter.models import registry
 from puter.tools import BeforeTool, Toolbox, result_text
 from puter.types.replies import ChatReply, ToolCall, Usage
-from puter.wire.dialects import Dialect, dialect_for
+from puter.wire.accumulator import StreamAccumulator
+from puter.wire.dialects import Dialect, dialect_for, family_of
 from puter.wire.http import HttpReply, driver_call
+from puter.wire.json import as_int_or_none
 from puter.wire.messages import (
     Message,
     assistant_messages,
@@ -38,6 +43,7 @@ from puter.wire.messages import (
     check_messages,
     user_message,
     validate_reply,
+    with_beside,
 )
 
 T = TypeVar("T")
@@ -85,6 +91,8 @@ class ModelTarget:
     provider: str | None
     entry: Mapping[str, Any]
     dialect: Dialect
+    family: str
+    """Whose reasoning and compaction the route reads."""
 
 
 def target_of(call: CallContext, history: History, request: ChatRequest) -> ModelTarget:
@@ -104,7 +112,8 @@ def _target(name: Any, pinned: str | None, options: Mapping[str, Any]) -> ModelT
     known = registry().lookup(name if isinstance(name, str) else str(name))
     provider = pinned or known.provider
     dialect = dialect_for(provider, known.id, known.entry, options)
-    return ModelTarget(known.id, provider, known.entry, dialect)
+    family = family_of(provider, dialect)
+    return ModelTarget(known.id, provider, known.entry, dialect, family)
 
 
 @functools.lru_cache(maxsize=256)
@@ -174,19 +183,32 @@ class Turn:
         self._tool_results: Mapping[str, Any] = request.tool_results
         self.pending: tuple[ToolCall, ...] = ()
         """Calls that are to be run before the next request."""
+        self.stream: StreamAccumulator | None = None
+        """The answer that is being streamed."""
 
-    def send(self, *, stream: bool) -> Flow[HttpReply]:
+    def send(self, *, stream: bool, refused: PuterError | None = None) -> Flow[HttpReply]:
         """Send the conversation; the reply is whole, or open when it is streamed.
+
+        Args:
+            stream: Ask for a stream.
+            refused: What the stream that the last request opened said first: it is waited out, as
+                the same error in place of a reply is.
 
         Raises:
             PuterTimeoutError: The deadline has passed.
             PuterError: The typed error of the answer.
         """
         request, config, target = self.request, self.call.config, self.target
-        args = target.dialect.encode(self._before + self.messages, request.options)
+        args = target.dialect.encode(
+            self._before + self.messages, request.options, target.family, target.model
+        )
         args["model"] = target.model
         if request.tools is not None and request.tools.schemas:
             args["tools"] = [*request.tools.schemas, *args.get("tools", [])]
+        if isinstance(choice := args.get("tool_choice"), str):
+            if self._answers and choice not in ("auto", "none"):
+                choice = "auto"  # it was called: now the model may answer
+            target.dialect.choose_tool(args, choice)
         if stream:
             args["stream"] = True
         timeout = config.timeout
@@ -203,12 +225,33 @@ class Turn:
             stream=stream,
         )
         try:
-            return (yield from exchange(self.call, http_request))
-        except PuterModelNotFoundError as error:
+            return (yield from exchange(self.call, http_request, refused))
+        except PuterAPIError as error:
+            self._explain(error)
+            raise
+
+    def _explain(self, error: PuterAPIError) -> None:
+        """Give the error the hint that this turn can give."""
+        target, options = self.target, self.request.options
+        if isinstance(error, PuterModelNotFoundError):
             error.suggestions = registry().suggest(target.model)
             if error.suggestions:
                 error.hint = f"Did you mean {' or '.join(map(repr, error.suggestions))}?"
-            raise
+        elif isinstance(error, PuterInsufficientFundsError):
+            most = as_int_or_none(target.entry.get("max_tokens"))
+            size = sum(map(estimate_tokens, self._before + self.messages))
+            if most is not None and size > most:
+                error.hint = (
+                    f"The prompt, about {size:,} tokens, is longer than the {most:,} that "
+                    f"{target.model} may answer with, and Puter counts both against that: shorten "
+                    "it, or ask a model with a larger max_output. " + error.hint
+                )
+        elif (
+            isinstance(error, PuterServerError)
+            and options.get("web_search")
+            and target.dialect.family == "claude"
+        ):
+            error.hint = f"Older servers cannot let Claude search the web. {error.hint}"
 
     def accept_reply(self, answer: ChatReply) -> bool:
         """Record the cost of an answer and validate it; return whether the turn ends with it."""
@@ -218,13 +261,19 @@ class Turn:
             attach_download(image, call)
         call.shared.ledger.record(answer.model or self.target.model, answer.usage, answer.cost)
         self._answers.append(answer)
+        self.stream = None
         pinned = request.options.get("provider") if request.options else None
         validate_reply(answer, model=self.target.model, provider=pinned)
+        family = self.target.family
+        if answer.provider and answer.provider != self.target.provider:
+            family = family_of(answer.provider, self.target.dialect)
+        messages = assistant_messages(answer, family, self.target.model)
         if not (answer.tool_calls and request.runs(answer.tool_calls)):
-            self._finish(answer, assistant_messages(answer))
+            self._finish(answer, messages)
             return True
-        self.messages += assistant_messages(answer)[: -len(answer.tool_calls)]
-        self.pending = answer.tool_calls
+        first, *others = answer.tool_calls
+        self.messages += messages[: -len(answer.tool_calls)]
+        self.pending = (with_beside(first, messages[-len(answer.tool_calls)]), *others)
         if self._rounds == request.max_rounds:
             raise PuterToolError(
                 f"The model still called tools after {request.max_rounds} rounds",
@@ -322,6 +371,13 @@ class Turn:
             tool_calls=calls,
         )
 
+    def so_far(self) -> ChatReply:
+        """What came until now: the reply, or what there is of it."""
+        if self.reply is not None:
+            return self.reply
+        incomplete = None if self.stream is None else self.stream.reply()
+        return self.partial(incomplete) or ChatReply("", model=self.target.model)
+
     def _finish(self, answer: ChatReply, messages: list[Message]) -> None:
         self.messages += messages
         request = self.request
@@ -353,6 +409,7 @@ def run_turn(
     target = target_of(call, history, request)
     before, messages = yield from compose(history, request)
     turn = Turn(call, history, request, target, before, messages)
+    call.partial = turn.so_far
     if history.queue is not None:
         history.turn = turn
     try:

@@ -16,6 +16,7 @@ from puter.engine.throttle import Permit, Throttle
 from puter.engine.transport import Transport
 from puter.exceptions import PuterError, PuterTimeoutError
 from puter.types.model import ModelList
+from puter.types.replies import ChatReply
 
 T = TypeVar("T")
 Kind: TypeAlias = Literal["sync", "async"]
@@ -106,6 +107,8 @@ class CallContext:
     """What an open stream of this call holds: of the throttle, and of a conversation."""
     closed: bool = False
     """The stream of this call was closed from outside: nothing more is sent."""
+    partial: Callable[[], ChatReply] | None = None
+    """What a chat came to until now."""
 
     @property
     def elapsed(self) -> float:

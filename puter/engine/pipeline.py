@@ -5,29 +5,40 @@ from __future__ import annotations
 from puter.engine.context import CallContext
 from puter.engine.effects import Acquire, Flow, Notify, Send, Sleep
 from puter.engine.events import Answered, Retrying
-from puter.engine.retry import may_repeat, retry_delay
+from puter.engine.retry import attempts_left, may_repeat, retry_delay
 from puter.engine.throttle import Permit, Throttle
 from puter.exceptions import PuterError, PuterRateLimitError
 from puter.wire.errors import raise_for_error
 from puter.wire.http import HttpReply, HttpRequest
 
 
-def exchange(call: CallContext, request: HttpRequest) -> Flow[HttpReply]:
+def exchange(
+    call: CallContext, request: HttpRequest, refused: PuterError | None = None
+) -> Flow[HttpReply]:
     """Send the request, again where it may be sent again, and return the checked reply.
+
+    Args:
+        call: The call that it belongs to.
+        request: What to send.
+        refused: An error that the body of the last answer told: its attempts count on.
 
     Raises:
         PuterError: The typed error of the last attempt, with ``attempts`` filled in.
     """
     if request.authenticated and call.shared.credentials.token is None:
         yield from call.runner._sign_in(call)
-    call.attempts = 0  # a sign-in before it does not count
+    if refused is None:
+        call.attempts = 0  # a sign-in before it does not count
+    began = call.clock()
     position = call.throttle.position() if request.rate_limited else None
     while True:
         permit: Permit | None = None
-        if position is not None:
+        if position is not None and refused is None:
             time_left = None if call.config.deadline is None else call.time_left()
             permit = yield Acquire(call.throttle, position, time_left)
         try:
+            if refused is not None:
+                raise refused
             reply = yield from _attempt(call, request)
             if reply.stream is not None and permit is not None:
                 call.permits.append(permit)
@@ -38,8 +49,8 @@ def exchange(call: CallContext, request: HttpRequest) -> Flow[HttpReply]:
                 call.throttle.widen()
             return reply
         except PuterError as error:
-            error.attempts = call.attempts
-            delay = _delay_after(call, request, error)
+            error.attempts, refused = call.attempts, None
+            delay = _delay_after(call, request, error, began)
             if delay is None:
                 raise
             if request.rate_limited and isinstance(error, PuterRateLimitError):
@@ -52,12 +63,17 @@ def exchange(call: CallContext, request: HttpRequest) -> Flow[HttpReply]:
         yield Sleep(delay)
 
 
-def _delay_after(call: CallContext, request: HttpRequest, error: PuterError) -> float | None:
+def _delay_after(
+    call: CallContext, request: HttpRequest, error: PuterError, began: float
+) -> float | None:
     """Seconds until the next attempt, None when there is none."""
-    if call.attempts > call.config.max_retries or not may_repeat(call.config, error, request):
+    if not may_repeat(call.config, error, request):
         return None
     delay = retry_delay(call.config, error, call.attempts, call.random())
     if delay is None:
+        return None
+    waited = call.clock() - began + delay
+    if not attempts_left(call.config, error, call.attempts, waited):
         return None
     if not isinstance(error, PuterRateLimitError) and not call.shared.retry_budget.spend():
         return None
@@ -72,7 +88,7 @@ def _slow_down(throttle: Throttle, error: PuterRateLimitError, delay: float) -> 
 
     Puter backend: "Too many concurrent requests." when too many run, else "Too many requests.".
     """
-    if error.code == "upstream_rate_limited":
+    if error.code in ("upstream_rate_limited", "credits_reserved"):
         return
     if "concurrent" in error.message:
         throttle.narrow()

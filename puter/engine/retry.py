@@ -55,6 +55,24 @@ def may_repeat(config: PuterConfig, error: PuterError, request: HttpRequest) -> 
     return request.idempotent and isinstance(error, (PuterServerError, PuterUpstreamError))
 
 
+RESERVED_PATIENCE = 60.0
+"""Seconds to wait for running calls to give back the money that they hold."""
+
+
+def attempts_left(config: PuterConfig, error: PuterError, attempts: int, waited: float) -> bool:
+    """Whether another attempt is allowed.
+
+    Args:
+        config: The settings of the call.
+        error: What the last attempt ended in.
+        attempts: How many attempts there were.
+        waited: Seconds since the first, until the next one.
+    """
+    if error.code == "credits_reserved" and config.max_retries > 0:
+        return waited <= RESERVED_PATIENCE
+    return attempts <= config.max_retries
+
+
 def retry_delay(
     config: PuterConfig, error: PuterError, attempt: int, jitter: float
 ) -> float | None:
@@ -74,5 +92,6 @@ def retry_delay(
     step = min(nominal, config.max_retry_delay) * (0.75 + 0.25 * jitter)
     stated = error.retry_after if isinstance(error, PuterAPIError) else None
     if stated is None:
-        return step
+        # Running calls end one by one: ask often enough to take their place.
+        return min(step, 5.0) if error.code == "credits_reserved" else step
     return None if stated > config.max_retry_delay else stated + step / 4

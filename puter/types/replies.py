@@ -49,7 +49,7 @@ class ToolCall:
     """Its arguments, decoded."""
     extra: dict[str, Any] = field(default_factory=dict, repr=False)
     """Vendor keys that belong back on the block when it is sent again (``canonical_id``,
-    ``extra_content``)."""
+    ``extra_content``), and under ``message`` those of its message (``reasoning_details``)."""
 
     def __hash__(self) -> int:
         return hash((self.id, self.name))
@@ -72,7 +72,7 @@ class ChatReply(TextValue):
     __slots__ = (
         "annotations", "attempts", "compaction", "cost", "elapsed", "finish_reason", "headers",
         "images", "messages", "model", "provider", "raw", "reasoning", "reasoning_details",
-        "refusal", "request_id", "standalone", "tool_calls", "usage",
+        "refusal", "request_id", "standalone", "tool_calls", "usage", "usage_limited",
     )  # fmt: skip
 
     model: str
@@ -84,11 +84,13 @@ class ChatReply(TextValue):
     cost: Decimal | None
     """US dollars, of all rounds of the turn; None when the server knows no price."""
     finish_reason: str
-    """``stop``, ``length``, ``tool_calls`` or ``content_filter``."""
+    """``stop``, ``length``, ``tool_calls``, ``content_filter``, or the vendor's own word for what
+    is none of these, such as ``pause_turn``."""
     reasoning: str
     """The model's visible reasoning, ``""`` if none."""
     reasoning_details: tuple[Any, ...]
-    """Vendor objects of that reasoning, such as signatures."""
+    """Vendor objects of that reasoning, such as signatures; they go back to that model with the
+    conversation."""
     refusal: str | None
     """The refusal, if this is one; the text repeats it."""
     tool_calls: tuple[ToolCall, ...]
@@ -99,6 +101,8 @@ class ChatReply(TextValue):
     """Citations and the like, as the server sent them."""
     compaction: dict[str, Any] | None
     """Compacted conversation to send along next time, if the server made one."""
+    usage_limited: bool
+    """The answer stopped early because the account's balance ran out (newer servers say so)."""
     messages: tuple[dict[str, Any], ...]
     """The messages this call added to the conversation, ready to send again."""
     standalone: bool
@@ -130,6 +134,7 @@ class ChatReply(TextValue):
         images: tuple[Image, ...] = (),
         annotations: tuple[Any, ...] = (),
         compaction: dict[str, Any] | None = None,
+        usage_limited: bool = False,
         messages: tuple[dict[str, Any], ...] = (),
         standalone: bool = False,
         attempts: int = 1,
@@ -152,6 +157,7 @@ class ChatReply(TextValue):
         put(self, "images", images)
         put(self, "annotations", annotations)
         put(self, "compaction", compaction)
+        put(self, "usage_limited", usage_limited)
         put(self, "messages", messages)
         put(self, "standalone", standalone)
         put(self, "attempts", attempts)
@@ -227,8 +233,8 @@ class ChatChunk(TextValue):
     __slots__ = ("_payload", "raw", "type")
 
     type: str
-    """``text``, ``reasoning``, ``tool_use``, ``image``, ``extra_content``, ``compaction``,
-    ``usage``, or whatever a newer server sends."""
+    """``text``, ``reasoning``, ``reasoning_detail``, ``tool_use``, ``image``, ``extra_content``,
+    ``compaction``, ``usage``, or whatever a newer server sends."""
     raw: dict[str, Any]
     """The line as the server sent it."""
     _payload: Any
@@ -243,11 +249,13 @@ class ChatChunk(TextValue):
         image: Image | None = None,
         extra_content: Any = None,
         compaction: dict[str, Any] | None = None,
+        reasoning_detail: dict[str, Any] | None = None,
         usage: Usage | None = None,
         raw: dict[str, Any] | None = None,
     ) -> Self:
         self = str.__new__(cls, text)
-        payload = reasoning or tool_use or image or extra_content or compaction or usage
+        payload = reasoning or tool_use or image or extra_content or compaction
+        payload = payload or reasoning_detail or usage
         object.__setattr__(self, "type", type)
         object.__setattr__(self, "raw", raw if raw is not None else {"type": type, "text": text})
         object.__setattr__(self, "_payload", payload)
@@ -277,6 +285,11 @@ class ChatChunk(TextValue):
     def compaction(self) -> dict[str, Any] | None:
         """The compacted conversation, for ``compaction``."""
         return _payload_of(self, "compaction", dict)
+
+    @property
+    def reasoning_detail(self) -> dict[str, Any] | None:
+        """One of the reply's ``reasoning_details``, for ``reasoning_detail``."""
+        return _payload_of(self, "reasoning_detail", dict)
 
     @property
     def usage(self) -> Usage | None:

@@ -7,12 +7,19 @@ import re
 from decimal import Decimal
 from typing import Any
 
-from puter.exceptions import PuterAPIError, PuterError, PuterStreamError
+from puter.exceptions import PuterError, PuterStreamError
 from puter.types.media import Image
 from puter.types.replies import NO_USAGE, ChatChunk, ChatReply, ToolCall, Usage
-from puter.wire.dialects.base import read_compaction, read_images, read_tool_use, read_usage
-from puter.wire.errors import make_error
-from puter.wire.json import as_str
+from puter.wire.dialects.base import (
+    finish_reason,
+    read_blocks,
+    read_compaction,
+    read_images,
+    read_tool_use,
+    read_usage,
+)
+from puter.wire.errors import is_known, make_error, vendor_error
+from puter.wire.json import as_dict, as_int_or_none, as_str
 from puter.wire.redact import redact
 
 
@@ -27,8 +34,8 @@ class StreamAccumulator:
     def __init__(self, model: str, secrets: tuple[str, ...] = ()) -> None:
         self.last: ChatChunk | None = None
         """The chunk of the ``usage`` line: it came, so nothing is missing."""
-        self.measured: bool = False
-        """The ``usage`` line carried a value."""
+        self.explained: bool = False
+        """The ``usage`` line said what was used, or why the answer ended."""
         self.failure: PuterError | None = None
         """What an error line said: at the very start, with the vendor's status, the error that the
         same call without streaming would raise; else a PuterStreamError with what came before."""
@@ -37,6 +44,8 @@ class StreamAccumulator:
         self._chunks: list[ChatChunk] = []
         self._usage: Usage = NO_USAGE
         self._cost: Decimal | None = None
+        self._reasons: tuple[Any, ...] = ()
+        self._usage_limited: bool = False
 
     def add(self, lines: list[dict[str, Any]]) -> list[ChatChunk]:
         """The chunks of these lines, without that of the ``usage`` line.
@@ -54,12 +63,15 @@ class StreamAccumulator:
                 self.failure = self._error(line)
                 break
             elif kind == "usage":
-                self._usage, self._cost = read_usage(line.get("usage"))
-                self.measured = isinstance(line.get("usage"), dict)
+                self._usage, self._cost = read_usage(line.get("usage"), line)
+                self._reasons = line.get("stopReason"), line.get("finish_reason")
+                self.explained = isinstance(line.get("usage"), dict) or any(self._reasons)
+                self._usage_limited |= _is_limited(line)
                 self.last = ChatChunk("", type=kind, usage=self._usage, raw=line)
                 kept.append(self.last)
                 break
             else:
+                self._usage_limited |= kind is None and _is_limited(line)
                 chunk = _chunk(kind if isinstance(kind, str) else "", line)
             kept.append(chunk)
             chunks.append(chunk)
@@ -71,16 +83,20 @@ class StreamAccumulator:
         calls: list[ToolCall] = [one.tool_use for one in chunks if one.tool_use is not None]
         images: list[Image] = [one.image for one in chunks if one.image is not None]
         compactions = [one.compaction for one in chunks if one.compaction is not None]
+        details = [one.reasoning_detail for one in chunks if one.type == "reasoning_detail"]
         return ChatReply(
             "".join(chunks),
             model=self._model,
+            provider="fake-chat" if self._usage.raw == _FILLER else "",
             usage=self._usage,
             cost=self._cost,
-            finish_reason="tool_calls" if calls else "stop",
+            finish_reason=finish_reason(calls, *self._reasons),
             reasoning="".join(one.reasoning for one in chunks if one.type == "reasoning"),
+            reasoning_details=tuple(one for one in details if one is not None),
             tool_calls=tuple(calls),
             images=tuple(images),
             compaction=compactions[-1] if compactions else None,
+            usage_limited=self._usage_limited,
             raw=tuple(one.raw for one in chunks),
         )
 
@@ -98,49 +114,43 @@ class StreamAccumulator:
             line.get("message") or inner.get("message") or (fault if fault is not inner else code)
         )
         message = str(found or "the stream reported an error without a message")
-        if not self._chunks:
-            vendor = _vendor_error(message, self._secrets)
-            if vendor is not None:
-                return vendor
-        typed = make_error(message, status=None, code=code, body=line, secrets=self._secrets)
-        if code is not None and not self._chunks:
-            return typed
+        status = as_int_or_none(line.get("status", inner.get("status")))
+        if not self._chunks and (code or status or _STATUS_FIRST.match(message)):
+            return self._first_error(message, status, code, line)
+        typed = make_error(message, status=status, code=code, body=line, secrets=self._secrets)
         return self.failed(
             _vendor_message(typed.message),
             "The answer stopped here; .partial has what came. It was not asked for again, "
             "because it is billed.",
+            status=status,
             code=code,
             body=typed.body,
-            retryable=True,
+            retryable=status is None or status == 429 or status >= 500,
         )
+
+    def _first_error(
+        self, message: str, status: int | None, code: str | None, line: dict[str, Any]
+    ) -> PuterError:
+        """The error that the same call would raise over HTTP: nothing was answered yet.
+
+        Older servers report a failure of Claude as the text ``400 {"type":"error",...}``.
+        """
+        text, vendor = message, status
+        if (found := _STATUS_FIRST.match(message)) is not None:
+            vendor = vendor or int(found[1])
+            text = f"{found[1]} {_vendor_message(found[2])}"
+        if vendor is None or is_known(code):
+            return make_error(text, status=status, code=code, body=line, secrets=self._secrets)
+        return vendor_error(vendor, _vendor_message(text), body=line, secrets=self._secrets)
 
 
 _STATUS_FIRST = re.compile(r"^([45]\d\d) (.*)$", re.DOTALL)
+_FILLER = {"usd_cents": None}
+"""All that the ``usage`` line of Puter's stand-in ``fake-chat`` holds."""
 
 
-def _vendor_error(message: str, secrets: tuple[str, ...]) -> PuterAPIError | None:
-    """Claude's streams report even a bad request as a line: ``400 {"type":"error",...}``."""
-    found = _STATUS_FIRST.match(message)
-    if found is None:
-        return None
-    vendor = int(found[1])
-    # What the Puter backend answers to the same failure without streaming.
-    if vendor == 429:
-        status, code = 429, "upstream_rate_limited"
-    elif vendor in (401, 403):
-        status, code = 500, "upstream_auth_failed"
-    elif vendor >= 500:
-        status, code = 400, "upstream_provider_unavailable"
-    else:
-        status, code = 400, "upstream_bad_request"
-    error = make_error(
-        f"{vendor} {_vendor_message(found[2])}",
-        status=status,
-        code=code,
-        body={"type": "error", "message": message},
-        secrets=secrets,
-    )
-    return error if isinstance(error, PuterAPIError) else None
+def _is_limited(line: dict[str, Any]) -> bool:
+    return as_dict(line.get("metadata")).get("usage_limited") is True
 
 
 def _vendor_message(message: str) -> str:
@@ -155,9 +165,15 @@ def _vendor_message(message: str) -> str:
 def _chunk(kind: str, line: dict[str, Any]) -> ChatChunk:
     match kind:
         case "text":
-            return ChatChunk("", type=kind, raw=line)
+            text, thought, _calls = read_blocks(line.get("text"))  # blocks, of Mistral
+            if thought and not text:
+                return ChatChunk("", type="reasoning", reasoning=thought, raw=line)
+            return ChatChunk(text, type=kind, raw=line)
         case "reasoning":
             return ChatChunk("", type=kind, reasoning=as_str(line.get("reasoning")), raw=line)
+        case "reasoning_detail":
+            detail = as_dict(line.get("detail"))
+            return ChatChunk("", type=kind, reasoning_detail=detail, raw=line)
         case "tool_use":
             return ChatChunk("", type=kind, tool_use=read_tool_use(line), raw=line)
         case "image":

@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from puter.checks import MOST
 from puter.exceptions import (
     NEWER_SERVER,
     PuterAPIError,
@@ -26,7 +27,7 @@ from puter.exceptions import (
     PuterUpstreamError,
 )
 from puter.wire.http import HttpReply, HttpRequest
-from puter.wire.json import as_dict, as_str_or_none
+from puter.wire.json import as_dict, as_dicts, as_str, as_str_or_none
 from puter.wire.redact import redact
 
 WRONG_HOST = (
@@ -60,12 +61,15 @@ _HINTS: dict[type[PuterError], dict[str, str]] = {
     },
     PuterRateLimitError: {
         "too_many_requests": _SLOW_DOWN,
+        "credits_reserved": "Calls that still run hold their greatest possible cost: let them end, "
+        "or lower max_tokens.",
         "upstream_rate_limited": "The model's vendor is busy: try again later or choose another "
         "model.",
     },
     PuterInsufficientFundsError: {
-        "insufficient_funds": "Look at what is left in the Puter dashboard, ask a cheaper model, "
-        "or lower max_tokens.",
+        "insufficient_funds": "Look at what is left in the Puter dashboard, or ask a cheaper "
+        "model. Calls that still run hold their greatest possible cost: let them end, or lower "
+        "max_tokens.",
     },
     PuterSubscriptionRequiredError: {"subscription_required": "This needs a paid Puter plan."},
     PuterBadRequestError: {
@@ -82,6 +86,10 @@ _HINTS: dict[type[PuterError], dict[str, str]] = {
         "another model.",
         "upstream_auth_failed": "The vendor refused Puter's own key, which is not your fault: "
         "choose another model.",
+        "upstream_credits_exhausted": "Puter's own account at the vendor is empty, which is not "
+        "your fault: choose another model.",
+        "upstream_timeout": "The model's vendor took too long, and may have worked all the same: "
+        "ask for less, or choose another model.",
         "error_400_from_delegate": "The model's vendor refused the request.",
         "bad_response": "The model's vendor returned nothing: try again.",
     },
@@ -91,6 +99,11 @@ _HINTS: dict[type[PuterError], dict[str, str]] = {
         "forbidden": "Use a token that may do this, such as the one login() gets.",
         "app_or_api_token_required": "This needs a full API token.",
         "app_blocked": _ASK_OPERATOR,
+        "reputation_required": "This Puter does not trust the account enough yet: verify it in the "
+        "browser, or ask the operator of this Puter.",
+        "two_factor_required": "The account's team asks for two-factor sign-in: set it up in the "
+        "browser.",
+        "password_change_required": "Change the account's password in the browser first.",
     },
     PuterNotFoundError: {
         "not_found": _CHECK_NAME,
@@ -113,6 +126,7 @@ _BY_STATUS: dict[int, tuple[type[PuterError], str]] = {
     413: (PuterBadRequestError, "The request is too large for this server; send less."),
     429: (PuterRateLimitError, _SLOW_DOWN),
 }
+_ALL_FAILED = ("All providers failed", "All AI providers failed")
 _ANY_400 = (PuterBadRequestError, "Check the arguments.")
 _ANY_500 = (PuterServerError, "Puter, or a proxy in front of it, failed: try again later.")
 
@@ -182,7 +196,10 @@ def _error_in(data: dict[str, Any], reply: HttpReply, secrets: tuple[str, ...]) 
     """The typed error for a flat error body, or an older ``{"success": false, ...}``."""
     fault = data.get("error")
     inner: dict[str, Any] = fault if isinstance(fault, dict) else data
-    code = as_str_or_none(inner.get("errorCode") or inner.get("code") or data.get("code"))
+    code = as_str_or_none(inner.get("code") or data.get("code"))
+    finer = as_str_or_none(inner.get("errorCode"))  # a vendor's own word, or one of Puter's
+    if code is None or finer in _BY_CODE:
+        code = finer or code
     texts = (inner.get("message"), fault, code)
     text = next((one for one in texts if isinstance(one, str) and one.strip()), None)
     status = inner.get("status")
@@ -214,6 +231,10 @@ def make_error(
         body = redact(body, secrets)
     except RecursionError:
         body = None  # nobody reads what is nested that deeply
+    if text in _ALL_FAILED:
+        tried = as_dicts(as_dict(body).get("attempts"))
+        reason = as_str(tried[0].get("error")) if tried else ""
+        text = f"{text}: {reason}" if reason else text
     details: dict[str, Any] = {"status": status, "code": code, "body": body, "hint": hint}
     if issubclass(kind, PuterAuthError):
         fields = as_dict(body)
@@ -221,7 +242,7 @@ def make_error(
         inner: dict[str, Any] = fault if isinstance(fault, dict) else fields
         details["reason"] = as_str_or_none(inner.get("reason"))
     if issubclass(kind, PuterAPIError):
-        details["retry_after"] = retry_after(headers or {})
+        details["retry_after"] = retry_after(headers or {}) or _seconds(as_dict(body))
     if kind is PuterBadRequestError and text.startswith("Model not found"):
         kind = PuterModelNotFoundError
         details["hint"] = "See get_available_models() for names."
@@ -237,6 +258,43 @@ def _choose(status: int | None, code: str | None) -> tuple[type[PuterError], str
     if status in _BY_STATUS:
         return _BY_STATUS[status]
     return _ANY_500 if status is not None and status >= 500 else _ANY_400
+
+
+def _seconds(body: dict[str, Any]) -> float | None:
+    """The wait that a body asks for."""
+    seconds = body.get("retryAfter")
+    if isinstance(seconds, bool) or not isinstance(seconds, (int, float)):
+        return None
+    return float(seconds) if 0 < seconds < MOST else None
+
+
+def vendor_error(
+    vendor: int, text: str, *, body: Any = None, secrets: tuple[str, ...] = ()
+) -> PuterError:
+    """What the Puter backend answers to a vendor's failure where it is no line of a stream.
+
+    Args:
+        vendor: The vendor's HTTP status.
+        text: What it said.
+        body: The line that told it.
+        secrets: Texts that no error may show.
+    """
+    if vendor == 429:
+        status, code = 429, "upstream_rate_limited"
+    elif vendor in (401, 403):
+        status, code = 500, "upstream_auth_failed"
+    elif vendor == 504:
+        status, code = 504, "upstream_timeout"
+    elif vendor >= 500:
+        status, code = 400, "upstream_provider_unavailable"
+    else:
+        status, code = 400, "upstream_bad_request"
+    return make_error(text, status=status, code=code, body=body, secrets=secrets)
+
+
+def is_known(code: str | None) -> bool:
+    """Whether the code is one of Puter's."""
+    return code in _BY_CODE
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:

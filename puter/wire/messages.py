@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from puter.exceptions import PuterBlockedError, PuterEmptyResponseError, PuterInputError
@@ -16,6 +17,13 @@ CANNED = ("fake", "costly", "abuse")
 
 EXTRAS = ("canonical_id", "extra_content")
 """Keys of a tool call that vendors want back with it: OpenAI Responses, Gemini."""
+
+
+MADE_BY = "made_by"
+"""Key of a message that holds what one vendor alone understands: its family, and the model."""
+
+BESIDE = ("reasoning_details", MADE_BY)
+"""Keys of an assistant message that go with the first of its pieces."""
 
 
 def user_message(prompt: str | None, parts: Sequence[Any] = ()) -> Message:
@@ -166,24 +174,44 @@ def validate_reply(reply: ChatReply, *, model: str, provider: str | None = None)
     return reply
 
 
-def assistant_messages(reply: ChatReply) -> list[Message]:
-    """The reply in the form that every route keeps intact: text, then a message per call."""
+def assistant_messages(reply: ChatReply, family: str = "", model: str = "") -> list[Message]:
+    """The reply in the form that every route keeps intact: text, then a message per call.
+
+    Args:
+        reply: The answer.
+        family: Who alone understands its reasoning and compaction.
+        model: The model that was asked, which alone gets its reasoning back.
+    """
     messages: list[Message] = []
     if reply.compaction is not None:
-        messages.append(dict(reply.compaction))
+        messages.append({**reply.compaction, MADE_BY: {"family": family}})
     text: Any = str(reply) if reply.strip() else None
-    if reply.tool_calls and (thoughts := _signed_thoughts(reply.raw)):
+    beside: Message = {}
+    if reply.reasoning_details:
+        beside = {"reasoning_details": list(reply.reasoning_details)}
+    elif reply.tool_calls and (thoughts := _signed_thoughts(reply.raw)):
         text = [*thoughts, *([{"type": "text", "text": text}] if text else [])]
+    if beside or isinstance(text, list):
+        beside[MADE_BY] = {"family": family, "model": model}
     if text:
-        messages.append({"role": "assistant", "content": text})
-    messages += map(call_message, reply.tool_calls)
+        messages.append({"role": "assistant", "content": text, **beside})
+    for place, call in enumerate(reply.tool_calls):
+        messages.append(call_message(call if text or place else with_beside(call, beside)))
     return messages
 
 
 def call_message(call: ToolCall) -> Message:
     """The assistant's message that makes one tool call."""
+    extra = dict(call.extra)
+    beside = extra.pop("message", {})
     block = {"type": "tool_use", "id": call.id, "name": call.name, "input": call.arguments}
-    return {"role": "assistant", "content": [{**block, **call.extra}]}
+    return {"role": "assistant", "content": [{**block, **extra}], **beside}
+
+
+def with_beside(call: ToolCall, message: Message) -> ToolCall:
+    """The call, carrying the reasoning of its message: it goes back with the call."""
+    beside = {key: message[key] for key in BESIDE if key in message}
+    return replace(call, extra={**call.extra, "message": beside}) if beside else call
 
 
 def result_message(call_id: Any, content: Any) -> Message:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import Any
 
 from puter.wire.json import read_model_json
-from puter.wire.messages import EXTRAS, Message, result_message
+from puter.wire.messages import BESIDE, EXTRAS, Message, result_message
 
 
 def normalize_tool_messages(messages: list[Message]) -> list[Message]:
@@ -21,7 +21,7 @@ def normalize_tool_messages(messages: list[Message]) -> list[Message]:
     placed: list[list[Message]] = []
     unanswered: dict[Any, list[list[Message]]] = {}  # some vendors repeat ids
     for message in messages:
-        for piece in _split(message):
+        for piece in _pieces(message):
             calls = unanswered.get(piece.get("tool_call_id")) if piece.get("role") == "tool" else []
             if calls:
                 calls.pop(0).append(piece)
@@ -69,6 +69,15 @@ def tool_use_in(message: Message) -> dict[str, Any] | None:
         return None
     block: dict[str, Any] = content[0]
     return block if block.get("type") == "tool_use" else None
+
+
+def _pieces(message: Message) -> list[Message]:
+    """One message as several; its reasoning stays with the first."""
+    pieces = _split(message)
+    beside = {key: message[key] for key in BESIDE if key in message}
+    if beside and pieces:
+        pieces[0] = {**pieces[0], **beside}
+    return pieces
 
 
 def _split(message: Message) -> list[Message]:

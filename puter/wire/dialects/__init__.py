@@ -5,27 +5,42 @@ Facts of the Puter backend's routes. A new provider is a row; a new family is a 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from puter.wire.dialects.base import BASE, Dialect
 from puter.wire.dialects.claude import CLAUDE
+from puter.wire.dialects.mistral import MISTRAL
+from puter.wire.dialects.openai import OPENAI
 from puter.wire.dialects.responses import RESPONSES
 
-__all__ = ["PROVIDERS", "Dialect", "Provider", "dialect_for", "dropped_options", "resellers"]
+__all__ = [
+    "PROVIDERS", "Dialect", "Provider", "dialect_for", "dropped_options", "family_of",
+    "refused_options", "resellers",
+]  # fmt: skip
 
+# What one generation of the server or another passes on. Of the newer one (2026-10) only the
+# routes of Claude, Azure's Responses and Meta are known; so an option that it can read somewhere
+# among the chat completions is taken to be read by all of them.
 _LIMITS = frozenset({"temperature", "max_tokens"})
+_FORMAT = frozenset({"normalize", "output_format", "thinking"})
 _CHOICE = frozenset({"top_p", "tool_choice", "parallel_tool_calls"})
+_COMPAT = _FORMAT | _CHOICE | {"stop"}
+_CHAT = _LIMITS | _COMPAT
 _COMPACTION = frozenset({"compaction", "context_management"})
 _THINKING = frozenset({"reasoning_effort", "verbosity"})
 _OPENAI = frozenset({"web_search", "moderation"}) | _COMPACTION
 _RESPONSES = frozenset(
     {
-        "include", "instructions", "metadata", "previous_response_id", "prompt_cache_key",
-        "prompt_cache_retention", "store", "truncation", "background", "service_tier",
+        "include", "instructions", "metadata", "prompt_cache_key", "prompt_cache_retention",
+        "store", "truncation", "service_tier",
     }
 )  # fmt: skip
+
+
+_NEWEST_CLAUDE = r"claude-(?:[a-z]+-)?(?:4[-.](?:[7-9]|[1-9]\d(?!\d))|[5-9])(?!\d)|claude-fable"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,10 +49,12 @@ class Provider:
 
     dialect: Dialect = BASE
     """The form of messages, images, files, tool rounds, thoughts and options."""
-    reads: frozenset[str] = _LIMITS
+    reads: frozenset[str] = _CHAT
     """Options that the route passes on, of those that some route drops silently."""
     drops_for: Mapping[str, frozenset[str]] = field(default_factory=dict[str, frozenset[str]])
-    """Start of a model's name -> options that are dropped for it all the same."""
+    """Pattern of model names -> options that are dropped for these all the same."""
+    refuses: frozenset[str] = frozenset()
+    """Options that the server fails with, so that they are not sent."""
     responses: Provider | None = None
     """The route that the server moves a call to when the model or an option needs Responses."""
     opens_puter_files: bool = False
@@ -48,7 +65,7 @@ class Provider:
 
 _OPENAI_RESPONSES = Provider(
     RESPONSES,
-    frozenset({"max_tokens"}) | _CHOICE | _THINKING | _OPENAI | _RESPONSES,
+    frozenset({"max_tokens"}) | _FORMAT | _CHOICE | _THINKING | _OPENAI | _RESPONSES,
     opens_puter_files=True,
 )
 _AZURE_RESPONSES = Provider(
@@ -58,17 +75,19 @@ _AZURE_RESPONSES = Provider(
 PROVIDERS: Mapping[str, Provider] = {
     "alibaba": Provider(),
     "azure-openai": Provider(
-        reads=_LIMITS | _THINKING | _OPENAI,
+        OPENAI,
+        _CHAT | _THINKING | _OPENAI,
         drops_for={"gpt-5": _THINKING},
         responses=_AZURE_RESPONSES,
         opens_puter_files=True,
         reseller=True,
     ),
     "azure-openai-responses": _AZURE_RESPONSES,
-    "byteplus": Provider(reads=_LIMITS | _CHOICE | {"custom"}),
+    "byteplus": Provider(reads=_CHAT | {"custom"}),
     "claude": Provider(
         CLAUDE,
-        _LIMITS | _COMPACTION | {"reasoning_effort", "cache_control"},
+        _CHAT | _COMPACTION | {"top_k", "web_search", "reasoning_effort", "cache_control"},
+        drops_for={_NEWEST_CLAUDE: frozenset({"temperature", "top_p"})},
         opens_puter_files=True,
     ),
     "deepseek": Provider(),
@@ -76,25 +95,24 @@ PROVIDERS: Mapping[str, Provider] = {
     "gemini": Provider(),
     "groq": Provider(),
     "infron": Provider(reseller=True),
-    "meta": Provider(
-        reads=_LIMITS | _CHOICE | {"custom", "reasoning_effort"}, opens_puter_files=True
-    ),
-    "minimax": Provider(reads=_LIMITS | _CHOICE),
-    "mistral": Provider(),
-    "moonshotai": Provider(reads=frozenset({"max_tokens"})),
+    "meta": Provider(reads=_CHAT | {"custom", "reasoning_effort"}, opens_puter_files=True),
+    "minimax": Provider(),
+    "mistral": Provider(MISTRAL, refuses=frozenset({"web_search"})),
+    "moonshotai": Provider(reads=_COMPAT | {"max_tokens"}),
     "neuralwatt": Provider(reseller=True),
     "ollama": Provider(),
     "openai-completion": Provider(
-        reads=_LIMITS | _THINKING | _OPENAI,
+        OPENAI,
+        _CHAT | _THINKING | _OPENAI,
         drops_for={"gpt-5": _THINKING},
         responses=_OPENAI_RESPONSES,
         opens_puter_files=True,
     ),
     "openai-responses": _OPENAI_RESPONSES,
-    "openrouter": Provider(reseller=True),
+    "openrouter": Provider(reads=_CHAT | {"top_k"}, reseller=True),
     "together-ai": Provider(reseller=True),
-    "xai": Provider(reads=frozenset()),
-    "zai": Provider(reads=_LIMITS | _CHOICE | {"custom"}),
+    "xai": Provider(reads=_COMPAT),
+    "zai": Provider(reads=_CHAT | {"custom"}),
 }
 
 _DROPPED_SOMEWHERE = frozenset[str]().union(*(row.reads for row in PROVIDERS.values()))
@@ -130,6 +148,26 @@ def dialect_for(
     return row.dialect
 
 
+def family_of(provider: str | None, dialect: Dialect) -> str:
+    """Whose reasoning a route reads: its vendor's family, else the provider's own.
+
+    Args:
+        provider: Who serves the model, None when not known.
+        dialect: What the call was written in; another one counts when the provider speaks another.
+    """
+    row = _row(provider)
+    if row is not None and dialect is not row.dialect:
+        moved = row.responses is not None and row.responses.dialect is dialect
+        dialect = dialect if moved else row.dialect
+    return dialect.family or provider or ""
+
+
+def refused_options(options: Mapping[str, Any], provider: str | None) -> list[str]:
+    """Options that are set and that the provider's route is known to fail with."""
+    row = _row(provider)
+    return [name for name in row.refuses if options.get(name)] if row is not None else []
+
+
 def dropped_options(
     options: Mapping[str, Any], provider: str | None, model: str, dialect: Dialect | None = None
 ) -> list[str]:
@@ -149,8 +187,8 @@ def dropped_options(
     if row.responses is not None and row.responses.dialect is dialect:
         row = row.responses
     dropped = _DROPPED_SOMEWHERE - row.reads
-    for start, names in row.drops_for.items():
-        if model.lower().rpartition("/")[2].startswith(start):
+    for pattern, names in row.drops_for.items():
+        if re.match(pattern, model.lower().rpartition("/")[2]):
             dropped |= names
     return [
         name

@@ -25,19 +25,23 @@ from puter.wire.json import (
     as_str_or_none,
     dollars,
 )
-from puter.wire.messages import EXTRAS, Message
+from puter.wire.messages import EXTRAS, MADE_BY, Message
 from puter.wire.tool_messages import arguments_of, normalize_tool_messages
 
 Part = dict[str, Any]
 
 _NOT_SENT = ("extra", "timeout", "cache_control", "web_search")  # or not under their own name
+_ARGUMENTS = {"stop": "stopSequences", "top_k": "topK", "output_format": "outputFormat"}
+_PLAIN = ("user", "assistant")
 _THOUGHTS = ("thinking", "redacted_thinking")
 _FINISH_REASONS = {
+    "stop": "stop",
+    "end_turn": "stop",
+    "stop_sequence": "stop",
     "max_tokens": "length",
     "length": "length",
     "model_length": "length",
     "max_output_tokens": "length",
-    "model_context_window_exceeded": "length",
     "tool_use": "tool_calls",
     "tool_calls": "tool_calls",
     "function_call": "tool_calls",
@@ -54,47 +58,106 @@ _COUNTS = (
     ("cached_tokens", ("cached_tokens", "cache_read_input_tokens", "input_cache_read")),
     ("reasoning_tokens", ("thinking_tokens", "reasoning_tokens")),
 )  # fmt: skip
+_NOTHING: Mapping[str, Any] = {}
+_DETAILS = {
+    "input_tokens": "inputTokens",
+    "output_tokens": "outputTokens",
+    "reasoning_tokens": "reasoningTokens",
+}
 
 
 class Dialect:
     """How a family of routes writes a chat; it has no state, so one instance serves all calls."""
 
-    name: ClassVar[str] = "openai"
-    keeps_thoughts: ClassVar[bool] = False
-    """Whether the thinking blocks of Claude are sent along."""
+    name: ClassVar[str] = "base"
+    family: ClassVar[str] = ""
+    """Whose reasoning and compaction the route reads; ``""``: its provider's own."""
+    system_first: ClassVar[bool] = False
+    """Only a system message at the very beginning is read."""
+    knows_developer: ClassVar[bool] = False
+    """Whether the role ``developer`` is known."""
     option_words: ClassVar[Mapping[str, tuple[str, str]]] = {}
     """Options that go as ``{argument: {field: value}}``."""
 
-    def encode(self, messages: list[Message], options: Mapping[str, Any]) -> dict[str, Any]:
+    def encode(
+        self,
+        messages: list[Message],
+        options: Mapping[str, Any],
+        family: str | None = None,
+        model: str = "",
+    ) -> dict[str, Any]:
         """The arguments of the call, made of messages and options, which are not changed.
 
         ``extra`` and ``timeout`` are left out: no dialect sends them.
+
+        Args:
+            messages: The conversation in the neutral form.
+            options: Those of the call.
+            family: Whose reasoning and compaction are sent along. Default: the dialect's.
+            model: The model whose reasoning is sent along.
         """
-        for message in messages:
-            if (
-                isinstance(message.get("content"), list)
-                or message.get("tool_calls")
-                or message.get("role") == "tool"
-            ):
-                messages = self.encode_messages(messages)
+        for place, message in enumerate(messages):
+            role = message.get("role")
+            plain = role in _PLAIN or (role == "system" and not place)
+            if not plain or len(message) != 2 or not isinstance(message.get("content"), str):
+                messages = self.encode_messages(messages, family, model)
                 break
         args: dict[str, Any] = {"messages": messages}
         return self._with_options(args, options) if options else args
 
-    def encode_messages(self, messages: Sequence[Message]) -> list[Message]:
+    def encode_messages(
+        self, messages: Sequence[Message], family: str | None = None, model: str = ""
+    ) -> list[Message]:
         """The messages with tool rounds, images and files in the form the routes read."""
+        family = self.family if family is None else family
         encoded: list[Message] = []
-        for message in normalize_tool_messages(list(messages)):
+        for given in normalize_tool_messages(self._place_instructions(messages)):
+            message = _own(given, family, model)
             content = message.get("content")
-            if not isinstance(content, list):
+            if isinstance(content, list):
+                parts = [
+                    self.encode_part(one) if isinstance(one, dict) else one
+                    for one in content
+                    if _maker_of(one, family) == family
+                ]
+                if content and not parts:
+                    continue
+                if parts != content:
+                    message = {**message, "content": parts}
+            if message:
                 encoded.append(message)
-                continue
-            parts = [self.encode_part(part) if isinstance(part, dict) else part for part in content]
-            if not self.keeps_thoughts:  # other vendors do not know them
-                parts = [part for part in parts if not _is_thought(part)]
-            if parts or not content:
-                encoded.append(message if parts == content else {**message, "content": parts})
         return encoded
+
+    def _place_instructions(self, messages: Sequence[Message]) -> list[Message]:
+        """Messages of ``system`` and ``developer`` under a role and at a place that is read."""
+        placed: list[Message] = []
+        instructions: list[Message] = []
+        for given in messages:
+            message = given
+            if message.get("role") == "developer" and not self.knows_developer:
+                message = {**message, "role": "system"}
+            if message.get("role") == "system" and self.system_first:
+                instructions.append(message)
+            else:
+                placed.append(message)
+        if len(instructions) > 1:
+            contents = [one.get("content") for one in instructions]
+            if all(isinstance(one, str) for one in contents):
+                content: Any = "\n\n".join(map(str, contents))
+            else:
+                content = [part for one in contents for part in _parts_of(one)]
+            instructions = [{**instructions[0], "content": content}]
+        return [*instructions, *placed]
+
+    def choose_tool(self, args: dict[str, Any], choice: str) -> None:
+        """Put which tool is to be called into the words of the route.
+
+        Args:
+            args: Arguments of the call, with its ``tools``; completed.
+            choice: ``"auto"``, ``"none"``, ``"required"``, or the name of a tool.
+        """
+        named = {"type": "function", "function": {"name": choice}}
+        args["tool_choice"] = choice if choice in CHOICES else named
 
     def encode_part(self, part: Part) -> Part:
         """A content part that may have come in Claude's form."""
@@ -121,8 +184,12 @@ class Dialect:
             if name in self.option_words:
                 argument, field = self.option_words[name]
                 args[argument] = {field: value}
+            elif name == "thinking":
+                args[name] = _thinking(value)
             else:
-                args[name] = value
+                args[_ARGUMENTS.get(name, name)] = value
+        if isinstance(options.get("stop"), str):
+            args["stopSequences"] = [options["stop"]]
         if options.get("web_search"):
             args["tools"] = [{"type": "web_search"}]
         marker = options.get("cache_control")
@@ -146,22 +213,31 @@ class Dialect:
         text, thought = message.get("content"), ""
         calls: tuple[ToolCall, ...] = ()
         if not isinstance(text, str):
-            text, thought, calls = _read_blocks(as_list(text))
-        if message.get("tool_calls"):
-            calls = _read_calls(message["tool_calls"]) or calls
+            text, thought, calls = read_blocks(text)
+        listed = message.get("tool_calls") or message.get("toolCalls")  # Mistral: camelCase
+        if listed:
+            calls = _read_calls(listed) or calls
         refusal = as_str_or_none(message.get("refusal"))
-        usage, cost = read_usage(result.get("usage", message.get("usage")))
+        usage, cost = read_usage(result.get("usage", message.get("usage")), result)
         return ChatReply(
             text or refusal or "",
             model=as_str(metadata.get("providerUsed")) or as_str(message.get("model")),
             provider=as_str(metadata.get("service_used")),
             usage=usage,
             cost=cost,
-            finish_reason=_finish_reason(message, result, calls, refusal),
+            finish_reason="content_filter"
+            if refusal
+            else finish_reason(
+                calls,
+                message.get("stop_reason"),
+                result.get("stopReason"),
+                result.get("finish_reason"),
+                result.get("finishReason"),
+            ),
             reasoning=as_str(message.get("reasoning_content"))
             or as_str(message.get("reasoning"))
             or thought,
-            reasoning_details=tuple(as_list(message["reasoning_details"]))
+            reasoning_details=tuple(as_dicts(message["reasoning_details"]))
             if "reasoning_details" in message
             else (),
             refusal=refusal,
@@ -169,15 +245,74 @@ class Dialect:
             images=read_images(message["images"]) if "images" in message else (),
             annotations=tuple(as_list(message["annotations"])) if "annotations" in message else (),
             compaction=read_compaction(result["compaction"]) if "compaction" in result else None,
+            usage_limited=metadata.get("usage_limited") is True,
             raw=result,
         )
 
 
 BASE = Dialect()
 
+CHOICES = ("auto", "none", "required")
+"""Words of ``tool_choice`` that name no tool."""
+
 
 def _is_thought(part: Any) -> bool:
     return isinstance(part, dict) and part.get("type") in _THOUGHTS
+
+
+def _maker_of(part: Any, otherwise: str) -> str:
+    """The family that alone understands a part, by its form."""
+    if _is_thought(part):
+        return "claude"
+    if isinstance(part, dict) and part.get("type") == "compaction":
+        return "responses" if "id" in part else "claude"  # OpenAI's have an id
+    return otherwise
+
+
+def tool_name(schema: Any) -> Any:
+    """The name in a tool's schema, None where it has none."""
+    return as_dict(as_dict(schema).get("function", schema)).get("name")
+
+
+def _parts_of(content: Any) -> list[Any]:
+    return content if isinstance(content, list) else [{"type": "text", "text": content or ""}]
+
+
+def _own(message: Message, family: str, model: str) -> Message:
+    """The message without what another vendor, or another model, put into it; ``{}``: all of it."""
+    made_by = message.get(MADE_BY)
+    maker, details = as_dict(made_by), message.get("reasoning_details")
+    if message.get("type") == "compaction":
+        own = maker.get("family", _maker_of(message, family)) == family
+        return {key: message[key] for key in message if key != MADE_BY} if own else {}
+    if made_by is None and details is None:
+        return message
+    if made_by is None:
+        own = _family_of(details, family) == family
+    else:
+        own = maker.get("family") == family and maker.get("model") == model
+    foreign = (MADE_BY,) if own else (MADE_BY, "reasoning_details")
+    message = {key: message[key] for key in message if key not in foreign}
+    content = message.get("content")
+    if not own and isinstance(content, list):
+        message["content"] = [part for part in content if not _is_thought(part)]
+    return message if message.get("content") or message.get("role") == "tool" else {}
+
+
+def _family_of(details: Any, otherwise: str) -> str:
+    """Whose reasoning it is, by its form."""
+    kinds = {one.get("type") for one in as_dicts(details)}
+    if kinds & {*_THOUGHTS}:
+        return "claude"
+    return "responses" if "reasoning" in kinds else otherwise
+
+
+def _thinking(value: Any) -> Any:
+    """``thinking`` in the server's words; True lets the model decide how much."""
+    if isinstance(value, bool):
+        return {"type": "adaptive" if value else "disabled"}
+    words = {"budget_tokens": "budgetTokens"}
+    return {words.get(key, key): value[key] for key in value}
 
 
 def image_in(part: Part) -> dict[str, Any] | None:
@@ -197,21 +332,40 @@ def file_in(part: Part) -> dict[str, Any] | None:
 # ------------------------------------------------------------ parts of an answer, streamed or not
 
 
-def read_usage(usage: Any) -> tuple[Usage, Decimal | None]:
-    """Tokens and US dollars of a usage object; an older server's list is kept in ``raw``."""
-    if not isinstance(usage, dict):
-        return Usage(raw=usage), None
+def read_usage(usage: Any, around: Mapping[str, Any] = _NOTHING) -> tuple[Usage, Decimal | None]:
+    """Tokens and US dollars of a usage object; an older server's list is kept in ``raw``.
+
+    Args:
+        usage: The object.
+        around: What it stood in: newer servers put ``usageDetails`` beside it.
+    """
     counts: dict[str, int] = {}
-    for attribute, names in _COUNTS:
-        for name in names:
-            count = as_int_or_none(usage[name]) if name in usage else None
-            if count is not None:
-                counts[attribute] = count
-                break
-    if not counts.get("reasoning_tokens") and "completion_tokens_details" in usage:
-        details = as_dict(usage["completion_tokens_details"])
-        counts["reasoning_tokens"] = as_int_or_none(details.get("reasoning_tokens")) or 0
-    return Usage(**counts, raw=usage), dollars(usage.get("usd_cents"))
+    if isinstance(usage, dict):
+        for attribute, names in _COUNTS:
+            for name in names:
+                count = as_int_or_none(usage[name]) if name in usage else None
+                if count is not None:
+                    counts[attribute] = count
+                    break
+        if not counts.get("reasoning_tokens") and "completion_tokens_details" in usage:
+            details = as_dict(usage["completion_tokens_details"])
+            counts["reasoning_tokens"] = as_int_or_none(details.get("reasoning_tokens")) or 0
+    if "usageDetails" in around:
+        details = as_dict(around["usageDetails"])
+        for attribute, name in _DETAILS.items():
+            if attribute not in counts:
+                counts[attribute] = as_int_or_none(details.get(name)) or 0
+    return Usage(**counts, raw=usage), dollars(as_dict(usage).get("usd_cents"))
+
+
+def finish_reason(calls: Sequence[ToolCall], *reasons: Any) -> str:
+    """Why an answer ended: the first reason that is told, in OpenAI's word where it has one.
+
+    The server adds a plain ``stop`` of its own, so tool calls count for more than that.
+    """
+    told = next((one for one in reasons if isinstance(one, str) and one), "stop")
+    word = _FINISH_REASONS.get(told.lower(), told)
+    return "tool_calls" if calls and word == "stop" else word
 
 
 def read_tool_use(block: Mapping[str, Any]) -> ToolCall:
@@ -239,12 +393,12 @@ def read_compaction(value: Any) -> dict[str, Any] | None:
     return {"type": "compaction", **kept}
 
 
-def _read_blocks(content: list[Any]) -> tuple[str, str, tuple[ToolCall, ...]]:
-    """Text, thoughts and calls of an answer in blocks: Claude's, or a normalised one."""
+def read_blocks(content: Any) -> tuple[str, str, tuple[ToolCall, ...]]:
+    """Text, thoughts and calls of an answer in blocks: Claude's, Mistral's, or a normalised one."""
     texts: list[str] = []
     thoughts: list[str] = []
     calls: list[ToolCall] = []
-    for block in content:
+    for block in as_list(content):
         if isinstance(block, str):
             texts.append(block)
         elif isinstance(block, dict):
@@ -252,7 +406,9 @@ def _read_blocks(content: list[Any]) -> tuple[str, str, tuple[ToolCall, ...]]:
                 case "text" | "output_text":
                     texts.append(as_str(block.get("text")))
                 case "thinking":
-                    thoughts.append(as_str(block.get("thinking")))
+                    thought = block.get("thinking")  # Mistral: a list of blocks
+                    told = (as_str(one.get("text")) for one in as_dicts(thought))
+                    thoughts.append(as_str(thought) or "".join(told))
                 case "tool_use":
                     calls.append(read_tool_use(block))
                 case _:
@@ -271,17 +427,3 @@ def _read_calls(calls: Any) -> tuple[ToolCall, ...]:
 def _read_call(call: Mapping[str, Any], name: Any, arguments: Any) -> ToolCall:
     extra = {key: call[key] for key in EXTRAS if key in call}
     return ToolCall(as_str(call.get("id")), as_str(name), arguments_of(arguments), extra)
-
-
-def _finish_reason(
-    message: Mapping[str, Any], result: Mapping[str, Any], calls: Sequence[ToolCall], refusal: Any
-) -> str:
-    """``stop_reason`` is the truth where a vendor says it; the server adds a plain ``stop``."""
-    if refusal:
-        return "content_filter"
-    reason = message.get("stop_reason")
-    if not isinstance(reason, str) or not reason:
-        if calls:
-            return "tool_calls"
-        reason = result.get("finish_reason")
-    return _FINISH_REASONS.get(reason.lower(), "stop") if isinstance(reason, str) else "stop"

@@ -5,7 +5,9 @@ The Puter backend forwards OpenAI's image parts to it untouched, and Anthropic r
 
 from __future__ import annotations
 
-from puter.wire.dialects.base import Dialect, Part, file_in, image_in
+from typing import Any
+
+from puter.wire.dialects.base import CHOICES, Dialect, Part, file_in, image_in
 from puter.wire.messages import EXTRAS
 
 
@@ -13,7 +15,8 @@ class ClaudeDialect(Dialect):
     """Anthropic's own models; resellers of them speak the neutral form."""
 
     name = "claude"
-    keeps_thoughts = True
+    family = "claude"
+    system_first = True  # older servers drop later ones, newer ones fold them into the first
 
     def encode_part(self, part: Part) -> Part:
         image = image_in(part)
@@ -28,6 +31,12 @@ class ClaudeDialect(Dialect):
         if part.get("type") == "tool_use":  # keys of other vendors would be refused
             return {key: part[key] for key in part if key not in EXTRAS}
         return part
+
+    def choose_tool(self, args: dict[str, Any], choice: str) -> None:
+        if choice in CHOICES:
+            args["tool_choice"] = {"type": "any" if choice == "required" else choice}
+        else:
+            args["tool_choice"] = {"type": "tool", "name": choice}
 
 
 def _source(url: str) -> dict[str, str]:

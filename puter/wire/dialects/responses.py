@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import ClassVar
+from typing import Any, ClassVar
 
-from puter.wire.dialects.base import Dialect, Part, file_in, image_in
+from puter.wire.dialects.base import CHOICES, Dialect, Part, file_in, image_in, tool_name
 
 
 class ResponsesDialect(Dialect):
     """Models flagged ``responses_api_only``, and calls with web search or compaction."""
 
     name = "responses"
+    family = "responses"
+    knows_developer = True
     option_words: ClassVar[Mapping[str, tuple[str, str]]] = {
         "reasoning_effort": ("reasoning", "effort"),
         "verbosity": ("text", "verbosity"),
@@ -31,6 +33,12 @@ class ResponsesDialect(Dialect):
             rest = {key: value for key, value in file.items() if key != "file_data"}
             return {"type": "input_file", **rest, "file_url": file["file_data"]}
         return {"type": "input_file", **file}
+
+    def choose_tool(self, args: dict[str, Any], choice: str) -> None:
+        if choice not in CHOICES:  # servers do not agree on a form with a name
+            args["tools"] = [one for one in args["tools"] if tool_name(one) == choice]
+            choice = "required"
+        args["tool_choice"] = choice
 
 
 RESPONSES = ResponsesDialect()
