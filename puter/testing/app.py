@@ -9,7 +9,7 @@ from typing import Literal, TypeAlias
 
 from aiohttp import web
 
-from puter.testing import catalogue, driver_calls, file_routes, metering, signin
+from puter.testing import driver_calls, file_routes, metering, signin
 from puter.testing.backend import Backend
 from puter.testing.exchange import Exchange, pause
 from puter.testing.refusals import ApiError, internal_error
@@ -30,7 +30,7 @@ async def _healthcheck(exchange: Exchange) -> web.StreamResponse:
 
 def _public_list(kind: str, *, details: bool) -> Handler:
     async def models(exchange: Exchange) -> web.StreamResponse:
-        known = catalogue.load(kind, exchange.backend.vendors)
+        known = exchange.backend.catalogue(kind)
         return exchange.json({"models": known.listed if details else known.ids()})
 
     return models

@@ -8,7 +8,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
+from puter.testing import catalogue
 from puter.testing.accounts import Accounts
+from puter.testing.catalogue import Catalogue
 from puter.testing.file_tree import CAPACITY, FileTree
 from puter.testing.journal import Journal
 from puter.testing.limits import Limits, Tier
@@ -57,6 +59,10 @@ class Backend:
     def newer(self) -> bool:
         """Whether it plays the server of 2026-10."""
         return self.generation == "2026-10"
+
+    def catalogue(self, kind: str) -> Catalogue:
+        """The models of ``chat``, ``image`` or ``video``."""
+        return catalogue.load(kind, self.vendors, newer=self.newer)
 
     @contextmanager
     def running(self) -> Generator[None]:

@@ -11,7 +11,7 @@ from puter.testing.recorded import recorded
 Model = Mapping[str, Any]
 
 # Puter backend: direct vendors first, then the resellers in this order, then the cheaper route.
-_RESELLERS = ("infron", "neuralwatt", "openrouter", "together-ai")
+_RESELLERS = ("hoonify", "infron", "neuralwatt", "openrouter", "together-ai")
 
 
 class Catalogue:
@@ -66,9 +66,14 @@ def _preference(model: Model) -> tuple[int, float, str]:
 
 
 @cache
-def load(kind: str, vendors: tuple[str, ...] = ()) -> Catalogue:
-    """The models of ``chat``; those of ``image`` or ``video`` that ``vendors`` offer."""
+def load(kind: str, vendors: tuple[str, ...] = (), *, newer: bool = False) -> Catalogue:
+    """The models of ``chat``; those of ``image`` or ``video`` that ``vendors`` offer.
+
+    ``newer`` as the server of 2026-10 lists them.
+    """
     models: list[Model] = recorded(kind, "catalogue.json", "puter")
+    if newer:
+        models = [*models, *recorded("models", "newer.json").get(kind, ())]
     if kind == "chat":
         # Some models of resellers, whose lists are live on the real server, and the canned ones.
         return Catalogue([*models, *recorded("resold_models")], recorded("canned_models"))

@@ -9,6 +9,7 @@ from aiohttp import web
 
 from puter.testing import catalogue, partner
 from puter.testing.answer_forms import count_usage, encode, line_of, render, tokens_in
+from puter.testing.backend import Backend
 from puter.testing.catalogue import Model
 from puter.testing.chat_call import OPENAI_PROVIDERS, ChatCall
 from puter.testing.exchange import DriverCall, pause
@@ -50,7 +51,7 @@ async def complete(call: DriverCall) -> web.StreamResponse:
     if isinstance(answer, Fault):
         raise FaultRaised(answer)
     if answer.blocked:
-        chat = ChatCall(chat.args, catalogue.load("chat").routes("fake"), chat.user)
+        chat = ChatCall(chat.args, backend.catalogue("chat").routes("fake"), chat.user)
         answer = Reply(text=LOREM)
     # The whole answer is billed before its first byte: whoever leaves early pays for all of it.
     usage = call.exchange.record.usage = count_usage(chat, answer)
@@ -69,7 +70,7 @@ async def complete(call: DriverCall) -> web.StreamResponse:
 def accept(call: DriverCall) -> ChatCall:
     """Check the arguments as the server does. Raises ApiError."""
     args = call.args
-    routes = _choose(args, call.backend.default_model)
+    routes = _choose(args, call.backend)
     messages = args.get("messages")
     if messages is None:
         tried = attempts(routes, error="messages is not iterable")
@@ -86,8 +87,8 @@ def accept(call: DriverCall) -> ChatCall:
     return chat
 
 
-def _choose(args: Mapping[str, Any], default_model: str | None) -> list[Model]:
-    model, provider = args.get("model"), args.get("provider")
+def _choose(args: Mapping[str, Any], backend: Backend) -> list[Model]:
+    default_model, model, provider = backend.default_model, args.get("model"), args.get("provider")
     if model and not isinstance(model, str):
         raise internal_error()
     if not model and not provider:
@@ -97,7 +98,7 @@ def _choose(args: Mapping[str, Any], default_model: str | None) -> list[Model]:
     elif not model:
         defaults = recorded("provider_defaults")
         model = defaults.get(provider) if isinstance(provider, str) else None
-    routes = catalogue.load("chat").routes(model) if isinstance(model, str) else []
+    routes = backend.catalogue("chat").routes(model) if isinstance(model, str) else []
     if not routes:
         raise bad_request(f"Model not found: {args.get('model') or 'undefined'}")
     # An unknown provider, or one without this model, is ignored.

@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 
 from aiohttp import web
 
-from puter.testing import catalogue, chat_driver, recognition_driver, tts_driver
+from puter.testing import chat_driver, recognition_driver, tts_driver
 from puter.testing.exchange import DriverCall, Exchange
 from puter.testing.image_video_driver import generate_image, generate_video
 from puter.testing.recorded import recorded
@@ -20,7 +20,7 @@ Method: TypeAlias = Callable[[DriverCall], Awaitable[web.StreamResponse]]
 
 def _ids(kind: str) -> Method:
     async def list_ids(call: DriverCall) -> web.StreamResponse:
-        return call.result(catalogue.load(kind, call.backend.vendors).ids(hidden=True))
+        return call.result(call.backend.catalogue(kind).ids(hidden=True))
 
     return list_ids
 

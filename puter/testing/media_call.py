@@ -11,7 +11,7 @@ from urllib.parse import unquote_to_bytes, urlsplit
 
 from aiohttp import web
 
-from puter.testing import catalogue, samples
+from puter.testing import samples
 from puter.testing.catalogue import Model
 from puter.testing.exchange import DriverCall, pause
 from puter.testing.file_tree import OCTETS, decode_base64
@@ -155,7 +155,7 @@ def default_models(call: DriverCall, kind: str) -> dict[str, str]:
 
 def route_of(call: DriverCall, kind: str, name: str, provider: object) -> Model:
     """The offer of the model ``name`` by ``provider``, else the server's first choice."""
-    routes = catalogue.load(kind, call.backend.vendors).routes(name)
+    routes = call.backend.catalogue(kind).routes(name)
     if not routes:
         raise bad_request(f"Model not found: {call.args.get('model')}")
     return next((route for route in routes if route["provider"] == provider), routes[0])

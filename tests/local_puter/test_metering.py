@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import aiohttp
 import pytest
@@ -250,3 +250,25 @@ def test_the_store_has_no_ai_limits(session: requests.Session) -> None:
     with LocalPuter(tier="temp_free") as puter:
         caller = Caller(puter, session)
         assert all(kv(caller, "set", {"key": "a", "value": n}) for n in range(25))
+
+
+def newer_models(puter: LocalPuter, session: requests.Session) -> list[dict[str, Any]]:
+    answer = Caller(puter, session).get("/puterai/chat/models/details", token=None)
+    return cast("list[dict[str, Any]]", answer.json()["models"])
+
+
+def test_newer_models_have_newer_keys(session: requests.Session) -> None:
+    with LocalPuter() as newer, LocalPuter(generation="2026-08") as older:
+        known = {model["id"] for model in newer_models(older, session)}
+        added = {m["id"]: m for m in newer_models(newer, session) if m["id"] not in known}
+        asked = Caller(older, session).chat("hi", model="gpt-6")
+        assert error_of(asked) == (400, "bad_request", "Model not found: gpt-6")
+        assert Caller(newer, session).chat("hi", model="gpt-6").status_code == 200
+    assert added["claude-opus-5-5"]["midConversationSystem"] is True
+    assert added["gpt-6"]["release_date"] == "2026-09"
+    assert added["gpt-6"]["responses_api"] is True
+    assert set(added["gpt-6"]["long_context_pricing"]) == {
+        "threshold", "input_multiplier", "output_multiplier",
+    }  # fmt: skip
+    hoonify = next(model for model in added.values() if model["provider"] == "hoonify")
+    assert "max_tokens" not in hoonify
