@@ -17,8 +17,6 @@ from puter.testing.refusals import ApiError
 TokenKind = Literal["session", "api", "app", "scoped", "worker", "otp"]
 Requirement = Literal["email", "phone", "card"]
 
-_JWT_HEAD = "eyJ"  # how the base64 of a JSON object begins
-
 
 @dataclass(eq=False)
 class User:
@@ -33,6 +31,7 @@ class User:
         suspended: logins answer 401 and calls 403.
         requires: verification still owed; AI calls answer 403 until it is ``None``.
         is_temp: a guest without name and password of its own.
+        trusted: ``False`` lets AI calls to the newer server answer 403 ``reputation_required``.
         tier: limits of the account, ``None`` = unlimited.
         allowance: US dollars a month, ``None`` = that of the tier.
     """
@@ -45,6 +44,7 @@ class User:
     suspended: bool = False
     requires: Requirement | None = None
     is_temp: bool = False
+    trusted: bool = True
     tier: Tier | None = None
     allowance: float | None = None
     uuid: str = field(default_factory=lambda: str(uuid.uuid4()))
@@ -108,7 +108,7 @@ class Accounts:
         uid = str(uuid.uuid4())
         # Tokens are known by heart, so nobody looks at the signature.
         parts = (
-            json.dumps({"alg": "HS256", "typ": "JWT"}).encode(),
+            json.dumps({"alg": "HS256", "typ": "JWT", "kid": "v2"}).encode(),
             json.dumps({"type": kind, "version": "2", "uuid": uid, "user_uid": user.uuid}).encode(),
             secrets.token_bytes(32),
         )
@@ -131,7 +131,7 @@ class Accounts:
             raise ApiError(401, "Missing authentication token", "token_missing")
         token = self._tokens.get(jwt)
         if token is None or token.kind == "otp":
-            if jwt.startswith(_JWT_HEAD):
+            if _is_current(jwt):
                 raise ApiError(401, "Authentication failed.", "token_auth_failed")
             extra = {"reason": "token_v1"}
         elif token.revoked or (token.expires is not None and token.expires <= time.time()):
@@ -159,3 +159,12 @@ class Accounts:
         """Accept an anti-CSRF code once. Raises ApiError 400 for any other."""
         if self._anti_csrf.pop(str(code), None) is not user:
             raise ApiError(400, "Incorrect anti-CSRF token.", "bad_request")
+
+
+def _is_current(jwt: str) -> bool:
+    """Whether ``jwt`` has the head of today's tokens; older ones want a new sign-in."""
+    try:
+        head = json.loads(base64.urlsafe_b64decode(jwt.partition(".")[0] + "=="))
+    except ValueError:
+        return False
+    return isinstance(head, dict) and head.get("kid") == "v2"

@@ -53,6 +53,8 @@ ROUTES: tuple[tuple[Host, str, str, Handler], ...] = (
         for end in ("", "/details")
     ),
     ("api", "GET", "/metering/usage", metering.usage),
+    ("api", "GET", "/metering/usage/{app}", metering.app_usage),
+    ("api", "GET", "/metering/allCosts", metering.all_costs),
     ("api", "POST", "/fs/write", file_routes.write),
     ("api", "POST", "/stat", file_routes.stat),
     ("api", "GET", "/read", file_routes.read),

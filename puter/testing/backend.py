@@ -37,6 +37,7 @@ class Backend:
     latency: float = 0.0
     default_model: str | None = None
     allowance: float | None = None
+    credits_per_dollar: float | None = None
     vendors: tuple[str, ...] = VENDORS
     capacity: int = CAPACITY
     accounts: Accounts = field(default_factory=Accounts)

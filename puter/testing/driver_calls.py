@@ -69,6 +69,8 @@ async def call(exchange: Exchange) -> web.StreamResponse:
     method = _look_up(name, asked, method_name)
     with ExitStack() as held:
         if name != "puter-kvstore":
+            if backend.newer and not user.trusted:
+                raise ApiError(403, "Your account has too little reputation", "reputation_required")
             if tier is not None:
                 key = (user.uuid, name, method_name)
                 backend.limits.hit(key, tier.requests, tier.period)

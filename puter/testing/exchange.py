@@ -176,11 +176,14 @@ class Exchange:
             content_type == "text/plain;actually=json"
             or content_type.partition(";")[0].strip().lower() == "application/json"
         ):
-            self.record.json = body = _parse_json(self.record.body)
+            self.record.json = body = _parse_json(self.record.body, self.request.charset or "utf-8")
             self.fields = body if isinstance(body, dict) else {}
 
 
-def _parse_json(data: bytes) -> Any:
+def _parse_json(data: bytes, charset: str) -> Any:
+    if not charset.lower().startswith("utf-"):
+        text = f'unsupported charset "{charset.upper()}"'
+        raise ApiError(415, text, "client_bad_request")
     if not data:
         return {}
     try:
@@ -210,6 +213,10 @@ class DriverCall:
     @property
     def token(self) -> Token:
         return self.exchange.token
+
+    def recorded(self, name: str) -> Any:
+        """The entry ``name`` of the data of the generation that is played."""
+        return recorded(name, newer=self.backend.newer)
 
     def result(self, value: object, *, metadata: object = None) -> web.StreamResponse:
         """The success envelope."""

@@ -23,7 +23,7 @@ async def write(exchange: Exchange) -> web.StreamResponse:
     if not isinstance(size, int | float):
         raise bad_request("Invalid file size")  # its value is not compared with the content
     if not isinstance(content, str):
-        raise bad_request("Missing file content")
+        raise bad_request("Unsupported file content payload")
     is_base64 = fields.get("encoding") == "base64"
     data = decode_base64(content) if is_base64 else content.encode(errors="replace")
     entry, replaced = files.write(
@@ -59,6 +59,8 @@ async def delete(exchange: Exchange) -> web.StreamResponse:
     files, removed = exchange.backend.files, list[dict[str, Any]]()
     for path in exchange.fields.get("paths") or [None]:
         entry = files.find(exchange.token, path)
+        if exchange.backend.newer and entry.parent == "/":  # the older one empties it
+            raise ApiError(403, "Cannot delete a home directory", "forbidden")
         removed.append(listed(entry, files))
         files.remove(entry, recursive=bool(exchange.fields.get("recursive", True)))
     return exchange.json(removed)

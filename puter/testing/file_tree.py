@@ -111,9 +111,11 @@ class FileTree:
         Returns the file, and if one was there. Raises ApiError.
         """
         old = self.get(path)
-        if old is not None and (old.is_dir or not overwrite):
+        if old is not None and not overwrite:
             text = "A file already exists at this path and overwrite was not requested"
             raise ApiError(409, text, "item_with_same_name_exists", entry_name=old.name)
+        if old is not None and old.is_dir:
+            raise ApiError(409, "Cannot overwrite a directory", "conflict")
         self._make_directory(posixpath.dirname(path))
         entry = old or Entry(path, is_dir=False)
         used = sum(len(file.data) for file in self.all_files() if file.owner == entry.owner)
@@ -127,7 +129,7 @@ class FileTree:
         """Delete an entry and what is in it. Raises ApiError for a directory that is not empty."""
         inside = [path for path in list(self._entries) if path.startswith(entry.path + "/")]
         if inside and not recursive:
-            raise ApiError(422, "Directory is not empty", "not_empty")
+            raise ApiError(409, "Directory is not empty", "conflict")
         for path in (*inside, entry.path):
             self._entries.pop(path, None)
 

@@ -20,6 +20,7 @@ from puter.testing.media_call import (
     load,
     media_call,
     output_path,
+    provider_of,
     route_of,
     save,
 )
@@ -33,15 +34,17 @@ SAMPLE_IMAGE = "https://puter-sample-data.puter.site/image_example.png"
 SAMPLE_VIDEO = "https://assets.puter.site/txt2vid.mp4"
 
 # Vendors that answer with a URL; the others send the image itself.
-_BY_URL = ("together-image-generation", "xai-image-generation")
-# Puter backend: images that a vendor takes along with the prompt.
-_MOST_INPUTS = {"together-image-generation": 1, "xai-image-generation": 3}
+_TOGETHER = "together-image-generation"
+_BY_URL = (_TOGETHER, "xai-image-generation")
+# Images that video models take along.
+_VIDEO_INPUTS = ("input_reference", "reference_images", "last_frame")
 
 
 async def generate_image(call: DriverCall) -> web.StreamResponse:
     args = call.args
     output = output_path(call)
     model = _image_model(call)
+    _refuse_newer(call, model)
     prompt, provider = args.get("prompt"), str(model["provider"])
     if args.get("test_mode"):
         save(call, output, SAMPLE_IMAGE, samples.PNG, "image/png")
@@ -63,18 +66,30 @@ async def generate_image(call: DriverCall) -> web.StreamResponse:
 
 def _image_model(call: DriverCall) -> Model:
     defaults = default_models(call, "image")
-    # The driver `ai-image` counts as a provider, and there is none of that name.
-    provider = call.args.get("provider") or call.asked
+    # Older: the driver `ai-image` counts as a provider, and there is none of that name.
+    provider = provider_of(call, "image")
     name = call.args.get("model") or defaults.get(provider or next(iter(defaults), ""))
     if not isinstance(name, str):
         raise bad_request("Missing `model`")
     return route_of(call, "image", name, provider)
 
 
+def _refuse_newer(call: DriverCall, model: Model) -> None:
+    """What only the newer server refuses. Raises ApiError."""
+    if not call.backend.newer:
+        return
+    quality, provider = call.args.get("quality"), str(model["provider"])
+    if _TOGETHER in (provider, provider_of(call, "image")):
+        raise bad_request("Together image generation is not available")
+    levels = model.get("allowedQualityLevels") or ()
+    if provider == "gemini-image-generation" and quality and quality not in levels:
+        raise bad_request(f"Invalid quality: {quality}. Expected: {', '.join(levels) or 'none'}")
+
+
 def _inputs(call: DriverCall, provider: str) -> list[MediaInput]:
     single = call.args.get("input_image")
     given = call.args.get("input_images") or ([] if single is None else [single])
-    most = _MOST_INPUTS.get(provider, len(given))
+    most = call.recorded("most_inputs").get(provider, len(given))
     if len(given) > most:
         raise bad_request(f"at most {most} input image{'s' if most > 1 else ''} supported")
     images = [load(call, one, from_web=True) for one in given]
@@ -138,7 +153,11 @@ async def generate_video(call: DriverCall) -> web.StreamResponse:
         return call.result(SAMPLE_VIDEO)
     seconds = _offered(model["durationSeconds"], args.get("seconds"))
     size = _offered(model["dimensions"], args.get("size") or args.get("resolution"))
-    media = media_call(call, provider, model["id"], text=prompt, seconds=seconds, size=size)
+    if call.backend.newer:
+        seconds = _affordable(call, model, seconds)
+    inputs = _video_inputs(call)
+    shape = {"seconds": seconds, "size": size}
+    media = media_call(call, provider, model["id"], text=prompt, inputs=inputs, **shape)
     # Puter backend: a video may cost more than is left, as long as something is.
     bill, refusal = _video_bill(model, seconds), "Insufficient credits for video"
     result = await ask_vendor(call, media, bill, otherwise=samples.MP4, refusal=refusal, least=1)
@@ -153,10 +172,29 @@ def _video_model(call: DriverCall) -> Model:
     defaults = default_models(call, "video")
     if not defaults:
         raise internal_error()
-    provider = call.args.get("provider") or call.asked
+    provider = provider_of(call, "video")
     if provider not in defaults:
         provider = next(iter(defaults))
     return route_of(call, "video", call.args.get("model") or defaults[provider], provider)
+
+
+def _video_inputs(call: DriverCall) -> list[MediaInput]:
+    given: list[Any] = []
+    for key in _VIDEO_INPUTS:
+        one = call.args.get(key) or []
+        given += one if isinstance(one, list) else [one]
+    return [load(call, one, from_web=True) for one in given]
+
+
+def _affordable(call: DriverCall, model: Model, seconds: float) -> float:
+    """At most ``seconds``, as long as the balance buys; a clip is shortened without a word."""
+    left = call.backend.metering.remaining(call.user)
+    bought = (
+        one
+        for one in model["durationSeconds"]
+        if one <= seconds and _video_bill(model, one).cost <= left
+    )
+    return max(bought, default=min(model["durationSeconds"]))
 
 
 def _offered(offers: list[Any], wanted: Any) -> Any:

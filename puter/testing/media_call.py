@@ -16,7 +16,6 @@ from puter.testing.catalogue import Model
 from puter.testing.exchange import DriverCall, pause
 from puter.testing.file_tree import OCTETS, decode_base64
 from puter.testing.metering import Bill
-from puter.testing.recorded import recorded
 from puter.testing.refusals import ApiError, bad_request
 from puter.testing.replies import Fault, FaultRaised, UpstreamFailure, upstream_error
 from puter.types.mime import mime_of
@@ -123,21 +122,34 @@ async def ask_vendor(
     ``least`` are the micro-cents the user must have left, by default what the call costs.
     Raises ApiError or FaultRaised.
     """
+    backend = call.backend
     call.exchange.record.media = media
-    call.backend.metering.require(call.user, bill.cost if least is None else least, refusal)
-    result = await call.backend.script.media_answer(media)
-    await pause(call.backend.latency)
+    backend.metering.require(call.user, bill.cost if least is None else least, refusal)
+    result = await backend.script.media_answer(media)
     if isinstance(result, Fault):
-        await pause(result.delay)
+        await pause(backend.latency + result.delay)
         if isinstance(result, UpstreamFailure):
-            raise _vendor_error(result, media.provider)
+            raise _vendor_error(result, media.provider, newer=backend.newer)
         raise FaultRaised(result)
-    call.backend.metering.charge(call.user, bill)
+    if not backend.newer:  # whoever leaves early pays for all of it
+        backend.metering.charge(call.user, bill)
+    await pause(backend.latency)
+    if backend.newer:
+        backend.metering.charge(call.user, bill)
     return otherwise if result is None else result
 
 
-def _vendor_error(failure: UpstreamFailure, provider: str) -> ApiError:
+def _vendor_error(failure: UpstreamFailure, provider: str, *, newer: bool) -> ApiError:
     """A vendor's failure as media calls report it."""
+    if failure.code == "upstream_failed":  # the vendor took the job, and the job failed
+        status = 502 if newer else 400
+        return ApiError(status, failure.message, failure.code, provider=provider)
+    if failure.code == "moderation_flagged":
+        if newer and provider == "gemini-video-generation":
+            return ApiError(400, failure.message, "disallowed_value")
+        return bad_request(failure.message, errorCode=failure.code)
+    if newer and failure.status == 504:
+        return ApiError(504, failure.message, "upstream_timeout")
     told, extra = failure.message, {"upstreamCode": failure.code} if failure.code else {}
     if provider == "elevenlabs":
         told, extra = f"ElevenLabs request failed (status {failure.status})", {"provider": provider}
@@ -148,9 +160,19 @@ def _vendor_error(failure: UpstreamFailure, provider: str) -> ApiError:
 
 def default_models(call: DriverCall, kind: str) -> dict[str, str]:
     """The providers of ``image`` or ``video`` that are set up, and the model each stands for."""
-    defaults: dict[str, str] = recorded("default_models")[kind]
+    defaults: dict[str, str] = call.recorded("default_models")[kind]
     vendors = call.backend.vendors
     return {name: model for name, model in defaults.items() if name.partition("-")[0] in vendors}
+
+
+def provider_of(call: DriverCall, kind: str) -> Any:
+    """The provider of ``image`` or ``video`` that the call names, if it does."""
+    asked = call.args.get("provider") or call.asked
+    if not call.backend.newer or not asked:
+        return asked
+    if asked == f"ai-{kind}":  # the driver of the interface names nobody
+        return None
+    return asked if asked.endswith("-generation") else f"{asked}-{kind}-generation"
 
 
 def route_of(call: DriverCall, kind: str, name: str, provider: object) -> Model:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
@@ -16,12 +16,17 @@ from puter.testing.exchange import Exchange
 from puter.testing.recorded import recorded
 from puter.testing.refusals import ApiError
 
+if TYPE_CHECKING:
+    from puter.testing.backend import Backend
+
 # Puter backend: its unit of money is the micro-cent, a millionth of a US cent.
 MICROCENTS_PER_CENT = 1_000_000
 # Puter backend: 12 US cents per GiB sent.
 MICROCENTS_PER_BYTE = 12 * MICROCENTS_PER_CENT / 2**30
 # Accounts without limits show the largest whole number of JavaScript.
 NO_LIMIT = 2**53 - 1
+_NO_APP = "os-global"
+_MONEY = {"costs_currency": "usd-cents"}
 
 
 @dataclass(frozen=True)
@@ -93,10 +98,55 @@ def allowance_of(user: User) -> float:
 
 async def usage(exchange: Exchange) -> web.StreamResponse:
     user, metering = exchange.authorise(), exchange.backend.metering
-    book, total = metering.book(user), metering.total(user)
+    rate, unit = _unit(exchange.backend)
+    book, total = _told(metering.book(user), rate), metering.total(user) * rate
     used = {"total": total, "allowanceUsed": total, **book} if book else {"total": 0}
     # What no app did is under this name; LocalPuter has no apps.
-    apps = {"os-global": {"total": total, "count": len(book)}} if book else {}
-    left, allowance = metering.remaining(user), allowance_of(user)
-    info = {"remaining": left, "monthUsageAllowance": allowance, "addons": {}}
+    apps = {_NO_APP: {"total": total, "count": len(book)}} if book else {}
+    left, allowance = metering.remaining(user) * rate, allowance_of(user) * rate
+    info = {"remaining": left, "monthUsageAllowance": allowance, "addons": {}, **unit}
     return exchange.json({"usage": used, "appTotals": apps, "allowanceInfo": info})
+
+
+async def app_usage(exchange: Exchange) -> web.StreamResponse:
+    user, metering = exchange.authorise(), exchange.backend.metering
+    app, (rate, unit) = exchange.request.match_info["app"], _unit(exchange.backend)
+    if app == _NO_APP:
+        book = _told(metering.book(user), rate)
+        return exchange.json({"total": metering.total(user) * rate, **book, **unit})
+    if not app.startswith("app-"):
+        raise ApiError(404, "App not found", None)
+    return exchange.json({"total": 0, **unit})
+
+
+async def all_costs(exchange: Exchange) -> web.StreamResponse:
+    """The prices of the chat models."""
+    exchange.authorise()
+    rate, unit = _unit(exchange.backend)
+    name, money = ("creditsPerUnit", {}) if unit else ("ucentsPerUnit", _MONEY)
+    costs = [
+        {
+            "usageType": f"{model['provider']}:{model['id']}:{key}",
+            name: cents * MICROCENTS_PER_CENT * rate,
+            "unit": "request" if key.endswith("_requests") else "token",
+            "source": f"driver:aiChat/{model['provider']}",
+            "registry": "driver",
+            "registryKey": "aiChat",
+            **money,
+        }
+        for model in exchange.backend.catalogue("chat").listed
+        for key, cents in catalogue.prices(model).items()
+        if key != "tokens"
+    ]
+    return exchange.json({"costs": costs})
+
+
+def _unit(backend: Backend) -> tuple[float, dict[str, str]]:
+    """What a micro-cent is told as, and how the unit is named."""
+    if backend.credits_per_dollar is None:
+        return 1, {}
+    return backend.credits_per_dollar / (100 * MICROCENTS_PER_CENT), {"unit": "credits"}
+
+
+def _told(book: Mapping[str, dict[str, float]], rate: float) -> dict[str, dict[str, float]]:
+    return {key: {**line, "cost": line["cost"] * rate} for key, line in book.items()}

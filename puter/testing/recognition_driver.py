@@ -10,7 +10,16 @@ from aiohttp import web
 from puter.testing import samples
 from puter.testing.answer_forms import tokens_in
 from puter.testing.exchange import DriverCall
-from puter.testing.media_call import MAX_SOUND, MediaCall, alias, ask_vendor, load, media_call
+from puter.testing.file_tree import OCTETS
+from puter.testing.media_call import (
+    MAX_SOUND,
+    MediaCall,
+    MediaInput,
+    alias,
+    ask_vendor,
+    load,
+    media_call,
+)
 from puter.testing.metering import Bill
 from puter.testing.recorded import recorded
 from puter.testing.refusals import ApiError, bad_request
@@ -33,6 +42,9 @@ _OCR_MISSING = {
     "aws-textract": "AWS credentials not configured",
     "mistral": "Mistral OCR not configured",
 }
+# Newer: megabytes that a vendor takes, stored and in a data URI; a word in the names of its models.
+_OCR_LIMITS = {"aws-textract": (10, 10, "textract"), "mistral": (50, 36, "mistral")}
+_TEXTRACT_TYPES = ("image/jpeg", "image/png", "image/tiff", "application/pdf", OCTETS)
 # Puter backend: micro-cents a page.
 _OCR_PRICES = {
     "aws-textract": ("aws-textract:detect-document-text:page", 150_000),
@@ -41,11 +53,11 @@ _OCR_PRICES = {
 
 
 async def transcribe(call: DriverCall) -> web.StreamResponse:
-    return await _handle(call, "gpt-4o-mini-transcribe")
+    return await _handle(call)
 
 
 async def translate(call: DriverCall) -> web.StreamResponse:
-    return await _handle(call, _WHISPER)
+    return await _handle(call)
 
 
 async def list_providers(call: DriverCall) -> web.StreamResponse:
@@ -60,12 +72,15 @@ def _stt_provider(call: DriverCall) -> str:
     return alias(call, _STT_NAMES, _STT_UNKNOWN) or _STT_NAMES.get(call.asked or "", "openai")
 
 
-async def _handle(call: DriverCall, default: str) -> web.StreamResponse:
-    args, provider = call.args, _stt_provider(call)
+async def _handle(call: DriverCall) -> web.StreamResponse:
+    args, provider, defaults = call.args, _stt_provider(call), call.recorded("stt_defaults")
+    if provider == "openai" and call.method not in defaults:
+        raise bad_request("Translation is not supported by OpenAI")
     if args.get("test_mode"):
         if provider == "xai":
-            return call.result(recorded("stt_sample_xai"))
-        return call.result({**recorded("stt_sample"), "model": args.get("model") or default})
+            return call.result({**recorded("stt_sample_xai"), "model": defaults["xai"]})
+        model = args.get("model") or defaults[call.method]
+        return call.result({**recorded("stt_sample"), "model": model})
     if provider == "openai" and args.get("stream"):
         raise bad_request("Streaming transcription is not yet supported")
     if provider not in call.backend.vendors:
@@ -75,10 +90,10 @@ async def _handle(call: DriverCall, default: str) -> web.StreamResponse:
         raise bad_request("`file` is required")
     sound = load(call, args["file"], limit=MAX_SOUND, from_web=True)
     seconds = samples.sound_seconds(sound.data)
-    model, form, price = "xai-stt", "json", _XAI_PRICE
+    model, form, price = defaults["xai"], "json", _XAI_PRICE
     if provider == "openai":
-        model = args.get("model") or default
-        form, price = _form(args, model)
+        model = args.get("model") or defaults[call.method]
+        form, price = _form(args, model, call.recorded("stt_models"))
     media = media_call(call, provider, model, inputs=(sound,), response_format=form)
     bill = Bill(f"{provider}:{model.removeprefix('xai-')}:second", seconds, seconds * price)
     heard = f"LocalPuter heard {sound.url or sound.name}"
@@ -88,9 +103,9 @@ async def _handle(call: DriverCall, default: str) -> web.StreamResponse:
     return call.result(_xai(args, told) if provider == "xai" else _openai(media, told, seconds))
 
 
-def _form(args: Mapping[str, Any], name: str) -> tuple[str, float]:
+def _form(args: Mapping[str, Any], name: str, known: Mapping[str, Any]) -> tuple[str, float]:
     """The format of the answer, and the price of a second. Raises ApiError."""
-    model = recorded("stt_models").get(name)
+    model = known.get(name)
     if model is None:
         raise bad_request(f"Unsupported model: {name}")
     form, formats = args.get("response_format"), model["formats"]
@@ -149,7 +164,7 @@ async def recognize(call: DriverCall) -> web.StreamResponse:
     source = args.get("file") if source is None else source
     if not source:
         raise bad_request("`source` is required")
-    document = load(call, source, from_web=True)
+    document = _document(call, provider, source)
     if provider not in call.backend.vendors:
         raise ApiError(500, _OCR_MISSING[provider], "internal_error")
     pages = args.get("pages") or [0]
@@ -162,6 +177,20 @@ async def recognize(call: DriverCall) -> web.StreamResponse:
     if not isinstance(text, str):
         return call.result(text)
     return call.result(_textract(text) if provider == "aws-textract" else _mistral(media, text))
+
+
+def _document(call: DriverCall, provider: str, source: object) -> MediaInput:
+    """The document, within what the newer server lets through. Raises ApiError."""
+    if not call.backend.newer:
+        return load(call, source, from_web=True)
+    stored, inline, word = _OCR_LIMITS[provider]
+    if word not in (model := str(call.args.get("model") or word)):
+        raise bad_request(f"Model {model} is not available for provider {provider}")
+    megabytes = inline if str(source).startswith("data:") else stored
+    document = load(call, source, limit=megabytes * 2**20, from_web=True)
+    if word == "textract" and document.mime_type not in _TEXTRACT_TYPES:
+        raise bad_request(f"Unsupported document type: {document.mime_type}")
+    return document
 
 
 def _ocr_provider(call: DriverCall) -> str:

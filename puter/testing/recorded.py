@@ -14,6 +14,12 @@ def _all(file: str, package: str) -> dict[str, Any]:
     return data
 
 
-def recorded(name: str, file: str = "recorded.json", package: str = "puter.testing") -> Any:
-    """The entry ``name`` of a data file; it is shared, so do not change it."""
-    return _all(file, package)[name]
+def recorded(
+    name: str, file: str = "recorded.json", package: str = "puter.testing", *, newer: bool = False
+) -> Any:
+    """The entry ``name`` of a data file; it is shared, so do not change it.
+
+    ``newer`` prefers what ``newer.json`` has under that name.
+    """
+    changed = _all("newer.json", "puter.testing") if newer else {}
+    return changed[name] if name in changed else _all(file, package)[name]

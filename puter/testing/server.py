@@ -43,7 +43,8 @@ class LocalPuter:
         tier: limits of accounts: ``"paid"``, ``"user_free"``, ``"temp_free"``, a `Tier`, or
             ``None`` for no limits. Puter backend: ``user_free`` allows 30 requests per 10 s and
             3 at a time, per interface and method.
-        generation: which server it plays: ``"2026-08"``, or the newer ``"2026-10"``.
+        generation: which server it plays: ``"2026-08"``, or the newer ``"2026-10"``, which has
+            other models, defaults, limits and refusals.
         one_port: serve the API and the GUI host on one origin. ``False`` tells them apart by
             the left-most label of ``Host`` (``api.``), as the real server does.
         host: address to listen on.
@@ -55,6 +56,8 @@ class LocalPuter:
         latency: seconds every AI call takes at least.
         allowance: US dollars each account may spend a month; ``None`` = as its tier says. Puter
             backend: 0.50 for ``user_free``, 0.25 for ``temp_free``.
+        credits_per_dollar: tell usage and allowances in credits, as the hosted server may;
+            ``None`` = in money.
         providers: vendors of media that are set up: ``openai``, ``gemini``, ``together``,
             ``xai``, ``byteplus``, ``aws-polly``, ``elevenlabs``, ``speechify``,
             ``aws-textract``, ``mistral``. ``None`` = all of them.
@@ -81,6 +84,7 @@ class LocalPuter:
         default_model: str | None = None,
         latency: float = 0.0,
         allowance: float | None = None,
+        credits_per_dollar: float | None = None,
         providers: Sequence[str] | None = None,
         storage: int = CAPACITY,
     ) -> None:
@@ -96,6 +100,7 @@ class LocalPuter:
             vendors=_vendors(providers),
             capacity=storage,
             allowance=allowance,
+            credits_per_dollar=credits_per_dollar,
         )
         self.username = username
         self.password = password
@@ -194,6 +199,7 @@ class LocalPuter:
         recovery_codes: Sequence[str] = (),
         suspended: bool = False,
         requires: Requirement | None = None,
+        trusted: bool = True,
         tier: str | Tier | None = None,
         allowance: float | None = None,
     ) -> User:
@@ -207,6 +213,8 @@ class LocalPuter:
             recovery_codes: accepted once each instead of a one-time password.
             suspended: refuse logins and calls.
             requires: ``email``, ``phone`` or ``card``: the verification still owed.
+            trusted: ``False`` refuses AI calls with 403 ``reputation_required``, as the newer
+                server does where it is told to.
             tier: limits of this account; ``None`` = those of the server.
             allowance: US dollars a month; ``None`` = as the server, else the tier, says.
 
@@ -214,6 +222,7 @@ class LocalPuter:
             ValueError: the name is taken, or there is no such tier.
         """
         user = User(username, password, email, suspended=suspended, requires=requires)
+        user.trusted = trusted
         user.otp = (otp,) if isinstance(otp, str) else tuple(otp or ())
         user.recovery_codes = set(recovery_codes)
         user.tier = self._backend.tier if tier is None else _tier(tier)

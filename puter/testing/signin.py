@@ -87,8 +87,10 @@ async def revoke_access_token(exchange: Exchange) -> web.StreamResponse:
     accounts.use_anti_csrf(user, exchange.fields.get("anti_csrf"))
     with suppress(LookupError):
         token = accounts.known(str(exchange.fields.get("tokenOrUuid")))
-        token.revoked = token.revoked or token.user is user
-    return exchange.json({"ok": True})
+        if token.user is user:
+            token.revoked = True
+            return exchange.json({"ok": True})
+    raise ApiError(404, "Token not found", "not_found")
 
 
 def _signed_in(exchange: Exchange, user: User) -> web.StreamResponse:

@@ -30,6 +30,7 @@ _STS_PRICE = 270_000
 
 # Puter backend: the vendors in the order its refusals name them.
 _NAMES = ("aws-polly", "openai", "elevenlabs", "gemini", "xai", "speechify")
+_MOST_CHARACTERS = 3_000  # newer
 _IDENTIFIER = re.compile(r"[A-Za-z0-9_-]+")
 
 
@@ -62,6 +63,8 @@ async def synthesize(call: DriverCall) -> web.StreamResponse:
     model, text = _model(provider, args), args.get("text")
     if not isinstance(text, str) or not text.strip():
         raise ApiError(400, "Missing required field: text", "field_required", key="text")
+    if call.backend.newer and len(text) > _MOST_CHARACTERS:
+        raise bad_request(f"`text` is limited to {_MOST_CHARACTERS} characters")
     voice = _voice(provider, model, args)
     form, kind = _format(provider, args)
     media = media_call(call, provider, model, text=text, voice=voice, format=form)

@@ -26,5 +26,12 @@ def session() -> Iterator[requests.Session]:
 
 
 @pytest.fixture
+def older(session: requests.Session) -> Iterator[Caller]:
+    """A caller of the server of 2026-08."""
+    with LocalPuter(generation="2026-08") as server:
+        yield Caller(server, session)
+
+
+@pytest.fixture
 def caller(puter: LocalPuter, session: requests.Session) -> Caller:
     return Caller(puter, session)

@@ -87,7 +87,9 @@ def assert_same(response: requests.Response, wanted: dict[str, Any]) -> None:
 
 
 def local(**options: Any) -> LocalPuter:
-    return LocalPuter(one_port=False, username=USERNAME, password=PASSWORD, **options)
+    """The server that was recorded."""
+    about: dict[str, Any] = {"generation": "2026-08", "username": USERNAME, "password": PASSWORD}
+    return LocalPuter(one_port=False, **about, **options)
 
 
 @pytest.mark.parametrize("name", CALLS)

@@ -123,7 +123,14 @@ def test_taken_names(caller: Caller) -> None:
     taken = write(caller, "~/a.txt")
     assert error_of(taken)[:2] == (409, "item_with_same_name_exists")
     assert taken.json()["entry_name"] == "a.txt"
-    assert write(caller, "~/Documents", overwrite=True).status_code == 409
+    directory = write(caller, "~/Documents", overwrite=True)
+    assert error_of(directory) == (409, "conflict", "Cannot overwrite a directory")
+
+
+def test_an_empty_file(caller: Caller) -> None:
+    assert write(caller, "~/empty.txt", "").ok
+    assert caller.puter.files["~/empty.txt"] == b""
+    assert caller.get("/read", params={"path": "~/empty.txt"}).content == b""
 
 
 def test_storage_is_limited(session: requests.Session) -> None:
@@ -195,10 +202,20 @@ def test_deleting(caller: Caller) -> None:
     for name in ("a", "b", "folder/c", "folder/d", "folder2/e"):
         files[f"~/Documents/{name}"] = b"x"
     kept = caller.post("/delete", {"paths": ["~/Documents/folder"], "recursive": False})
-    assert error_of(kept)[1] == "not_empty"
+    assert error_of(kept) == (409, "conflict", "Directory is not empty")
     removed = caller.post("/delete", {"paths": ["~/Documents/a", "~/Documents/folder"]})
     assert [entry["name"] for entry in removed.json()] == ["a", "folder"]
     assert list(files) == ["/alice/Documents/b", "/alice/Documents/folder2/e"]
+
+
+def test_deleting_the_home(caller: Caller, older: Caller) -> None:
+    for one in (caller, older):
+        one.puter.files["~/a.txt"] = b"x"
+    refused = error_of(caller.post("/delete", {"paths": ["~/"]}))
+    assert refused == (403, "forbidden", "Cannot delete a home directory")
+    assert caller.puter.files
+    assert older.post("/delete", {"paths": ["~/"]}).ok
+    assert not older.puter.files
 
 
 def test_an_app_sees_only_its_own_folder(caller: Caller) -> None:

@@ -53,6 +53,13 @@ def test_which_bodies_are_parsed(caller: Caller, content_type: str | None, parse
         assert caller.puter.requests[0].json is None
 
 
+@pytest.mark.parametrize("charset", ["latin1", "ISO-8859-1", "us-ascii"])
+def test_other_charsets_are_refused(caller: Caller, charset: str) -> None:
+    refused = send(caller, json.dumps(LIST).encode(), f"application/json; charset={charset}")
+    text = f'unsupported charset "{charset.upper()}"'
+    assert error_of(refused) == (415, "client_bad_request", text)
+
+
 @pytest.mark.parametrize("body", [b"{", b"abc", b'"abc"', b"5", b"null", b"[1,", b"[" * 5000])
 def test_malformed_json(caller: Caller, body: bytes) -> None:
     assert error_of(send(caller, body, "application/json")) == MALFORMED

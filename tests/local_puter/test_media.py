@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import copy
 import io
@@ -31,8 +32,11 @@ from tests.local_puter.test_captures import assert_same, local, replay
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from puter.testing.backend import Generation
+
 MEDIA = captures("media")
 DOT = base64.b64decode(MEDIA["img_bad_quality"]["response"]["body"]["result"].partition(",")[2])
+PICTURE = MEDIA["img_bad_quality"]["response"]["body"]["result"]
 CALL = "data:audio/mpeg;base64,SUQzBAA="
 
 IMAGE = "puter-image-generation"
@@ -157,19 +161,71 @@ MISSING = (400, "bad_request", "Missing `model`")
 @pytest.mark.parametrize(
     ("args", "driver", "outcome"),
     [
-        ({}, None, "gpt-image-1-mini"),
-        ({}, "ai-image", MISSING),
         ({"model": "Grok-Image "}, "ai-image", "grok-imagine-image"),
         ({}, "xai-image-generation", "grok-imagine-image"),
         ({"provider": "byteplus-image-generation"}, None, "seedream-5-0-lite-260128"),
         ({"provider": "byteplus-image-generation"}, "ai-image", "seedream-5-0-lite-260128"),
-        ({"provider": "openai"}, None, MISSING),
         ({"provider": "cloudflare-image-generation"}, None, MISSING),
         ({"provider": "nope", "model": "gpt-image-1"}, None, "gpt-image-1"),
         ({"model": "nope"}, "ai-image", (400, "bad_request", "Model not found: nope")),
     ],
 )
-def test_who_draws(args: dict[str, Any], driver: str | None, outcome: Any, caller: Caller) -> None:
+@pytest.mark.parametrize("generation", ["older", "caller"])
+def test_who_draws(
+    args: dict[str, Any],
+    driver: str | None,
+    outcome: Any,
+    generation: str,
+    request: pytest.FixtureRequest,
+) -> None:
+    draws(request.getfixturevalue(generation), args, driver, outcome)
+
+
+@pytest.mark.parametrize(
+    ("args", "driver", "outcome"),
+    [
+        ({}, None, "gpt-image-1-mini"),
+        ({}, "ai-image", MISSING),
+        ({"provider": "openai"}, None, MISSING),
+        ({"model": "FLUX.1-kontext-pro"}, None, "togetherai:black-forest-labs/flux.1-kontext-pro"),
+        ({"model": "nano-banana", "quality": "nope"}, None, "gemini-2.5-flash-image"),
+    ],
+)
+def test_who_draws_in_the_older_generation(
+    args: dict[str, Any], driver: str | None, outcome: Any, older: Caller
+) -> None:
+    draws(older, args, driver, outcome)
+
+
+NO_TOGETHER = (400, "bad_request", "Together image generation is not available")
+
+
+@pytest.mark.parametrize(
+    ("args", "driver", "outcome"),
+    [
+        ({}, None, "gpt-image-2"),
+        ({}, "ai-image", "gpt-image-2"),
+        ({"provider": "openai"}, "ai-image", "gpt-image-2"),
+        ({"provider": "gemini"}, None, "gemini-3.1-flash-image-preview"),
+        ({"provider": "nope"}, None, MISSING),
+        ({"provider": "together"}, None, MISSING),
+        ({"provider": "together", "model": "gpt-image-2"}, None, NO_TOGETHER),
+        ({"model": "FLUX.1-kontext-pro"}, None, NO_TOGETHER),
+        ({"model": "FLUX.1-kontext-pro", "test_mode": True}, None, NO_TOGETHER),
+        (
+            {"model": "gemini-3-pro-image-preview", "quality": "nope"},
+            None,
+            (400, "bad_request", "Invalid quality: nope. Expected: 1K, 2K, 4K"),
+        ),
+    ],
+)
+def test_who_draws_in_the_newer_generation(
+    args: dict[str, Any], driver: str | None, outcome: Any, caller: Caller
+) -> None:
+    draws(caller, args, driver, outcome)
+
+
+def draws(caller: Caller, args: dict[str, Any], driver: str | None, outcome: Any) -> None:
     response = caller.call(IMAGE, "generate", {"prompt": "x", **args}, driver=driver)
     if isinstance(outcome, tuple):
         assert error_of(response) == outcome
@@ -197,6 +253,16 @@ def test_only_providers_that_are_set_up_draw(session: requests.Session) -> None:
         assert caller.call(VIDEO, "generate", {"prompt": "x"}).status_code == 500
     with pytest.raises(ValueError, match="no provider 'dall-e'"):
         LocalPuter(providers=["dall-e"])
+
+
+def test_the_newer_generation_takes_more_input_images(caller: Caller, older: Caller) -> None:
+    web = "https://example.org/cat.png"
+    args = {"prompt": "x", "model": "grok-image", "input_images": [web] * 5}
+    result_of(caller.call(IMAGE, "generate", args))
+    assert len(last(caller.puter).inputs) == 5
+    assert older.call(IMAGE, "generate", args).status_code == 400
+    args["input_images"] = [web] * 6
+    assert caller.call(IMAGE, "generate", args).status_code == 400
 
 
 def test_input_images(caller: Caller) -> None:
@@ -251,7 +317,7 @@ def test_results_are_taken_in_order(caller: Caller) -> None:
         "data:image/jpeg;base64,/9j/Li4u",
         "data:image/gif;base64,R0lG",
         "https://example.org/p2.png",
-        {"model": "gpt-image-1-mini"},
+        {"model": "gpt-image-2"},
     ]
     assert results[4].status_code == 402
     assert_png(data_of(result_of(results[5])))
@@ -297,6 +363,43 @@ def test_vendors_failures(status: int, outcome: Any, caller: Caller) -> None:
     response = caller.call(VIDEO, "generate", {"prompt": "x"})
     assert error_of(response) == outcome
     assert response.json()["upstreamStatus"] == status
+
+
+def test_a_job_that_failed(caller: Caller, older: Caller) -> None:
+    for one, status in ((caller, 502), (older, 400)):
+        one.puter.media_with(UpstreamFailure(message="the job failed", code="upstream_failed"))
+        response = one.call(VIDEO, "generate", {"prompt": "x"})
+        assert error_of(response) == (status, "upstream_failed", "the job failed")
+        assert response.json()["provider"].endswith("-video-generation")
+
+
+def test_vendors_that_decline(caller: Caller) -> None:
+    declined = UpstreamFailure(400, "not that", "moderation_flagged")
+    caller.puter.media_with(declined, declined, UpstreamFailure(504, "too slow"))
+    image = caller.call(IMAGE, "generate", {"prompt": "x"})
+    assert error_of(image) == (400, "bad_request", "not that")
+    assert image.json()["errorCode"] == "moderation_flagged"
+    film = caller.call(VIDEO, "generate", {"prompt": "x"})
+    assert error_of(film) == (400, "disallowed_value", "not that")
+    slow = caller.call(VIDEO, "generate", {"prompt": "x"})
+    assert error_of(slow) == (504, "upstream_timeout", "too slow")
+
+
+@pytest.mark.parametrize(("generation", "billed"), [("2026-08", True), ("2026-10", False)])
+async def test_who_leaves_early_pays_in_the_older_generation(
+    generation: Generation, billed: bool
+) -> None:
+    async with LocalPuter(generation=generation, latency=60) as puter:
+        headers = {"Authorization": f"Bearer {puter.token}"}
+        body = {"interface": IMAGE, "method": "generate", "args": {"prompt": "x"}}
+        async with aiohttp.ClientSession(headers=headers) as session:
+            call = asyncio.ensure_future(session.post(puter.url + "/drivers/call", json=body))
+            await puter.async_wait_for(lambda record: record.media)
+            call.cancel()
+            await puter.async_wait_for(lambda record: record.dropped)
+            async with session.get(puter.url + "/metering/usage") as response:
+                book = (await response.json())["usage"]
+    assert any(key.startswith("openai:gpt-image") for key in book) == billed
 
 
 # --- speech --------------------------------------------------------------------------------------
@@ -388,6 +491,13 @@ def test_faults_of_speech(
     assert extra.items() <= response.json().items()
 
 
+def test_speech_has_a_limit(caller: Caller, older: Caller) -> None:
+    assert synthesize(caller, text="x" * 3_000).status_code == 200
+    refused = synthesize(caller, text="x" * 3_001)
+    assert error_of(refused) == (400, "bad_request", "`text` is limited to 3000 characters")
+    assert synthesize(older, text="x" * 3_001).status_code == 200
+
+
 def test_polly_speaks_the_language_asked_for(caller: Caller) -> None:
     for args, voice in (
         ({}, "Joanna"),
@@ -462,8 +572,8 @@ def transcribe(caller: Caller, method: str = "transcribe", **args: Any) -> reque
     return caller.call(STT, method, {"file": CALL, **args})
 
 
-def test_forms_of_a_transcript(caller: Caller) -> None:
-    text = "One two three."
+def test_forms_of_a_transcript(older: Caller) -> None:
+    caller, text = older, "One two three."
 
     def got(**args: Any) -> Any:
         caller.puter.media_with(text)
@@ -506,13 +616,40 @@ def test_forms_of_a_transcript(caller: Caller) -> None:
         ({"response_format": "vtt"}, "response_format must be one of: json, text"),
     ],
 )
-def test_faults_of_a_transcript(args: dict[str, Any], text: str, caller: Caller) -> None:
-    status, code, message = error_of(transcribe(caller, **args))
+def test_faults_of_a_transcript(args: dict[str, Any], text: str, older: Caller) -> None:
+    status, code, message = error_of(transcribe(older, **args))
     assert (status, code) == (400, "bad_request")
     assert message.startswith(text)
 
 
-def test_translate_has_a_model_of_its_own(caller: Caller) -> None:
+@pytest.mark.parametrize(
+    "model",
+    ["whisper-1", "gpt-4o-transcribe", "gpt-4o-mini-transcribe", "gpt-4o-transcribe-diarize"],
+)
+def test_models_that_no_longer_transcribe(model: str, caller: Caller) -> None:
+    refused = error_of(transcribe(caller, model=model))
+    assert refused == (400, "bad_request", f"Unsupported model: {model}")
+
+
+def test_the_newer_generation_transcribes(caller: Caller) -> None:
+    assert result_of(transcribe(caller))["text"]
+    assert last(caller.puter).model == "gpt-transcribe"
+    assert isinstance(result_of(transcribe(caller, response_format="text")), str)
+    refused = error_of(transcribe(caller, response_format="verbose_json"))
+    assert refused == (400, "bad_request", "response_format must be one of: json, text")
+    sample = result_of(transcribe(caller, test_mode=True, file=None))
+    assert sample["model"] == "gpt-transcribe"
+
+
+def test_the_newer_generation_translates_with_xai_alone(caller: Caller) -> None:
+    refused = error_of(transcribe(caller, "translate"))
+    assert refused == (400, "bad_request", "Translation is not supported by OpenAI")
+    assert result_of(transcribe(caller, "translate", provider="xai"))["language"] == "English"
+    assert last(caller.puter).model == "grok-voice-transcribe-2.0"
+
+
+def test_translate_has_a_model_of_its_own(older: Caller) -> None:
+    caller = older
     assert result_of(transcribe(caller, "translate"))["usage"]["type"] == "duration"
     assert last(caller.puter).model == "whisper-1"
     sample = result_of(transcribe(caller, "translate", test_mode=True, file=None))
@@ -616,7 +753,7 @@ def test_sample_of_conversion(caller: Caller) -> None:
 
 def test_ocr_by_mistral(caller: Caller) -> None:
     caller.puter.media_with("# Title\n\nLine")
-    args = {"source": CALL, "provider": "mistral-ocr", "pages": [0, 2]}
+    args = {"source": CALL, "provider": "mistral-ocr", "pages": [0, 2], "tableFormat": "html"}
     result = result_of(caller.call(OCR, "recognize", args))
     assert result["model"] == "mistral-ocr-latest"
     assert [page["index"] for page in result["pages"]] == [0, 2]
@@ -638,8 +775,45 @@ def test_ocr_test_mode_looks_at_nothing(caller: Caller) -> None:
 
 def test_ocr_drivers_name_their_provider(caller: Caller) -> None:
     for driver, provider in ((None, "aws-textract"), ("mistral", "mistral")):
-        result_of(caller.call(OCR, "recognize", {"source": CALL}, driver=driver))
+        result_of(caller.call(OCR, "recognize", {"source": PICTURE}, driver=driver))
         assert last(caller.puter).provider == provider
+
+
+@pytest.mark.parametrize(
+    ("provider", "stored", "inline"), [("aws-textract", 10, 10), ("mistral", 50, 36)]
+)
+def test_ocr_has_limits_by_provider(
+    provider: str, stored: int, inline: int, caller: Caller
+) -> None:
+    def read(megabytes: int, extra: int = 0, *, uri: bool = False) -> requests.Response:
+        data = bytes(megabytes * 2**20 + extra)
+        caller.puter.files["~/big.png"] = data
+        coded = f"data:image/png;base64,{base64.b64encode(data).decode()}"
+        source = coded if uri else "~/big.png"
+        return caller.call(OCR, "recognize", {"source": source, "provider": provider})
+
+    assert read(stored).status_code == read(inline, uri=True).status_code == 200
+    limit = f"exceeds max size ({stored * 2**20} bytes)"
+    assert error_of(read(stored, 1)) == (413, "storage_limit_reached", f"File {limit}")
+    limit = f"exceeds max size ({inline * 2**20} bytes)"
+    assert error_of(read(inline, 1, uri=True)) == (413, "storage_limit_reached", f"Input {limit}")
+
+
+@pytest.mark.parametrize(
+    ("args", "text"),
+    [
+        ({"model": "mistral-ocr-latest"}, "Model mistral-ocr-latest is not available for provider"),
+        ({"provider": "mistral", "model": "textract"}, "Model textract is not available for"),
+        ({"source": CALL}, "Unsupported document type: audio/mpeg"),
+    ],
+)
+def test_ocr_the_newer_generation_refuses(
+    args: dict[str, Any], text: str, caller: Caller, older: Caller
+) -> None:
+    args = {"source": PICTURE, **args}
+    status, code, message = error_of(caller.call(OCR, "recognize", args))
+    assert (status, code, message[: len(text)]) == (400, "bad_request", text)
+    assert older.call(OCR, "recognize", args).status_code == 200
 
 
 # --- films ---------------------------------------------------------------------------------------
@@ -652,15 +826,38 @@ def test_ocr_drivers_name_their_provider(caller: Caller) -> None:
         ({"seconds": 8, "size": "1280x720"}, "sora-2", {"seconds": 8, "size": "1280x720"}),
         ({"duration": 5, "resolution": "9x9"}, "sora-2", {"seconds": 4, "size": "720x1280"}),
         ({"provider": "nope"}, "sora-2", {"seconds": 4, "size": "720x1280"}),
+    ],
+)
+def test_films_of_the_older_generation(
+    args: dict[str, Any], model: str, chosen: dict[str, Any], older: Caller
+) -> None:
+    assert older.call(VIDEO, "generate", {"prompt": "x", **args}).status_code == 200
+    assert (last(older.puter).model, last(older.puter).chosen) == (model, chosen)
+
+
+VEO = "veo-3.1-lite-generate-preview"
+
+
+@pytest.mark.parametrize(
+    ("args", "model", "chosen"),
+    [
+        ({}, VEO, {"seconds": 4, "size": "1280x720"}),
+        ({"provider": "nope"}, VEO, {"seconds": 4, "size": "1280x720"}),
+        ({"seconds": 8}, VEO, {"seconds": 8, "size": "1280x720"}),
+        (
+            {"provider": "together", "resolution": "1920x1080"},
+            "togetherai:minimax/hailuo-02",
+            {"seconds": 6, "size": "1920x1080"},
+        ),
         (
             {"provider": "byteplus-video-generation"},
             "seedance-1-0-pro-250528",
-            {"seconds": 5, "size": "1080p"},
+            {"seconds": 2, "size": "1080p"},
         ),
         (
-            {"model": "Veo-3.1-fast", "seconds": 6},
+            {"model": "Veo-3.1-fast", "seconds": 6},  # shortened to what the balance buys
             "veo-3.1-fast-generate-preview",
-            {"seconds": 6, "size": "1280x720"},
+            {"seconds": 4, "size": "1280x720"},
         ),
     ],
 )
@@ -669,8 +866,22 @@ def test_films(args: dict[str, Any], model: str, chosen: dict[str, Any], caller:
     assert (last(caller.puter).model, last(caller.puter).chosen) == (model, chosen)
 
 
-def test_a_film_has_a_url_but_by_openai(caller: Caller) -> None:
-    output = "~/Videos/cat.mp4"
+def test_films_take_pictures_along(caller: Caller) -> None:
+    web = "https://example.org/cat.png"
+    args = {"prompt": "x", "input_reference": PICTURE, "reference_images": [web]}
+    result_of(caller.call(VIDEO, "generate", args))
+    assert [one.url for one in last(caller.puter).inputs] == [None, web]
+
+
+def test_the_newer_generation_knows_no_sora(caller: Caller) -> None:
+    listed = result_of(caller.call(VIDEO, "list"))
+    assert not [name for name in listed if "sora" in name]
+    refused = error_of(caller.call(VIDEO, "generate", {"prompt": "x", "model": "sora-2"}))
+    assert refused == (400, "bad_request", "Model not found: sora-2")
+
+
+def test_a_film_has_a_url_but_by_openai(older: Caller) -> None:
+    caller, output = older, "~/Videos/cat.mp4"
     args = {"prompt": "x", "model": "sora-2", "puter_output_path": output}
     result = result_of(caller.call(VIDEO, "generate", args))
     assert result["content_type"] == "video/mp4"

@@ -118,8 +118,8 @@ async def test_a_stream_is_billed_whole_though_its_reader_left(session: requests
             "puter-speech2txt",
             "transcribe",
             {"file": "data:audio/wav;base64," + "A" * 40_000},
-            "openai:gpt-4o-mini-transcribe:second",
-            (2, 10_000),
+            "openai:gpt-transcribe:second",
+            (2, 15_000),
         ),
         (
             "puter-speech2speech",
@@ -139,8 +139,8 @@ async def test_a_stream_is_billed_whole_though_its_reader_left(session: requests
             "puter-video-generation",
             "generate",
             {"prompt": "x", "seconds": 8},
-            "openai:sora-2:default",
-            (8, 80e6),
+            "gemini-video-generation:veo-3_dot_1-lite-generate-preview:per-second",
+            (8, 40e6),
         ),
     ],
 )
@@ -204,6 +204,47 @@ def test_media_that_cost_more_than_is_left(session: requests.Session) -> None:
         film = {"prompt": "x"}
         assert caller.call("puter-video-generation", "generate", film).status_code == 200
         assert caller.call("puter-video-generation", "generate", film).status_code == 402
+
+
+def test_credits(session: requests.Session) -> None:
+    with LocalPuter(allowance=1) as money, LocalPuter(allowance=1, credits_per_dollar=500) as other:
+        in_dollars, in_credits = Caller(money, session), Caller(other, session)
+        for one in (in_dollars, in_credits):
+            one.puter.reply_with(Reply(text="x", usage={"completion_tokens": 1000}))
+            assert one.answer("hi")["usage"]["usd_cents"] > 0  # money, whatever the unit
+        dollars, told = usage(in_dollars), usage(in_credits)
+        app = in_credits.get("/metering/usage/os-global").json()
+    assert "unit" not in dollars["allowanceInfo"]
+    info = told["allowanceInfo"]
+    assert (info["unit"], info["monthUsageAllowance"]) == ("credits", pytest.approx(500))
+    assert info["remaining"] == pytest.approx(500 - told["usage"]["total"])
+    key = "openai:gpt-4_dot_1:completion_tokens"
+    assert told["usage"][key]["units"] == 1000
+    assert told["usage"][key]["cost"] == pytest.approx(dollars["usage"][key]["cost"] * 500 / 1e8)
+    assert told["appTotals"]["os-global"]["total"] == told["usage"]["total"]
+    assert (app["unit"], app[key]) == ("credits", told["usage"][key])
+
+
+def test_usage_by_app(caller: Caller) -> None:
+    caller.answer("hi")
+    app = caller.get("/metering/usage/os-global").json()
+    assert app["total"] >= app["openai:gpt-4_dot_1:prompt_tokens"]["cost"] > 0
+    assert caller.get("/metering/usage/app-1").json() == {"total": 0}
+    assert error_of(caller.get("/metering/usage/nope")) == (404, None, "App not found")
+
+
+def test_all_costs(session: requests.Session) -> None:
+    with LocalPuter() as money, LocalPuter(credits_per_dollar=500) as other:
+        in_dollars = Caller(money, session).get("/metering/allCosts").json()["costs"]
+        in_credits = Caller(other, session).get("/metering/allCosts").json()["costs"]
+    dollars, told = (
+        next(one for one in costs if one["usageType"] == "claude:claude-opus-5-5:output_tokens")
+        for costs in (in_dollars, in_credits)
+    )
+    assert (dollars["ucentsPerUnit"], dollars["costs_currency"]) == (2500, "usd-cents")
+    assert told["creditsPerUnit"] == pytest.approx(2500 * 500 / 1e8)
+    assert not {"ucentsPerUnit", "costs_currency"} & told.keys()
+    assert {one["unit"] for one in in_dollars} == {"token", "request"}
 
 
 def test_accounts_without_limits(session: requests.Session) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -125,6 +126,7 @@ def test_logout_needs_a_session_and_a_fresh_code(caller: Caller) -> None:
 def test_token_failures(caller: Caller) -> None:
     puter = caller.puter
     head, body, signature = puter.token.split(".")
+    old_head = base64.urlsafe_b64encode(b'{"alg":"HS256","typ":"JWT"}').decode()
     forged = f"{head}.{body}.{signature[::-1]}"
     with LocalPuter() as other:
         foreign = other.token
@@ -132,6 +134,8 @@ def test_token_failures(caller: Caller) -> None:
         (None, "token_missing", None),
         ("garbage", "reauth_required", "token_v1"),
         ("a.b.c", "reauth_required", "token_v1"),
+        (f"{old_head}.{body}.{signature}", "reauth_required", "token_v1"),
+        ("WzFd.b.c", "reauth_required", "token_v1"),
         (forged, "token_auth_failed", None),
         (foreign, "token_auth_failed", None),
     ):
@@ -197,6 +201,16 @@ def test_access_tokens(caller: Caller) -> None:
     assert caller.get("/whoami", token=full).json()["reason"] == "session_revoked"
 
 
+def test_revoking_a_token_nobody_has(caller: Caller) -> None:
+    bob = caller.puter.issue_token(caller.puter.add_user("bob", None))
+    for unknown in ("nope", caller.puter.token[:-1], bob):
+        code = caller.get("/get-anticsrf-token").json()["token"]
+        revoke = {"tokenOrUuid": unknown, "anti_csrf": code}
+        refused = error_of(caller.post("/auth/revoke-access-token", revoke))
+        assert refused == (404, "not_found", "Token not found")
+    assert caller.get("/whoami", token=bob).status_code == 200
+
+
 @pytest.mark.parametrize("requires", ["email", "phone", "card"])
 def test_accounts_that_owe_a_verification(caller: Caller, requires: Any) -> None:
     user = caller.puter.add_user("new", "new password", email="n@x.org", requires=requires)
@@ -208,6 +222,20 @@ def test_accounts_that_owe_a_verification(caller: Caller, requires: Any) -> None
     assert sum(flags.values()) == 1
     user.requires = None
     assert caller.chat("hi", token=token).status_code == 200
+
+
+def test_accounts_without_reputation(caller: Caller, older: Caller) -> None:
+    for one, status in ((caller, 403), (older, 200)):
+        one.puter.add_user("new", "new password", trusted=False)
+        token = one.puter.issue_token("new")
+        refused = one.chat("hi", token=token)
+        assert refused.status_code == status
+        assert one.get("/whoami", token=token).status_code == 200
+        assert one.call("puter-kvstore", "list", token=token).status_code == 200
+    unknown = caller.call("puter-chat-completion", "nope", token=caller.puter.issue_token("new"))
+    assert unknown.status_code == 404
+    refused = caller.chat("hi", token=caller.puter.issue_token("new"))
+    assert error_of(refused)[1] == "reputation_required"
 
 
 def test_a_suspended_account(caller: Caller) -> None:
