@@ -10,6 +10,7 @@ import pytest
 import trustme
 
 from puter.testing import LocalPuter
+from puter.testing.backend import GENERATIONS
 from tests.sockets.live import Live
 
 
@@ -27,9 +28,13 @@ def kind(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-async def live(kind: str) -> AsyncIterator[Live]:
-    """One door and a server without limits; the clients made are closed in the end."""
-    with LocalPuter(tier=None) as puter:
+async def live(kind: str, request: pytest.FixtureRequest) -> AsyncIterator[Live]:
+    """One door and a server without limits; the clients made are closed in the end.
+
+    Parametrized indirectly, it is of the generation named.
+    """
+    generation = getattr(request, "param", GENERATIONS[-1])
+    with LocalPuter(tier=None, generation=generation) as puter:
         one = Live(kind, puter)
         yield one
         await one.close()

@@ -48,6 +48,8 @@ async def saved(live: Live, value: Any, path: Path) -> Path:
     return target
 
 
+older = pytest.mark.parametrize("live", ["2026-08"], indirect=True)
+
 # ------------------------------------------------------------ arguments
 
 Check = Callable[[MediaCall], object]
@@ -59,13 +61,13 @@ IMAGES: list[Row] = [
     ("txt2img", ("a cat", "gpt-image-1"), {}, {"model": "gpt-image-1"}),
     *(
         ("txt2img", ("a cat",), {"provider": short}, {"provider": f"{short}-image-generation"})
-        for short in ("openai", "gemini", "together", "xai", "byteplus")
+        for short in ("openai", "gemini", "xai", "byteplus")
     ),
     (
         "txt2img",
         ("a cat",),
         {"provider": "gemini-image-generation"},
-        {"provider": "gemini-image-generation", "model": "gemini-2.5-flash-image"},
+        {"provider": "gemini-image-generation", "model": "gemini-3.1-flash-image-preview"},
     ),
     ("txt2img", ("a cat",), {"quality": "high"}, lambda one: one.chosen["quality"] == "high"),
     ("txt2img", ("a cat",), {"quality": "nope"}, lambda one: one.chosen["quality"] == "low"),
@@ -109,7 +111,7 @@ READING: list[Row] = [
             ("Mistral-OCR", "mistral"),
         )
     ),
-    ("img2txt", (PNG,), {"provider": "mistral", "model": "m-2"}, {"model": "m-2"}),
+    ("img2txt", (PNG,), {"provider": "mistral", "model": "mistral-2"}, {"model": "mistral-2"}),
     (
         "img2txt",
         (b"%PDF-1.7",),
@@ -187,8 +189,13 @@ SPEAKING: list[Row] = [
     ),
 ]
 HEARING: list[Row] = [
-    ("speech2txt", (WAV,), {}, {"provider": "openai", "model": "gpt-4o-mini-transcribe"}),
-    ("speech2txt", (WAV,), {"translate": True}, {"method": "translate", "model": "whisper-1"}),
+    ("speech2txt", (WAV,), {}, {"provider": "openai", "model": "gpt-transcribe"}),
+    (
+        "speech2txt",
+        (WAV,),
+        {"translate": True, "provider": "xai"},
+        {"method": "translate", "model": "grok-voice-transcribe-2.0"},
+    ),
     *(
         ("speech2txt", (WAV,), {"provider": name}, {"provider": provider})
         for provider, names in {
@@ -196,15 +203,6 @@ HEARING: list[Row] = [
             "xai": "xai grok x-ai xai-speech2txt",
         }.items()
         for name in names.split()
-    ),
-    *(
-        ("speech2txt", (WAV,), {"model": model}, {"model": model})
-        for model in (
-            "gpt-4o-mini-transcribe",
-            "gpt-4o-transcribe",
-            "gpt-4o-transcribe-diarize",
-            "whisper-1",
-        )
     ),
     (
         "speech2txt",
@@ -223,16 +221,6 @@ HEARING: list[Row] = [
         "speech2txt",
         (WAV,),
         {
-            "model": "gpt-4o-transcribe-diarize",
-            "known_speaker_names": ["Ada"],
-            "known_speaker_references": ["data:audio/wav;base64,AA=="],
-        },
-        lambda one: one.chosen["response_format"] == "diarized_json",
-    ),
-    (
-        "speech2txt",
-        (WAV,),
-        {
             "provider": "xai",
             "format": True,
             "diarize": True,
@@ -241,7 +229,7 @@ HEARING: list[Row] = [
             "audio_format": "pcm",
             "sample_rate": 8000,
         },
-        lambda one: (one.model, one.args["sample_rate"]) == ("xai-stt", 8000),
+        lambda one: one.args["sample_rate"] == 8000,
     ),
 ]
 CONVERTING: list[Row] = [
@@ -307,6 +295,33 @@ VIDEOS: list[Row] = [
         lambda one: str(one.args["input_reference"]).startswith("data:image/png;base64,"),
     ),
 ]
+OLDER: list[Row] = [
+    ("txt2img", ("a cat",), {"provider": "together"}, {"provider": "together-image-generation"}),
+    ("txt2img", ("a cat",), {"provider": "gemini"}, {"model": "gemini-2.5-flash-image"}),
+    ("speech2txt", (WAV,), {}, {"provider": "openai", "model": "gpt-4o-mini-transcribe"}),
+    ("speech2txt", (WAV,), {"translate": True}, {"method": "translate", "model": "whisper-1"}),
+    *(
+        ("speech2txt", (WAV,), {"model": model}, {"model": model})
+        for model in (
+            "gpt-4o-mini-transcribe",
+            "gpt-4o-transcribe",
+            "gpt-4o-transcribe-diarize",
+            "whisper-1",
+        )
+    ),
+    (
+        "speech2txt",
+        (WAV,),
+        {
+            "model": "gpt-4o-transcribe-diarize",
+            "known_speaker_names": ["Ada"],
+            "known_speaker_references": ["data:audio/wav;base64,AA=="],
+        },
+        lambda one: one.chosen["response_format"] == "diarized_json",
+    ),
+    ("speech2txt", (WAV,), {"provider": "xai"}, {"model": "xai-stt"}),
+    ("txt2vid", ("waves", "veo-3.1-generate-preview"), {}, {"provider": "gemini-video-generation"}),
+]
 ROWS = [*IMAGES, *READING, *SPEAKING, *HEARING, *CONVERTING, *VIDEOS]
 
 
@@ -321,6 +336,20 @@ def named(row: Any) -> str | None:
 @pytest.mark.parametrize(("method", "given", "options", "wanted"), ROWS, ids=named)
 async def test_the_vendor_gets_what_was_asked_for(
     live: Live, method: str, given: Any, options: Any, wanted: Any
+) -> None:
+    await vendor_gets(live, method, given, options, wanted)
+
+
+@older
+@pytest.mark.parametrize(("method", "given", "options", "wanted"), OLDER, ids=named)
+async def test_the_older_vendor_gets_what_was_asked_for(
+    live: Live, method: str, given: Any, options: Any, wanted: Any
+) -> None:
+    await vendor_gets(live, method, given, options, wanted)
+
+
+async def vendor_gets(
+    live: Live, method: str, given: Any, options: Any, wanted: dict[str, Any] | Check
 ) -> None:
     await live(live.client(), method, *given, **options)
     got = media(live)
@@ -366,6 +395,15 @@ async def test_test_mode_is_free_and_canned(
 
 async def test_the_sample_transcripts(live: Live) -> None:
     ai = live.client()
+    heard = await live(ai, "speech2txt", test_mode=True)
+    assert (heard.language, heard.raw["model"]) == ("en", "gpt-transcribe")
+    grok = await live(ai, "speech2txt", test_mode=True, provider="xai", translate=True)
+    assert (grok.language, grok.raw["model"]) == ("English", "grok-voice-transcribe-2.0")
+
+
+@older
+async def test_the_older_sample_transcripts(live: Live) -> None:
+    ai = live.client()
     whisper = await live(ai, "speech2txt", test_mode=True, response_format="text", translate=True)
     assert (whisper.language, whisper.raw["model"], len(whisper.words)) == ("en", "whisper-1", 2)
     grok = await live(ai, "speech2txt", test_mode=True, provider="xai")
@@ -393,18 +431,18 @@ FAULTS: list[Any] = [
     ),
     (
         "txt2img",
-        ("x",),
-        {"provider": "together", "input_images": [URL, URL]},
+        ("x", "togetherai:black-forest-labs/flux.1-schnell"),
+        {},
         puter.PuterBadRequestError,
-        "at most 1 input image",
+        "Together image generation is not available",
         ALL,
     ),
     (
         "txt2img",
         ("x",),
-        {"provider": "xai", "input_images": [URL] * 4},
+        {"provider": "xai", "input_images": [URL] * 6},
         puter.PuterBadRequestError,
-        "at most 3 input images",
+        "at most 5 input images",
         ALL,
     ),
     (
@@ -522,17 +560,17 @@ FAULTS: list[Any] = [
     (
         "speech2txt",
         (WAV,),
-        {"model": "gpt-4o-transcribe-diarize", "prompt": "Ada"},
+        {"model": "whisper-1"},
         puter.PuterBadRequestError,
-        "prompt is not supported",
+        "Unsupported model: whisper-1",
         ALL,
     ),
     (
         "speech2txt",
         (WAV,),
-        {"model": "whisper-1", "logprobs": True},
+        {"translate": True},
         puter.PuterBadRequestError,
-        "logprobs is not supported",
+        "Translation is not supported by OpenAI",
         ALL,
     ),
     (
@@ -617,14 +655,6 @@ FAULTS: list[Any] = [
         "Write access denied",
         ALL,
     ),
-    (
-        "txt2vid",
-        ("x", "sora-2"),
-        {},
-        puter.PuterResponseError,
-        "OpenAI's video.*puter_output_path",
-        ALL,
-    ),
     # lists
     (
         "list_voices",
@@ -638,6 +668,50 @@ FAULTS: list[Any] = [
 ]
 
 
+OLDER_FAULTS: list[Any] = [
+    (
+        "txt2img",
+        ("x",),
+        {"provider": "together", "input_images": [URL, URL]},
+        puter.PuterBadRequestError,
+        "at most 1 input image",
+        ALL,
+    ),
+    (
+        "txt2img",
+        ("x",),
+        {"provider": "xai", "input_images": [URL] * 4},
+        puter.PuterBadRequestError,
+        "at most 3 input images",
+        ALL,
+    ),
+    (
+        "speech2txt",
+        (WAV,),
+        {"model": "gpt-4o-transcribe-diarize", "prompt": "Ada"},
+        puter.PuterBadRequestError,
+        "prompt is not supported",
+        ALL,
+    ),
+    (
+        "speech2txt",
+        (WAV,),
+        {"model": "whisper-1", "logprobs": True},
+        puter.PuterBadRequestError,
+        "logprobs is not supported",
+        ALL,
+    ),
+    (
+        "txt2vid",
+        ("x", "sora-2"),
+        {},
+        puter.PuterResponseError,
+        "OpenAI's video.*puter_output_path",
+        ALL,
+    ),
+]
+
+
 @pytest.mark.parametrize(
     ("method", "given", "options", "error", "match", "providers"), FAULTS, ids=named
 )
@@ -645,13 +719,29 @@ async def test_what_the_server_refuses_is_its_typed_error(
     live: Live, method: str, given: Any, options: Any, error: Any, match: str, providers: Any
 ) -> None:
     with LocalPuter(tier=None, providers=providers) as server:
-        server.add_user("bob", None)
-        with pytest.raises(error, match=match) as caught:
-            await live(live.client(server, max_retries=0), method, *given, **options)
-        assert type(caught.value) is error
-        assert caught.value.hint
-        assert caught.value.attempts == 1
-        assert len(server.requests) == 1
+        await refused(live, server, method, given, options, error, match)
+
+
+@pytest.mark.parametrize(
+    ("method", "given", "options", "error", "match", "providers"), OLDER_FAULTS, ids=named
+)
+async def test_what_the_older_server_refuses_is_its_typed_error(
+    live: Live, method: str, given: Any, options: Any, error: Any, match: str, providers: Any
+) -> None:
+    with LocalPuter(tier=None, providers=providers, generation="2026-08") as server:
+        await refused(live, server, method, given, options, error, match)
+
+
+async def refused(
+    live: Live, server: LocalPuter, method: str, given: Any, options: Any, error: Any, match: str
+) -> None:
+    server.add_user("bob", None)
+    with pytest.raises(error, match=match) as caught:
+        await live(live.client(server, max_retries=0), method, *given, **options)
+    assert type(caught.value) is error
+    assert caught.value.hint
+    assert caught.value.attempts == 1
+    assert len(server.requests) == 1
 
 
 async def test_an_engine_that_is_none_tells_those_that_are(live: Live) -> None:
@@ -856,6 +946,7 @@ async def test_videos_come_as_urls(live: Live, tmp_path: Path) -> None:
     assert "Authorization" not in live.puter.requests[-1].headers
 
 
+@older
 async def test_a_video_by_sora_is_saved_and_read(live: Live, tmp_path: Path) -> None:
     ai = live.client()
     video = await live(ai, "txt2vid", "waves", "sora-2", puter_output_path="Videos/w.mp4")
@@ -881,6 +972,7 @@ async def test_a_video_outlasts_the_clients_timeout(live: Live) -> None:
         assert await live(ai, "txt2img", "a cat", timeout=5)
 
 
+@older
 @pytest.mark.parametrize(
     ("options", "check"),
     [
@@ -916,6 +1008,7 @@ async def test_a_transcript_of_every_form(live: Live, options: dict[str, Any], c
     assert check(heard)
 
 
+@older
 @pytest.mark.parametrize(("form", "begins"), [("srt", "1\n00:00:00,000 -->"), ("vtt", "WEBVTT\n")])
 async def test_subtitles_are_text(live: Live, form: str, begins: str) -> None:
     heard = await live(live.client(), "speech2txt", WAV, model="whisper-1", response_format=form)
