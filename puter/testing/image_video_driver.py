@@ -188,13 +188,9 @@ def _video_inputs(call: DriverCall) -> list[MediaInput]:
 
 def _affordable(call: DriverCall, model: Model, seconds: float) -> float:
     """At most ``seconds``, as long as the balance buys; a clip is shortened without a word."""
-    left = call.backend.metering.remaining(call.user)
-    bought = (
-        one
-        for one in model["durationSeconds"]
-        if one <= seconds and _video_bill(model, one).cost <= left
-    )
-    return max(bought, default=min(model["durationSeconds"]))
+    left, offers = call.backend.metering.remaining(call.user), sorted(model["durationSeconds"])
+    bought = [one for one in offers if one <= seconds and _video_bill(model, one).cost <= left]
+    return float(bought[-1] if bought else offers[0])
 
 
 def _offered(offers: list[Any], wanted: Any) -> Any:

@@ -785,18 +785,18 @@ def test_ocr_drivers_name_their_provider(caller: Caller) -> None:
 def test_ocr_has_limits_by_provider(
     provider: str, stored: int, inline: int, caller: Caller
 ) -> None:
-    def read(megabytes: int, extra: int = 0, *, uri: bool = False) -> requests.Response:
-        data = bytes(megabytes * 2**20 + extra)
-        caller.puter.files["~/big.png"] = data
-        coded = f"data:image/png;base64,{base64.b64encode(data).decode()}"
-        source = coded if uri else "~/big.png"
+    def read(source: str) -> requests.Response:
         return caller.call(OCR, "recognize", {"source": source, "provider": provider})
 
-    assert read(stored).status_code == read(inline, uri=True).status_code == 200
+    caller.puter.files["~/a.png"] = data = bytes(stored * 2**20)
+    assert read("~/a.png").status_code == 200
+    caller.puter.files["~/a.png"] = data + b"x"
     limit = f"exceeds max size ({stored * 2**20} bytes)"
-    assert error_of(read(stored, 1)) == (413, "storage_limit_reached", f"File {limit}")
+    assert error_of(read("~/a.png")) == (413, "storage_limit_reached", f"File {limit}")
+    coded = base64.b64encode(bytes(inline * 2**20 + 1)).decode()
     limit = f"exceeds max size ({inline * 2**20} bytes)"
-    assert error_of(read(inline, 1, uri=True)) == (413, "storage_limit_reached", f"Input {limit}")
+    refused = error_of(read(f"data:image/png;base64,{coded}"))
+    assert refused == (413, "storage_limit_reached", f"Input {limit}")
 
 
 @pytest.mark.parametrize(
