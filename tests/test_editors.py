@@ -68,6 +68,7 @@ def overloads(ai: PuterAI, either: bool) -> None:
     assert_type(ai.chat("Hi", stream=either), ChatReply | ChatStream)
     assert_type(ai.conversation().chat("Hi", stream=True), ChatStream)
     assert_type(ai.parse("Hi", int), int)
+    assert_type(ai.parse("Hi", int, with_reply=True), tuple[int, ChatReply])
 
 
 async def async_overloads(ai: PuterAI, either: bool) -> None:
@@ -76,6 +77,7 @@ async def async_overloads(ai: PuterAI, either: bool) -> None:
     assert_type(await ai.async_chat("Hi", stream=either), ChatReply | AsyncChatStream)
     assert_type(await ai.conversation().async_chat("Hi", stream=True), AsyncChatStream)
     assert_type(await ai.async_parse("Hi", list[int]), list[int])
+    assert_type(await ai.async_parse("Hi", int, with_reply=True), tuple[int, ChatReply])
     assert_type(await ai.async_txt2img("a cat"), Image)
     await ai.async_chat("Hi", images=5)  # refused
     await ai.async_chat("Hi", temprature=0.5)  # refused

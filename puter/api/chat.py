@@ -128,13 +128,14 @@ def _parse(
     model: str | None = None,
     *,
     retries: int = 1,
+    with_reply: bool = False,
     **arguments: Unpack[ChatArguments],
 ) -> None:
     """Ask for an answer of a type.
 
     Puter passes no JSON mode on to most vendors, so the type's JSON Schema goes into the
-    instructions; the answer is read strictly, past code fences and prose, and an answer that
-    does not fit is asked for again with the fault shown.
+    instructions. The value is read past thoughts, code fences and prose; when none fits, or
+    several different ones do, it is asked for again with the fault shown.
 
     Args:
         prompt: What to say.
@@ -142,10 +143,12 @@ def _parse(
             ``list[int]``, or a pydantic model.
         model: Which model. Default: as in ``chat()``.
         retries: How often to ask again, 0 or more. Default 1. Every round is billed.
+        with_reply: Return the answer itself, too. Default False.
         **arguments: Those of ``chat()``, but for ``stream``.
 
     Returns:
-        An instance of ``output_type``.
+        An instance of ``output_type``; with ``with_reply`` a pair of it and the ``ChatReply``,
+        whose ``usage``, ``cost`` and ``attempts`` are those of all rounds.
 
     Raises:
         PuterParseError: No answer fitted; ``.reply`` is the last, with the cost of all.
@@ -278,9 +281,32 @@ class ChatMethods:
         model: str | None = None,
         *,
         retries: int = 1,
+        with_reply: Literal[False] = False,
         **arguments: Unpack[ChatArguments],
     ) -> T: ...
+    @overload
+    def parse(
+        self,
+        prompt: str | None,
+        output_type: type[T],
+        model: str | None = None,
+        *,
+        retries: int = 1,
+        with_reply: Literal[True],
+        **arguments: Unpack[ChatArguments],
+    ) -> tuple[T, ChatReply]: ...
     @overload  # Literal, Union and the like are no types to a type checker
+    def parse(
+        self,
+        prompt: str | None,
+        output_type: Any,
+        model: str | None = None,
+        *,
+        retries: int = 1,
+        with_reply: Literal[True],
+        **arguments: Unpack[ChatArguments],
+    ) -> tuple[Any, ChatReply]: ...
+    @overload
     @documented_by(_parse)
     def parse(
         self,
@@ -289,6 +315,7 @@ class ChatMethods:
         model: str | None = None,
         *,
         retries: int = 1,
+        with_reply: bool = False,
         **arguments: Unpack[ChatArguments],
     ) -> Any: ...
     @_shown_as(_parse)
@@ -299,10 +326,14 @@ class ChatMethods:
         model: str | None = None,
         *,
         retries: int = 1,
+        with_reply: bool = False,
         **arguments: Unpack[ChatArguments],
     ) -> Any:
-        call, flow = self._start_typed("parse", prompt, output_type, model, retries, arguments)
-        return self._client._carry_out(call, flow)
+        call, flow = self._start_typed(
+            "parse", prompt, output_type, model, retries, with_reply, arguments
+        )
+        value, reply = self._client._carry_out(call, flow)
+        return (value, reply) if with_reply else value
 
     @overload
     async def async_parse(
@@ -312,8 +343,31 @@ class ChatMethods:
         model: str | None = None,
         *,
         retries: int = 1,
+        with_reply: Literal[False] = False,
         **arguments: Unpack[ChatArguments],
     ) -> T: ...
+    @overload
+    async def async_parse(
+        self,
+        prompt: str | None,
+        output_type: type[T],
+        model: str | None = None,
+        *,
+        retries: int = 1,
+        with_reply: Literal[True],
+        **arguments: Unpack[ChatArguments],
+    ) -> tuple[T, ChatReply]: ...
+    @overload  # Literal, Union and the like are no types to a type checker
+    async def async_parse(
+        self,
+        prompt: str | None,
+        output_type: Any,
+        model: str | None = None,
+        *,
+        retries: int = 1,
+        with_reply: Literal[True],
+        **arguments: Unpack[ChatArguments],
+    ) -> tuple[Any, ChatReply]: ...
     @overload
     @documented_by(_parse)
     async def async_parse(
@@ -323,6 +377,7 @@ class ChatMethods:
         model: str | None = None,
         *,
         retries: int = 1,
+        with_reply: bool = False,
         **arguments: Unpack[ChatArguments],
     ) -> Any: ...
     @_shown_as(_parse)
@@ -333,12 +388,14 @@ class ChatMethods:
         model: str | None = None,
         *,
         retries: int = 1,
+        with_reply: bool = False,
         **arguments: Unpack[ChatArguments],
     ) -> Any:
         call, flow = self._start_typed(
-            "async_parse", prompt, output_type, model, retries, arguments
+            "async_parse", prompt, output_type, model, retries, with_reply, arguments
         )
-        return await self._client._async_carry_out(call, flow)
+        value, reply = await self._client._async_carry_out(call, flow)
+        return (value, reply) if with_reply else value
 
     def _start(
         self, method: str, prompt: Any, model: Any, stream: Any, arguments: Mapping[str, Any]
@@ -358,9 +415,11 @@ class ChatMethods:
         output_type: Any,
         model: Any,
         retries: Any,
+        with_reply: Any,
         arguments: Mapping[str, Any],
-    ) -> tuple[CallContext, Flow[Any]]:
+    ) -> tuple[CallContext, Flow[tuple[Any, ChatReply]]]:
         checks.whole_number("retries", retries, least=0)
+        checks.flag("with_reply", with_reply)
         if "stream" in arguments:
             raise TypeError(f"{method}() cannot stream: a typed answer is read as a whole")
         request = chat_request(method, prompt, model, arguments)

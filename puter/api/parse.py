@@ -15,11 +15,19 @@ from puter.types.replies import ChatReply
 from puter.wire.messages import Message, assistant_messages, user_message
 from puter.wire.typed import correction, instructions, read_typed
 
+_ENDS = ("}", "]", '"', "```", "~~~")
+_NO_FIT = (
+    "Allow more retries, ask a stronger model, or loosen the type; the answer itself is in .reply."
+)
+_CUT_OFF = "Raise max_tokens: the answer, which is in .reply, was cut off."
+
 
 def typed_answer(
     call: CallContext, history: History, request: ChatRequest, wanted: TypeAdapter, retries: int
-) -> Flow[Any]:
-    """The value in the answer; only the question and the good answer are remembered.
+) -> Flow[tuple[Any, ChatReply]]:
+    """The value in the answer, and the answer with the cost of all.
+
+    Only the question and the good answer are remembered.
 
     Raises:
         PuterError: With the answers of all rounds in ``partial``.
@@ -50,13 +58,12 @@ def typed_answer(
                 partial=whole,
             )
         try:
-            value = read_typed(reply.text, wanted)
+            value = _value_in(reply, wanted)
         except ValueError as error:
             if len(replies) > retries:
                 raise PuterParseError(
                     f"The answer does not fit: {error}",
-                    hint="Allow more retries, ask a stronger model, or loosen the type; "
-                    "the answer itself is in .reply.",
+                    hint=_CUT_OFF if reply.finish_reason == "length" else _NO_FIT,
                     reply=whole,
                     partial=whole,
                 ) from error
@@ -76,7 +83,14 @@ def typed_answer(
                 first = replies[0]
                 asked_for = len(first.messages) - len(assistant_messages(first))
                 history.commit([*first.messages[:asked_for], *assistant_messages(reply)])
-            return value
+            return value, whole
+
+
+def _value_in(reply: ChatReply, wanted: TypeAdapter) -> Any:
+    """The value in an answer; one that ran out of tokens has to end where a value does."""
+    if reply.finish_reason == "length" and not reply.text.rstrip().endswith(_ENDS):
+        raise ValueError("it breaks off (finish reason: length)")
+    return read_typed(reply.text, wanted)
 
 
 def _without(before: list[Message], reply: ChatReply) -> ChatReply:

@@ -4,27 +4,53 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from decimal import Decimal
 from typing import Any
 
 from puter.exceptions import PuterInputError
 
+BLANKS = " \t\n\r\f\v\xa0\u200b\u2060\ufeff"
+"""What may stand around a model's answer and means nothing."""
 MAX_BODY = 50 * 1024 * 1024
 """Bytes of JSON the server accepts (Puter backend: 50 MB body limit)."""
 
 
-def read_json(data: bytes, **hooks: Any) -> Any:
+STRING = r"""
+    "[^"\\]*(?:\\.[^"\\]*)*"?
+    |'[^'\\]*(?:\\.[^'\\]*)*'?
+    |\u201c[^\u201d\\]*(?:\\.[^\u201d\\]*)*\u201d?
+"""
+"""A string as models write it, or its unclosed rest; a match never backtracks."""
+_SLIP = re.compile(
+    rf"(?P<string>{STRING})"
+    r"|(?P<word>\b(?:True|False|None)\b)"
+    r"|(?P<comma>(?<![\s,\[{]),(?=\s*[\]}]))"
+    r"|(?P<blank>[^\S \t\n\r])",
+    re.VERBOSE | re.DOTALL,
+)
+_WORDS = {"True": "true", "False": "false", "None": "null"}
+_QUOTED = ('""', "''", "\u201c\u201d")
+_QUOTE = re.compile(r"""\\.|\"""", re.DOTALL)
+_QUOTES = {"\\'": "'", '"': r"\""}
+
+
+def read_json(data: bytes) -> Any:
     """Decode JSON of the server; raises ``ValueError`` when it is none."""
+    return _decode(data, rb"\u" in data)
+
+
+def _decode(data: bytes | str, escapes: bool, **hooks: Any) -> Any:
     try:
         value = json.loads(data, **hooks)
-        if rb"\u" in data:  # half an emoji, cut off by max_tokens, fits no request
+        if escapes:  # half an emoji, cut off by max_tokens, fits no request
             value = json.loads(json.dumps(value, ensure_ascii=False).encode(errors="replace"))
     except RecursionError:
         raise ValueError("nested too deeply") from None
     return value
 
 
-def finite(number: str) -> float:
+def _finite(number: str) -> float:
     """The number, unless it is NaN or infinite, which JSON does not know."""
     value = float(number)
     if not math.isfinite(value):
@@ -32,9 +58,60 @@ def finite(number: str) -> float:
     return value
 
 
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """The object, unless a key has two values."""
+    value = dict(pairs)
+    if len(value) < len(pairs):
+        for name, one in pairs:
+            if value[name] != one:
+                raise ValueError(f"the key {name!r} has two values")
+    return value
+
+
 def read_model_json(text: str) -> Any:
-    """Decode JSON that a model wrote, into what can be sent again; raises ``ValueError``."""
-    return read_json(text.encode(errors="replace"), parse_float=finite, parse_constant=finite)
+    """Decode JSON that a model wrote, into what can be sent again.
+
+    Slips with one meaning are read: line breaks and tabs in strings, Python's ``True`` and quotes,
+    curly quotes, a trailing comma, a byte order mark.
+
+    Raises:
+        ValueError: It is none, or has a comment, NaN, or a key with two values.
+    """
+    text = text.encode(errors="replace").decode().strip(BLANKS)
+    hooks = {
+        "strict": False,
+        "parse_float": _finite,
+        "parse_constant": _finite,
+        "object_pairs_hook": _unique,
+    }
+    escapes = r"\u" in text
+    try:
+        return _decode(text, escapes, **hooks)
+    except ValueError as error:
+        mended = _SLIP.sub(_mended, text)
+        if mended == text:
+            raise
+        try:
+            return _decode(mended, escapes, **hooks)
+        except ValueError:
+            raise error from None
+
+
+def _mended(slip: re.Match[str]) -> str:
+    """The JSON for a string, a word or a character that Python or a keyboard writes otherwise."""
+    found = slip[0]
+    match slip.lastgroup:
+        case "string" if len(found) > 1 and found[0] + found[-1] in _QUOTED:
+            quoted = _QUOTE.sub(lambda one: _QUOTES.get(one[0], one[0]), found[1:-1])
+            return f'"{quoted}"'
+        case "word":
+            return _WORDS[found]
+        case "comma":
+            return ""
+        case "blank":
+            return " "
+        case _:
+            return found
 
 
 def json_bytes(value: Any) -> bytes:

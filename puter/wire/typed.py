@@ -1,4 +1,4 @@
-"""Typed answers on the wire: instructions for the model, and the JSON in its answer.
+"""Typed answers on the wire: instructions for the model, and the value in its answer.
 
 Puter drops ``response_format`` on most routes, so the schema goes into the instructions.
 """
@@ -8,16 +8,23 @@ from __future__ import annotations
 import contextlib
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
-from puter.schema import Mismatch, TypeAdapter, convert
-from puter.wire.json import finite, read_model_json
+from puter.schema import Mismatch, Schema, TypeAdapter, convert
+from puter.wire.fragments import Fragment, fragments
+from puter.wire.json import BLANKS, read_model_json
 
-_FENCE = re.compile(r"```[\w-]*[ \t]*\n(.*?)```", re.DOTALL)
-_OPENING = re.compile(r'(\{(?=\s*")|\[(?=\s*(?:["{]|\[\s*["{\[\d])))|[\[{]')  # 1: no mere prose
-_DECODER = json.JSONDecoder(parse_float=finite, parse_constant=finite)
 _NOTHING = "there is no JSON in it"
+_WRAPPERS = {"answer", "output", "response", "result", "value"}
+_YES_NO = {"yes": True, "no": False}
+_EMPHASIS = BLANKS + "*_`\"'\u2018\u2019\u201c\u201d"
+_FENCED = re.compile(r"([`~])\1\1.*\1\1\1", re.DOTALL)
+_NUMBER = re.compile(  # the only one, told at the end: "The answer is **42**."
+    r"\D*(?:(?:\b(?:is|are|was|were|equals)\b|[:=])[\s*_`\"'(]*|\\boxed\{)"
+    r"(-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?)[\s*_`\"'})$.!]*"
+)
 
 
 def instructions(adapter: TypeAdapter) -> str:
@@ -36,42 +43,155 @@ def correction(fault: str) -> str:
 
 
 def read_typed(text: str, adapter: TypeAdapter) -> Any:
-    """The value in an answer, past code fences and prose around the JSON.
+    """The value in an answer: the whole of it, else what a code block holds, else a value in prose.
+
+    Thoughts are left out. What fits is never chosen from several different ones.
 
     Raises:
-        ValueError: There is no JSON, or none that fits; the message says what is wrong with the
-            first.
+        ValueError: None fits, several do, or the answer breaks off; the message says what is
+            wrong with the longest value in it.
     """
-    faults: list[ValueError] = []
+    faults: list[Fragment] = []
     try:
-        for value in _candidates(text):
+        for candidates in _tiers(text, _Wanted.by(adapter.schema), faults):
+            fitting = _fitting(candidates, adapter, faults)
+            if len(fitting) > 1:
+                raise ValueError("several different values in it fit, and one is asked for")
+            if fitting:
+                return fitting[0]
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+    raise max(faults, key=lambda fault: fault.size).value if faults else ValueError(_NOTHING)
+
+
+def _fitting(
+    candidates: Iterable[Iterable[Any]], adapter: TypeAdapter, faults: list[Fragment]
+) -> list[Any]:
+    """The values that fit, each by the first way to read it that does; two different ones do."""
+    found: dict[str, Any] = {}
+    seen: set[str] = set()
+    for readings in candidates:
+        for reading in readings:
+            written = json.dumps(reading, sort_keys=True)
+            if written in found or len(found) > 1:
+                break
+            if written in seen:
+                continue
+            seen.add(written)
             try:
-                return convert(adapter, value)
+                found[written] = _converted(reading, adapter)
+                break
             except Mismatch as error:
-                faults.append(error)
-    except ValueError as error:
-        faults.append(error)
-    if adapter.schema.get("type") == "string" and not faults and text.strip():
-        return convert(adapter, text.strip())  # a bare word where JSON wants quotes
-    raise faults[0] if faults else ValueError(_NOTHING)
+                faults.append(Fragment(error, len(written)))
+    return list(found.values())
 
 
-def _candidates(text: str) -> Iterator[Any]:
-    """JSON values in the order in which they are likely meant.
+def _converted(value: Any, adapter: TypeAdapter) -> Any:
+    """The value as the type; models wrap what is no object: ``{"answer": 42}``."""
+    try:
+        return convert(adapter, value)
+    except Mismatch:
+        if isinstance(value, dict) and len(value) == 1:
+            ((name, inner),) = value.items()
+            if name.lower() in _WRAPPERS:
+                with contextlib.suppress(Mismatch):
+                    return convert(adapter, inner)
+        raise
 
-    Raises:
-        ValueError: Here is one that breaks off, or is broken: what it holds is not the answer.
-    """
-    whole = text.strip()
-    for piece in (whole, *(found.strip() for found in _FENCE.findall(text))):
-        with contextlib.suppress(ValueError):
-            yield read_model_json(piece)
-    place = 0
-    while opening := _OPENING.search(whole, place):
-        try:
-            value, place = _DECODER.raw_decode(whole, opening.start())
-            yield value
-        except (ValueError, RecursionError) as error:
-            if opening[1]:
-                raise ValueError(f"its JSON is broken: {error}") from error
-            place = opening.end()
+
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """What a schema takes that needs no brackets."""
+
+    kinds: frozenset[str]
+    options: tuple[str, ...]
+    """The texts of an Enum or Literal."""
+    any_text: bool
+
+    @classmethod
+    def by(cls, schema: Schema) -> _Wanted:
+        kinds: set[str] = set()
+        options: list[str] = []
+        any_text = False
+        for one in _alternatives(schema):
+            constants = one.get("enum", [one["const"]] if "const" in one else None)
+            named = one.get("type", "string" if constants else [])
+            named = {named} if isinstance(named, str) else set(named)
+            kinds |= named
+            any_text |= "string" in named and constants is None
+            options += [constant for constant in constants or () if isinstance(constant, str)]
+        return cls(frozenset(kinds), tuple(options), any_text)
+
+    @property
+    def only_text(self) -> bool:
+        return self.kinds == {"string"}
+
+    @property
+    def only_number(self) -> bool:
+        return bool(self.kinds) and self.kinds <= {"integer", "number", "null"}
+
+
+def _alternatives(schema: Schema) -> Iterator[Schema]:
+    """The schemas one of which fits, references followed once."""
+    definitions = dict(schema.get("$defs", {}))
+    todo = [schema]
+    while todo:
+        one = todo.pop()
+        todo += [*one.get("anyOf", ()), *one.get("oneOf", ()), *one.get("allOf", ())]
+        if "$ref" in one:
+            todo.append(definitions.pop(one["$ref"].rpartition("/")[2], {}))
+        yield one
+
+
+def _tiers(text: str, wanted: _Wanted, faults: list[Fragment]) -> Iterator[Iterable[Iterable[Any]]]:
+    """What may be meant, the likeliest first: candidates, each with the ways to read it."""
+    whole = _json(text, wanted)
+    yield [whole]
+    found = fragments(next((one for one in whole if isinstance(one, str)), text))
+    words, has_json = found.words, bool(found.values or found.broken or found.breaks_off)
+    is_prose = not has_json or (wanted.only_text and words[:1] not in ("{", "["))
+    if found.breaks_off and not is_prose:
+        raise found.breaks_off
+    if wanted.only_text and words[:1] == '"' and words.count('"') == 1:
+        raise ValueError("its text breaks off")
+    faults += found.broken
+    yield [_json(words, wanted)]
+    yield [_json(block, wanted) for block in found.blocks]
+    if not wanted.only_text:
+        yield [[one.value] for one in found.values]
+    if is_prose:
+        if len(found.blocks) == 1 and _FENCED.fullmatch(words):
+            words = found.blocks[0]
+        yield [_words(words, wanted)]
+        yield [_words(block, wanted) for block in found.blocks]
+        if wanted.only_number and (number := _NUMBER.fullmatch(words)):
+            yield [_json(number[1], wanted)]
+
+
+def _json(text: str, wanted: _Wanted) -> list[Any]:
+    """The JSON that this text is, if so; where text is wanted, numbers are digits of it."""
+    try:
+        value = read_model_json(text)
+    except ValueError:
+        return []
+    return [] if wanted.only_text and not isinstance(value, (str, dict, list)) else [value]
+
+
+def _words(text: str, wanted: _Wanted) -> Iterator[Any]:
+    """Ways to read words where JSON wants quotes: ``**Positive.**`` may be ``positive``."""
+    word = text.strip(_EMPHASIS).rstrip(_EMPHASIS + ".!,;")
+    if not word:
+        return
+    if wanted.any_text:
+        yield text
+    forms = {text.casefold(), word.casefold()}
+    exact = [one for one in (text, word) if one in wanted.options]
+    alike = [one for one in wanted.options if one.casefold() in forms]
+    if exact or len(alike) == 1:
+        yield (exact or alike)[0]
+    elif "string" in wanted.kinds and not alike:
+        yield word
+    yield from _json(word, wanted)
+    yield from _json(word.lower(), wanted)
+    if "boolean" in wanted.kinds and word.lower() in _YES_NO:
+        yield _YES_NO[word.lower()]
