@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import datetime as dt
 import enum
 import json
+import re
+import time
 from decimal import Decimal
 from typing import Any, Literal, NamedTuple, TypedDict
 
@@ -118,7 +122,12 @@ def test_any_type_may_be_asked_for(text: str, of: Any, value: Any) -> None:
         ),
         ('{"name": "A"}', list[City], 'the value: expected an array, got {"name": "A"}'),
         ('{"name": "A"}', Model, None),
-        ('{"name": "P",}', City, "its JSON is broken: "),
+        ('{"name": "P",, "people": 2}', City, "its JSON is broken: "),
+        ('{"name": "P", "name": "Q"}', City, "its JSON is broken: the key 'name' has two values"),
+        ('{"name": "P", // ... and the rest\n "people": 2}', City, "its JSON is broken: "),
+        ("[1, 2, ...]", list[int], "its JSON is broken: "),
+        ("[1, 2, # and so on\n 3]", list[int], "its JSON is broken: "),
+        ('[1] has {"nam": "P"}', City, "nam: no such field; there are name, people"),
         ('{"name": "P", "people": ', City, "its JSON is broken: Expecting value"),
         ('{"name": "P", "people": NaN}', City, "its JSON is broken: NaN is not a number"),
         ("good enough", Mood, 'the value: expected one of "good", "bad", got "good enough"'),
@@ -126,7 +135,9 @@ def test_any_type_may_be_asked_for(text: str, of: Any, value: Any) -> None:
         ('{"a": {"name": "P"}, "b": {"na', City, "its JSON is broken: "),
         ('[{"name": "P"}, {"na', City, "its JSON is broken: "),
         ('[["a"], ["b"', list[str], "its JSON is broken: "),
-        ("[" * 100_000, list[int], "its JSON is broken: "),
+        ("[" * 100_000, list[int], "its JSON is broken: nested too deeply"),
+        ("[" * 100_000 + "]" * 100_000, list[int], "its JSON is broken: nested too deeply"),
+        ("[[" * 40 + "]]" * 40, list[list[int]], "[0][0]: expected a whole number"),
         ('{"a":' * 100_000, City, "its JSON is broken: "),
     ],
     ids=lambda one: str(one)[:40],
@@ -144,20 +155,222 @@ def test_what_is_wrong_is_said_precisely(text: str, of: Any, fault: str | None) 
 def test_whatever_the_answer_holds_it_is_found(
     cities: list[City], prose: str, fenced: bool
 ) -> None:
-    prose = "".join(one for one in prose if one not in '`[{"')
+    prose = "".join(one for one in prose if one not in '`[{"<\u25c1')
     told = json.dumps([dataclasses.asdict(one) for one in cities])
     text = f"{prose}\n```json\n{told}\n```\n{prose}" if fenced else f"{prose} {told} {prose}"
     assert read(text, list[City]) == cities
 
 
+DUNE = '{"name": "Dune"}'
+TWO_FIT = "several different values in it fit, and one is asked for"
+ONE_OR_TWO = Literal["one", "two"]
+
+
+@pytest.mark.parametrize(
+    ("text", "of", "value"),
+    [
+        (f'<think>maybe {{"name": "DRAFT"}}</think>{DUNE}', City, City("Dune")),
+        (f'<thinking>\n```json\n{{"name": "DRAFT"}}\n```\n</thinking>\n{DUNE}', City, City("Dune")),
+        (f'<Reasoning effort="high">[1, 2</Reasoning> {DUNE}', City, City("Dune")),
+        (f'<seed:think>{{"name": "DRAFT"}}</seed:think>{DUNE}', City, City("Dune")),
+        ("[THINK] [9] [/THINK] [1]", list[int], [1]),
+        ("\u25c1think\u25b7 [9] \u25c1/think\u25b7 [1]", list[int], [1]),
+        (f'<think>a <think>b</think> {{"name": "DRAFT"}}</think> {DUNE}', City, City("Dune")),
+        (f"<thinking>the <think> tag</thinking> {DUNE}", City, City("Dune")),
+        (f"<thinking>the wrong end</think> {DUNE}", City, City("Dune")),
+        (f"{DUNE}<think>That is right.</think>", City, City("Dune")),
+        # The opening tag is often in the prompt.
+        (f'maybe {{"name": "DRAFT"}}</think>{DUNE}', City, City("Dune")),
+        (f'it looks like {{"name": ...</think>{DUNE}', City, City("Dune")),
+        (f'it begins with {{"name": "</think>{DUNE}', City, City("Dune")),
+        ("```\n[9]\n</think>\n```\n[1]\n```", list[int], [1]),
+        ("Hm.</think>Paris", str, "Paris"),
+        ("<think>Hm.</think>\n\nParis", str, "Paris"),
+        ("<think>Hm.</think>42", int, 42),
+        # In a string a tag is text.
+        ('{"name": "<think>a</think> b"}', City, City("<think>a</think> b")),
+        ('So: {"name": "<think>a</think> b"}.', City, City("<think>a</think> b")),
+        ('{"name": "</think>"} is it.', City, City("</think>")),
+        ('"<think>a</think>"', str, "<think>a</think>"),
+    ],
+)
+def test_thoughts_are_left_out(text: str, of: Any, value: Any) -> None:
+    assert read(text, of) == value
+
+
+@pytest.mark.parametrize(
+    ("text", "of", "value"),
+    [
+        (f'Not {{"name": "A", "size": 1}} but {DUNE}', City, City("Dune")),
+        (f'The form is {{"name": ..., "people": n}}: {DUNE}', City, City("Dune")),
+        (f'The form is {{"name": \n```json\n{DUNE}\n```', City, City("Dune")),
+        (f"{{{{template}}}} [see {DUNE}]", City, City("Dune")),
+        (f'{{"name": "DRAFT"}}, or rather\n```json\n{DUNE}\n```', City, City("Dune")),
+        (f"```json\n{DUNE}\n```\n~~~\n{DUNE}\n~~~", City, City("Dune")),
+        ('```json\n{"name": "```py\\n1\\n```"}\n```', City, City("```py\n1\n```")),
+        ("````md\n```json\n[1]\n```\n````", list[int], [1]),
+        ("- [ ] primes\n- [x] done\n1. [] more\n\n[2, 3]", list[int], [2, 3]),
+        ("[ ]", list[int], []),
+        ("It is [] then.", list[int], []),
+        ("Half open, [0, 1) has [0]", list[int], [0]),
+        ("As told [1](https://example.com), it is [2, 3].", list[int], [2, 3]),
+        ("[2, 3] and again [2,3]", list[int], [2, 3]),
+    ],
+)
+def test_the_only_value_that_fits_is_the_answer(text: str, of: Any, value: Any) -> None:
+    assert read(text, of) == value
+
+
+@pytest.mark.parametrize(
+    ("text", "of", "fault"),
+    [
+        ("Both are prime [1], so the answer is [2, 3].", list[int], TWO_FIT),
+        ("[1, 4]. No: [2, 3].", list[int], TWO_FIT),
+        ("```\n[1]\n```\n```\n[2]\n```", list[int], TWO_FIT),
+        ("```\none\n```\n```\ntwo\n```", ONE_OR_TWO, TWO_FIT),
+        (f"{DUNE}\n{PARIS}", City, TWO_FIT),
+        ("- [ ] buy milk", list[str], "there is no JSON in it"),
+        ("1. [ ] buy milk", list[str], "there is no JSON in it"),
+        ("See [1](https://example.com).", list[int], "there is no JSON in it"),
+        (f"<think>I would say {DUNE}", City, "it breaks off in a thought"),
+        (f"{DUNE} <think>or", City, "it breaks off in a thought"),
+        (f'First {DUNE}, then {{"name": "Par', City, "its JSON is broken: "),
+        ('{"error": 404}', int, 'the value: expected a whole number, got {"error": 404}'),
+        ('"Par', str, "its text breaks off"),
+        ("one or two", ONE_OR_TWO, "the value: expected one of"),
+        ("Not one.", ONE_OR_TWO, "the value: expected one of"),
+        ("Us", Literal["US", "us"], "there is no JSON in it"),
+        ("It is not true.", bool, "there is no JSON in it"),
+        ("3 million", int, "there is no JSON in it"),
+        ("1,234", int, "there is no JSON in it"),
+        ("The answer is minus 5.", int, "there is no JSON in it"),
+        ("In 2024 the answer is 5.", int, "there is no JSON in it"),
+        ("I can only count to 10.", int, "there is no JSON in it"),
+    ],
+)
+def test_nothing_is_guessed(text: str, of: Any, fault: str) -> None:
+    with pytest.raises(ValueError, match=r".") as caught:
+        read(text, of)
+    assert str(caught.value).startswith(fault)
+
+
+@pytest.mark.parametrize(
+    ("text", "of", "value"),
+    [
+        ('{"name": "a\nb\tc"}', City, City("a\nb\tc")),
+        ('{"name": "Dune",\n}', City, City("Dune")),
+        ("[1, 2, ]", list[int], [1, 2]),
+        ('{"a": True, "b": False, "c": None}', dict[str, Any], {"a": True, "b": False, "c": None}),
+        ("""{'name': 'L\\'Aquila "x"', 'people': 2}""", City, City('L\'Aquila "x"', 2)),
+        ('{"name": "It\\\'s", "people": 2}', City, City("It's", 2)),
+        ('{"name": "True, None,]",}', City, City("True, None,]")),
+        ('{\u201cname\u201d: \u201ca "b"\u201d}', City, City('a "b"')),
+        ('\ufeff{"name":\xa0"Dune"}\u200b', City, City("Dune")),
+        ('"{\\"name\\": \\"Dune\\"}"', City, City("Dune")),
+        ('{"name": "Dune", "name": "Dune"}', City, City("Dune")),
+        ('{"answer": 42}', int, 42),
+        (f'{{"Result": {DUNE}}}', City, City("Dune")),
+        ('{"value": 42}', dict[str, int], {"value": 42}),
+        ("One", ONE_OR_TWO, "one"),
+        ("**One.**", ONE_OR_TWO, "one"),
+        ('"One."', ONE_OR_TWO, "one"),
+        ("`one`", ONE_OR_TWO, "one"),
+        ("So:\n```\none\n```", ONE_OR_TWO, "one"),
+        ("us", Literal["US", "us"], "us"),
+        ("_x_", Literal["_x_", "x"], "_x_"),
+        ("2.", Literal[1, 2], 2),
+        ("GOOD!", Mood, Mood.GOOD),
+        ("None", Mood | None, None),
+        ("True", bool, True),
+        ("**TRUE**.", bool, True),
+        ("No.", bool, False),
+        ("42.", int, 42),
+        ("**4.5**", float, 4.5),
+        ("The answer is **42**.", int, 42),
+        ("Answer: -5", int, -5),
+        ("So we get $\\boxed{42}$.", int, 42),
+        ("null", str, "null"),
+        ("1.50", str, "1.50"),
+        ('{"answer": "Paris"}', str, "Paris"),
+        ('Use x[0] = {"a": 1} here.', str, 'Use x[0] = {"a": 1} here.'),
+        ("```python\nprint(1)\n```", str, "print(1)"),
+        ('Here:\n```json\n"Paris"\n```', str, "Paris"),
+        ("2025-12-31.", dt.date, dt.date(2025, 12, 31)),
+        ('{"name": "half \\ud83d"}', City, City("half ?")),
+    ],
+)
+def test_slips_with_one_meaning_are_not_paid_for_again(text: str, of: Any, value: Any) -> None:
+    assert read(text, of) == value
+    assert type(read(text, of)) is type(value)
+
+
+def json_values(keys: st.SearchStrategy[str]) -> st.SearchStrategy[Any]:
+    numbers = st.integers() | st.floats(allow_nan=False, allow_infinity=False)
+    scalars = st.none() | st.booleans() | numbers | keys
+    return st.recursive(
+        scalars,
+        lambda of: st.lists(of, max_size=3) | st.dictionaries(keys, of, max_size=3),
+        max_leaves=5,
+    ).map(lambda value: {"value": value})
+
+
+TRICKY = st.sampled_from(
+    ['"', "\\", "'", "</think>", "<think>", "```", "\n```\n", "{", "}", "[", "]", "[ ]", "//", "\n"]
+)
+TEXTS = st.lists(TRICKY | st.characters(exclude_categories=["Cs"]), max_size=9).map("".join)
+
+
 @settings(deadline=None)
-@given(st.text())
-def test_no_text_breaks_the_reader(text: str) -> None:
-    try:
-        value = read(text, dict[str, int])
-    except ValueError:
-        return
-    assert isinstance(value, dict)
+@given(json_values(TEXTS), st.text(), st.text(), st.booleans(), st.sampled_from([None, 2]))
+def test_any_value_comes_back_from_any_prose(
+    value: Any, before: str, after: str, ensure_ascii: bool, indent: int | None
+) -> None:
+    before, after = (re.sub(r"[\[{<\u25c1]|[`~]{3}", "", one) for one in (before, after))
+    told = json.dumps(value, ensure_ascii=ensure_ascii, indent=indent)
+    assert read(f"{before}\n{told}\n{after}", dict[str, Any]) == value
+    assert read(f"{before}\n```json\n{told}\n```\n{after}", dict[str, Any]) == value
+    thought = told[:-1].replace("<", "")
+    assert read(f"<think>{before}{thought}</think>{told}", dict[str, Any]) == value
+    with pytest.raises(ValueError, match=re.escape(TWO_FIT)):
+        read(f'{before}\n{told}\n{{"other": 1}}\n{after}', dict[str, Any])
+
+
+PIECES = st.sampled_from(
+    [*"[]{}\"'\\,:-.1e \n`<>/x", "```", "</think>", "<think>", '{"a":', "[1,", "[ ]", "True", "NaN",
+     "\u201c", "\u201d", "is 1", "[THINK]", "\ufeff", "\ud800", "\x00"]
+)  # fmt: skip
+TYPES: list[Any] = [dict[str, int], list[int], int, bool, str, float | None, Mood, City, Any]
+
+
+@settings(deadline=None)
+@given(st.lists(PIECES).map("".join) | st.text(), st.sampled_from(TYPES))
+def test_no_text_breaks_the_reader(text: str, of: Any) -> None:
+    with contextlib.suppress(ValueError):
+        read(text, of)
+
+
+UGLY = [
+    "[1,", "{", '{"a":', '"', "'", "```", "```\n", "``` ", "<think>", "</think>", "<think", "<",
+    "[", "[]", "[1]", '\\"', "['", "{'\\'", ": ", "is ", "1", "[1e", "- [ ]\n", " \n", "<a:", ",]",
+    "\u201c", '["a",\n```', '{"a" </think>', "[THINK]", "<think></think>x", "<think><reasoning>",
+    '{"a": 1}', "[True", "[1 ", "~~~", "*", " ", "{}", "[[", "]", "\\",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("piece", UGLY)
+def test_reading_takes_time_in_proportion_to_the_text(piece: str) -> None:
+    """Sixteen times the text takes about sixteen times as long; if squared, 256 times."""
+
+    def seconds(times: int) -> float:
+        begun = time.thread_time()
+        for text in (piece * times, f"[{piece * times}", f"is {piece * times}x"):
+            for of in (list[int], int):
+                with contextlib.suppress(ValueError):
+                    read(text, of)
+        return time.thread_time() - begun
+
+    short = max(min(seconds(250) for _ in range(3)), 0.002)
+    assert seconds(4_000) < 80 * short
 
 
 def test_the_instructions_hold_the_schema() -> None:
@@ -222,6 +435,51 @@ async def test_in_the_end_it_gives_up_with_the_last_answer_and_the_cost_of_all(
     assert ai.chat_history == []
 
 
+async def test_several_answers_are_asked_about_and_in_the_end_refused(door: Door) -> None:
+    ai = door.client()
+    door.answers(chat_body("Both are prime [1], so it is [2, 3]."), chat_body("[2, 3] or [5]"))
+    with pytest.raises(PuterParseError, match=f"The answer does not fit: {TWO_FIT}"):
+        await door(ai, "parse", "Which are prime?", list[int])
+    assert door.sent[1].args["messages"][-1]["content"] == correction(TWO_FIT)
+    assert ai.chat_history == []
+
+
+async def test_what_max_tokens_cut_off_is_no_answer(door: Door) -> None:
+    ai = door.client()
+    door.answers(chat_body("4", finish_reason="length"), chat_body("42"))
+    assert await door(ai, "parse", "Count", int) == 42
+    door.answers(chat_body("It is Par", finish_reason="length"))
+    with pytest.raises(PuterParseError, match="breaks off") as caught:
+        await door(ai, "parse", "Which city?", str, retries=0)
+    assert "max_tokens" in str(caught.value.hint)
+    door.answers(chat_body(f"{PARIS} ", finish_reason="length"))
+    assert await door(ai, "parse", "Which city?", City) == City("Paris", 2)
+
+
+async def test_the_reasoning_is_no_answer(door: Door) -> None:
+    ai = door.client()
+    door.answers(chat_body("[2]", message={"reasoning": "maybe [1]"}))
+    assert await door(ai, "parse", "Which?", list[int]) == [2]
+
+
+async def test_the_reply_may_come_along_with_the_cost_of_all_rounds(door: Door) -> None:
+    ai = door.client()
+    door.answers(chat_body("No idea."), chat_body(f"So: {PARIS}"))
+    city, reply = await door(ai, "parse", "The capital?", City, with_reply=True)
+    assert city == City("Paris", 2)
+    assert isinstance(reply, ChatReply)
+    assert reply == f"So: {PARIS}"
+    assert (reply.attempts, reply.cost, reply.usage.output_tokens) == (2, Decimal("0.000156"), 14)
+    assert [one["content"] for one in reply.messages] == [
+        "The capital?", "No idea.", correction(_NOTHING), f"So: {PARIS}",
+    ]  # fmt: skip
+    assert ChatReply.from_dict(reply.to_dict()) == reply
+    door.answers(chat_body("1"))
+    number, reply = await door(ai.conversation(), "parse", "Count", int, with_reply=True)
+    assert (number, reply.attempts) == (1, 1)
+    assert await door(ai, "parse", "Count", int, with_reply=False) == 1
+
+
 async def test_what_one_is_shown_goes_along_once(door: Door) -> None:
     ai = door.client()
     door.answers(chat_body("No."), chat_body("1"))
@@ -280,6 +538,8 @@ async def test_bad_arguments_are_refused_before_anything_is_sent(door: Door) -> 
     for retries in (-1, True, 1.5, "1"):
         with pytest.raises(PuterInputError, match="retries"):
             await door(ai, "parse", "Count", int, retries=retries)
+    with pytest.raises(PuterInputError, match="with_reply"):
+        await door(ai, "parse", "Count", int, with_reply="yes")
     with pytest.raises(PuterInputError, match="has no form in JSON"):
         await door(ai, "parse", "Count", complex)
     with pytest.raises(TypeError, match=r"parse\(\) cannot stream"):

@@ -89,7 +89,7 @@ def read_model_json(text: str) -> Any:
         return _decode(text, escapes, **hooks)
     except ValueError as error:
         mended = _SLIP.sub(_mended, text)
-        if mended == text:
+        if mended == text or text[0] in "'\u201c":  # that is a quotation, not a string
             raise
         try:
             return _decode(mended, escapes, **hooks)

@@ -191,7 +191,8 @@ def _words(text: str, wanted: _Wanted) -> Iterator[Any]:
         yield (exact or alike)[0]
     elif "string" in wanted.kinds and not alike:
         yield word
-    yield from _json(word, wanted)
-    yield from _json(word.lower(), wanted)
+    for value in (*_json(word, wanted), *_json(word.lower(), wanted)):
+        if value is not None or "null" in wanted.kinds:  # "None." is a word, too
+            yield value
     if "boolean" in wanted.kinds and word.lower() in _YES_NO:
         yield _YES_NO[word.lower()]
