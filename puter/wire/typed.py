@@ -19,6 +19,13 @@ from puter.wire.json import BLANKS, read_model_json
 _NOTHING = "there is no JSON in it"
 _WRAPPERS = {"answer", "output", "response", "result", "value"}
 _YES_NO = {"yes": True, "no": False}
+_KINDS: dict[type, frozenset[str]] = {
+    str: frozenset({"string"}),
+    bool: frozenset({"boolean"}),
+    int: frozenset({"integer", "number"}),
+    float: frozenset({"number"}),
+    type(None): frozenset({"null"}),
+}
 _EMPHASIS = BLANKS + "*_`\"'\u2018\u2019\u201c\u201d"
 _FENCED = re.compile(r"([`~])\1\1.*\1\1\1", re.DOTALL)
 _NUMBER = re.compile(  # the only one, told at the end: "The answer is **42**."
@@ -115,7 +122,8 @@ class _Wanted:
         any_text = False
         for one in _alternatives(schema):
             constants = one.get("enum", [one["const"]] if "const" in one else None)
-            named = one.get("type", "string" if constants else [])
+            default = {kind for each in constants or () for kind in _KINDS.get(type(each), ())}
+            named = one.get("type", default)
             named = {named} if isinstance(named, str) else set(named)
             kinds |= named
             any_text |= "string" in named and constants is None
@@ -137,6 +145,8 @@ def _alternatives(schema: Schema) -> Iterator[Schema]:
     todo = [schema]
     while todo:
         one = todo.pop()
+        if not isinstance(one, dict):
+            continue
         todo += [*one.get("anyOf", ()), *one.get("oneOf", ()), *one.get("allOf", ())]
         if "$ref" in one:
             todo.append(definitions.pop(one["$ref"].rpartition("/")[2], {}))
@@ -169,12 +179,13 @@ def _tiers(text: str, wanted: _Wanted, faults: list[Fragment]) -> Iterator[Itera
 
 
 def _json(text: str, wanted: _Wanted) -> list[Any]:
-    """The JSON that this text is, if so; where text is wanted, numbers are digits of it."""
+    """The JSON that this text is, if so; where text is wanted and no number, digits are text."""
     try:
         value = read_model_json(text)
     except ValueError:
         return []
-    return [] if wanted.only_text and not isinstance(value, (str, dict, list)) else [value]
+    kinds = _KINDS.get(type(value), wanted.kinds)
+    return [value] if kinds & wanted.kinds or "string" not in wanted.kinds else []
 
 
 def _words(text: str, wanted: _Wanted) -> Iterator[Any]:
