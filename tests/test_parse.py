@@ -481,7 +481,8 @@ async def test_the_reply_may_come_along_with_the_cost_of_all_rounds(door: Door) 
     ]  # fmt: skip
     assert ChatReply.from_dict(reply.to_dict()) == reply
     door.answers(chat_body("1"))
-    number, reply = await door(ai.conversation(), "parse", "Count", int, with_reply=True)
+    talk: Any = ai.conversation()
+    number, reply = await door(talk, "parse", "Count", int, with_reply=True)
     assert (number, reply.attempts) == (1, 1)
     assert await door(ai, "parse", "Count", int, with_reply=False) == 1
 
