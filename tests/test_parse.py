@@ -20,8 +20,8 @@ from hypothesis import strategies as st
 import puter
 from puter import ChatReply, PuterInputError, PuterParseError
 from puter.schema import adapter
-from puter.wire.typed import correction, instructions, read_typed
-from tests.door import Door, chat_body
+from puter.wire.typed import correction, instructions, output_format, read_typed
+from tests.door import Door, chat_body, error_body
 
 
 class Mood(enum.Enum):
@@ -564,3 +564,115 @@ async def test_an_error_of_the_server_is_what_it_is(door: Door) -> None:
     with pytest.raises(puter.PuterEmptyResponseError):
         await door(ai, "parse", "Count", int)
     assert ai.chat_history == []
+
+
+# ------------------------------------------------------------ the form that vendors enforce
+
+
+@dataclasses.dataclass
+class Closed:
+    title: str
+
+
+@dataclasses.dataclass
+class Open:
+    title: str
+    year: int = 0
+
+
+@pytest.mark.parametrize(
+    ("of", "schema", "strict"),
+    [
+        (Closed, adapter(Closed).schema, True),
+        (Open, adapter(Open).schema, False),
+        (dict[str, int], adapter(dict[str, int]).schema, False),
+        *(
+            (
+                of,
+                {
+                    "type": "object",
+                    "properties": {"value": adapter(of).schema},
+                    "required": ["value"],
+                    "additionalProperties": False,
+                },
+                True,
+            )
+            for of in (list[int], str, Literal["a", "b"], int | None)
+        ),
+    ],
+)
+async def test_the_schema_goes_along_as_an_object(
+    door: Door, of: Any, schema: Any, strict: bool
+) -> None:
+    door.answers(chat_body("nothing that fits: [[["))
+    with contextlib.suppress(PuterParseError):
+        await door(door.client(), "parse", "Hi", of, retries=0)
+    sent = door.sent[0].args["outputFormat"]
+    assert sent == {"type": "json_schema", "name": "answer", "schema": schema, "strict": strict}
+
+
+def test_definitions_stay_at_the_root() -> None:
+    class Node(pydantic.BaseModel):
+        nodes: list[Node]
+
+    sent = output_format(adapter(list[Node]))
+    assert sent is not None
+    (name,) = sent["schema"]["$defs"]
+    items = {"$ref": f"#/$defs/{name}"}
+    assert sent["schema"]["properties"]["value"] == {"type": "array", "items": items}
+
+
+async def test_anything_has_no_form(door: Door) -> None:
+    door.answers(chat_body("5"))
+    assert await door(door.client(), "parse", "Hi", Any) == 5
+    assert "outputFormat" not in door.sent[0].args
+
+
+@pytest.mark.parametrize(
+    ("of", "value"), [(list[int], [2, 3]), (str, "a b"), (int | None, None), (Literal["a"], "a")]
+)
+async def test_the_value_of_the_object_is_taken_out(door: Door, of: Any, value: Any) -> None:
+    door.answers(chat_body(json.dumps({"value": value})))
+    assert await door(door.client(), "parse", "Hi", of) == value
+
+
+async def test_ones_own_form_is_sent_instead(door: Door) -> None:
+    door.answers(chat_body("[1]"))
+    await door(door.client(), "parse", "Hi", list[int], output_format={"type": "json_object"})
+    assert door.sent[0].args["outputFormat"] == {"type": "json_object"}
+
+
+async def test_a_vendor_that_refuses_the_schema_is_asked_without_it(door: Door) -> None:
+    refusal = error_body("Invalid schema for response_format 'answer'", "upstream_bad_request")
+    door.answers((400, refusal), chat_body("[1]"))
+    ai = door.client()
+    assert await door(ai, "parse", "Hi", list[int], retries=0) == [1]
+    assert ["outputFormat" in one.args for one in door.sent] == [True, False]
+    assert len(ai.chat_history) == 2
+
+
+@pytest.mark.parametrize(
+    ("message", "code", "sent"),
+    [
+        ("Your credit balance is too low", "upstream_bad_request", 1),
+        ("Bad format", "bad_request", 1),
+        ("Invalid schema", "upstream_bad_request", 2),
+    ],
+)
+async def test_other_refusals_are_final(door: Door, message: str, code: str, sent: int) -> None:
+    door.answers((400, error_body(message, code)))
+    with pytest.raises(puter.PuterBadRequestError):
+        await door(door.client(), "parse", "Hi", list[int])
+    assert len(door.sent) == sent
+
+
+async def test_reasoning_of_a_typed_answer_is_remembered_with_it(door: Door) -> None:
+    details = [{"type": "thinking", "thinking": "Hm.", "signature": "c2ln"}]
+    answer = chat_body(
+        "[1]", message={"reasoning_details": details}, metadata={"service_used": "claude"}
+    )
+    door.answers(chat_body("none"), answer, chat_body())
+    ai = door.client()
+    await door(ai, "parse", "Hi", list[int], "claude-opus-4-6")
+    await door(ai, "chat", "And?", "claude-opus-4-6")
+    assert door.sent[2].args["messages"][1]["reasoning_details"] == details

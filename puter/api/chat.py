@@ -133,9 +133,9 @@ def _parse(
 ) -> None:
     """Ask for an answer of a type.
 
-    Puter passes no JSON mode on to most vendors, so the type's JSON Schema goes into the
-    instructions. The value is read past thoughts, code fences and prose; when none fits, or
-    several different ones do, it is asked for again with the fault shown.
+    The type's JSON Schema goes into the instructions, and along as ``output_format``, which
+    servers of 2026-10 and later pass on. The value is read past thoughts, code fences and prose;
+    when none fits, or several different ones do, it is asked for again with the fault shown.
 
     Args:
         prompt: What to say.

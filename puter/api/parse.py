@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from typing import Any
 
 from puter.api.turn import ChatRequest, run_turn, total_reply
 from puter.engine.context import CallContext
 from puter.engine.effects import Flow
-from puter.exceptions import PuterError, PuterParseError, Reply
+from puter.exceptions import PuterBadRequestError, PuterError, PuterParseError, Reply
 from puter.history import History
 from puter.schema import TypeAdapter
 from puter.types.replies import ChatReply
 from puter.wire.messages import Message, assistant_messages, user_message
-from puter.wire.typed import correction, instructions, read_typed
+from puter.wire.typed import correction, instructions, output_format, read_typed
 
 _ENDS = ("}", "]", '"', "```", "~~~")
 _NO_FIT = (
@@ -34,8 +35,12 @@ def typed_answer(
     """
     instruction = instructions(wanted)
     system = request.system or history.system
+    form = {"output_format": output_format(wanted), **request.options}
     asked = dataclasses.replace(
-        request, system=f"{system}\n\n{instruction}" if system else instruction, remember=False
+        request,
+        system=f"{system}\n\n{instruction}" if system else instruction,
+        remember=False,
+        options=form,
     )
     before = [] if request.standalone else history.snapshot()
     turn: list[Message] = []
@@ -44,6 +49,9 @@ def typed_answer(
         try:
             reply = yield from run_turn(call, history, asked)
         except PuterError as error:
+            if asked.options is form and error.partial is None and _is_of_format(error):
+                asked = dataclasses.replace(asked, options=request.options)
+                continue  # the vendor refused the schema and ran nothing: the instructions do
             if replies:
                 every = _all_of(replies, error.partial, before, turn)
                 error.partial = every.copy_with(standalone=request.standalone)
@@ -82,8 +90,15 @@ def typed_answer(
             if request.remember and not request.standalone:
                 first = replies[0]
                 asked_for = len(first.messages) - len(assistant_messages(first))
-                history.commit([*first.messages[:asked_for], *assistant_messages(reply)])
+                said = reply.messages[-len(assistant_messages(reply)) :]
+                history.commit([*first.messages[:asked_for], *said])
             return value, whole
+
+
+def _is_of_format(error: PuterError) -> bool:
+    """Whether a vendor refused the form that the answer was to have."""
+    refused = isinstance(error, PuterBadRequestError) and error.code == "upstream_bad_request"
+    return refused and re.search("schema|format", error.message, re.IGNORECASE) is not None
 
 
 def _value_in(reply: ChatReply, wanted: TypeAdapter) -> Any:

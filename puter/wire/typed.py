@@ -1,6 +1,6 @@
 """Typed answers on the wire: instructions for the model, and the value in its answer.
 
-Puter drops ``response_format`` on most routes, so the schema goes into the instructions.
+Servers before 2026-10 drop every JSON mode, so the schema goes into the instructions, too.
 """
 
 from __future__ import annotations
@@ -42,6 +42,44 @@ def instructions(adapter: TypeAdapter) -> str:
         "no explanation, no code fence.\n"
         f"```json schema\n{schema}\n```"
     )
+
+
+def output_format(adapter: TypeAdapter) -> dict[str, Any] | None:
+    """The form of the answer for vendors that enforce one; None when any will do.
+
+    They want an object, so another type is the ``value`` of one; ``read_typed()`` unwraps it.
+    """
+    schema = adapter.schema
+    name = re.sub(r"[^\w-]", "_", str(schema.get("title", "answer")), flags=re.ASCII)[:64]
+    if not schema or schema == {"type": "object"}:
+        return None
+    if schema.get("type") != "object":
+        inner = {key: one for key, one in schema.items() if key != "$defs"}
+        definitions = {"$defs": schema["$defs"]} if "$defs" in schema else {}
+        schema = {
+            "type": "object",
+            "properties": {"value": inner},
+            "required": ["value"],
+            "additionalProperties": False,
+            **definitions,
+        }
+    return {"type": "json_schema", "name": name, "schema": schema, "strict": _is_strict(schema)}
+
+
+def _is_strict(schema: Any) -> bool:
+    """Whether every object in it names all its keys, as vendors ask of a strict schema."""
+    if isinstance(schema, list):
+        return all(map(_is_strict, schema))
+    if not isinstance(schema, dict):
+        return True
+    properties = schema.get("properties", {})
+    closed = schema.get("additionalProperties") is False
+    if schema.get("type") == "object" and not (
+        closed and set(schema.get("required", ())) == set(properties)
+    ):
+        return False
+    inside = [one for key, one in schema.items() if key not in ("properties", "$defs", "default")]
+    return all(map(_is_strict, [*inside, *properties.values(), *schema.get("$defs", {}).values()]))
 
 
 def correction(fault: str) -> str:
