@@ -263,7 +263,7 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"prompt": "Hi", "extra": {"x": float("inf")}}, "JSON"),
     ({"prompt": "Hi", "extra": {"stream": True}}, "stream"),
     ({"prompt": "Hi", "extra": {"test_mode": True}}, "fake"),
-    ({"prompt": "lone surrogate \ud800"}, "JSON"),
+    ({"prompt": "lone surrogate \ud800"}, r"holds '\\ud800', half a character"),
 ]
 
 

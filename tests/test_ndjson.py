@@ -148,3 +148,61 @@ def test_the_time_for_a_line_grows_with_its_length_and_not_faster() -> None:
     small = min(feed_time(2**20) for _ in range(3))
     large = min(feed_time(2**23) for _ in range(3))
     assert large < 30 * small + 0.05  # 8 times the bytes; 64 times if each piece cost all before it
+
+
+# ------------------------------------------------------------ emoji cut in two
+
+
+def units(text: str) -> list[str]:
+    """The UTF-16 code units of a text, as JSON escapes them."""
+    data = text.encode("utf-16-be")
+    return [f"\\u{data[i]:02x}{data[i + 1]:02x}" for i in range(0, len(data), 2)]
+
+
+@st.composite
+def cut_texts(draw: st.DrawFn) -> tuple[str, list[bytes]]:
+    """A text, and the lines of a stream that cut it anywhere between two UTF-16 code units."""
+    text = draw(st.text(st.characters(codec="utf-8") | st.sampled_from("\U0001f600\U0001d11e")))
+    escapes = units(text)
+    cuts = sorted(draw(st.sets(st.integers(0, len(escapes)), max_size=8)))
+    parts = [escapes[a:b] for a, b in zip([0, *cuts], [*cuts, len(escapes)], strict=True)]
+    kind = draw(st.sampled_from(["text", "reasoning"]))
+    between = draw(st.sampled_from([b"", b'{"type":"extra_content","extra_content":1}\n']))
+    return text, [
+        f'{{"type":"{kind}","{kind}":"{"".join(part)}"}}\n'.encode() + between for part in parts
+    ]
+
+
+@settings(deadline=None)
+@given(cut_texts())
+def test_a_text_arrives_whole_wherever_a_line_cuts_it(one: tuple[str, list[bytes]]) -> None:
+    text, pieces = one
+    got = decoded([*pieces, encoded([USAGE], ascii_only=True, end="\n")])
+    assert "".join(chunk.reasoning or chunk for chunk in got) == text
+    assert json.dumps(raw(got), ensure_ascii=False).encode()  # no half is left
+
+
+@settings(deadline=None)
+@given(
+    st.lists(st.text(st.sampled_from("a\ud83d\ude00\U0001f600"), max_size=3), max_size=6),
+    st.booleans(),
+)
+def test_halves_that_fit_nothing_are_told_by_a_question_mark(texts: list[str], ends: bool) -> None:
+    sent: list[dict[str, Any]] = [{"type": "text", "text": one} for one in texts]
+    got = "".join(decoded([encoded([*sent, *([USAGE] if ends else [])], ascii_only=True, end="\n")]))
+    joined = "".join(texts).encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    assert got == joined.replace("\ufffd", "?")
+
+
+async def test_an_emoji_cut_in_two_lines_arrives_whole(door: Door) -> None:
+    door.answers(
+        stream_answer(
+            b'{"type":"text","text":"Hi \\ud83d"}\n{"type":"text","text":"\\ude00!"}\n', USAGE
+        )
+    )
+    ai = door.client()
+    got = await chunks(await door(ai, "chat", "Hi", stream=True))
+    assert "".join(got) == "Hi \U0001f600!"
+    assert ai.chat_history[-1]["content"] == "Hi \U0001f600!"
+    door.answers(stream_answer(b'{"type":"text","text":"cut \\ud83d"}\n', USAGE))
+    assert "".join(await chunks(await door(ai, "chat", "Hi", stream=True))) == "cut ?"

@@ -43,11 +43,14 @@ def read_json(data: bytes) -> Any:
 def _decode(data: bytes | str, escapes: bool, **hooks: Any) -> Any:
     try:
         value = json.loads(data, **hooks)
-        if escapes:  # half an emoji, cut off by max_tokens, fits no request
-            value = json.loads(json.dumps(value, ensure_ascii=False).encode(errors="replace"))
+        return without_halves(value) if escapes else value
     except RecursionError:
         raise ValueError("nested too deeply") from None
-    return value
+
+
+def without_halves(value: Any) -> Any:
+    """The value with ``?`` for half an emoji, such as max_tokens cuts off: it fits no request."""
+    return json.loads(json.dumps(value, ensure_ascii=False).encode(errors="replace"))
 
 
 def _finite(number: str) -> float:
@@ -124,6 +127,13 @@ def json_bytes(value: Any) -> bytes:
         body = json.dumps(
             value, ensure_ascii=False, allow_nan=False, separators=(",", ":")
         ).encode()
+    except UnicodeEncodeError as error:
+        raise PuterInputError(
+            f"A text holds {error.object[error.start]!r}, half a character (a lone surrogate), "
+            "which cannot be sent",
+            hint="It was cut in the middle of an emoji, or is a file name that is not UTF-8. "
+            "text.encode('utf-8', 'replace').decode() puts '?' there.",
+        ) from None
     except (TypeError, ValueError, RecursionError) as error:
         reason = "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
         raise PuterInputError(

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
-from puter.wire.json import read_json
+from puter.wire.json import without_halves
 
 
 class LineError(ValueError):
@@ -19,6 +20,8 @@ class LineError(ValueError):
 class NDJSONDecoder:
     r"""Splits bytes at ``\n`` only, so U+2028 in a text is harmless; lines may be of any length.
 
+    An emoji of which two lines have half each (``\ud83d``, ``\ude00``) is in the second line, whole.
+
     Examples:
         >>> decoder = NDJSONDecoder()
         >>> decoder.feed(b'{"type":"text","te'), decoder.feed(b'xt":"Hi"}\n')
@@ -29,6 +32,7 @@ class NDJSONDecoder:
 
     def __init__(self) -> None:
         self._pieces: list[bytes] = []  # of the line that is not complete yet
+        self._halves: dict[str, str] = {}  # first half of an emoji, by the type of its line
 
     def feed(self, data: bytes) -> list[dict[str, Any]]:
         """The lines that ``data`` completes.
@@ -47,8 +51,11 @@ class NDJSONDecoder:
             if not line.strip():
                 continue
             try:
-                value = read_json(line)
-            except ValueError as error:
+                value = json.loads(line)
+                if (rb"\u" in line or self._halves) and isinstance(value, dict):
+                    lines += self._joined(value)
+                    continue
+            except (ValueError, RecursionError) as error:
                 raise LineError(
                     f"a line of the stream is not JSON: {line[:80]!r}", lines
                 ) from error
@@ -57,6 +64,26 @@ class NDJSONDecoder:
             lines.append(value)
         return lines
 
+    def _joined(self, line: dict[str, Any]) -> list[dict[str, Any]]:
+        """The line, with halves of emoji joined, and held back at its end."""
+        kind = line.get("type")
+        text = line.get(kind) if isinstance(kind, str) else None
+        if not isinstance(kind, str) or not isinstance(text, str):
+            return [*(self._unjoined() if kind == "usage" else ()), without_halves(line)]
+        half = self._halves.pop(kind, "")
+        if half and "\udc00" <= text[:1] <= "\udfff":
+            pair = (half + text[0]).encode("utf-16", "surrogatepass")
+            half, text = pair.decode("utf-16"), text[1:]
+        text = half + text
+        if "\ud800" <= text[-1:] <= "\udbff":
+            self._halves[kind], text = text[-1], text[:-1]
+        return [without_halves({**line, kind: text})]
+
+    def _unjoined(self) -> list[dict[str, Any]]:
+        """Lines for the halves whose other half never came."""
+        halves, self._halves = self._halves, {}
+        return [without_halves({"type": kind, kind: half}) for kind, half in halves.items()]
+
     def flush(self) -> list[dict[str, Any]]:
         """The last line, if the bytes ended in the middle of one."""
-        return self.feed(b"\n")
+        return [*self.feed(b"\n"), *self._unjoined()]
