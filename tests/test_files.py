@@ -16,7 +16,8 @@ import pytest
 import puter
 from puter import Image, PuterFile
 from puter.api.sources import MAX_FILE
-from tests.door import CUT, Door, error_body, stream_answer, text_answer
+from puter.testing import LocalPuter
+from tests.door import CUT, Door, error_body, label, stream_answer, text_answer
 
 PNG = b"\x89PNG\r\n\x1a\n....IHDR"
 NEW: dict[str, Any] = {
@@ -57,7 +58,13 @@ def octets(*pieces: Any) -> Any:
         (PNG, "/alice/dot", "/alice/dot", "image/png"),
         (PNG, "dot.png", "~/dot.png", "image/png"),
         (PNG, PuterFile("/alice/dot.png"), "/alice/dot.png", "image/png"),
-        (b"??", "~/x", "~/x", "application/octet-stream"),
+        (b"\x01?", "~/x", "~/x", "application/octet-stream"),
+        (b"??", "~/x", "~/x", "text/plain"),
+        (b"a,b", "~/x.csv", "~/x.csv", "text/csv"),
+        ((b"a,b", "text/plain"), "~/x.csv", "~/x.csv", "text/plain"),
+        (b"fn main() {}", "~/main.rs", "~/main.rs", "text/plain"),
+        (b"\x01?", "~/a.flac", "~/a.flac", "audio/flac"),
+        (PNG, "~/x.bin", "~/x.bin", "image/png"),
         ((b"??", "text/plain"), "~/x", "~/x", "text/plain"),
         ("FILE", None, "~/Documents/notes.txt", "text/plain"),
         ("FILE", "~/a/", "~/a/notes.txt", "text/plain"),
@@ -90,6 +97,27 @@ async def test_an_upload_goes_where_it_is_told(
     assert data
 
 
+async def test_an_empty_file_is_uploaded(door: Door, tmp_path: Path) -> None:
+    (tmp_path / "none.txt").touch()
+    door.answers(written(NEW))
+    for source, path in ((b"", "~/x.bin"), (tmp_path / "none.txt", None), (io.BytesIO(), "~/y")):
+        await door(door.client(), "upload", source, path)
+    assert [sent.json["fileMetadata"]["size"] for sent in door.sent] == [0, 0, 0]
+    assert [sent.json["fileContent"] for sent in door.sent] == ["", "", ""]
+    kinds = [sent.json["fileMetadata"]["contentType"] for sent in door.sent]
+    assert kinds == ["application/octet-stream", "text/plain", "application/octet-stream"]
+    written_to = io.BytesIO()
+    written_to.write(PNG)
+    with pytest.raises(puter.PuterInputError, match=r"at its end.*seek\(0\)"):
+        await door(door.client(), "upload", written_to, "~/z")
+
+
+def test_an_empty_file_at_a_server(local_puter: LocalPuter) -> None:
+    with local_puter.client() as ai:
+        file = ai.upload(b"", "~/Documents/none.txt")
+        assert (file.size, ai.read_file(file)) == (0, b"")
+
+
 async def test_an_upload_is_a_file_of_puters(door: Door) -> None:
     door.answers(written(NEW))
     file = await door(door.client(), "upload", PNG, "~/dot.png", overwrite=True)
@@ -112,7 +140,6 @@ async def test_an_upload_is_a_file_of_puters(door: Door) -> None:
         (PNG, "~/folder/", "is a folder"),
         (PNG, "", "non-empty str"),
         (PNG, 5, "non-empty str"),
-        (b"", "~/x", "is empty"),
         ("no-such-file", None, "cannot be read"),
         ("https://example.org/a.png", None, "the file itself"),
         (PuterFile("~/a.png"), None, "the file itself"),
@@ -210,6 +237,39 @@ async def test_a_file_is_deleted(door: Door) -> None:
         {"paths": ["~/folder"], "recursive": True},
     ]
     assert door.sent[0].url == "https://api.puter.com/delete"
+
+
+HOMES = [
+    "~/", "~//", "~/.", "~/./", "~/x/..", "~/x/../", "~/..", "~/../alice", "~/../..", "~/ ", "/",
+    "//", "/.", "/alice", "/alice/", "//alice", "//alice//", "/alice/.", "/alice/x/..", "/./alice",
+    "/alice/../bob", "/alice/../..", "~/a/b/../..", "~/x/../../alice/.", PuterFile("/alice"),
+    PuterFile("/alice", is_folder=True),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("path", HOMES, ids=label)
+@pytest.mark.parametrize("recursive", [True, False])
+async def test_the_home_folder_is_never_deleted(door: Door, path: Any, recursive: bool) -> None:
+    with pytest.raises(puter.PuterInputError, match="the whole home folder"):
+        await door(door.client(), "delete_file", path, recursive=recursive)
+    with pytest.raises(puter.PuterInputError, match="no Puter path"):
+        await door(door.client(), "delete_file", "~", recursive=recursive)
+    assert door.sent == []
+
+
+@pytest.mark.parametrize("path", ["~/x", "/alice/x", "~/.x", "~/...", "~/x/../y", "/alice/x/../y/"])
+async def test_what_is_in_it_may_be(door: Door, path: str) -> None:
+    door.answers([OLD])
+    await door(door.client(), "delete_file", path)
+    assert door.sent[0].json["paths"] == [path]
+
+
+async def test_a_name_that_is_not_utf8_is_told(door: Door) -> None:
+    for method in [*PATHS, "upload"]:
+        arguments = ((PNG,) if method == "upload" else ()) + ("~/caf\udce9",)
+        with pytest.raises(puter.PuterInputError, match="half a character"):
+            await door(door.client(), method, *arguments)
+    assert door.sent == []
 
 
 PATHS = ["read_file", "stat_file", "list_files", "delete_file"]

@@ -8,6 +8,7 @@ from typing import Any
 
 from puter.api.sources import ResolvedSource, resolve
 from puter.exceptions import PuterInputError
+from puter.types.mime import is_textual
 from puter.types.puter_file import Source
 
 
@@ -32,7 +33,7 @@ def part_of(source: Source, *, image: bool) -> dict[str, Any]:
         return {"type": "file", "puter_path": resolved.path}
     if resolved.url is not None:
         return _remote(resolved.url, resolved, image=image)
-    return _inline(resolved.data or b"", resolved.mime_type, resolved.name, image=image)
+    return _inline(resolved, image=image)
 
 
 def _remote(url: str, source: ResolvedSource, *, image: bool) -> dict[str, Any]:
@@ -43,12 +44,19 @@ def _remote(url: str, source: ResolvedSource, *, image: bool) -> dict[str, Any]:
     return {"type": "file", "file": {"filename": source.name or "file", "file_data": url}}
 
 
-def _inline(data: bytes, kind: str, name: str, *, image: bool) -> dict[str, Any]:
-    if not image and not kind.startswith(("image/", "audio/", "video/")):
-        text = _text_of(data, kind)
-        if text is not None:
-            title = f' name="{name}"' if name else ""
-            return {"type": "text", "text": f"<file{title}>\n{text}\n</file>"}
+def _inline(source: ResolvedSource, *, image: bool) -> dict[str, Any]:
+    data, kind, name = source.data or b"", source.mime_type, source.name
+    if not image and is_textual(kind):
+        if not source.encoding:
+            raise PuterInputError(
+                f"{name or 'The data'} is {kind}, but in no known encoding",
+                hint="Save it as UTF-8. Encodings older than that are recognised where "
+                "charset-normalizer is installed. (data, 'application/octet-stream') is sent as "
+                "it is.",
+            )
+        title = f' name="{name}"' if name else ""
+        text = data.decode(source.encoding)
+        return {"type": "text", "text": f"<file{title}>\n{text}\n</file>"}
     return _encoded(base64.b64encode(data).decode(), kind, name or "file", image=image)
 
 
@@ -68,19 +76,3 @@ def _encoded(data: str, kind: str, name: str, *, image: bool) -> dict[str, Any]:
         return {"type": "input_audio", "input_audio": {"data": data, "format": form}}
     return {"type": "file", "file": {"filename": name, "file_data": address}}
 
-
-def _text_of(data: bytes, kind: str) -> str | None:
-    if kind and not kind.startswith("text/") and kind not in _TEXTUAL:
-        return None
-    if b"\x00" in data:
-        return None
-    try:
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        return None
-
-
-_TEXTUAL = (
-    "application/json", "application/xml", "application/yaml", "application/toml",
-    "application/javascript", "application/x-sh", "application/x-yaml", "application/sql",
-)  # fmt: skip

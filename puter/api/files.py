@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 from typing import Any
 from urllib.parse import quote
 
@@ -12,6 +13,7 @@ from puter.engine.context import CallContext
 from puter.engine.effects import Flow, Invoke, do
 from puter.engine.pipeline import exchange
 from puter.exceptions import PuterInputError, PuterResponseError
+from puter.types.mime import is_textual, mime_of
 from puter.types.puter_file import PuterFile, Source
 from puter.wire.errors import unknown_shape
 from puter.wire.http import api_get, api_post
@@ -33,7 +35,8 @@ def upload(
 
     Args:
         source: A path on this machine, bytes, ``(bytes, MIME type)``, an open file, a PIL image or
-            a value of another call, such as an ``Audio``; 37.5 MiB at most.
+            a value of another call, such as an ``Audio``; 37.5 MiB at most. It may be empty. Its
+            MIME type is told by its bytes, else by its name or that of the destination.
         path: Destination: absolute or under ``~/``; one that ends with ``/`` is a folder. Missing
             folders are created. Default: ``~/Documents/`` and the file's own name.
         overwrite: Replace a file that is there already. Default: False.
@@ -51,16 +54,21 @@ def upload(
         >>> print(ai.chat("What is this?", "claude-haiku-4-5", images=cat))
         A cat.
     """
-    resolved = yield from do(Invoke(resolve, (source,)))
+    resolved = yield from do(Invoke(resolve, (source, None, True)))
     if resolved.data is None:
         raise PuterInputError(
             "upload() wants the file itself, not where it is on the web or in your Puter",
             hint="Pass a path on this machine, an open file or bytes, such as image.read().",
         )
+    target = _target(path, resolved.name)
+    kind, named = resolved.mime_type, mime_of(None, target)
+    vague = not kind or (kind == "text/plain" and is_textual(named))
+    if vague and not isinstance(source, tuple):
+        kind = named or kind
     meta = {
-        "path": _target(path, resolved.name),
+        "path": target,
         "size": len(resolved.data),
-        "contentType": resolved.mime_type or "application/octet-stream",
+        "contentType": kind or "application/octet-stream",
         "overwrite": overwrite,
         "createMissingParents": True,
     }
@@ -171,15 +179,28 @@ def delete_file(call: CallContext, path: str | PuterFile, *, recursive: bool = F
             empty folders only.
 
     Raises:
-        PuterInputError: The path is not absolute or under ``~/``; nothing was sent.
+        PuterInputError: The path is not absolute or under ``~/``, or is the home folder, however it
+            is spelled; nothing was sent.
         PuterNotFoundError: There is no such file, or the token may not see it.
         PuterError: Anything else, as for ``chat()``.
 
     Examples:
         >>> ai.delete_file("~/Documents/notes.txt")
     """
-    payload = {"paths": [_path(path)], "recursive": recursive}
+    target = _path(path)
+    if _is_home(target):
+        raise PuterInputError(
+            f"delete_file({target!r}) would delete the whole home folder",
+            hint="Name what is in it, such as '~/Documents/old'.",
+        )
+    payload = {"paths": [target], "recursive": recursive}
     yield from exchange(call, api_post(call.config, "/delete", payload))
+
+
+def _is_home(path: str) -> bool:
+    """Whether it is a home folder (``~``, ``/alice``), the root, or above: no name in a folder."""
+    whole = posixpath.normpath(f"/{path.strip().lstrip('/')}")
+    return len([name for name in whole.split("/") if name.strip()]) < 2  # noqa: PLR2004 - home, name
 
 
 def _path(path: str | PuterFile) -> str:

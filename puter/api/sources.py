@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
+from puter.api.text_files import encoding_of
 from puter.engine.effects import Flow, Invoke, do
 from puter.exceptions import PuterInputError, PuterResponseError
 from puter.types.media import Media, from_data_uri
-from puter.types.mime import canonical, mime_of
+from puter.types.mime import canonical, is_textual, mime_of, mime_of_bytes
 from puter.types.puter_file import PilImage, PuterFile, Source
 from puter.wire.json import MAX_BODY
 
@@ -35,6 +37,8 @@ class ResolvedSource:
     """Its MIME type, ``""`` when it is not known."""
     name: str = ""
     """Its file name, ``""`` when it has none."""
+    encoding: str = ""
+    """How its text is encoded, ``""`` when it is no text or was not read."""
 
 
 def listed(name: str, sources: Source | Sequence[Source] | None) -> list[Source]:
@@ -56,13 +60,16 @@ def listed(name: str, sources: Source | Sequence[Source] | None) -> list[Source]
     return found
 
 
-def resolve(source: Source | None, limit: int | None = None) -> ResolvedSource:
+def resolve(
+    source: Source | None, limit: int | None = None, may_be_empty: bool = False
+) -> ResolvedSource:
     """Resolve a source. Reads files, so flows call it through ``Invoke``.
 
     Args:
         source: Path, bytes, file object, ``(data, mime type)``, http(s) URL, data URI, PIL image,
             an image or audio from a reply, ``PuterFile``, or a path beginning with ``~/``.
         limit: Bytes at most. Default: what one request can carry.
+        may_be_empty: Take a source without bytes, too.
 
     Raises:
         PuterInputError: It is none of these, cannot be read, is empty or too large.
@@ -82,15 +89,21 @@ def resolve(source: Source | None, limit: int | None = None) -> ResolvedSource:
         return _remote(url, stated)
     limit = MAX_FILE if limit is None else min(limit, MAX_FILE)
     data, name, mime_type = _read(what, limit)
-    if not data:
+    if not data and not may_be_empty:
         raise PuterInputError(f"{name or 'The data'} is empty")
     if len(data) > limit:
         raise PuterInputError(
             f"{name or 'The data'} is larger than the {limit / 2**20:g} MiB that can be sent",
             hint="Make it smaller, or put it into your Puter and pass PuterFile(path).",
         )
-    mime_type = stated or mime_type or mime_of(data, name)
-    return ResolvedSource(data=data, mime_type=mime_type, name=name)
+    known = stated or mime_type or mime_of_bytes(data)
+    mime_type = known or mime_of(None, name)
+    encoding = None
+    if is_textual(mime_type) or not (known or mime_type.startswith(_MEDIA) or not data):
+        encoding = encoding_of(data)
+        if encoding and not is_textual(mime_type):
+            mime_type = "text/plain"
+    return ResolvedSource(data=data, mime_type=mime_type, name=name, encoding=encoding or "")
 
 
 def media_source(
@@ -143,7 +156,8 @@ def _is_mime(value: Any) -> bool:
     return isinstance(value, str) and value.lower().startswith(_MIME_STARTS)
 
 
-_MIME_STARTS = ("image/", "video/", "audio/", "text/", "application/")
+_MEDIA = ("image/", "video/", "audio/")
+_MIME_STARTS = (*_MEDIA, "text/", "application/")
 
 
 def _url_of(source: Any) -> str | None:
@@ -168,24 +182,71 @@ def _read(source: Any, limit: int) -> tuple[bytes, str, str]:
             f"A {type(source).__name__} is neither an image nor a file",
             hint="Pass a path, bytes, a file, (data, mime type), a URL, a PIL image or PuterFile.",
         )
-    file_like: Any = source if hasattr(source, "read") else None
-    name: Any = os.fspath(source) if file_like is None else getattr(file_like, "name", "")
-    name = name if isinstance(name, str) else ""
+    if isinstance(source, (str, os.PathLike)):
+        return _read_path(source, limit)
+    return _read_file(source)
+
+
+def _read_path(path: str | os.PathLike[str], limit: int) -> tuple[bytes, str, str]:
+    name: Any = os.fspath(path)
     try:
-        if file_like is not None:
-            data = file_like.read()
-        else:
-            with open(source, "rb") as file:
-                data = file.read(limit + 1)
+        with open(path, "rb") as file:
+            return file.read(limit + 1), _shown(name), ""
     except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-        raise PuterInputError(
-            f"{name[:200]!r} cannot be read: {reason}",
-            hint="For a file in your Puter pass PuterFile('/you/...') or '~/...'.",
+        if isinstance(name, str) and _BASE64.fullmatch(name):
+            raise PuterInputError(
+                f"There is no file {name[:20]!r}..., which looks like bare base64",
+                hint="Pass base64.b64decode(text), or a data URI: 'data:image/png;base64,' + text.",
+            ) from None
+        raise _unreadable(
+            name, error, "For a file in your Puter pass PuterFile('/you/...') or '~/...'."
         ) from error
+
+
+_BASE64 = re.compile(
+    r"(?=.*[a-z])(?=.*[A-Z])(?=.*[0-9])[A-Za-z0-9+/_\s-]{64,}={0,2}\s*", re.DOTALL
+)
+
+
+def _read_file(file: Any) -> tuple[bytes, str, str]:
+    """What is left to read of an open file."""
+    name = _shown(getattr(file, "name", ""))
+    try:
+        data = file.read()
+    except (OSError, ValueError) as error:
+        raise _unreadable(name, error, "Open it with mode 'rb'.") from error
     if not isinstance(data, (bytes, bytearray)):
         raise PuterInputError("The file is open for text", hint="Open it with mode 'rb'.")
-    return bytes(data), os.path.basename(name), ""
+    if not data and _position(file):
+        raise PuterInputError(
+            f"{name or 'The file'} is at its end, so there is nothing left to read",
+            hint="Call file.seek(0) first.",
+        )
+    return bytes(data), name, ""
+
+
+def _position(file: Any) -> int:
+    """How far an open file was read or written; 0 where it does not say."""
+    try:
+        return int(file.tell())
+    except (AttributeError, OSError, ValueError):  # a pipe
+        return 0
+
+
+def _shown(path: Any) -> str:
+    """The last part of a path as text, ``?`` for what is not UTF-8; ``""`` for no path."""
+    if isinstance(path, bytes):
+        path = os.fsdecode(path)
+    return _cleaned(os.path.basename(path)) if isinstance(path, str) else ""
+
+
+def _cleaned(text: str) -> str:
+    return text.encode(errors="replace").decode()
+
+
+def _unreadable(name: Any, error: Exception, hint: str) -> PuterInputError:
+    reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    return PuterInputError(f"{_cleaned(str(name))[:200]!r} cannot be read: {reason}", hint=hint)
 
 
 def _beginning(pieces: Iterable[bytes], limit: int) -> bytes:
@@ -213,14 +274,63 @@ def _is_pil(source: Any) -> bool:
     return module is not None and isinstance(source, module.Image)
 
 
-def _read_pil(image: PilImage) -> tuple[bytes, str, str]:
-    kind = image.format if image.format in ("JPEG", "PNG", "WEBP", "GIF") else "PNG"
+_KINDS = ("JPEG", "PNG", "WEBP", "GIF")
+"""Formats of PIL that vendors read."""
+
+_ORIENTATION = 0x0112
+"""The EXIF tag that says how a picture is to be turned; 1: it is upright."""
+
+
+def _read_pil(image: Any) -> tuple[bytes, str, str]:
+    """The bytes it was opened from, when its pixels are still those; else written anew, upright."""
+    kind = image.format if image.format in _KINDS else None
+    data = _original(image) if kind else None
+    if kind is None or data is None:
+        data, kind = _written(image, kind)
+    return data, "", f"image/{kind.lower()}"
+
+
+def _original(image: Any) -> bytes | None:
+    """The bytes an image was opened from, None when they are gone or it was changed since."""
+    from PIL import Image
+
+    try:
+        if getattr(image, "fp", None) is not None:
+            place = image.fp.tell()
+            image.fp.seek(0)
+            data = image.fp.read()
+            image.fp.seek(place)
+        elif getattr(image, "filename", ""):
+            with open(image.filename, "rb") as file:
+                data = file.read()
+        else:
+            return None
+        with Image.open(io.BytesIO(data)) as again:
+            same = again == image and dict(again.getexif()) == dict(image.getexif())
+    except (OSError, ValueError, SyntaxError):  # the file is closed, gone or another one
+        return None
+    return data if same else None
+
+
+def _written(image: Any, kind: str | None) -> tuple[bytes, str]:
+    from PIL import ImageOps
+
+    keep: dict[str, Any] = {"quality": "keep"} if kind == "JPEG" else {}
+    if image.getexif().get(_ORIENTATION, 1) != 1:
+        image, keep = ImageOps.exif_transpose(image), {}
+    if kind is None or (kind == "JPEG" and image.mode not in _JPEG_MODES):
+        kind, keep = ("JPEG" if image.mode in ("CMYK", "YCbCr") else "PNG"), {}
+    if kind == "JPEG":
+        keep = keep or {"quality": 95}
     buffer = io.BytesIO()
     try:
-        image.save(buffer, format=kind)
+        image.save(buffer, format=kind, **keep)
     except (OSError, ValueError) as error:
         raise PuterInputError(
             f"The {image.mode} image cannot be written as {kind}: {error}",
             hint="Pass image.convert('RGB').",
         ) from error
-    return buffer.getvalue(), "", f"image/{kind.lower()}"
+    return buffer.getvalue(), kind
+
+
+_JPEG_MODES = ("1", "L", "RGB", "CMYK", "YCbCr")

@@ -41,6 +41,11 @@ class PuterFile:
                 f"{self.path!r} is no Puter path",
                 hint="Begin it with / or ~/ ; others are unknown.",
             )
+        if not self.path.isascii() and any("\ud800" <= one <= "\udfff" for one in self.path):
+            raise PuterInputError(
+                f"{self.path!r} is no Puter path: it holds half a character",
+                hint="Puter's names are UTF-8; path.encode('utf-8', 'replace').decode() is.",
+            )
 
 
 class SupportsRead(Protocol):
