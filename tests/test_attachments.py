@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import PIL.Image
+import PIL.ImageOps
 import pytest
 
 import puter
@@ -517,3 +518,117 @@ async def test_async_methods_read_files_beside_the_event_loop(tmp_path: Path) ->
     writer.start()
     assert await call == [picture()]
     writer.join()
+
+
+# ------------------------------------------------------------ images of Pillow
+
+SIDEWAYS = 6  # EXIF: to be turned by 90 degrees
+
+
+def photo(orientation: int = SIDEWAYS, form: str = "JPEG") -> bytes:
+    """A picture, 16 wide and 8 high, that is to be shown upright."""
+    image = PIL.Image.new("RGB", (16, 8), "red")
+    image.paste((0, 0, 255), (0, 0, 8, 8))
+    exif = PIL.Image.Exif()
+    exif[0x0112] = orientation
+    buffer = io.BytesIO()
+    image.save(buffer, form, exif=exif)
+    return buffer.getvalue()
+
+
+async def bytes_of(door: Door, image: PIL.Image.Image) -> tuple[str, bytes]:
+    (part,) = await parts_of(door, images=image)
+    head, _, data = part["image_url"]["url"].partition(",")
+    return head, base64.b64decode(data)
+
+
+@pytest.mark.parametrize("form", ["JPEG", "PNG", "WEBP", "GIF"])
+@pytest.mark.parametrize("loaded", [False, True])
+async def test_an_unchanged_image_keeps_its_bytes(
+    door: Door, tmp_path: Path, form: str, loaded: bool
+) -> None:
+    data = photo(form=form)
+    path = tmp_path / "photo"
+    path.write_bytes(data)
+    for source in (path, str(path), path.open("rb"), io.BytesIO(data)):
+        with PIL.Image.open(source) as image:
+            if loaded:
+                image.load()
+            head, sent = await bytes_of(door, image)
+            again = await bytes_of(door, image)
+        assert head == f"data:image/{form.lower()};base64"
+        assert again[0] == head
+        assert upright(sent) == upright(again[1]) == upright(data)
+        if isinstance(source, io.IOBase):
+            source.close()
+        if not (loaded and isinstance(source, io.IOBase)):  # Pillow lets go of what it was lent
+            assert sent == data
+
+
+def upright(data: bytes) -> tuple[tuple[int, int], Any]:
+    """Size, and the colour at the top left (rounded), as a viewer shows the image."""
+    with PIL.Image.open(io.BytesIO(data)) as image:
+        turned: Any = PIL.ImageOps.exif_transpose(image).convert("RGB")
+        return turned.size, tuple(round(one / 255) for one in turned.getpixel((1, 1)))
+
+
+async def test_an_animation_keeps_all_its_frames(door: Door) -> None:
+    frames = [PIL.Image.new("P", (4, 4), one) for one in range(3)]
+    buffer = io.BytesIO()
+    frames[0].save(buffer, "GIF", save_all=True, append_images=frames[1:])
+    image = PIL.Image.open(buffer)
+    assert (await bytes_of(door, image))[1] == buffer.getvalue()
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("form", ["JPEG", "PNG", "TIFF"])
+async def test_a_changed_image_is_upright(door: Door, form: str, orientation: int) -> None:
+    data = photo(orientation, form)
+    shown = upright(data)
+    with PIL.Image.open(io.BytesIO(data)) as image:
+        image.putpixel((7, 4), (9, 9, 9))
+        head, sent = await bytes_of(door, image)
+        assert sent != data
+        assert head == f"data:image/{'png' if form == 'TIFF' else form.lower()};base64"
+        assert upright(sent) == shown
+        copied = image.copy()
+    assert upright((await bytes_of(door, copied))[1]) == shown
+
+
+async def test_a_file_that_was_replaced_is_not_sent(door: Door, tmp_path: Path) -> None:
+    path = tmp_path / "a.png"
+    path.write_bytes(PNG)
+    with PIL.Image.open(path) as image:
+        image.load()
+        for now in (photo(form="PNG"), b"nonsense", b""):
+            path.write_bytes(now)
+            assert pil((await bytes_of(door, image))[1]).tobytes() == pil().tobytes()
+        path.unlink()
+        assert pil((await bytes_of(door, image))[1]).tobytes() == pil().tobytes()
+
+
+async def test_changes_in_place_are_sent(door: Door, tmp_path: Path) -> None:
+    path = tmp_path / "photo.jpg"
+    path.write_bytes(photo())
+    with PIL.Image.open(path) as image:
+        image.draft("RGB", (8, 4))
+        assert upright((await bytes_of(door, image))[1])[0] == (image.height, image.width)
+    with PIL.Image.open(path) as image:
+        image.putalpha(128)
+        head, sent = await bytes_of(door, image)
+        assert (head, pil(sent).mode) == ("data:image/png;base64", "RGBA")
+    with PIL.Image.open(path) as image:
+        image.getexif()[0x0112] = 1
+        assert upright((await bytes_of(door, image))[1])[0] == (16, 8)
+    with PIL.Image.open(path) as image:
+        image.thumbnail((4, 4))
+        assert upright((await bytes_of(door, image))[1])[0] == (2, 4)
+
+
+async def test_what_printers_use_goes_as_a_photo(door: Door) -> None:
+    for mode in ("CMYK", "YCbCr"):
+        head, _ = await bytes_of(door, PIL.Image.new(mode, (4, 4)))
+        assert head == "data:image/jpeg;base64"
+    for mode in ("1", "L", "LA", "P", "RGB", "RGBA", "I;16"):
+        head, _ = await bytes_of(door, PIL.Image.new(mode, (4, 4)))
+        assert head == "data:image/png;base64"

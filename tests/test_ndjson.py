@@ -189,7 +189,9 @@ def test_a_text_arrives_whole_wherever_a_line_cuts_it(one: tuple[str, list[bytes
 )
 def test_halves_that_fit_nothing_are_told_by_a_question_mark(texts: list[str], ends: bool) -> None:
     sent: list[dict[str, Any]] = [{"type": "text", "text": one} for one in texts]
-    got = "".join(decoded([encoded([*sent, *([USAGE] if ends else [])], ascii_only=True, end="\n")]))
+    got = "".join(
+        decoded([encoded([*sent, *([USAGE] if ends else [])], ascii_only=True, end="\n")])
+    )
     joined = "".join(texts).encode("utf-16", "surrogatepass").decode("utf-16", "replace")
     assert got == joined.replace("\ufffd", "?")
 

@@ -75,4 +75,3 @@ def _encoded(data: str, kind: str, name: str, *, image: bool) -> dict[str, Any]:
         form = {"audio/mpeg": "mp3"}.get(kind, kind.partition("/")[2])
         return {"type": "input_audio", "input_audio": {"data": data, "format": form}}
     return {"type": "file", "file": {"filename": name, "file_data": address}}
-

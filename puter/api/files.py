@@ -200,7 +200,7 @@ def delete_file(call: CallContext, path: str | PuterFile, *, recursive: bool = F
 def _is_home(path: str) -> bool:
     """Whether it is a home folder (``~``, ``/alice``), the root, or above: no name in a folder."""
     whole = posixpath.normpath(f"/{path.strip().lstrip('/')}")
-    return len([name for name in whole.split("/") if name.strip()]) < 2  # noqa: PLR2004 - home, name
+    return len([name for name in whole.split("/") if name.strip()]) < 2
 
 
 def _path(path: str | PuterFile) -> str:

@@ -16,7 +16,7 @@ from puter.engine.effects import Flow, Invoke, do
 from puter.exceptions import PuterInputError, PuterResponseError
 from puter.types.media import Media, from_data_uri
 from puter.types.mime import canonical, is_textual, mime_of, mime_of_bytes
-from puter.types.puter_file import PilImage, PuterFile, Source
+from puter.types.puter_file import PuterFile, Source
 from puter.wire.json import MAX_BODY
 
 MAX_FILE = MAX_BODY * 3 // 4
@@ -203,9 +203,7 @@ def _read_path(path: str | os.PathLike[str], limit: int) -> tuple[bytes, str, st
         ) from error
 
 
-_BASE64 = re.compile(
-    r"(?=.*[a-z])(?=.*[A-Z])(?=.*[0-9])[A-Za-z0-9+/_\s-]{64,}={0,2}\s*", re.DOTALL
-)
+_BASE64 = re.compile(r"(?=.*[a-z])(?=.*[A-Z])(?=.*[0-9])[A-Za-z0-9+/_\s-]{64,}={0,2}\s*", re.DOTALL)
 
 
 def _read_file(file: Any) -> tuple[bytes, str, str]:
@@ -294,37 +292,44 @@ def _original(image: Any) -> bytes | None:
     """The bytes an image was opened from, None when they are gone or it was changed since."""
     from PIL import Image
 
-    try:
-        if getattr(image, "fp", None) is not None:
-            place = image.fp.tell()
-            image.fp.seek(0)
-            data = image.fp.read()
-            image.fp.seek(place)
-        elif getattr(image, "filename", ""):
-            with open(image.filename, "rb") as file:
-                data = file.read()
-        else:
-            return None
-        with Image.open(io.BytesIO(data)) as again:
-            same = again == image and dict(again.getexif()) == dict(image.getexif())
-    except (OSError, ValueError, SyntaxError):  # the file is closed, gone or another one
-        return None
-    return data if same else None
+    for read in (_bytes_of_open_file, _bytes_of_named_file):
+        try:
+            data = read(image)
+            with Image.open(io.BytesIO(data)) as again:
+                again.load()
+                image.load()  # .info may grow with it
+                if again == image and dict(again.getexif()) == dict(image.getexif()):
+                    return data
+        except (AttributeError, OSError, ValueError, SyntaxError):  # closed, gone or another file
+            continue
+    return None
+
+
+def _bytes_of_open_file(image: Any) -> bytes:
+    place = image.fp.tell()
+    image.fp.seek(0)
+    data: bytes = image.fp.read()
+    image.fp.seek(place)
+    return data
+
+
+def _bytes_of_named_file(image: Any) -> bytes:
+    with open(image.filename, "rb") as file:
+        return file.read()
 
 
 def _written(image: Any, kind: str | None) -> tuple[bytes, str]:
+    """The image as a file of that kind, or of one that its mode allows; and that kind."""
     from PIL import ImageOps
 
-    keep: dict[str, Any] = {"quality": "keep"} if kind == "JPEG" else {}
+    quality: Any = "keep" if kind == "JPEG" else 95
     if image.getexif().get(_ORIENTATION, 1) != 1:
-        image, keep = ImageOps.exif_transpose(image), {}
+        image, quality = ImageOps.exif_transpose(image), 95
     if kind is None or (kind == "JPEG" and image.mode not in _JPEG_MODES):
-        kind, keep = ("JPEG" if image.mode in ("CMYK", "YCbCr") else "PNG"), {}
-    if kind == "JPEG":
-        keep = keep or {"quality": 95}
+        kind, quality = ("JPEG" if image.mode in ("CMYK", "YCbCr") else "PNG"), 95
     buffer = io.BytesIO()
     try:
-        image.save(buffer, format=kind, **keep)
+        image.save(buffer, format=kind, **({"quality": quality} if kind in _LOSSY else {}))
     except (OSError, ValueError) as error:
         raise PuterInputError(
             f"The {image.mode} image cannot be written as {kind}: {error}",
@@ -333,4 +338,5 @@ def _written(image: Any, kind: str | None) -> tuple[bytes, str]:
     return buffer.getvalue(), kind
 
 
+_LOSSY = ("JPEG", "WEBP")
 _JPEG_MODES = ("1", "L", "RGB", "CMYK", "YCbCr")

@@ -5,8 +5,6 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from puter.exceptions import PuterInputError
-
 _MARKS = (
     (b"\xef\xbb\xbf", "utf-8-sig"),
     (b"\xff\xfe\x00\x00", "utf-32"),
@@ -22,17 +20,15 @@ _SAMPLE = 65536
 
 
 def encoding_of(data: bytes) -> str | None:
-    """The encoding in which the bytes are a text, None when they are none.
+    r"""The encoding in which the bytes are a text, None when they are none.
 
-    UTF-8, UTF-16 and UTF-32 are recognised for certain, older encodings by charset-normalizer.
-
-    Raises:
-        PuterInputError: It is a text in an older encoding, and charset-normalizer is missing.
+    UTF-8, UTF-16 and UTF-32 are recognised for certain; older encodings by charset-normalizer,
+    without which texts in them count as none.
 
     Examples:
         >>> encoding_of("Grüße".encode()), encoding_of("Grüße".encode("utf-16"))
         ('utf-8', 'utf-16')
-        >>> encoding_of("こんにちは、世界".encode("shift-jis")), encoding_of(b"\\x7fELF\\x02\\x01")
+        >>> encoding_of("こんにちは、世界".encode("shift-jis")), encoding_of(b"\x7fELF\x02\x01")
         ('cp932', None)
     """
     for mark, encoding in _MARKS:
@@ -43,7 +39,7 @@ def encoding_of(data: bytes) -> str | None:
         return _utf16_of(data, sample)
     controls = len(_CONTROLS.findall(sample))
     if b"\x00" not in data and controls * 10 <= len(sample) and _is_text(data, "utf-8"):
-        is_japanese = b"\x1b$" in sample and _is_text(data, "iso2022_jp")
+        is_japanese = b"\x1b$" in data and _is_text(data, "iso2022_jp")
         return "iso2022_jp" if is_japanese else "utf-8"
     if _CONTROLS.search(data):
         return None
@@ -81,10 +77,7 @@ def _legacy_of(data: bytes) -> str | None:
     try:
         import charset_normalizer  # as heavy as the rest of this package together
     except ImportError:
-        raise PuterInputError(
-            "The file is a text in an encoding other than UTF-8",
-            hint="Save it as UTF-8, or install what recognises it: pip install charset-normalizer.",
-        ) from None
+        return None
     lines = [line for line in data.split(b"\n") if not line.isascii()]
     found: Any = charset_normalizer.from_bytes(b"\n".join(lines)[:_SAMPLE], cp_isolation=_LEGACY)
     best = min(found, key=lambda one: (one.chaos, -one.coherence), default=None)

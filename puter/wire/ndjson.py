@@ -20,7 +20,7 @@ class LineError(ValueError):
 class NDJSONDecoder:
     r"""Splits bytes at ``\n`` only, so U+2028 in a text is harmless; lines may be of any length.
 
-    An emoji of which two lines have half each (``\ud83d``, ``\ude00``) is in the second line, whole.
+    An emoji of which two lines have half each (``\ud83d``, ``\ude00``) is whole in the second.
 
     Examples:
         >>> decoder = NDJSONDecoder()
