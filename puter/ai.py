@@ -38,6 +38,9 @@ from puter.wire.messages import check_messages
 if TYPE_CHECKING:
     from typing_extensions import Self, Unpack
 
+TOKEN_VARIABLES = ("PUTER_AUTH_TOKEN", "PUTER_TOKEN", "PUTER_API_TOKEN")
+"""Environment variables that may hold the token; the first that does counts."""
+
 
 class PuterAI(Client, ChatMethods):
     """A client of Puter's AI, for sync and async code alike.
@@ -50,8 +53,8 @@ class PuterAI(Client, ChatMethods):
     Args:
         username: Account name or e-mail address. Default: ``PUTER_USERNAME``.
         password: Password of that account. Default: ``PUTER_PASSWORD``.
-        token: A Puter token, instead of signing in. Default: ``PUTER_AUTH_TOKEN`` or
-            ``PUTER_TOKEN``, unless a user name or password is given.
+        token: A Puter token, instead of signing in. Default: ``PUTER_AUTH_TOKEN``, ``PUTER_TOKEN``
+            or ``PUTER_API_TOKEN``, unless a user name or password is given.
         config: Settings; a copy is kept. Default: ``PuterConfig.from_env()``.
         transport: What carries requests out, such as ``puter.testing.MockTransport``. Default:
             requests for the sync methods, aiohttp for the async ones.
@@ -96,8 +99,8 @@ class PuterAI(Client, ChatMethods):
             )
         env = os.environ
         if token is None and username is None and password is None:
-            token = env.get("PUTER_AUTH_TOKEN", "").strip() or env.get("PUTER_TOKEN", "").strip()
-            token = token or None
+            tokens = (env.get(name, "").strip() for name in TOKEN_VARIABLES)
+            token = next(filter(None, tokens), None)
         credentials = Credentials(
             username if username is not None else env.get("PUTER_USERNAME") or None,
             password if password is not None else env.get("PUTER_PASSWORD") or None,
@@ -147,8 +150,22 @@ class PuterAI(Client, ChatMethods):
 
     @property
     def chat_history(self) -> list[dict[str, Any]]:
-        """The live list of messages exchanged so far."""
+        """The live list of messages exchanged so far; one assigned is checked like ``messages=``.
+
+        Raises:
+            PuterInputError: What is assigned is no list of messages.
+
+        Examples:
+            >>> ai.chat_history = ["Say hello", {"role": "assistant", "content": "Hello!"}]
+            >>> ai.chat_history = ai.chat_history[-1:]
+            >>> ai.chat_history
+            [{'role': 'assistant', 'content': 'Hello!'}]
+        """
         return self._history.messages
+
+    @chat_history.setter
+    def chat_history(self, messages: Sequence[Mapping[str, Any] | str]) -> None:
+        self._history.replace("chat_history", messages)
 
     def clear_chat_history(self) -> None:
         """Forget the messages exchanged so far."""
@@ -205,8 +222,19 @@ class PuterAI(Client, ChatMethods):
 
     @property
     def current_model(self) -> str:
-        """The model of a chat that names none."""
+        """The model of a chat that names none; assigning it sets ``config.default_model``.
+
+        Raises:
+            PuterConfigError: What is assigned is no name.
+
+        Examples:
+            >>> ai.current_model = "claude-haiku-4-5"
+        """
         return self.config.default_model
+
+    @current_model.setter
+    def current_model(self, name: str) -> None:
+        self.config.default_model = name
 
     @property
     def available_models(self) -> Mapping[str, str]:
@@ -339,6 +367,9 @@ class PuterAI(Client, ChatMethods):
         twin = self.with_options()
         twin._history = self._history.copy()
         return twin
+
+    def __deepcopy__(self, memo: Any) -> Self:
+        return self.__copy__()
 
     def __getstate__(self) -> dict[str, Any]:
         return {

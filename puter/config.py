@@ -13,11 +13,12 @@ import ipaddress
 import json
 import os
 import re
+import sys
 import typing
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, MutableMapping
 from dataclasses import dataclass, field, fields
-from types import NoneType
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TypedDict
+from types import ModuleType, NoneType
+from typing import TYPE_CHECKING, Annotated, Any, TypedDict
 from urllib.parse import SplitResult, urlsplit
 
 from puter.checks import MOST, SECONDS, Check, Kind, Range, checker_of, checks_of
@@ -106,7 +107,16 @@ def check_proxy(name: str, value: Any) -> str | None:
     parts = _split(name, value, wanted)
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise _fail(name, value, wanted)
-    return value
+    return _Proxy(value)
+
+
+class _Proxy(str):
+    """The URL of a proxy. Its deep copy, as ``dataclasses.asdict`` makes one, has no password."""
+
+    __slots__ = ()
+
+    def __deepcopy__(self, memo: Any) -> str:
+        return _without_credentials(self)
 
 
 def _check_verify(name: str, value: Any) -> bool | str | None:
@@ -128,49 +138,85 @@ def _check_verify(name: str, value: Any) -> bool | str | None:
     return path
 
 
-class Headers(dict[str, str]):
-    """Headers by name, read-only: a change goes through the setting, which checks it."""
+class Headers(MutableMapping[str, str]):
+    """Headers by name, each checked when it is set.
 
-    if not TYPE_CHECKING:  # the setting's type is a Mapping, which has none of these
+    A deep copy, as ``dataclasses.asdict`` makes one, is a plain dict without secrets.
+    """
 
-        def _refuse(self, *_: Any, **__: Any) -> NoReturn:
-            raise TypeError("headers are read-only: assign config.headers = {**config.headers}")
+    __slots__ = ("_values",)
 
-        __setitem__ = __delitem__ = __ior__ = clear = pop = popitem = _refuse
-        setdefault = update = _refuse
+    def __init__(self, values: Mapping[str, str]) -> None:
+        self._values: dict[str, str] = {}
+        self.update(values)
 
-    def __deepcopy__(self, memo: Any) -> Headers:
-        return self
+    def __getitem__(self, name: str) -> str:
+        return self._values[name]
+
+    def __setitem__(self, name: str, value: str) -> None:
+        _check_header(name, value)
+        self._values[name] = value
+
+    def __delitem__(self, name: str) -> None:
+        del self._values[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._values)
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def __or__(self, others: Mapping[str, str]) -> dict[str, str]:
+        return {**self._values, **others}
+
+    def __eq__(self, other: object) -> bool:
+        return self._values == (other._values if isinstance(other, Headers) else other)
+
+    __hash__ = None  # type: ignore[assignment]  # it can change
+
+    def __copy__(self) -> Headers:
+        twin = Headers({})
+        twin._values.update(self._values)
+        return twin
+
+    def __deepcopy__(self, memo: Any) -> dict[str, str]:
+        return {name: value for name, value in self._values.items() if not _SECRET.search(name)}
 
     def __reduce__(self) -> Any:
-        return Headers, (dict(self),)
+        return Headers, (copy.deepcopy(self),)
+
+    def __repr__(self) -> str:
+        return repr(
+            {name: "***" if _SECRET.search(name) else self._values[name] for name in self._values}
+        )
 
 
-def _check_headers(name: str, value: Any) -> Mapping[str, str]:
-    wanted = "a mapping of header names to str values"
+def _check_headers(name: str, value: Any) -> Headers:
     if not isinstance(value, Mapping):
-        raise _fail(name, value, wanted)
-    for key, text in value.items():
-        if not isinstance(key, str) or not re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", key):
-            raise PuterConfigError(
-                f"headers: {str(key)[:40]!r} is not a header name",
-                hint="Use letters, digits and hyphens.",
-            )
-        if key.lower() in OUR_HEADERS:
-            raise PuterConfigError(
-                f"headers: {key!r} is set by the client and cannot be configured",
-                hint="Give the token as token=..., and leave Origin and cookies to browsers.",
-            )
-        if (
-            not isinstance(text, str)
-            or not re.fullmatch(r"[\t\x20-\x7e]*", text)
-            or text != text.strip()
-        ):
-            raise PuterConfigError(
-                f"headers: the value of {key!r} cannot be sent",
-                hint="It must be printable ASCII text without white space around it.",
-            )
+        raise _fail(name, value, "a mapping of header names to str values")
     return Headers(value)
+
+
+def _check_header(name: Any, value: Any) -> None:
+    if not isinstance(name, str) or not re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", name):
+        raise PuterConfigError(
+            f"headers: {str(name)[:40]!r} is not a header name",
+            hint="Use letters, digits and hyphens.",
+        )
+    if name.lower() in OUR_HEADERS:
+        raise PuterConfigError(
+            f"headers: {name!r} is set by the client and cannot be configured",
+            hint="Give the token as token=..., and leave Origin and cookies to browsers.",
+        )
+    if (
+        not isinstance(value, str)
+        or not re.fullmatch(r"[\t\x20-\x7e]*", value)
+        or value != value.strip()
+    ):
+        raise PuterConfigError(
+            f"headers: the value of {name!r} cannot be sent",
+            hint="It must be printable ASCII text without white space around it.",
+        )
 
 
 def _check_model(name: str, value: Any) -> str:
@@ -259,8 +305,9 @@ class PuterConfig:
     max_concurrency: int | None = 3
     """Calls at the same time, 1 or more; None: no limit. Default 3 (Puter backend, free account;
     paid 20)."""
-    headers: Mapping[str, str] = field(default_factory=dict)
-    """More headers for every request, names and values in ASCII. Default: none."""
+    headers: MutableMapping[str, str] = field(default_factory=dict)
+    """More headers for every request, names and values in ASCII; ``config.headers["X-A"] = "1"`` is
+    checked like an assignment. Default: none."""
     default_model: str = "gpt-5-nano"
     """Model of a chat that names none. Default ``gpt-5-nano``."""
     auto_login: bool = True
@@ -351,7 +398,7 @@ class PuterConfig:
 
     def __copy__(self) -> Self:
         twin = object.__new__(type(self))
-        twin.__dict__.update(self.__dict__)
+        twin.__dict__.update(self.__dict__, headers=copy.copy(self.headers))
         return twin
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
@@ -367,18 +414,17 @@ class PuterConfig:
 
 def _public(config: PuterConfig, stand_in: str | None = None) -> dict[str, Any]:
     """The settings that may hold secrets, without them (or with a stand-in)."""
-    headers = {
-        name: stand_in or value
-        for name, value in config.headers.items()
-        if stand_in or not _SECRET.search(name)
-    }
-    proxy = config.proxy
-    if proxy:
-        parts = urlsplit(proxy)
-        if parts.username is not None:
-            bare = parts.netloc.rpartition("@")[2]
-            proxy = parts._replace(netloc=f"{stand_in}@{bare}" if stand_in else bare).geturl()
-    return {"headers": headers, "proxy": proxy}
+    if stand_in is None:
+        return {"headers": copy.deepcopy(config.headers), "proxy": copy.deepcopy(config.proxy)}
+    headers = dict.fromkeys(config.headers, stand_in)
+    return {"headers": headers, "proxy": _without_credentials(config.proxy, f"{stand_in}@")}
+
+
+def _without_credentials(proxy: str | None, stand_in: str = "") -> Any:
+    parts = urlsplit(proxy or "")
+    if parts.username is None:
+        return proxy and str(proxy)
+    return parts._replace(netloc=stand_in + parts.netloc.rpartition("@")[2]).geturl()
 
 
 _SECRET = re.compile("auth|token|key|secret|password|session|cookie", re.IGNORECASE)
@@ -451,8 +497,56 @@ def _check_names(settings: Mapping[str, Any]) -> None:
             raise _unknown_setting(name)
 
 
+CREDENTIALS = ("username", "password", "token")
+"""Arguments of ``PuterAI`` that are no settings."""
+
+_MEANT = {
+    **dict.fromkeys(
+        ("api_key", "auth_token", "access_token", "api_token", "puter_token", "key"), "token"
+    ),
+    **dict.fromkeys(("email", "user", "login"), "username"),
+    **dict.fromkeys(("base_url", "api_url", "host", "endpoint", "api_origin"), "api_base"),
+    **dict.fromkeys(("model", "model_name"), "default_model"),
+    **dict.fromkeys(("default_headers", "extra_headers"), "headers"),
+    **dict.fromkeys(("request_timeout", "read_timeout"), "timeout"),
+    "http_client": "transport",
+    "proxies": "proxy",
+    "verify_ssl": "verify",
+    "ssl_verify": "verify",
+}
+"""What users of other SDKs mean."""
+
+
 def _unknown_setting(name: str) -> PuterConfigError:
-    known = list(_checks())
-    near = difflib.get_close_matches(name, known, n=1)
-    hint = f"Did you mean {near[0]!r}?" if near else f"Known settings: {', '.join(known)}."
+    known = [*CREDENTIALS, *_checks()]
+    near = [_MEANT[name]] if name in _MEANT else difflib.get_close_matches(name, known, n=1)
+    if name in CREDENTIALS:
+        hint = f"It belongs to the client: PuterAI({name}=...)."
+    elif not near:
+        hint = f"PuterAI takes {', '.join(known)}."
+    elif near[0] in (*CREDENTIALS, "transport"):
+        hint = f"Did you mean PuterAI({near[0]}=...)?"
+    else:
+        hint = f"Did you mean {near[0]!r}?"
     return PuterConfigError(f"There is no setting {name!r}", hint=hint)
+
+
+class _NoGlobalConfig(ModuleType):
+    """Tells who takes this module for the settings themselves that each client has its own."""
+
+    def __getattr__(self, name: str) -> Any:
+        raise AttributeError(self._told(name))
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in _checks():
+            raise AttributeError(self._told(name))
+        super().__setattr__(name, value)
+
+    def _told(self, name: str) -> str:
+        told = f"module {self.__name__!r} has no attribute {name!r}"
+        if name not in _checks() and not hasattr(PuterConfig, name):
+            return told
+        return f"{told}: each client has its own settings, as in ai.config.update(timeout=60)"
+
+
+sys.modules[__name__].__class__ = _NoGlobalConfig

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -38,8 +39,12 @@ class Conversation(ChatMethods):
 
     @property
     def messages(self) -> list[dict[str, Any]]:
-        """The live list of messages, oldest first, without ``system``."""
+        """The live list of messages, oldest first, without ``system``; one assigned is checked."""
         return self._history.messages
+
+    @messages.setter
+    def messages(self, messages: Sequence[Mapping[str, Any] | str]) -> None:
+        self._history.replace("messages", messages)
 
     @property
     def system(self) -> str | None:

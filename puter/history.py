@@ -68,6 +68,17 @@ class History:
             del self.messages[start:end]
             return gone
 
+    def replace(self, name: str, messages: Any) -> None:
+        """Put other messages in place of these, in the same list; errors call them ``name``.
+
+        Raises:
+            PuterInputError: One of them is no message.
+        """
+        is_empty = isinstance(messages, (list, tuple)) and not messages
+        checked = [] if is_empty else check_messages(messages, name)
+        with self._lock:
+            self.messages[:] = checked
+
     def clear(self) -> None:
         with self._lock:
             self.messages.clear()

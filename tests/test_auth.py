@@ -102,6 +102,8 @@ async def test_without_credentials_nothing_is_sent(door: Door) -> None:
     [
         {"PUTER_AUTH_TOKEN": TOKEN},
         {"PUTER_TOKEN": TOKEN},
+        {"PUTER_API_TOKEN": TOKEN},
+        {"PUTER_TOKEN": TOKEN, "PUTER_API_TOKEN": "other"},
         {"PUTER_AUTH_TOKEN": TOKEN, "PUTER_TOKEN": "other"},
         {"PUTER_AUTH_TOKEN": "", "PUTER_TOKEN": TOKEN},
         {"PUTER_AUTH_TOKEN": f" Bearer {TOKEN}\n"},

@@ -6,6 +6,7 @@ import copy
 import dataclasses
 import json
 import pickle
+from collections.abc import Mapping, MutableMapping
 from typing import Any, get_type_hints
 
 import pytest
@@ -15,7 +16,7 @@ from hypothesis import strategies as st
 import puter
 from puter.config import ConfigOptions, PuterConfig
 from puter.wire.http import driver_call
-from tests.door import Door
+from tests.door import Door, chat_body
 
 FIELDS = [one.name for one in dataclasses.fields(PuterConfig)]
 
@@ -135,6 +136,10 @@ def test_the_tables_here_know_every_field() -> None:
 def test_the_keyword_arguments_are_the_fields() -> None:
     fields, options = get_type_hints(PuterConfig), get_type_hints(ConfigOptions)
     assert fields.pop("login_url") | None == options.pop("login_url")  # derived when None is given
+    assert (fields.pop("headers"), options.pop("headers")) == (
+        MutableMapping[str, str],
+        Mapping[str, str],
+    )
     assert options == fields
 
 
@@ -316,7 +321,11 @@ def test_plain_http_to_others_is_refused_unless_allowed(host: str) -> None:
 
 @pytest.mark.parametrize(
     ("name", "near"),
-    [("time_out", "timeout"), ("retries", "max_retries"), ("zzzzz", "Known settings")],
+    [
+        ("time_out", "timeout"),
+        ("retries", "max_retries"),
+        ("zzzzz", "PuterAI takes username, password, token, api_base"),
+    ],
 )
 def test_an_unknown_name_is_refused_with_a_suggestion(name: str, near: str) -> None:
     config, ai = PuterConfig(), puter.PuterAI()
@@ -332,6 +341,50 @@ def test_an_unknown_name_is_refused_with_a_suggestion(name: str, near: str) -> N
     ):
         with pytest.raises(puter.PuterConfigError, match=near):
             attempt()
+
+
+MEANT = {
+    **dict.fromkeys(("api_key", "auth_token", "access_token", "key", "tokn"), r"PuterAI\(token="),
+    **dict.fromkeys(("email", "user", "user_name"), r"PuterAI\(username="),
+    "passwort": r"PuterAI\(password=",
+    "base_url": "'api_base'",
+    "model": "'default_model'",
+    "default_headers": "'headers'",
+    "http_client": r"PuterAI\(transport=",
+}
+
+
+@pytest.mark.parametrize("name", MEANT)
+def test_names_of_other_sdks_are_understood(name: str) -> None:
+    wrong: dict[str, Any] = {name: "x"}
+    for attempt in (
+        lambda: puter.PuterAI(**wrong),
+        lambda: puter.PuterAI().with_options(**wrong),
+        lambda: PuterConfig().update(**wrong),
+        lambda: PuterConfig.from_env(**wrong),
+    ):
+        with pytest.raises(puter.PuterConfigError, match=f"Did you mean {MEANT[name]}"):
+            attempt()
+
+
+@pytest.mark.parametrize("name", ["token", "username", "password"])
+def test_what_is_no_setting_belongs_to_the_client(name: str) -> None:
+    with pytest.raises(puter.PuterConfigError, match=rf"belongs to the client: PuterAI\({name}="):
+        puter.PuterAI().with_options(**{name: "x"})  # type: ignore[arg-type]  # wrong on purpose
+
+
+def test_there_is_no_global_config() -> None:
+    config: Any = puter.config
+    for attempt in (
+        lambda: config.update(timeout=60),
+        lambda: config.timeout,
+        lambda: setattr(config, "timeout", 60),
+        lambda: config.from_env(),
+    ):
+        with pytest.raises(AttributeError, match=r"each client has its own.*ai\.config\.update"):
+            attempt()
+    with pytest.raises(AttributeError, match="no attribute 'nonsense'$"):
+        _ = config.nonsense
 
 
 def test_update_is_all_or_nothing() -> None:
@@ -411,9 +464,58 @@ def test_the_caller_keeps_no_hand_on_the_headers() -> None:
     config = PuterConfig(headers=headers)
     headers["X-Team"] = "red"
     config.to_dict()["headers"]["X-Team"] = "red"
-    with pytest.raises(TypeError):
-        config.headers["X-Team"] = "red"  # type: ignore[index]  # read-only on purpose
+    copy.copy(config).headers["X-Team"] = "red"
+    config.replace().headers["X-Team"] = "red"
+    puter.PuterAI(config=config).config.headers["X-Team"] = "red"
     assert config.headers == {"X-Team": "blue"}
+
+
+async def test_a_header_set_by_name_counts_from_the_next_call(door: Door) -> None:
+    ai = door.client()
+    await door(ai, "chat", "Hi")
+    headers = ai.config.headers
+    headers["X-A"] = "1"
+    headers.update({"X-B": "2"})
+    ai.config.headers |= {"X-C": "3"}
+    ai.config.headers.setdefault("X-D", "4")
+    del ai.config.headers["X-B"]
+    await door(ai, "chat", "Hi")
+    first, second = door.sent
+    assert not [name for name in first.headers if name.startswith("X-")]
+    own = {name: value for name, value in second.headers.items() if name.startswith("X-")}
+    assert own == {"X-A": "1", "X-C": "3", "X-D": "4"} == ai.config.headers
+    assert dict(ai.config.headers) == own
+    assert len(ai.config.headers) == 3
+
+
+@pytest.mark.parametrize("wrong", [one for one in WRONG["headers"] if type(one) is dict])
+def test_a_header_set_by_name_is_checked(wrong: Any) -> None:
+    config = PuterConfig(headers={"X-A": "1"})
+    ((name, value),) = wrong.items()
+    for attempt in (
+        lambda: config.headers.__setitem__(name, value),
+        lambda: config.headers.update(wrong),
+        lambda: config.headers.setdefault(name, value),
+        lambda: setattr(config, "headers", config.headers | wrong),
+    ):
+        with pytest.raises(puter.PuterConfigError, match="headers"):
+            attempt()
+    assert config.headers == {"X-A": "1"}
+
+
+async def test_a_call_under_way_keeps_its_headers(door: Door) -> None:
+    ai = door.client(headers={"X-A": "1"})
+
+    def rename() -> str:
+        """Change the headers while the call runs."""
+        ai.config.headers["X-A"] = "2"
+        return "done"
+
+    call = {"id": "c", "type": "function", "function": {"name": "rename", "arguments": "{}"}}
+    door.answers(chat_body(None, message={"tool_calls": [call]}), chat_body())
+    await door(ai, "chat", "Hi", tools=[rename])
+    await door(ai, "chat", "Hi")
+    assert [sent.headers["X-A"] for sent in door.sent] == ["1", "1", "2"]
 
 
 def test_config_must_be_a_config() -> None:
@@ -454,6 +556,86 @@ def test_pickles_carry_settings_but_no_secret() -> None:
 def test_copies_in_the_same_process_keep_the_secrets() -> None:
     config = PuterConfig(**SECRETIVE)
     assert copy.deepcopy(config).proxy == config.replace(timeout=1).proxy == SECRETIVE["proxy"]
+
+
+@dataclasses.dataclass
+class App:
+    """What a user's program may hold a client in."""
+
+    ai: puter.PuterAI
+    config: PuterConfig
+    talks: list[puter.Conversation]
+
+
+def test_what_holds_a_client_can_be_copied_and_pickled(door: Door) -> None:
+    ai = door.client(timeout=7, **SECRETIVE)
+    ai.chat_history = ["Hi", {"role": "assistant", "content": "Hello!"}]
+    app = App(ai, ai.config, [ai.conversation(messages=["One"])])
+    as_data = dataclasses.asdict(app)
+    twins = [
+        copy.deepcopy(app).ai,
+        as_data["ai"],
+        copy.deepcopy({"x": [ai]})["x"][0],
+        copy.copy(ai),
+    ]
+    for twin in twins:
+        assert twin is not ai
+        assert twin._shared is ai._shared  # token and connections
+        assert (twin._throttle, twin.config, twin.chat_history) == (
+            ai._throttle,
+            ai.config,
+            ai.chat_history,
+        )
+        twin.chat_history.clear()
+        twin.config.headers["X-Team"] = "red"
+    assert len(ai.chat_history) == 2
+    assert ai.config.headers["X-Team"] == "blue"
+    talk = copy.deepcopy(app).talks[0]
+    assert talk.messages == app.talks[0].messages
+    assert talk.messages is not app.talks[0].messages
+    data = pickle.dumps(app)
+    assert b"hush" not in data
+    assert b"test-token-secret" not in data
+    again = pickle.loads(data)
+    assert (again.ai.chat_history, again.ai.config.timeout) == (ai.chat_history, 7)
+    assert again.talks[0].messages == talk.messages
+
+
+def test_a_config_as_plain_data_has_no_secret() -> None:
+    config = PuterConfig(timeout=7, **SECRETIVE)
+    for data in (dataclasses.asdict(config), dataclasses.asdict(App(None, config, []))["config"]):  # type: ignore[arg-type]
+        assert "hush" not in json.dumps(data)
+        assert data["headers"] == {"X-Team": "blue"}
+        assert data["proxy"] == "http://proxy.example.org:3128"
+        assert data["timeout"] == 7
+        assert (type(data["headers"]), type(data["proxy"])) == (dict, str)
+    assert "hush" not in repr(config.headers)
+
+
+def test_model_and_history_can_be_assigned() -> None:
+    ai = puter.PuterAI()
+    ai.current_model = "claude-haiku-4-5"
+    assert ai.config.default_model == ai.current_model == "claude-haiku-4-5"
+    with pytest.raises(puter.PuterConfigError, match="default_model"):
+        ai.current_model = ""
+    live = ai.chat_history
+    ai.chat_history = ["One", {"role": "assistant", "content": "Two"}, {"content": "Three"}]
+    assert [one["role"] for one in live] == ["user", "assistant", "user"]
+    ai.chat_history = ai.chat_history[-2:]
+    ai.chat_history += [{"role": "user", "content": "Four"}]
+    assert [one["content"] for one in live] == ["Two", "Three", "Four"]
+    wrong: list[Any] = ["Hi", 5, None, [5], [{"role": "usr", "content": "x"}], [{"role": "user"}]]
+    for one in wrong:
+        with pytest.raises(puter.PuterInputError, match="chat_history"):
+            ai.chat_history = one
+    assert len(live) == 3
+    talk = ai.conversation()
+    talk.messages = ["One"]
+    assert talk.messages == [{"role": "user", "content": "One"}]
+    with pytest.raises(puter.PuterInputError, match=r"messages\[0\]"):
+        talk.messages = [5]  # type: ignore[list-item]  # wrong on purpose
+    ai.chat_history = []
+    assert live == []
 
 
 # ------------------------------------------------------------ taking effect

@@ -23,6 +23,7 @@ import puter
 from puter import PuterAI
 from puter.history import estimate_tokens
 from puter.testing import ChatCall, Gate, LocalPuter, Reply
+from puter.wire.messages import ROLES
 from tests.door import CUT, Door, chat_body, error_body, shut, step, stream_answer, until_done
 
 if TYPE_CHECKING:
@@ -337,7 +338,10 @@ JSON = st.recursive(
 TEXT = st.text(st.characters(codec="utf-8"), min_size=1)
 PART = st.dictionaries(TEXT.filter(lambda key: key != "type"), JSON, max_size=3)
 ANY_MESSAGE = st.fixed_dictionaries(
-    {"role": TEXT, "content": TEXT | st.lists(PART | TEXT, min_size=1, max_size=3)},
+    {
+        "role": st.sampled_from(sorted(ROLES)),
+        "content": TEXT | st.lists(PART | TEXT, min_size=1, max_size=3),
+    },
     optional={"name": JSON, "extra": JSON},
 )
 FILLED = TEXT.filter(str.strip)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -14,6 +15,12 @@ Message = dict[str, Any]
 
 CANNED = ("fake", "costly", "abuse")
 """Models the server answers itself, at no cost (Puter backend, ``fake-chat``)."""
+
+ROLES = frozenset(("system", "developer", "user", "assistant", "tool", "function"))
+"""Whose message it is, in the words that vendors know."""
+
+_MEANT = {"human": "user", "ai": "assistant", "bot": "assistant", "model": "assistant"}
+"""Roles in the words of other libraries."""
 
 EXTRAS = ("canonical_id", "extra_content")
 """Keys of a tool call that vendors want back with it: OpenAI Responses, Gemini."""
@@ -60,7 +67,7 @@ def check_messages(messages: Any, name: str = "messages", *, copy: bool = True) 
     """
     if isinstance(messages, (str, bytes, Mapping)) or not isinstance(messages, Iterable):
         raise PuterInputError(
-            f"messages must be a list of messages, not {type(messages).__name__}",
+            f"{name} must be a list of messages, not {type(messages).__name__}",
             hint="For a single question pass the text as prompt.",
         )
     checked: list[Message] = []
@@ -69,8 +76,8 @@ def check_messages(messages: Any, name: str = "messages", *, copy: bool = True) 
         if (  # most messages of a long history: a role and a text
             type(message) is dict
             and len(message) == 2
-            and message.get("role")
-            and type(message["role"]) is str
+            and type(message.get("role")) is str
+            and message["role"] in ROLES
             and message.get("content")
             and type(message["content"]) is str
         ):
@@ -99,8 +106,8 @@ def check_message(message: Any, place: str, *, copy: bool = True) -> Message:
             return fields
         fields = {**fields, "role": "user"}
     role = fields["role"]
-    if not isinstance(role, str) or not role:
-        raise PuterInputError(f"{place}: role must be a str such as 'user', not {role!r}")
+    if not isinstance(role, str) or role not in ROLES:
+        raise _unknown_role(role, place)
     calls = fields.get("tool_calls")
     if calls is not None:
         _check_calls(calls, place)
@@ -122,6 +129,13 @@ def check_message(message: Any, place: str, *, copy: bool = True) -> Message:
             f"{place}: content must be text or a list of parts, not {type(content).__name__}"
         )
     return fields
+
+
+def _unknown_role(role: Any, place: str) -> PuterInputError:
+    name = role.strip().lower() if isinstance(role, str) else ""
+    near = [_MEANT[name]] if name in _MEANT else difflib.get_close_matches(name, ROLES, n=1)
+    hint = f"Did you mean {near[0]!r}?" if near else f"Roles: {', '.join(sorted(ROLES))}."
+    return PuterInputError(f"{place}: role must be a str such as 'user', not {role!r}", hint=hint)
 
 
 def _check_calls(calls: Any, place: str) -> None:
