@@ -15,7 +15,7 @@ import os
 import re
 import sys
 import typing
-from collections.abc import Iterator, Mapping, MutableMapping
+from collections.abc import Iterable, Mapping, MutableMapping
 from dataclasses import dataclass, field, fields
 from types import ModuleType, NoneType
 from typing import TYPE_CHECKING, Annotated, Any, TypedDict
@@ -116,7 +116,7 @@ class _Proxy(str):
     __slots__ = ()
 
     def __deepcopy__(self, memo: Any) -> str:
-        return _without_credentials(self)
+        return str(_without_credentials(self))
 
 
 def _check_verify(name: str, value: Any) -> bool | str | None:
@@ -138,57 +138,46 @@ def _check_verify(name: str, value: Any) -> bool | str | None:
     return path
 
 
-class Headers(MutableMapping[str, str]):
-    """Headers by name, each checked when it is set.
+class Headers(dict[str, str]):
+    """Headers by name, each checked when it is set."""
 
-    A deep copy, as ``dataclasses.asdict`` makes one, is a plain dict without secrets.
-    """
-
-    __slots__ = ("_values",)
+    def __new__(cls, values: Any) -> Any:
+        if isinstance(values, Mapping):
+            return super().__new__(cls)
+        return _public_headers(values)  # pairs, as dataclasses.asdict makes plain data of them
 
     def __init__(self, values: Mapping[str, str]) -> None:
-        self._values: dict[str, str] = {}
         self.update(values)
-
-    def __getitem__(self, name: str) -> str:
-        return self._values[name]
 
     def __setitem__(self, name: str, value: str) -> None:
         _check_header(name, value)
-        self._values[name] = value
+        super().__setitem__(name, value)
 
-    def __delitem__(self, name: str) -> None:
-        del self._values[name]
+    if not TYPE_CHECKING:  # they are dict's, by way of __setitem__
+        setdefault, update = MutableMapping.setdefault, MutableMapping.update
 
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._values)
-
-    def __len__(self) -> int:
-        return len(self._values)
-
-    def __or__(self, others: Mapping[str, str]) -> dict[str, str]:
-        return {**self._values, **others}
-
-    def __eq__(self, other: object) -> bool:
-        return self._values == (other._values if isinstance(other, Headers) else other)
-
-    __hash__ = None  # type: ignore[assignment]  # it can change
+        def __ior__(self, values: Any) -> Self:
+            self.update(values)
+            return self
 
     def __copy__(self) -> Headers:
-        twin = Headers({})
-        twin._values.update(self._values)
-        return twin
+        return Headers(self)
 
-    def __deepcopy__(self, memo: Any) -> dict[str, str]:
-        return {name: value for name, value in self._values.items() if not _SECRET.search(name)}
+    copy = __copy__
+
+    def __deepcopy__(self, memo: Any) -> Headers:
+        return Headers(self)
 
     def __reduce__(self) -> Any:
-        return Headers, (copy.deepcopy(self),)
+        return Headers, (_public_headers(self.items()),)
 
     def __repr__(self) -> str:
-        return repr(
-            {name: "***" if _SECRET.search(name) else self._values[name] for name in self._values}
-        )
+        hidden = {name: "***" for name in self if _SECRET.search(name)}
+        return repr({**self, **hidden})
+
+
+def _public_headers(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
+    return {name: value for name, value in pairs if not _SECRET.search(name)}
 
 
 def _check_headers(name: str, value: Any) -> Headers:
@@ -305,7 +294,7 @@ class PuterConfig:
     max_concurrency: int | None = 3
     """Calls at the same time, 1 or more; None: no limit. Default 3 (Puter backend, free account;
     paid 20)."""
-    headers: MutableMapping[str, str] = field(default_factory=dict)
+    headers: dict[str, str] = field(default_factory=dict)
     """More headers for every request, names and values in ASCII; ``config.headers["X-A"] = "1"`` is
     checked like an assignment. Default: none."""
     default_model: str = "gpt-5-nano"
@@ -415,9 +404,10 @@ class PuterConfig:
 def _public(config: PuterConfig, stand_in: str | None = None) -> dict[str, Any]:
     """The settings that may hold secrets, without them (or with a stand-in)."""
     if stand_in is None:
-        return {"headers": copy.deepcopy(config.headers), "proxy": copy.deepcopy(config.proxy)}
-    headers = dict.fromkeys(config.headers, stand_in)
-    return {"headers": headers, "proxy": _without_credentials(config.proxy, f"{stand_in}@")}
+        headers = _public_headers(config.headers.items())
+        return {"headers": headers, "proxy": _without_credentials(config.proxy)}
+    hidden = dict.fromkeys(config.headers, stand_in)
+    return {"headers": hidden, "proxy": _without_credentials(config.proxy, f"{stand_in}@")}
 
 
 def _without_credentials(proxy: str | None, stand_in: str = "") -> Any:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from typing import Any
 
 _MARKS = (
     (b"\xef\xbb\xbf", "utf-8-sig"),
@@ -31,9 +30,9 @@ def encoding_of(data: bytes) -> str | None:
         >>> encoding_of("こんにちは、世界".encode("shift-jis")), encoding_of(b"\x7fELF\x02\x01")
         ('cp932', None)
     """
-    for mark, encoding in _MARKS:
+    for mark, unicode in _MARKS:
         if data.startswith(mark):
-            return encoding if _is_text(data, encoding) else None
+            return unicode if _is_text(data, unicode) else None
     sample = data[:_SAMPLE]
     if b"\x00" in sample:
         return _utf16_of(data, sample)
@@ -79,8 +78,11 @@ def _legacy_of(data: bytes) -> str | None:
     except ImportError:
         return None
     lines = [line for line in data.split(b"\n") if not line.isascii()]
-    found: Any = charset_normalizer.from_bytes(b"\n".join(lines)[:_SAMPLE], cp_isolation=_LEGACY)
-    best = min(found, key=lambda one: (one.chaos, -one.coherence), default=None)
+    sample = b"\n".join(lines)[:_SAMPLE]
+    found = list(charset_normalizer.from_bytes(sample, cp_isolation=_LEGACY))
+    if not found:
+        return None
+    best = min(found, key=lambda one: (one.chaos, -one.coherence))
     for one in found:
         if (
             one.encoding == "cp1252"
@@ -89,4 +91,4 @@ def _legacy_of(data: bytes) -> str | None:
             and not _NOT_WESTERN.search(str(one))
         ):
             return "cp1252"
-    return None if best is None else str(best.encoding)
+    return best.encoding
