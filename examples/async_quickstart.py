@@ -18,7 +18,12 @@ from puter.testing import LocalPuter
 
 async def main() -> None:
     async with AsyncExitStack() as stack:
-        if os.environ.keys() & {"PUTER_AUTH_TOKEN", "PUTER_TOKEN", "PUTER_USERNAME"}:
+        if os.environ.keys() & {
+            "PUTER_AUTH_TOKEN",
+            "PUTER_TOKEN",
+            "PUTER_API_TOKEN",
+            "PUTER_USERNAME",
+        }:
             ai = await stack.enter_async_context(PuterAI())
         else:
             puter = await stack.enter_async_context(LocalPuter())

@@ -17,7 +17,12 @@ from puter.testing import LocalPuter
 
 def main() -> None:
     with ExitStack() as stack:
-        if os.environ.keys() & {"PUTER_AUTH_TOKEN", "PUTER_TOKEN", "PUTER_USERNAME"}:
+        if os.environ.keys() & {
+            "PUTER_AUTH_TOKEN",
+            "PUTER_TOKEN",
+            "PUTER_API_TOKEN",
+            "PUTER_USERNAME",
+        }:
             ai = stack.enter_context(PuterAI())
         else:
             puter = stack.enter_context(LocalPuter())

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 @contextmanager
 def open_client() -> Generator[PuterAI, None, None]:
     """A client that is closed at the end."""
-    if os.environ.keys() & {"PUTER_AUTH_TOKEN", "PUTER_TOKEN", "PUTER_USERNAME"}:
+    if os.environ.keys() & {"PUTER_AUTH_TOKEN", "PUTER_TOKEN", "PUTER_API_TOKEN", "PUTER_USERNAME"}:
         with PuterAI() as ai:
             yield ai
     else:

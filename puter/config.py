@@ -304,7 +304,8 @@ class PuterConfig:
     True."""
     proxy: str | None = None
     """URL of a proxy, ``http://`` or ``https://``; ``""`` for none. Default None: follow
-    HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY."""
+    HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY. The last is read as requests reads it: a list
+    of hosts, ends of host names, addresses and networks, IPv6 too, each with a port or without."""
     verify: bool | str | None = None
     """Path of a CA bundle; True: certifi's. Default None: follow REQUESTS_CA_BUNDLE, CURL_CA_BUNDLE
     and SSL_CERT_FILE."""

@@ -88,6 +88,7 @@ class AiohttpTransport(Transport):
             headers["Content-Length"] = str(len(request.body))
             data = _in_pieces(request.body, exchange)
         proxy = self._proxy_settings(request.url, request.proxy, request.verify)
+        exchange.proxy = proxy.url
         return {
             "method": request.method,
             "url": URL(request.url, encoded=True),

@@ -32,6 +32,8 @@ class Exchange:
     secrets: tuple[str, ...] = field(default=(), repr=False)
     time_left: float | None = None
     """Seconds until the deadline when it began."""
+    proxy: str | None = field(default=None, init=False, repr=False)
+    """URL of the proxy it goes through."""
     attached: bool = field(default=False, init=False)
     """One of our connections works for it; a double of the HTTP library has others."""
     written: bool = field(default=False, init=False)
@@ -70,6 +72,24 @@ class Exchange:
         return urlsplit(self.request.url).netloc
 
     @property
+    def _proxy_host(self) -> str | None:
+        return urlsplit(self.proxy).netloc.rpartition("@")[2] if self.proxy else None
+
+    @property
+    def _next_host(self) -> str:
+        """Whom the connection is made to: the proxy, if there is one."""
+        proxy = self._proxy_host
+        return self._host if proxy is None else f"the proxy {proxy}"
+
+    @property
+    def _check_network(self) -> str:
+        if self._proxy_host is None:
+            return "Check the network, api_base and the proxy."
+        if self.request.proxy:
+            return "Check the setting proxy, or give '' for none."
+        return "Check HTTPS_PROXY, HTTP_PROXY and ALL_PROXY, or name the host in NO_PROXY."
+
+    @property
     def _advice(self) -> str:
         if self.request.idempotent:
             return "Try again."
@@ -82,12 +102,11 @@ class Exchange:
         return self.time_left is not None and (limit is None or self.time_left <= limit)
 
     def not_connected(self, error: BaseException) -> PuterError:
-        return PuterConnectionError(
-            f"No connection to {self._host}: {_reason(error, self.secrets)}",
-            sent=False,
-            retryable=True,
-            hint="Check the network, api_base and the proxy.",
-        )
+        inner, reason = _innermost(error), _reason(error, self.secrets)
+        told = f"No connection to {self._next_host}: {reason}"
+        if self.proxy and not (isinstance(inner, OSError) and inner.errno):
+            told = f"No connection to {self._host} through {self._next_host}: {reason}"
+        return PuterConnectionError(told, sent=False, retryable=True, hint=self._check_network)
 
     def bad_certificate(self, error: BaseException) -> PuterError:
         return PuterConnectionError(
@@ -102,10 +121,10 @@ class Exchange:
             return self.out_of_time(sent=False)
         within = "in time" if limit is None else f"within {limit:g} s"  # the system has limits, too
         return PuterTimeoutError(
-            f"No connection to {self._host} {within}",
+            f"No connection to {self._next_host} {within}",
             sent=False,
             retryable=True,
-            hint="Check the network and the proxy, or raise connect_timeout.",
+            hint=f"{self._check_network[:-1]}, or raise connect_timeout.",
         )
 
     def silence(self) -> PuterError:

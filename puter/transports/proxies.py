@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import ipaddress
 import os
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from urllib.parse import urlsplit
-from urllib.request import getproxies, proxy_bypass
+from urllib.request import getproxies
 
 from puter.config import check_proxy
 from puter.exceptions import PuterConfigError
@@ -35,15 +37,14 @@ def proxy_settings(url: str, proxy: str | None, verify: bool | str | None) -> Pr
         proxy: The client's setting: a proxy URL, ``""`` for none, None for the environment's.
         verify: The client's setting: a path, True, or None for the environment's bundle.
     """
-    parts = urlsplit(url)
-    found = _proxy_of(parts.scheme, parts.netloc) if proxy is None else proxy
+    found = _proxy_of(url) if proxy is None else proxy
     return ProxySettings(found or None, _bundle_of(verify))
 
 
-def _proxy_of(scheme: str, netloc: str) -> str | None:
+def _proxy_of(url: str) -> str | None:
     proxies = getproxies()
-    proxy = proxies.get(scheme) or proxies.get("all")
-    if not proxy or proxy_bypass(netloc):
+    proxy = proxies.get(urlsplit(url).scheme) or proxies.get("all")
+    if not proxy or _needs_none(url, proxies.get("no", "")):
         return None
     if "://" not in proxy:
         proxy = f"http://{proxy}"
@@ -54,6 +55,39 @@ def _proxy_of(scheme: str, netloc: str) -> str | None:
             f"The environment names a {proxy.partition('://')[0]} proxy that cannot be used",
             hint="Set PUTER_PROXY to an http:// proxy, or to '' for none.",
         ) from None
+
+
+def _needs_none(url: str, no_proxy: str) -> bool:
+    """Whether NO_PROXY names the host, as requests understands it; IPv6 and ports of addresses too.
+
+    It holds addresses, networks (``10.0.0.0/8``, ``fd00::/8``), and names, which stand for all that
+    end with them; each may have a port.
+    """
+    parts = urlsplit(url)
+    with suppress(ValueError):
+        address = ipaddress.ip_address(parts.hostname or "")
+        port = parts.port or {"http": 80, "https": 443}[parts.scheme]
+        for entry in no_proxy.replace(" ", "").split(","):
+            if _is_in(address, port, entry):
+                return True
+    from requests.utils import should_bypass_proxies  # the async methods need no requests otherwise
+
+    return bool(should_bypass_proxies(url, None))
+
+
+def _is_in(address: ipaddress.IPv4Address | ipaddress.IPv6Address, port: int, entry: str) -> bool:
+    """Whether an entry such as ``::1``, ``[::1]:80``, ``10.0.0.0/8``, ``10.0.0.1:80`` names it."""
+    if entry.startswith("["):
+        network, _, wanted = entry[1:].partition("]")
+    elif entry.count(":") == 1:
+        network, _, wanted = entry.partition(":")
+    else:
+        network, wanted = entry, ""
+    try:
+        found = address in ipaddress.ip_network(network, strict=False)
+    except ValueError:
+        return False
+    return found and wanted.lstrip(":") in ("", str(port))
 
 
 def _bundle_of(verify: bool | str | None) -> str | None:

@@ -97,6 +97,7 @@ class RequestsTransport(Transport):
             headers["Authorization"] = f"Bearer {token}"
         prepared.headers, prepared.body = headers, request.body
         proxy = self._proxy_settings(request.url, request.proxy, request.verify)
+        exchange.proxy = proxy.url
         limits: Any = exchange.connect_limit, request.timeout  # the stubs want floats
         _sending.exchange = exchange
         try:

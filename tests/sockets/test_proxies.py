@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import logging
+import socket
 import ssl
 import traceback
 from typing import TYPE_CHECKING
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 import puter
+from puter.transports.proxies import proxy_settings
 from tests.sockets.proxy import Proxy
 from tests.sockets.raw import RawServer, closed_port, keeps, says
 
@@ -41,13 +43,63 @@ async def test_a_proxy_without_scheme_in_the_environment(
         assert len(proxy.lines) == 1
 
 
-@pytest.mark.parametrize("hosts", ["127.0.0.1", "example.org,127.0.0.1", "*", "127.0.0.1:{port}"])
+@pytest.mark.parametrize(
+    "hosts",
+    [
+        "127.0.0.1",
+        "example.org,127.0.0.1",
+        "example.org, 127.0.0.0/8 ,::1",
+        "*",
+        "127.0.0.1:{port}",
+        "127.0.0.0/24:{port}",
+    ],
+)
 async def test_hosts_that_need_no_proxy(
     live: Live, monkeypatch: pytest.MonkeyPatch, hosts: str
 ) -> None:
     monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{closed_port()}")
     monkeypatch.setenv("NO_PROXY", hosts.format(port=live.puter.port))
     assert await live(live.client(proxy=None), "chat", "2 + 2") == "2 + 2 = 4"
+
+
+@pytest.mark.parametrize(
+    ("url", "no_proxy", "direct"),
+    [
+        ("https://api.puter.com", "puter.com", True),
+        ("https://api.puter.com", ".puter.com", True),
+        ("https://api.puter.com", "PUTER.com", True),
+        ("https://api.puter.com", "api.puter.com:443", False),  # the URL names no port
+        ("https://api.puter.com:8443", "api.puter.com:8443", True),
+        ("https://api.puter.com:8443", "puter.com:8443", True),
+        ("https://api.puter.com:8443", "puter.com:443", False),
+        ("https://api.puter.com", "computer.com,uter.com", False),
+        ("https://api.puter.com", "10.0.0.0/8", False),
+        ("https://10.1.2.3", "10.0.0.0/8", True),
+        ("https://11.1.2.3", "10.0.0.0/8", False),
+        ("https://10.1.2.3", "10.1.2.3", True),
+        ("https://10.1.2.3:8443", "10.1.2.3:8443", True),
+        ("https://10.1.2.3:8443", "10.1.2.3:443", False),
+        ("https://10.1.2.3", "10.1.2.3:443", True),
+        ("https://[::1]:8443", "::1", True),
+        ("https://[::1]:8443", "[::1]", True),
+        ("https://[::1]:8443", "[::1]:8443", True),
+        ("https://[::1]:8443", "[::1]:443", False),
+        ("https://[::1]", "localhost", False),
+        ("https://[fd12::1]", "fd00::/8", True),
+        ("https://[fe80::1]", "fd00::/8,10.0.0.0/8, ,x/y", False),
+        ("https://[fd12::1]", "*", True),
+        ("https://api.puter.com", "", False),
+    ],
+)
+def test_what_no_proxy_names(
+    monkeypatch: pytest.MonkeyPatch, url: str, no_proxy: str, direct: bool
+) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", "http://proxy.invalid:3128")
+    for variable in ("NO_PROXY", "no_proxy"):
+        monkeypatch.setenv(variable, no_proxy)
+        found = proxy_settings(url, None, None).url
+        assert found == (None if direct else "http://proxy.invalid:3128")
+        monkeypatch.delenv(variable)
 
 
 async def test_no_proxy_at_all_whatever_the_environment_says(
@@ -113,11 +165,41 @@ def everything(error: BaseException) -> str:
 async def test_nobody_is_at_the_proxy(live: Live, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
     ai = live.client(proxy=f"http://eve:sesame@127.0.0.1:{closed_port()}", max_retries=1)
-    with pytest.raises(puter.PuterConnectionError, match="proxy") as caught:
+    told = r"No connection to the proxy 127\.0\.0\.1:\d+: .*ECONNREFUSED.*Check the setting proxy"
+    with pytest.raises(puter.PuterConnectionError, match=told) as caught:
         await live(ai, "chat", "Hi")
     assert (caught.value.sent, caught.value.attempts) == (False, 2)
     assert "sesame" not in everything(caught.value) + caplog.text + repr(ai.config)
     assert live.puter.requests == []
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+async def test_a_dead_proxy_of_the_environment_is_named(
+    live: Live, monkeypatch: pytest.MonkeyPatch, scheme: str
+) -> None:
+    port = closed_port()
+    monkeypatch.setenv(f"{scheme.upper()}_PROXY", f"http://127.0.0.1:{port}")
+    ai = live.client_at(f"{scheme}://puter.localhost", proxy=None, max_retries=0)
+    told = rf"No connection to the proxy 127\.0\.0\.1:{port}: .*HTTPS_PROXY.*NO_PROXY"
+    with pytest.raises(puter.PuterConnectionError, match=told):
+        await live(ai, "chat", "Hi")
+
+
+async def test_a_proxy_that_does_not_accept_in_time_is_named(live: Live) -> None:
+    with socket.socket() as full:
+        full.bind(("127.0.0.1", 0))
+        full.listen(0)
+        waiting = [socket.socket() for _ in range(4)]
+        for one in waiting:  # nobody accepts them, and no more fit
+            one.setblocking(False)
+            one.connect_ex(full.getsockname())
+        port = full.getsockname()[1]
+        ai = live.client(proxy=f"http://127.0.0.1:{port}", connect_timeout=0.3, max_retries=0)
+        told = rf"No connection to the proxy 127\.0\.0\.1:{port} within 0\.3 s"
+        with pytest.raises(puter.PuterTimeoutError, match=told):
+            await live(ai, "chat", "Hi")
+        for one in waiting:
+            one.close()
 
 
 @pytest.mark.parametrize("secure", [False, True], ids=["plain", "tunnel"])
