@@ -15,6 +15,8 @@ from contextlib import AsyncExitStack
 from puter import PuterAI
 from puter.testing import LocalPuter
 
+CREDENTIALS = {"PUTER_AUTH_TOKEN", "PUTER_TOKEN", "PUTER_API_TOKEN", "PUTER_USERNAME"}
+
 
 async def main() -> None:
     async with AsyncExitStack() as stack:

@@ -14,6 +14,8 @@ from contextlib import ExitStack
 from puter import PuterAI
 from puter.testing import LocalPuter
 
+CREDENTIALS = {"PUTER_AUTH_TOKEN", "PUTER_TOKEN", "PUTER_API_TOKEN", "PUTER_USERNAME"}
+
 
 def main() -> None:
     with ExitStack() as stack:

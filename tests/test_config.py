@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import importlib
 import json
 import pickle
 from collections.abc import Mapping
@@ -371,7 +372,7 @@ def test_what_is_no_setting_belongs_to_the_client(name: str) -> None:
 
 
 def test_there_is_no_global_config() -> None:
-    config: Any = puter.config
+    config: Any = importlib.import_module("puter.config")
     for attempt in (
         lambda: config.update,
         lambda: config.timeout,

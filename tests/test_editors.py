@@ -47,6 +47,12 @@ ai.config.update(timeoutt=3)  # refused
 ai.config.update(max_retries=None)  # refused
 ai.config.timeout = 3
 ai.config.timeoutt = 3  # refused
+ai.config.headers["X-A"] = "1"
+ai.config.headers["X-A"] = 1  # refused
+ai.config.headers |= {"X-B": "2"}
+ai.current_model = "gpt-4.1"
+ai.chat_history = ["Hi", *ai.chat_history[-10:]]
+ai.chat_history = 5  # refused
 
 assert_type(ai.txt2img("a cat", quality="high", ratio=(16, 9)), Image)
 ai.txt2img("a cat", qualty="high")  # refused
