@@ -71,11 +71,25 @@ OLDER = {
 @pytest.mark.parametrize("encoding", OLDER)
 def test_an_older_encoding_is_recognised(encoding: str) -> None:
     words = OLDER[encoding]
-    for text in (words, "id;name\n" * 20_000 + words + "\n"):  # the few lines that tell come late
+    late = "id;name\n" * 20_000 + words + "\n"  # few lines tell, and they come last
+    for text in (words, late, f"a\n{words}\nb\n{words}", f"{words}\n" * 5000, words * 5000):
         data = text.encode(encoding)
         found = encoding_of(data)
         assert found is not None
         assert data.decode(found) == text
+
+
+WESTERN = [
+    "été", "Müller", "naïve café, Crème brûlée", "nom;prénom\nDupré;René\n", "Blåbærgrød på øen",
+    "Perché è così? Città, virtù, più.", "São João, coração", "El niño: ¿qué?", "plain é " * 50_000,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("words", WESTERN, ids=lambda one: one[:10])
+def test_of_what_fits_as_well_the_western_encoding_is_taken(words: str) -> None:
+    found = encoding_of(words.encode("cp1252"))
+    assert found is not None
+    assert words.encode("cp1252").decode(found) == words
 
 
 BINARY = {

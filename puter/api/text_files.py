@@ -64,10 +64,11 @@ def _utf16_of(data: bytes, sample: bytes) -> str | None:
     return None if _CONTROLS.search(data.decode(encoding).encode()) else encoding
 
 
-_LEGACY = ["cp1252", "cp1250", "cp1251", "koi8_r", "cp1253", "cp1254", "cp1255", "cp1256",
-           "cp932", "euc_jp", "gb18030", "big5", "cp949", "cp866", "iso8859_2"]  # fmt: skip
+_LATIN = ["cp1252", "cp1250", "cp1254", "iso8859_2"]
+_OTHERS = ["cp1251", "koi8_r", "cp866", "cp1253", "cp1255", "cp1256",
+           "cp932", "euc_jp", "gb18030", "big5", "cp949"]  # fmt: skip
 
-_NOT_WESTERN = re.compile("[¹Ÿ]|³[a-z]|[a-z]¿")
+_NOT_WESTERN = re.compile("[¹Ÿ]|³[a-z]|[a-z][¿±]")
 """What Polish looks like when it is read as cp1252."""
 
 
@@ -77,18 +78,42 @@ def _legacy_of(data: bytes) -> str | None:
         import charset_normalizer  # as heavy as the rest of this package together
     except ImportError:
         return None
-    lines = [line for line in data.split(b"\n") if not line.isascii()]
-    sample = b"\n".join(lines)[:_SAMPLE]
-    found = list(charset_normalizer.from_bytes(sample, cp_isolation=_LEGACY))
+    sample = _telling(data)
+    # Letters with accents stand between others; those of other scripts stand together.
+    is_latin = not re.search(rb"[\x80-\xff]{3}", sample)
+    candidates = _LATIN if is_latin else _LATIN + _OTHERS
+    found = [
+        one
+        for one in charset_normalizer.from_bytes(sample, cp_isolation=candidates)
+        if one.encoding != "cp1252" or not _NOT_WESTERN.search(str(one))
+    ]
     if not found:
-        return None
+        return "cp1252" if is_latin else None
     best = min(found, key=lambda one: (one.chaos, -one.coherence))
-    for one in found:
-        if (
-            one.encoding == "cp1252"
-            and one.chaos <= best.chaos + 0.1
-            and one.coherence >= best.coherence
-            and not _NOT_WESTERN.search(str(one))
-        ):
-            return "cp1252"
-    return best.encoding
+    is_western = any(
+        "cp1252" in one.could_be_from_charset
+        and one.chaos <= best.chaos + 0.1
+        and one.coherence >= best.coherence
+        for one in found
+    )
+    return "cp1252" if is_western else best.encoding
+
+
+_HIGH = re.compile(rb"[\x80-\xff]")
+
+
+def _telling(data: bytes) -> bytes:
+    """The first lines that are not ASCII, cut between two characters."""
+    lines: list[bytes] = []
+    size, place = 0, 0
+    while size <= _SAMPLE and (found := _HIGH.search(data, place)):
+        start = max(place, data.rfind(b"\n", place, found.start()) + 1)
+        end = data.find(b"\n", found.end())
+        place = len(data) if end < 0 else end + 1
+        lines.append(data[start:place])
+        size += len(lines[-1])
+    sample = b"".join(lines)
+    if len(sample) <= _SAMPLE:
+        return sample
+    sample = sample[:_SAMPLE]
+    return sample.rstrip(bytes(range(128, 256))) or sample
