@@ -299,7 +299,15 @@ class PuterAI(Client, ChatMethods):
 
     @property
     def usage(self) -> Ledger:
-        """What this client's answered calls used and cost so far, in all and ``by_model``."""
+        """What this client's calls used and cost so far, in all, ``by_model`` and ``by_operation``.
+
+        Media and calls that were given up count as well; those whose cost the server does not tell
+        are in ``unpriced``, not in ``cost``.
+
+        Examples:
+            >>> print(PuterAI().usage)
+            0 calls, 0 USD
+        """
         return self._shared.ledger
 
     def with_options(self, **overrides: Unpack[ConfigOptions]) -> Self:

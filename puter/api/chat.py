@@ -403,7 +403,7 @@ class ChatMethods:
         request = chat_request(method, prompt, model, arguments)
         if not isinstance(stream, bool):
             raise PuterInputError(f"stream must be True or False, not {stream!r}")
-        call = self._prepare(request)
+        call = self._prepare("chat", request)
         history = self._history
         flow = run_turn(call, history, request, streamed_answer if stream else None)
         return call, flow if history.queue is None else in_order(history, history.queue, call, flow)
@@ -424,15 +424,15 @@ class ChatMethods:
             raise TypeError(f"{method}() cannot stream: a typed answer is read as a whole")
         request = chat_request(method, prompt, model, arguments)
         wanted = adapter(output_type)
-        call = self._prepare(request)
+        call = self._prepare("parse", request)
         history = self._history
         flow = typed_answer(call, history, request, wanted, retries)
         return call, flow if history.queue is None else in_order(history, history.queue, call, flow)
 
-    def _prepare(self, request: ChatRequest) -> CallContext:
+    def _prepare(self, operation: str, request: ChatRequest) -> CallContext:
         """Begin the call, and warn of options that will be dropped."""
         client = self._client
-        call = client._begin("chat")
+        call = client._begin(operation)
         if request.options:
             target = target_of(call, self._history, request)
             for name in refused_options(request.options, target.provider):

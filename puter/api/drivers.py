@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping
+from decimal import Decimal
 from typing import Any
 
 from puter.api.downloads import read_all
@@ -17,7 +18,7 @@ from puter.types.media import Media
 from puter.types.mime import canonical
 from puter.wire.errors import WRONG_HOST
 from puter.wire.http import HttpReply, driver_call, is_json
-from puter.wire.media import body_with_base64, result_of
+from puter.wire.media import body_with_base64, read_spent, result_of
 from puter.wire.ndjson import LineError, NDJSONDecoder
 
 
@@ -165,7 +166,14 @@ def invoke(
     elif resolved is not None:
         args.setdefault(key, resolved.path or resolved.url)
     request = driver_call(call.config, interface, method, args, driver=driver, **request_options)
-    return (yield from exchange(call, request))
+    reply = yield from exchange(call, request)
+    if not request.idempotent:
+        answered_by, usage, cost = read_spent(reply)
+        model = str(args.get("model") or answered_by)
+        call.shared.ledger.record(
+            call.operation, model, usage, Decimal(0) if request.billed is None else cost
+        )
+    return reply
 
 
 def result(

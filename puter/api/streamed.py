@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from puter.api.downloads import attach_download
 from puter.api.turn import Turn
-from puter.engine.context import CallContext
 from puter.engine.effects import Body, Flow, Read, StreamOpened, YieldChunks
-from puter.exceptions import PuterAPIError, PuterError, PuterRateLimitError
+from puter.exceptions import (
+    PuterAPIError,
+    PuterError,
+    PuterRateLimitError,
+    PuterStreamError,
+)
 from puter.types.replies import ChatChunk, ChatReply
 from puter.wire.accumulator import StreamAccumulator
 from puter.wire.ndjson import LineError, NDJSONDecoder
@@ -38,7 +42,7 @@ def streamed_answer(turn: Turn) -> Flow[None]:
         turn.stream = accumulator = StreamAccumulator(turn.target.model, secrets)
         try:
             yield StreamOpened(body)
-            last = yield from _chunks(turn.call, body, accumulator)
+            last = yield from _chunks(turn, body, accumulator)
             if not accumulator.explained and turn.target.entry.get("responses_api_only"):
                 raise accumulator.failed(
                     "The answer stopped early: OpenAI ended it without saying why",
@@ -54,8 +58,9 @@ def streamed_answer(turn: Turn) -> Flow[None]:
             body.close()
 
 
-def _chunks(call: CallContext, body: Body, accumulator: StreamAccumulator) -> Flow[ChatChunk]:
+def _chunks(turn: Turn, body: Body, accumulator: StreamAccumulator) -> Flow[ChatChunk]:
     """Hand out all chunks but the last one, which completes the answer and is returned."""
+    call = turn.call
     decoder = NDJSONDecoder()
     damage: LineError | None = None
     while True:
@@ -76,6 +81,7 @@ def _chunks(call: CallContext, body: Body, accumulator: StreamAccumulator) -> Fl
                     attach_download(chunk.image, call)
             yield YieldChunks(chunks)
         if accumulator.failure is not None:
+            turn.unsettled = isinstance(accumulator.failure, PuterStreamError)
             raise accumulator.failure
         if accumulator.last is not None:
             return accumulator.last

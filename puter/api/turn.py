@@ -37,6 +37,7 @@ from puter.wire.dialects import Dialect, dialect_for, family_of
 from puter.wire.http import HttpReply, driver_call
 from puter.wire.json import as_int_or_none
 from puter.wire.messages import (
+    CANNED,
     Message,
     assistant_messages,
     call_message,
@@ -185,6 +186,8 @@ class Turn:
         """Calls that are to be run before the next request."""
         self.stream: StreamAccumulator | None = None
         """The answer that is being streamed."""
+        self.unsettled: bool = False
+        """The server began an answer whose cost is not known yet."""
 
     def send(self, *, stream: bool, refused: PuterError | None = None) -> Flow[HttpReply]:
         """Send the conversation; the reply is whole, or open when it is streamed.
@@ -225,7 +228,9 @@ class Turn:
             stream=stream,
         )
         try:
-            return (yield from exchange(self.call, http_request, refused))
+            reply = yield from exchange(self.call, http_request, refused)
+            self.unsettled = True
+            return reply
         except PuterAPIError as error:
             self._explain(error)
             raise
@@ -259,7 +264,12 @@ class Turn:
         answer._complete(attempts=call.attempts, elapsed=call.clock() - call.started)
         for image in answer.images:
             attach_download(image, call)
-        call.shared.ledger.record(answer.model or self.target.model, answer.usage, answer.cost)
+        cost = answer.cost
+        if cost is None and self.target.model in CANNED:
+            cost = Decimal(0)
+        model = answer.model or self.target.model
+        call.shared.ledger.record(call.operation, model, answer.usage, cost)
+        self.unsettled = False
         self._answers.append(answer)
         self.stream = None
         pinned = request.options.get("provider") if request.options else None
@@ -431,6 +441,9 @@ def run_turn(
             incomplete = None  # while tools are pending it is of another chat, of before_tool's
         error.partial = turn.partial(incomplete)
         raise
+    finally:
+        if turn.unsettled:  # given up, or cut off
+            call.shared.ledger.record(call.operation, target.model)
     return turn.reply
 
 

@@ -3,65 +3,156 @@
 from __future__ import annotations
 
 import threading
+from collections import deque
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
 from puter.types.replies import Usage
 
+UNNAMED = "unknown"
+"""What ``by_model`` calls the model of a call that named none, where the answer does not either."""
+
 
 @dataclass(slots=True)
 class Spent:
-    """Sums over answered calls."""
+    """Sums over calls."""
 
     requests: int = 0
-    """Answered calls."""
+    """Calls that ran, or may have run: answered, given up, or cut off after they were sent."""
     input_tokens: int = 0
-    """Tokens sent."""
+    """Tokens sent, as far as the server said."""
     output_tokens: int = 0
-    """Tokens received."""
+    """Tokens received, as far as the server said."""
     cost: Decimal = Decimal(0)
-    """US dollars; calls without a known price count as 0."""
+    """US dollars of the calls whose cost is known: all but ``unpriced`` of them."""
+    unpriced: int = 0
+    """Calls of unknown cost: pictures, speech and video, whose price the server does not tell,
+    streams that did not come to their end, and calls that failed after they were sent."""
 
-    def _add(self, usage: Usage, cost: Decimal | None) -> None:
-        self.requests += 1
-        self.input_tokens += usage.input_tokens
-        self.output_tokens += usage.output_tokens
-        self.cost += cost or 0
+    def _add(self, other: Spent) -> None:
+        self.requests += other.requests
+        self.input_tokens += other.input_tokens
+        self.output_tokens += other.output_tokens
+        self.cost += other.cost
+        self.unpriced += other.unpriced
+
+    def __str__(self) -> str:
+        unknown = f" and {self.unpriced} of unknown cost" if self.unpriced else ""
+        noun = "call" if self.requests == 1 else "calls"
+        return f"{self.requests} {noun}, {self.cost:f} USD{unknown}"
 
 
-class Ledger(Spent):
-    """``Spent`` in all, and ``by_model``; safe to share between threads and tasks."""
+class Ledger:
+    """Sums over all calls of a client, ``by_model`` and ``by_operation``.
 
-    __slots__ = ("_by_model", "_lock")
+    Safe to share between threads and tasks.
+
+    Examples:
+        >>> ledger = Ledger()
+        >>> ledger.record("chat", "gpt-5-nano", Usage(11, 7), Decimal("0.001"))
+        >>> ledger.record("txt2img", "gpt-image-2")
+        >>> print(ledger)
+        2 calls, 0.001 USD and 1 of unknown cost
+    """
 
     def __init__(self) -> None:
-        super().__init__()
-        self._by_model: dict[str, Spent] = {}
+        self._new: deque[tuple[str, str, int, int, Decimal | None]] = deque()
+        self._sums: dict[tuple[str, str], Spent] = {}
         self._lock = threading.Lock()
+
+    def record(
+        self, operation: str, model: str, usage: Usage | None = None, cost: Decimal | None = None
+    ) -> None:
+        """Count a call.
+
+        It never waits: a stream that is dropped is counted in the midst of whatever runs then.
+
+        Args:
+            operation: Name of the method, such as ``chat``.
+            model: The model that answered, or was asked; ``""`` when not known.
+            usage: Its tokens. Default: not known.
+            cost: US dollars. Default: not known.
+        """
+        sent, received = (usage.input_tokens, usage.output_tokens) if usage else (0, 0)
+        self._new.append((operation, model or UNNAMED, sent, received, cost))
+        if len(self._new) > _MANY and self._lock.acquire(blocking=False):
+            try:
+                self._add_up()
+            finally:
+                self._lock.release()
+
+    def _add_up(self) -> None:
+        while self._new:
+            operation, model, sent, received, cost = self._new.popleft()
+            one = Spent(1, sent, received, cost or Decimal(0), int(cost is None))
+            self._sums.setdefault((operation, model), Spent())._add(one)
+
+    def _summed(self, part: int | None) -> dict[str, Spent]:
+        """Fresh sums by operation (0), by model (1), or in all (None)."""
+        found: dict[str, Spent] = {} if part is not None else {"": Spent()}
+        with self._lock:
+            self._add_up()
+            for key, spent in self._sums.items():
+                found.setdefault("" if part is None else key[part], Spent())._add(spent)
+        return found
+
+    @property
+    def total(self) -> Spent:
+        """The sums over all calls, as they are now."""
+        return self._summed(None)[""]
 
     @property
     def by_model(self) -> dict[str, Spent]:
-        """Sums per model, a fresh dict each time."""
-        with self._lock:
-            return {
-                model: Spent(one.requests, one.input_tokens, one.output_tokens, one.cost)
-                for model, one in self._by_model.items()
-            }
+        """Sums per model, a fresh dict each time; ``unknown`` where the server chose."""
+        return self._summed(1)
 
-    def record(self, model: str, usage: Usage, cost: Decimal | None) -> None:
-        """Count an answered call."""
-        with self._lock:
-            self._add(usage, cost)
-            self._by_model.setdefault(model, Spent())._add(usage, cost)
+    @property
+    def by_operation(self) -> dict[str, Spent]:
+        """Sums per method, such as ``chat``, ``parse`` or ``txt2img``; a fresh dict each time."""
+        return self._summed(0)
+
+    @property
+    def requests(self) -> int:
+        """Calls that ran, or may have run; each answer of a turn with tools counts."""
+        return self.total.requests
+
+    @property
+    def input_tokens(self) -> int:
+        """Tokens sent, as far as the server said."""
+        return self.total.input_tokens
+
+    @property
+    def output_tokens(self) -> int:
+        """Tokens received, as far as the server said."""
+        return self.total.output_tokens
+
+    @property
+    def cost(self) -> Decimal:
+        """US dollars of the calls whose cost is known: all but ``unpriced`` of them."""
+        return self.total.cost
+
+    @property
+    def unpriced(self) -> int:
+        """Calls of unknown cost; see ``Spent.unpriced``."""
+        return self.total.unpriced
+
+    def __str__(self) -> str:
+        return str(self.total)
+
+    def __repr__(self) -> str:
+        return f"<Ledger {self.total}>"
 
     def __reduce__(self) -> Any:
-        total = (self.requests, self.input_tokens, self.output_tokens, self.cost)
-        return _ledger, (total, self.by_model)
+        self.total  # noqa: B018 - adds up what is new
+        return _ledger, (dict(self._sums),)
 
 
-def _ledger(total: tuple[int, int, int, Decimal], by_model: dict[str, Spent]) -> Ledger:
+_MANY = 256
+"""Calls that are kept one by one, until somebody looks or there are more."""
+
+
+def _ledger(sums: dict[tuple[str, str], Spent]) -> Ledger:
     ledger = Ledger()
-    ledger.requests, ledger.input_tokens, ledger.output_tokens, ledger.cost = total
-    ledger._by_model = by_model
+    ledger._sums = sums
     return ledger

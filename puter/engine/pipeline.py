@@ -7,7 +7,12 @@ from puter.engine.effects import Acquire, Flow, Notify, Send, Sleep
 from puter.engine.events import Answered, Retrying
 from puter.engine.retry import attempts_left, may_repeat, retry_delay
 from puter.engine.throttle import Permit, Throttle
-from puter.exceptions import PuterError, PuterRateLimitError
+from puter.exceptions import (
+    PuterConnectionError,
+    PuterError,
+    PuterRateLimitError,
+    PuterResponseError,
+)
 from puter.wire.errors import raise_for_error
 from puter.wire.http import HttpReply, HttpRequest
 
@@ -33,13 +38,16 @@ def exchange(
     position = call.throttle.position() if request.rate_limited else None
     while True:
         permit: Permit | None = None
+        lost = False  # whether it may have run, and so be billed, without an answer
         if position is not None and refused is None:
             time_left = None if call.config.deadline is None else call.time_left()
             permit = yield Acquire(call.throttle, position, time_left)
         try:
             if refused is not None:
                 raise refused
+            lost = True
             reply = yield from _attempt(call, request)
+            lost = False
             if reply.stream is not None and permit is not None:
                 call.permits.append(permit)
                 reply.stream.permit, permit = permit, None  # a stream holds it until closed
@@ -50,6 +58,7 @@ def exchange(
             return reply
         except PuterError as error:
             error.attempts, refused = call.attempts, None
+            lost = _may_have_run(error)
             delay = _delay_after(call, request, error, began)
             if delay is None:
                 raise
@@ -57,10 +66,19 @@ def exchange(
                 _slow_down(call.throttle, error, delay)  # before the permit goes to the next
             reason = f"{type(error).__name__} {error.code or ''}".strip()
         finally:
+            if lost and request.billed is not None:
+                call.shared.ledger.record(call.operation, request.billed)
             if permit is not None:
                 permit.release()
         yield Notify(Retrying(request.method, request.url, call.attempts, delay, reason))
         yield Sleep(delay)
+
+
+def _may_have_run(error: PuterError) -> bool:
+    """Whether the server may have done, and billed, what it gave no readable answer to."""
+    if isinstance(error, PuterConnectionError):
+        return error.sent
+    return isinstance(error, PuterResponseError) and 200 <= (error.status or 0) < 300
 
 
 def _delay_after(

@@ -30,6 +30,8 @@ class HttpRequest:
     """A 429 is waited out (not at sign-in: its limit is minutes, not seconds)."""
     rate_limited: bool = False
     """It goes through the client's throttle."""
+    billed: str | None = None
+    """The model that is paid for, ``""`` where the server chooses; None when it costs nothing."""
     authenticated: bool = True
     """The token is added."""
     expect: Literal["json", "any"] = "json"
@@ -166,8 +168,12 @@ def driver_call(
     if driver is not None:
         payload["driver"] = driver
     url = config.api_base + "/drivers/call"
+    free = request_options.get("idempotent") or args.get("test_mode") is True
+    billed = None if free else str(args.get("model") or "")
     body = encode(payload)
-    return build_request(config, "POST", url, body, rate_limited=True, **request_options)
+    return build_request(
+        config, "POST", url, body, rate_limited=True, billed=billed, **request_options
+    )
 
 
 def api_get(config: PuterConfig, path: str, **request_options: Any) -> HttpRequest:

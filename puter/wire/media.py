@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import base64
 import io
+from decimal import Decimal
 from typing import Any, TypeVar
 
 from puter.exceptions import NEWER_SERVER, PuterResponseError
 from puter.types.media import Media
+from puter.types.replies import Usage
 from puter.types.text import OcrText, Transcript
+from puter.wire.dialects.base import read_usage
 from puter.wire.errors import unknown_shape
-from puter.wire.json import as_dicts, as_str, as_str_or_none, check_size, json_bytes
+from puter.wire.http import HttpReply
+from puter.wire.json import as_dict, as_dicts, as_str, as_str_or_none, check_size, json_bytes
 
 M = TypeVar("M", bound=Media)
 
@@ -65,6 +69,15 @@ def result_of(data: Any) -> Any:
     if not isinstance(data, dict):
         raise PuterResponseError("The answer has no envelope", body=data, hint=NEWER_SERVER)
     return data.get("result")
+
+
+def read_spent(reply: HttpReply) -> tuple[str, Usage | None, Decimal | None]:
+    """Model, tokens and US dollars, as far as an answer says: most say nothing of the price."""
+    data = as_dict(reply.decoded()) if reply.stream is None else {}
+    result = as_dict(data.get("result"))
+    usage = result.get("usage")
+    tokens, cost = read_usage(usage) if isinstance(usage, dict) else (None, None)
+    return as_str(result.get("model")), tokens, cost
 
 
 def read_media(kind: type[M], result: Any) -> M:
