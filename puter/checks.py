@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import difflib
 import math
 import types
 import typing
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Annotated, Any, Generic, Literal, TypeAlias, TypeVar
@@ -183,6 +184,42 @@ def one_of(choices: Sequence[Any]) -> Kind[Any]:
         f"one of {', '.join(map(repr, choices))}" if len(choices) > 1 else repr(choices[0]),
         lambda value: any(value == one and type(value) is type(one) for one in choices),
     )
+
+
+def near_misses(name: str, known: Iterable[str], count: int = 3) -> list[str]:
+    """Known names that differ from this one by a slip of the finger or two.
+
+    Examples:
+        >>> near_misses("hgih", ["low", "medium", "high"]), near_misses("history", ["store"])
+        (['high'], [])
+    """
+    return difflib.get_close_matches(name, list(known), n=count, cutoff=0.75)
+
+
+def did_you_mean(names: Sequence[str]) -> str:
+    """The question, ``""`` without names."""
+    return f"Did you mean {' or '.join(map(repr, names))}?" if names else ""
+
+
+def usual(*values: str) -> Check:
+    """A check for text that is usually one of these: near misses are refused, new words are not.
+
+    Examples:
+        >>> check = usual("low", "high")
+        >>> check("verbosity", "extreme")
+        'extreme'
+        >>> check("verbosity", "hgih")
+        Traceback (most recent call last):
+        puter.exceptions.PuterInputError: verbosity='hgih' is not valid. Did you mean 'high'?
+    """
+
+    def check(name: str, value: Any) -> str:
+        text(name, value)
+        if value not in values and (near := near_misses(value.strip().lower(), values, 1)):
+            raise PuterInputError(f"{name}={value!r} is not valid", hint=did_you_mean(near))
+        return value  # type: ignore[no-any-return]
+
+    return check
 
 
 def kind_of(annotation: Any, within: Range | None = None) -> Kind[Any] | None:

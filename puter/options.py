@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
-import difflib
 import inspect
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Annotated, Any, TypedDict
 
-from puter.checks import SECONDS, Range, checks_of, mapping_with_str_keys
+from puter.checks import (
+    SECONDS,
+    Range,
+    checks_of,
+    did_you_mean,
+    mapping_with_str_keys,
+    near_misses,
+    usual,
+)
+from puter.config import ConfigOptions
 from puter.exceptions import PuterInputError
 
 Timeout = Annotated[float | None, SECONDS]
@@ -72,13 +81,15 @@ class ChatOptions(TypedDict, total=False):
     the Responses route."""
     provider: str | None
     """The provider that must serve the call, such as ``"openrouter"``."""
-    reasoning_effort: str | None
+    reasoning_effort: Annotated[
+        str | None, usual("none", "minimal", "low", "medium", "high", "xhigh", "max")
+    ]
     """``"low"``, ``"medium"``, ``"high"`` and what newer models add. OpenAI (not gpt-5 chat
     models), the Responses route, Claude, Meta."""
     thinking: bool | Mapping[str, Any] | None
     """Whether the model thinks first: True lets it decide how much, or ``{"type": "enabled",
     "budget_tokens": n}``. Claude; servers of 2026-10 and later read it."""
-    verbosity: str | None
+    verbosity: Annotated[str | None, usual("low", "medium", "high")]
     """``"low"``, ``"medium"`` or ``"high"``. OpenAI (not gpt-5 chat models), the Responses
     route."""
     compaction: bool | Mapping[str, Any] | None
@@ -138,7 +149,6 @@ class ChatOptions(TypedDict, total=False):
 
 _HINTS = {
     "base_url": "Use PuterAI(api_base=...).",
-    "max_retries": "Use client.with_options(max_retries=...).",
 }
 CHAT_HINTS = {
     "test_mode": _NO_TEST_MODE,
@@ -150,6 +160,9 @@ CHAT_HINTS = {
     "max_completion_tokens": "Use max_tokens=...",
     "reasoning": "Use reasoning_effort=...",
     "text": "Use verbosity=...",
+    "history": "Pass the messages as messages=[...], or use conversation().",
+    "chat_history": "Pass the messages as messages=[...], or use conversation().",
+    "prompts": "Pass one prompt; several questions are several calls.",
 }
 """What to say of names that a chat does not have."""
 
@@ -186,8 +199,10 @@ def _unexpected(
     _call, *parameters = inspect.signature(method).parameters.values()
     explicit = [one.name for one in parameters if one.kind is not one.VAR_KEYWORD]
     known = [*options, *explicit]
-    near = difflib.get_close_matches(name, known, n=1)
-    hint = hints.get(name) or (f"Did you mean {near[0]!r}?" if near else "")
+    snake = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower()  # puter.js writes maxTokens
+    hint = hints.get(snake) or did_you_mean(near_misses(snake, known, 1))
+    if not hint and name in ConfigOptions.__annotations__:
+        hint = f"Set it on the client: PuterAI({name}=...), or with_options({name}=...)."
     if not hint and "extra" in known:
         hint = "Arguments the SDK does not know go into extra={...}."
     called = f"{method.__name__}() got an unexpected keyword argument {name!r}"

@@ -257,6 +257,64 @@ def test_the_cost_of_so_many_tokens() -> None:
     assert read_model(OLLAMA, "chat").cost(1, 1) is None
 
 
+NEWER: dict[str, Any] = {
+    **GPT,
+    "release_date": "2026-09",
+    "max_tokens": None,
+    "responses_api": True,
+    "responsesSampling": {"top_p": False},
+    "costs": {**GPT["costs"], "fast_prompt_tokens": 600, "web_search_requests": 1},
+    "long_context_pricing": {
+        "threshold": 200_000,
+        "input_multiplier": 2,
+        "output_multiplier": 1.5,
+    },
+}
+
+
+def test_a_long_prompt_makes_the_whole_call_dearer() -> None:
+    model = read_model(NEWER, "chat")
+    assert (model.released, model.max_output, model.input_price) == ("2026-09", None, Decimal(2))
+    assert model.cost(200_000, 1000) == Decimal("0.408")
+    assert model.cost(200_001, 1000) == 2 * 200_001 * Decimal("0.000002") + Decimal("0.012")
+    assert model.cost(1, 0, 200_000) == 2 * (Decimal("0.000002") + Decimal("0.1"))
+    guess = estimate_cost(model, "x" * 4 * 300_000, 1000)
+    assert guess.cost == Decimal("1.200016") + Decimal("0.012")
+    assert model == pickle.loads(pickle.dumps(model))
+
+
+@pytest.mark.parametrize(
+    ("pricing", "factors"),
+    [
+        ({"threshold": 10, "output_multiplier": "2"}, (1, 2)),
+        ({"threshold": 10, "input_multiplier": [], "output_multiplier": float("nan")}, (1, 1)),
+        ({"threshold": "many", "input_multiplier": 2}, None),
+        ([], None),
+    ],
+)
+def test_strange_prices_of_long_prompts(pricing: Any, factors: Any) -> None:
+    found = read_model({**GPT, "long_context_pricing": pricing}, "chat").long_context
+    assert (found and (found.input_multiplier, found.output_multiplier)) == factors
+
+
+@pytest.mark.parametrize("strange", [float("nan"), float("inf"), "unknown", "NaN", -1, 1e300])
+@pytest.mark.parametrize("name", ["context", "max_tokens", "long_context_pricing", "cost"])
+async def test_what_is_no_number_in_a_model_list_is_not_known(
+    door: Door, name: str, strange: Any
+) -> None:
+    entry = {**NEWER, name: strange}
+    if name == "cost":
+        entry["costs"] = dict.fromkeys(GPT["costs"], strange)
+    door.answers({"models": [entry]})
+    ai = door.client()
+    (model,) = await door(ai, "list_models")
+    assert {"context": model.context, "max_tokens": model.max_output}.get(name) is None
+    assert (
+        ai.estimate_cost("Hi", "gpt-4.1").cost is None or name != "cost" or strange in (-1, 1e300)
+    )
+    assert ModelList([model]).find(max_input_price=float("nan")) == []
+
+
 def test_an_estimate_is_labelled_one() -> None:
     gpt = read_model(GPT, "chat")
     guess = estimate_cost(gpt, "x" * 3984, 1000)
@@ -334,10 +392,48 @@ async def test_models_of_one_provider_and_the_providers(door: Door) -> None:
     door.answers(listing)
     ai = door.client()
     assert [one.id for one in await door(ai, "list_models", "claude")] == ["claude-haiku-4-5"]
-    assert await door(ai, "list_models", "nobody") == []
     assert await door(ai, "list_model_providers") == ["claude", "ollama", "openai-completion"]
     assert await door(ai, "list_model_providers", kind="image") == ["openai-image-generation"]
     assert len(door.sent) == 2
+
+
+@pytest.mark.parametrize(
+    ("provider", "kind", "told"),
+    [
+        ("nobody", "chat", "It has those of claude, ollama, openai-completion"),
+        ("openai", "chat", "Did you mean 'openai-completion'"),
+        ("opnai", "chat", "Did you mean 'openai-completion'"),
+        ("anthropic", "chat", "Did you mean 'claude'"),
+        ("Claud", "chat", "Did you mean 'claude'"),
+        ("gemini-video-generation", "chat", "Pass kind='video'"),
+        ("gemini", "image", "It has those of openai-image-generation"),
+        ("opnai", "image", "Did you mean 'openai-image-generation'"),
+        (5, "chat", "provider must be a non-empty str"),
+    ],
+)
+async def test_a_provider_without_models_is_refused_and_near_ones_named(
+    door: Door, provider: Any, kind: str, told: str
+) -> None:
+    door.answers(listing)
+    with pytest.raises(puter.PuterInputError, match=told):
+        await door(door.client(), "list_models", provider, kind=kind)
+
+
+async def test_providers_have_one_name_in_lists_and_in_calls(door: Door) -> None:
+    door.answers(listing)
+    ai = door.client()
+    for name in ("openai", " OpenAI ", "openai-image-generation"):
+        (model,) = await door(ai, "list_models", name, kind="image")
+    door.answers({"success": True, "result": "data:image/png;base64,iVBORw0KGgo="})
+    for name in ("openai", model.provider):
+        await door(ai, "txt2img", "a cat", provider=name)
+        assert door.sent[-1].args["provider"] == model.provider
+
+
+async def test_a_server_without_models_says_so(door: Door) -> None:
+    door.answers({"models": []})
+    with pytest.raises(puter.PuterInputError, match="lists no video models of 'gemini'.*nobody"):
+        await door(door.client(), "list_models", "gemini", kind="video")
 
 
 async def test_models_are_in_order_and_the_callers_own(door: Door) -> None:
@@ -373,7 +469,9 @@ async def test_a_listing_is_free_so_it_is_asked_for_again(door: Door) -> None:
 
 
 async def test_there_are_three_kinds(door: Door) -> None:
-    with pytest.raises(puter.PuterInputError, match="one of chat, image, video, not 'audio'"):
+    with pytest.raises(
+        puter.PuterInputError, match="one of chat, image, video, not 'audio'. .*list_engines"
+    ):
         await door(door.client(), "list_models", kind="audio")
     assert door.sent == []
 

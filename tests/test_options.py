@@ -438,3 +438,79 @@ async def test_web_search_is_not_sent_where_the_server_fails_with_it(door: Door)
     with pytest.raises(puter.PuterInputError, match="web_search cannot be used with mistral"):
         await door(door.client(), "chat", "Hi", "mistral-small-2603", web_search=True)
     assert door.sent == []
+
+
+# ------------------------------------------------------------ slips of the finger
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "told"),
+    [
+        ("provider", "opnai", "Did you mean 'azure-openai' or .*'openai-completion'"),
+        ("provider", "openai", "let another one serve.*Did you mean .*'openai-responses'"),
+        ("provider", "anthropic", "Did you mean 'claude'"),
+        ("provider", "mistrl", "Did you mean 'mistral'"),
+        ("reasoning_effort", "hgih", "Did you mean 'high'"),
+        ("reasoning_effort", "HIGH", "Did you mean 'high'"),
+        ("verbosity", "lwo", None),
+        ("verbosity", "medum", "Did you mean 'medium'"),
+    ],
+)
+async def test_a_misspelt_value_is_refused_before_it_is_sent(
+    door: Door, option: str, value: str, told: str | None
+) -> None:
+    if told is None:
+        assert (await args_of(door, UNKNOWN, **{option: value}))[option] == value
+        return
+    with pytest.raises(puter.PuterInputError, match=told):
+        await door(door.client(), "chat", "Hi", UNKNOWN, **{option: value})
+    assert door.sent == []
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("provider", "hoonify"),
+        ("provider", "Claude"),
+        ("provider", "cerebras"),
+        ("reasoning_effort", "ultra"),
+        ("reasoning_effort", "none"),
+        ("verbosity", "chatty"),
+    ],
+)
+async def test_values_newer_than_this_sdk_are_sent(door: Door, option: str, value: str) -> None:
+    assert (await args_of(door, UNKNOWN, **{option: value}))[option] == value
+
+
+async def test_a_provider_that_the_server_lists_is_sent(door: Door) -> None:
+    ai = door.client()
+    entry = {"id": "m", "provider": "claude-2"}
+    door.answers({"models": [entry]})
+    await door(ai, "list_models")
+    door.answers(chat_body())
+    await door(ai, "chat", "Hi", "m", provider="claude-2")
+    assert door.sent[-1].args["provider"] == "claude-2"
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("deadline", r"Set it on the client: PuterAI\(deadline=...\), or with_options"),
+        ("connect_timeout", "Set it on the client"),
+        ("history", "Pass the messages as messages="),
+        ("testMode", "Chat has no test mode and would be billed"),
+        ("maxTokens", "Did you mean 'max_tokens'"),
+        ("stored", "Did you mean 'store'"),
+    ],
+)
+async def test_names_from_elsewhere_are_told_what_to_do(door: Door, name: str, told: str) -> None:
+    with pytest.raises(TypeError, match=f"argument '{name}'. {told}"):
+        await door(door.client(), "chat", "Hi", **{name: True})
+    assert door.sent == []
+
+
+async def test_a_deadline_for_a_picture_is_set_on_the_client(door: Door) -> None:
+    with pytest.raises(TypeError, match="Set it on the client"):
+        await door(door.client(), "txt2img", "a cat", deadline=3)
+    with pytest.raises(TypeError, match="Did you mean 'test_mode'"):
+        await door(door.client(), "img2txt", b"x", testMode=True)

@@ -26,6 +26,7 @@ from puter.types.puter_file import Source
 from puter.types.replies import ChatReply
 from puter.wire.dialects import dropped_options, refused_options
 from puter.wire.dialects.base import CHOICES, tool_name
+from puter.wire.providers import refuse_misspelt_provider
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -434,6 +435,8 @@ class ChatMethods:
         client = self._client
         call = client._begin(operation)
         if request.options:
+            listed = {one.provider for one in client._catalogues.get("chat", ())}
+            refuse_misspelt_provider(request.options.get("provider"), listed)
             target = target_of(call, self._history, request)
             for name in refused_options(request.options, target.provider):
                 raise PuterInputError(

@@ -20,6 +20,7 @@ from puter.wire.errors import WRONG_HOST
 from puter.wire.http import HttpReply, driver_call, is_json
 from puter.wire.media import body_with_base64, read_spent, result_of
 from puter.wire.ndjson import LineError, NDJSONDecoder
+from puter.wire.providers import listed_name
 
 
 def call(
@@ -103,16 +104,14 @@ def driver_args(
     return {**{name: value for name, value in args.items() if value is not None}, **extra}
 
 
-def provider_name(provider: str | None, short: tuple[str, ...], suffix: str) -> str | None:
-    """The provider as the server knows it: ``"openai"`` becomes ``"openai-image-generation"``.
+def media_provider(provider: str | None, kind: str) -> str | None:
+    """The provider as every server and ``list_models()`` has it; other names go as they are.
 
     Raises:
         PuterInputError: It is no str, or empty.
     """
-    if text_or_none("provider", provider) is None:
-        return None
-    name = str(provider).strip()
-    return name.lower() + suffix if name.lower() in short else name
+    name = text_or_none("provider", provider)
+    return None if name is None else listed_name(name, kind)
 
 
 def output_path(path: str | None) -> str | None:

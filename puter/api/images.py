@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, TypedDict
 
 from puter.api.downloads import attach_download
-from puter.api.drivers import driver_args, invoke, output_path, provider_name, result
+from puter.api.drivers import driver_args, invoke, media_provider, output_path, result
 from puter.api.sources import ResolvedSource, listed, media_source
 from puter.checks import Range, text, text_or_none
 from puter.engine.context import CallContext
@@ -54,7 +54,6 @@ class ImageOptions(TypedDict, total=False):
     extra: Mapping[str, Any] | None
 
 
-_PROVIDERS = ("openai", "gemini", "together", "cloudflare", "xai", "replicate", "byteplus")
 _IMAGE_HINTS = {
     "size": "Use ratio=(1024, 1024), or width= and height=.",
     "image": "Use input_images=...",
@@ -84,8 +83,9 @@ def txt2img(
         prompt: What the image shows. Required unless ``test_mode``.
         model: Name of the model. Default: the provider's; without a provider, that of the first
             one the server has.
-        provider: ``openai``, ``gemini``, ``together``, ``cloudflare``, ``xai``, ``replicate`` or
-            ``byteplus``.
+        provider: ``openai``, ``gemini``, ``together``, ``cloudflare``, ``xai``, ``replicate``,
+            ``byteplus``, or a name as ``list_model_providers(kind="image")`` has it. Newer servers
+            refuse ``together``.
         ratio: Aspect ratio or size: ``"16:9"``, ``(16, 9)``, ``(1024, 1024)``, ``"1024x1024"`` or
             ``{"w": 16, "h": 9}``. All providers. A size that the model does not have is silently
             replaced by its default.
@@ -161,7 +161,7 @@ def txt2img(
         options,
         prompt=prompt,
         model=text_or_none("model", model),
-        provider=provider_name(provider, _PROVIDERS, "-image-generation"),
+        provider=media_provider(provider, "image"),
         ratio=_ratio(ratio),
         input_images=(yield from image_addresses("input_images", input_images)) or None,
         puter_output_path=output_path(puter_output_path),

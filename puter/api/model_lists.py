@@ -11,6 +11,7 @@ from puter.exceptions import PuterInputError
 from puter.types.model import ModelList
 from puter.wire.catalogue import read_entries, read_model
 from puter.wire.http import api_get
+from puter.wire.providers import find_provider
 
 ModelKind = Literal["chat", "image", "video"]
 KINDS: tuple[ModelKind, ...] = ("chat", "image", "video")
@@ -26,7 +27,8 @@ def list_models(
     """List the server's models with prices and abilities. Free of charge; needs no token.
 
     Args:
-        provider: Only those of one provider, such as ``"claude"``. Default: all.
+        provider: Only those of one provider, such as ``"claude"`` or, for images and videos,
+            ``"gemini"``; ``list_model_providers()`` names them. Default: all.
         kind: ``"chat"`` (default), ``"image"`` or ``"video"``.
         refresh: Ask the server again. Default: False, the list of the first call is kept by the
             client.
@@ -35,7 +37,7 @@ def list_models(
         A list of ``Model`` with ``find(...)`` and ``cheapest(...)``.
 
     Raises:
-        PuterInputError: There is no such kind.
+        PuterInputError: There is no such kind, or no such provider; the message names near ones.
         PuterAPIError: The server failed or did not answer.
 
     Examples:
@@ -43,12 +45,18 @@ def list_models(
         'ministral-3b-2512'
     """
     if kind not in KINDS:
-        raise PuterInputError(f"kind must be one of {', '.join(KINDS)}, not {kind!r}")
+        raise PuterInputError(
+            f"kind must be one of {', '.join(KINDS)}, not {kind!r}",
+            hint="For speech there are list_engines() and list_voices().",
+        )
     if refresh or kind not in call.catalogues:
         entries = yield from fetch_entries(call, kind)
         call.catalogues[kind] = ModelList(read_model(entry, kind) for entry in entries)
     listed = call.catalogues[kind]
-    return ModelList(one for one in listed if provider is None or one.provider == provider)
+    if provider is None:
+        return ModelList(listed)
+    name = find_provider(provider, {one.provider for one in listed}, kind)
+    return ModelList(one for one in listed if one.provider == name)
 
 
 def list_model_providers(call: CallContext, *, kind: ModelKind = "chat") -> Flow[list[str]]:

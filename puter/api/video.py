@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, TypedDict
 
 from puter.api.downloads import attach_download
-from puter.api.drivers import driver_args, output_path, provider_name, result
+from puter.api.drivers import driver_args, media_provider, output_path, result
 from puter.api.files import read_file
 from puter.api.images import image_addresses
 from puter.checks import Range, text, text_or_none
@@ -47,7 +47,6 @@ class VideoOptions(TypedDict, total=False):
     extra: Mapping[str, Any] | None
 
 
-_PROVIDERS = ("openai", "together", "gemini", "byteplus")
 _HINTS = {
     "duration": "Use seconds=...",
     "resolution": "Use size=...",
@@ -135,7 +134,7 @@ def txt2vid(
         options,
         prompt=prompt,
         model=text_or_none("model", model),
-        provider=provider_name(provider, _PROVIDERS, "-video-generation"),
+        provider=media_provider(provider, "video"),
         input_reference=(yield from _address("input_reference", input_reference)),
         last_frame=(yield from _address("last_frame", last_frame)),
         reference_images=(yield from image_addresses("reference_images", reference_images)) or None,

@@ -2,10 +2,23 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class LongContext:
+    """What a long prompt costs more: all of the call, not only what is above the threshold."""
+
+    threshold: int
+    """Tokens sent up to which the usual prices hold."""
+    input_multiplier: Decimal
+    """Above it, this many times the price of tokens sent."""
+    output_multiplier: Decimal
+    """Above it, this many times the price of tokens received."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +42,7 @@ class Model:
     context: int | None = None
     """Tokens of conversation and answer together, None when not known."""
     max_output: int | None = None
-    """Tokens of an answer at most."""
+    """Tokens of an answer at most, None when not known."""
     inputs: tuple[str, ...] = ()
     """What it reads: ``text``, ``image``, ``audio``, ``video``, ``pdf``."""
     outputs: tuple[str, ...] = ()
@@ -39,7 +52,7 @@ class Model:
     open_weights: bool | None = None
     """Whether its weights are public."""
     released: str | None = None
-    """Date of release, such as ``2025-04-14``."""
+    """Date of release, such as ``2025-04-14`` or ``2026-09``."""
     knowledge: str | None = None
     """Cut-off of its training data, such as ``2024-04``."""
     aliases: tuple[str, ...] = ()
@@ -49,6 +62,8 @@ class Model:
     unit: str = ""
     """What ``unit_price`` buys, as the catalogue names it: ``low:1024x1024``, ``1MP``,
     ``per-second``."""
+    long_context: LongContext | None = None
+    """What long prompts cost more, None when they do not."""
     raw: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
     """The server's own entry."""
 
@@ -63,12 +78,22 @@ class Model:
         return self.input_price == 0 and self.output_price == 0
 
     def cost(self, input_tokens: int, output_tokens: int, cached_tokens: int = 0) -> Decimal | None:
-        """US dollars for so many tokens by these prices, None when there are none."""
+        """US dollars for so many tokens by these prices, None when there are none.
+
+        Args:
+            input_tokens: Tokens sent, without those that the vendor had cached.
+            output_tokens: Tokens received.
+            cached_tokens: Tokens sent that the vendor had cached.
+        """
         if self.input_price is None or self.output_price is None:
             return None
-        cached = self.cached_price if self.cached_price is not None else self.input_price
-        total = input_tokens * self.input_price + output_tokens * self.output_price
-        return (total + cached_tokens * cached) / 1_000_000
+        cached_price = self.cached_price if self.cached_price is not None else self.input_price
+        sent = input_tokens * self.input_price + cached_tokens * cached_price
+        received = output_tokens * self.output_price
+        dearer = self.long_context
+        if dearer is not None and input_tokens + cached_tokens > dearer.threshold:
+            sent, received = sent * dearer.input_multiplier, received * dearer.output_multiplier
+        return (sent + received) / 1_000_000
 
 
 class ModelList(list[Model]):
@@ -130,7 +155,10 @@ def _names(model: Model) -> Iterable[str]:
 
 
 def _within(price: Decimal | None, limit: float | Decimal | None) -> bool:
-    return limit is None or (price is not None and price <= Decimal(str(limit)))
+    if limit is None:
+        return True
+    within = price is not None and not math.isnan(limit) and price <= Decimal(str(limit))
+    return bool(within)
 
 
 _KNOWN, _UNKNOWN = range(2)

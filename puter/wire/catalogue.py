@@ -8,7 +8,7 @@ from typing import Any
 
 from puter.checks import Range
 from puter.exceptions import PuterInputError
-from puter.types.model import CostEstimate, Model
+from puter.types.model import CostEstimate, LongContext, Model
 from puter.wire.errors import WRONG_HOST, unknown_shape
 from puter.wire.json import (
     as_bool_or_none,
@@ -18,6 +18,7 @@ from puter.wire.json import (
     as_str,
     as_str_or_none,
     dollars,
+    number,
 )
 
 
@@ -70,8 +71,17 @@ def read_model(entry: Mapping[str, Any], kind: str) -> Model:
         aliases=_texts(entry.get("aliases")),
         unit_price=None if is_chat else _price(costs, 1_000_000, unit),
         unit="" if is_chat else as_str(unit),
+        long_context=_long_context(as_dict(entry.get("long_context_pricing"))),
         raw=dict(entry),
     )
+
+
+def _long_context(pricing: Mapping[str, Any]) -> LongContext | None:
+    threshold = as_int_or_none(pricing.get("threshold"))
+    if threshold is None:
+        return None
+    sent, received = (number(pricing.get(key)) for key in ("input_multiplier", "output_multiplier"))
+    return LongContext(threshold, sent or Decimal(1), received or Decimal(1))
 
 
 def _price(costs: Mapping[str, Any], per: Any, *keys: Any) -> Decimal | None:

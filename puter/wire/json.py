@@ -179,15 +179,21 @@ def as_int_or_none(value: Any) -> int | None:
     return int(value) if 0 <= value < 2**63 else None
 
 
-def dollars(cents: Any) -> Decimal | None:
-    """US dollars of an amount in cents, a number or a str of one; None for anything else."""
-    if isinstance(cents, bool) or not isinstance(cents, (int, float, str)):
+def number(value: Any) -> Decimal | None:
+    """A finite number, or a str of one; None for anything else."""
+    if isinstance(value, bool) or not isinstance(value, (int, float, str)):
         return None
     try:
-        amount = Decimal(str(cents)) / 100
+        amount = Decimal(str(value))
     except ArithmeticError:
         return None
     return amount if amount.is_finite() else None
+
+
+def dollars(cents: Any) -> Decimal | None:
+    """US dollars of an amount in cents, a number or a str of one; None for anything else."""
+    amount = number(cents)
+    return None if amount is None else amount / 100
 
 
 def as_dict(value: Any) -> dict[str, Any]:

@@ -1,0 +1,106 @@
+"""Names of providers: as the server's lists have them, and as people write them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+
+from puter.checks import did_you_mean, near_misses, text
+from puter.exceptions import PuterInputError
+from puter.wire.dialects import PROVIDERS
+
+_SUFFIXES: Mapping[str, str] = {"image": "-image-generation", "video": "-video-generation"}
+_SHORT: Mapping[str, frozenset[str]] = {
+    "image": frozenset(
+        {"openai", "gemini", "together", "cloudflare", "xai", "replicate", "byteplus"}
+    ),
+    "video": frozenset({"openai", "together", "gemini", "byteplus"}),
+}
+_ALSO = {
+    "anthropic": "claude",
+    "bytedance": "byteplus",
+    "google": "gemini",
+    "grok": "xai",
+    "kimi": "moonshotai",
+    "moonshot": "moonshotai",
+    "qwen": "alibaba",
+    "x-ai": "xai",
+    "z-ai": "zai",
+}
+"""What vendors are called elsewhere -> the provider that serves them here."""
+_COMMON_WORDS = frozenset(
+    {"ai", "chat", "completion", "fake", "generation", "image", "responses", "video"}
+)
+
+
+def listed_name(provider: str, kind: str) -> str:
+    """The provider as ``list_models()`` has it; a name that is not known stays as it is.
+
+    Examples:
+        >>> listed_name("OpenAI", "image"), listed_name("brand-new", "image")
+        ('openai-image-generation', 'brand-new')
+    """
+    name = provider.strip()
+    key = name.lower()
+    return key + _SUFFIXES[kind] if key in _SHORT.get(kind, ()) else name
+
+
+def find_provider(provider: str, known: Collection[str], kind: str) -> str:
+    """The one that is meant of the providers of a model list.
+
+    Raises:
+        PuterInputError: The list has none of that name.
+    """
+    key = text("provider", provider).strip().lower()
+    for name in (key, key + _SUFFIXES.get(kind, "")):
+        if name in known:
+            return name
+    others = (one for one, suffix in _SUFFIXES.items() if one != kind and key.endswith(suffix))
+    if other := next(others, None):
+        hint = f"Pass kind={other!r}."
+    elif near := similar_providers(key, known):
+        hint = did_you_mean(near)
+    else:
+        hint = f"It has those of {', '.join(sorted(known)) or 'nobody'}."
+    raise PuterInputError(f"This server lists no {kind} models of {provider!r}", hint=hint)
+
+
+def refuse_misspelt_provider(provider: object, listed: Collection[str] = ()) -> None:
+    """Refuse a provider of chat models that is nearly a known one.
+
+    The server ignores a provider that it does not know, and lets another one serve the call. A name
+    like no other may be newer than this SDK, so it is left to the server.
+
+    Raises:
+        PuterInputError: It is nearly a known one.
+    """
+    if not isinstance(provider, str):
+        return
+    key = provider.strip().lower()
+    if key in PROVIDERS or key in listed:
+        return
+    if near := similar_providers(key, [*PROVIDERS, *listed]):
+        raise PuterInputError(
+            f"There is no provider {provider!r}, and the server would let another one serve the "
+            "call",
+            hint=f"{did_you_mean(near)} extra={{'provider': ...}} sends any name.",
+        )
+
+
+def similar_providers(key: str, known: Collection[str]) -> list[str]:
+    """Known providers that a name in lower case may mean, the most likely first.
+
+    Examples:
+        >>> similar_providers("anthropc", ["claude", "openai-completion", "openai-responses"])
+        ['claude']
+        >>> similar_providers("openai", ["claude", "openai-completion", "openai-responses"])
+        ['openai-completion', 'openai-responses']
+    """
+    meant: dict[str, list[str]] = {}
+    for name in sorted(set(known)):
+        for word in {name, *name.split("-")} - _COMMON_WORDS:
+            meant.setdefault(word, []).append(name)
+    for other, name in _ALSO.items():
+        if name in meant:
+            meant.setdefault(other, []).extend(meant[name])
+    words = [key] if key in meant else near_misses(key, meant)
+    return list(dict.fromkeys(name for word in words for name in meant[word]))
