@@ -31,13 +31,13 @@ def as_text(spent: list[tuple[str, Decimal]]) -> None:
         print(f"{model[:30]:30} {cost:12.6f}  {'#' * round(40 * cost / most)}")
 
 
-def as_chart(spent: list[tuple[str, Decimal]], path: str) -> None:
+def as_chart(spent: list[tuple[str, Decimal]], unit: str, path: str) -> None:
     figure = importlib.import_module("matplotlib.figure").Figure((9, 4), layout="constrained")
     axes = figure.add_subplot()
     axes.barh([model for model, _ in spent], [float(cost) for _, cost in spent])
     axes.invert_yaxis()
     axes.locator_params(axis="x", nbins=6)
-    axes.set_xlabel("USD this month")
+    axes.set_xlabel(f"{unit} this month")
     figure.savefig(path)
     print(f"saved as {path}")
 
@@ -47,13 +47,13 @@ def main() -> None:
         if ai.config.api_base.startswith("http://127.0.0.1"):
             spend(ai)
         usage = ai.account_usage()
-    print(f"{usage.spent:.6f} USD spent, {usage.remaining:.2f} of {usage.allowance:.2f} left\n")
+    print(f"{usage}\n")
     spent = sorted(usage.by_model.items(), key=lambda one: one[1], reverse=True)[:15]
     if not spent:
         print("Nothing was spent on models yet.")
         return
     try:
-        as_chart(spent, sys.argv[1] if sys.argv[1:] else "spending.png")
+        as_chart(spent, usage.unit, sys.argv[1] if sys.argv[1:] else "spending.png")
     except ImportError:
         as_text(spent)
 

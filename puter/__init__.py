@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from puter.tools import tool_result as tool_result
     from puter.types.account import Account as Account
     from puter.types.account import AccountUsage as AccountUsage
+    from puter.types.account import Spending as Spending
     from puter.types.media import Audio as Audio
     from puter.types.media import Image as Image
     from puter.types.media import Media as Media
@@ -49,7 +50,7 @@ _MODULES = {
     "puter.conversation": ("Conversation",),
     "puter.streaming": ("AsyncChatStream", "ChatStream"),
     "puter.tools": ("StopChat", "Tool", "tool_result"),
-    "puter.types.account": ("Account", "AccountUsage"),
+    "puter.types.account": ("Account", "AccountUsage", "Spending"),
     "puter.types.media": ("Audio", "Image", "Media", "Video"),
     "puter.types.model": ("CostEstimate", "Model", "ModelList"),
     "puter.types.puter_file": ("PuterFile",),

@@ -135,6 +135,7 @@ class PuterAI(Client, ChatMethods):
     list_model_providers, async_list_model_providers = paired(model_lists.list_model_providers)
 
     account_usage, async_account_usage = paired(usage_and_tokens.account_usage)
+    app_usage, async_app_usage = paired(usage_and_tokens.app_usage)
     create_api_token, async_create_api_token = paired(usage_and_tokens.create_api_token)
     revoke_api_token, async_revoke_api_token = paired(usage_and_tokens.revoke_api_token)
 

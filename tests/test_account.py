@@ -102,6 +102,68 @@ async def test_asking_is_free_so_it_is_repeated(door: Door) -> None:
     assert (await door(door.client(), "account_usage")).spent == 0
 
 
+CREDITS: dict[str, Any] = {
+    "usage": {
+        "total": 120.5,
+        "allowanceUsed": 120.5,
+        "openai:gpt-4_dot_1:prompt_tokens": {"units": 44, "cost": 0.5, "count": 4},
+        "claude:claude-haiku-4-5:input_tokens": {"units": 31, "cost": 120, "count": 1},
+    },
+    "appTotals": {"os-global": {"total": 120.5, "count": 5}},
+    "allowanceInfo": {
+        "remaining": 879.5,
+        "monthUsageAllowance": 1000,
+        "addons": {},
+        "unit": "credits",
+    },
+}
+
+
+async def test_credits_are_no_dollars(door: Door) -> None:
+    door.answers(CREDITS)
+    usage = await door(door.client(), "account_usage")
+    assert (usage.unit, usage.allowance, usage.remaining, usage.spent) == (
+        "credits",
+        Decimal(1000),
+        Decimal("879.5"),
+        Decimal("120.5"),
+    )
+    assert usage.by_model == {"gpt-4.1": Decimal("0.5"), "claude-haiku-4-5": Decimal(120)}
+    assert usage.by_operation["openai:gpt-4.1:prompt_tokens"] == Decimal("0.5")
+    assert usage.by_app == {"os-global": Decimal("120.5")}
+    assert str(usage) == "120.5 credits spent, 879.5 of 1000 left"
+    assert "unit='credits'" in repr(usage)
+
+
+def test_dollars_are_shown_as_dollars() -> None:
+    assert str(read_account_usage(USED)) == "0.000417 USD spent, 0.249583 of 0.25 left"
+    assert str(read_account_usage(FRESH)) == "0 USD spent, 0.25 of 0.25 left"
+
+
+@pytest.mark.parametrize(
+    ("unit", "spent", "shown"),
+    [
+        ({}, Decimal("0.0000781405"), "0.000078 USD spent"),
+        ({"unit": "credits"}, Decimal("7814.05"), "7814.05 credits spent"),
+    ],
+)
+async def test_what_an_app_spent(door: Door, unit: Any, spent: Decimal, shown: str) -> None:
+    entry = {"units": 44, "cost": 7814.05, "count": 4}
+    door.answers({"total": 7814.05, "openai:gpt-4_dot_1:prompt_tokens": entry, **unit})
+    usage = await door(door.client(), "app_usage", "my app/1")
+    assert door.sent[0].url == "https://api.puter.com/metering/usage/my%20app%2F1"
+    assert (usage.spent, usage.by_model) == (spent, {"gpt-4.1": spent})
+    assert str(usage) == shown
+
+
+async def test_an_app_is_named(door: Door) -> None:
+    with pytest.raises(puter.PuterInputError, match="app must be a non-empty str"):
+        await door(door.client(), "app_usage", "")
+    door.answers([])
+    with pytest.raises(puter.PuterResponseError, match="unknown shape"):
+        await door(door.client(), "app_usage", "x")
+
+
 def test_usage_is_a_value() -> None:
     usage = read_account_usage(USED)
     assert isinstance(usage, AccountUsage)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import quote
 
 from puter import checks
 from puter.api.auth import fetch_csrf_token
@@ -11,19 +12,20 @@ from puter.engine.effects import Flow
 from puter.engine.pipeline import exchange
 from puter.exceptions import PuterInputError, PuterResponseError
 from puter.models import registry
-from puter.types.account import AccountUsage
+from puter.types.account import AccountUsage, Spending
 from puter.wire.http import api_get, api_post
 from puter.wire.json import as_dict
-from puter.wire.metering import read_account_usage
+from puter.wire.metering import read_account_usage, read_app_usage
 
 FULL_ACCESS = "full-api-access"
 
 
 def account_usage(call: CallContext) -> Flow[AccountUsage]:
-    """Get what the account spent this month and has left, in US dollars. Free of charge.
+    """Get what the account spent this month and has left. Free of charge.
 
     Returns:
-        Totals, and what each model, operation and app spent.
+        Totals, and what each model, operation and app spent: in US dollars, or in the deployment's
+        own credits; ``unit`` says which.
 
     Raises:
         PuterAuthError: Not signed in, or the token is no longer good.
@@ -35,6 +37,29 @@ def account_usage(call: CallContext) -> Flow[AccountUsage]:
     """
     reply = yield from exchange(call, api_get(call.config, "/metering/usage"))
     return read_account_usage(reply.data, registry().all_ids)
+
+
+def app_usage(call: CallContext, app: str) -> Flow[Spending]:
+    """Get what one app spent this month. Free of charge.
+
+    Args:
+        app: Its id, as in ``account_usage().by_app``, or its name.
+
+    Returns:
+        What each model and operation spent; nothing for an id that the server does not know.
+
+    Raises:
+        PuterInputError: The argument is no str, or empty.
+        PuterNotFoundError: There is no app of that name.
+        PuterAPIError: The server failed or did not answer.
+
+    Examples:
+        >>> for app in ai.account_usage().by_app:
+        ...     print(app, ai.app_usage(app))
+    """
+    path = f"/metering/usage/{quote(checks.text('app', app).strip(), safe='')}"
+    reply = yield from exchange(call, api_get(call.config, path))
+    return read_app_usage(reply.data, registry().all_ids)
 
 
 def create_api_token(

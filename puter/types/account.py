@@ -1,4 +1,4 @@
-"""The account: who is signed in, and what was spent and is left, in US dollars."""
+"""The account: who is signed in, and what was spent and is left."""
 
 from __future__ import annotations
 
@@ -35,21 +35,52 @@ class Account:
     """The server's own answer."""
 
 
-@dataclass(frozen=True, slots=True)
-class AccountUsage:
-    """Spending of the month in US dollars, settled by the server within a few seconds."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spending:
+    """What was spent this month, settled by the server within a few seconds."""
 
-    allowance: Decimal
-    """What the month allows."""
-    remaining: Decimal
-    """What is left of the allowance."""
     spent: Decimal
-    """What was spent."""
+    """What was spent, in ``unit``."""
+    unit: str = "USD"
+    """What all amounts are in: ``USD``, or ``credits`` where the deployment counts in its own; what
+    a credit is worth is not told."""
     by_model: dict[str, Decimal] = field(default_factory=dict, hash=False)
     """Spent per model."""
     by_operation: dict[str, Decimal] = field(default_factory=dict, hash=False)
     """Spent per operation: ``provider:model:what-was-counted``."""
+    raw: dict[str, Any] = field(default_factory=dict, repr=False, hash=False)
+    """The server's own answer; dollars are micro-cents there."""
+
+    def __str__(self) -> str:
+        return f"{_plain(self.spent)} {self.unit} spent"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccountUsage(Spending):
+    """Spending of the month, and what is left.
+
+    Examples:
+        >>> usage = AccountUsage(
+        ...     spent=Decimal("120.5"), remaining=Decimal("879.5"), allowance=Decimal(1000),
+        ...     unit="credits",
+        ... )
+        >>> print(usage)
+        120.5 credits spent, 879.5 of 1000 left
+    """
+
+    allowance: Decimal
+    """What the month allows, in ``unit``."""
+    remaining: Decimal
+    """What is left of the allowance, in ``unit``."""
     by_app: dict[str, Decimal] = field(default_factory=dict, hash=False)
     """Spent per app; ``os-global`` are calls by the user's own tokens."""
-    raw: dict[str, Any] = field(default_factory=dict, repr=False, hash=False)
-    """The server's own answer, in micro-cents."""
+
+    def __str__(self) -> str:
+        left = f"{_plain(self.remaining)} of {_plain(self.allowance)} left"
+        return f"{_plain(self.spent)} {self.unit} spent, {left}"
+
+
+def _plain(amount: Decimal) -> str:
+    """Six digits after the point at most, and no zeros at the end."""
+    text = f"{amount:.6f}"
+    return text.rstrip("0").rstrip(".")
