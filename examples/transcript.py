@@ -17,15 +17,10 @@ SENTENCE = "The quick brown fox jumps over the lazy dog."
 def main() -> None:
     with open_client() as ai:
         audio = sys.argv[1] if sys.argv[1:] else ai.txt2speech(SENTENCE, provider="openai")
-        transcript = ai.speech2txt(
-            audio,
-            model="whisper-1",
-            response_format="verbose_json",
-            timestamp_granularities=["word"],
-        )
+        transcript = ai.speech2txt(audio, provider="xai")
         print(transcript, "\n")
         for word in transcript.words:
-            print(f"{word['start']:7.2f} s  {word['word']}")
+            print(f"{word['start']:7.2f} s  {word['text']}")
 
 
 if __name__ == "__main__":

@@ -99,14 +99,26 @@ class ModelRegistry:
         kinds = ("chat", "image", "video")
         return frozenset(one["id"] for kind in kinds for one in self.catalogue.get(kind, ()))
 
-    def suggest(self, name: str, count: int = 3) -> tuple[str, ...]:
-        """Known names close to one that is not known."""
+    def suggest(self, name: str, count: int = 3, kind: str = "chat") -> tuple[str, ...]:
+        """Known names close to one that is not known.
+
+        Args:
+            name: The name.
+            count: How many at most.
+            kind: ``chat``, ``image`` or ``video``.
+        """
+        known = self._ids
+        if kind != "chat":
+            listed = self.catalogue.get(kind, ())
+            aliases = [alias for one in listed for alias in one.get("aliases", ())]
+            short = [alias for alias in aliases if "/" not in alias]
+            known = {one.lower(): one for one in (*short, *(one["id"] for one in listed))}
         key = name.strip().lower()
-        others = [one for one in self._ids if one != key]
+        others = [one for one in known if one != key]
         near = difflib.get_close_matches(key, others, n=count, cutoff=0.6)
         if len(near) < count and len(key) >= 3:
             near += sorted(one for one in others if key in one and one not in near)
-        return tuple(self._ids[one] for one in near[:count])
+        return tuple(known[one] for one in near[:count])
 
 
 @lru_cache(maxsize=1)

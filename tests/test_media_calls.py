@@ -26,7 +26,13 @@ from puter.api.speech import SpeechOptions, TranscriptionOptions, VoiceConversio
 from puter.api.video import SILENCE, VideoOptions
 from puter.docstrings import describe
 from puter.wire.json import MAX_BODY
-from puter.wire.media import AUDIO_LIMIT, OCR_LIMIT, SPEECH_LIMIT, body_with_base64
+from puter.wire.media import (
+    AUDIO_LIMIT,
+    MISTRAL_OCR_LIMIT,
+    OCR_LIMIT,
+    SPEECH_LIMIT,
+    body_with_base64,
+)
 from tests.door import (
     CUT,
     REFUSED,
@@ -91,6 +97,10 @@ TRANSLATED: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
     ("img2txt", {"image_min_size": 10}, {"imageMinSize": 10}),
     ("img2txt", {"bbox_annotation_format": {"a": 1}}, {"bboxAnnotationFormat": {"a": 1}}),
     ("img2txt", {"document_annotation_format": {"a": 1}}, {"documentAnnotationFormat": {"a": 1}}),
+    ("img2txt", {"document_annotation_prompt": "a"}, {"documentAnnotationPrompt": "a"}),
+    ("img2txt", {"table_format": "html"}, {"tableFormat": "html"}),
+    ("img2txt", {"extract_header": True}, {"extractHeader": True}),
+    ("img2txt", {"extract_footer": True}, {"extractFooter": True}),
     ("speech2txt", {"translate": True}, {}),
     ("txt2img", {"contrast": "medium"}, {"contrast": "medium"}),  # Leonardo by Replicate
     ("txt2img", {"contrast": 3.5}, {"contrast": 3.5}),
@@ -810,6 +820,90 @@ async def test_vendors_failures_are_typed(
         await door(door.client(max_retries=0), method, *CALLS[method][0])
     assert (caught.value.status, caught.value.code) == (status, code)
     assert caught.value.body.items() >= extra.items()
+
+
+@pytest.mark.parametrize(
+    ("method", "args", "message", "told"),
+    [
+        (
+            "txt2img",
+            ("x", "gpt-image-3"),
+            "Model not found: gpt-image-3",
+            "'gpt-image-2'.*kind='im",
+        ),
+        ("txt2img", ("x",), "Missing `model`", r"list_models\(kind='image'\) has the models"),
+        ("txt2vid", ("x", "veo-9"), "Model not found: veo-9", "'veo-3.1.*kind='video'"),
+        ("speech2txt", (WAV,), "Unsupported model: x", "Without model= the server chooses"),
+        ("txt2speech", ("x",), "TTS provider not found: x. Available: openai", "list_engines"),
+        ("img2txt", (PNG,), "Unknown OCR provider: x", "Without model= the server chooses"),
+        ("speech2speech", (WAV,), "Speech-to-speech provider not found: x", "Without model="),
+    ],
+)
+async def test_a_wrong_name_is_told_where_the_right_ones_are(
+    door: Door, method: str, args: Any, message: str, told: str
+) -> None:
+    door.answers((400, error_body(message, "bad_request")))
+    with pytest.raises(puter.PuterBadRequestError, match=message) as caught:
+        await door(door.client(), method, *args)
+    assert re.search(told, caught.value.hint)
+    assert "get_available_models" not in str(caught.value)
+    if isinstance(caught.value, puter.PuterModelNotFoundError):
+        assert caught.value.suggestions
+
+
+@pytest.mark.parametrize("method", CALLS)
+async def test_what_costs_less_is_told_of_this_kind(door: Door, method: str) -> None:
+    door.answers((402, error_body("Insufficient funds", "insufficient_funds")))
+    with pytest.raises(puter.PuterInsufficientFundsError, match="costs less") as caught:
+        await door(door.client(), method, *CALLS[method][0])
+    assert "max_tokens" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("status", "codes", "error", "told"),
+    [
+        (400, {"code": "moderation_flagged"}, puter.PuterBadRequestError, "filter refused"),
+        (
+            400,
+            {"code": "bad_request", "errorCode": "moderation_flagged"},
+            puter.PuterBadRequestError,
+            "filter refused",
+        ),
+        (400, {"code": "disallowed_value"}, puter.PuterBadRequestError, "filter refused"),
+        (502, {"code": "upstream_failed"}, puter.PuterUpstreamError, "did not finish.*less"),
+        (400, {"code": "upstream_failed"}, puter.PuterUpstreamError, "did not finish.*less"),
+    ],
+)
+@pytest.mark.parametrize("method", ["txt2img", "txt2vid"])
+async def test_refusals_of_vendors_are_explained(
+    door: Door, method: str, status: int, codes: Any, error: type[puter.PuterError], told: str
+) -> None:
+    door.answers((status, {**error_body("No", None), **codes}))
+    with pytest.raises(error, match=told):
+        await door(door.client(), method, "x")
+    assert len(door.sent) == 1
+
+
+async def test_other_drivers_keep_their_hints(door: Door) -> None:
+    door.answers((402, error_body("No usage left", "insufficient_funds")))
+    with pytest.raises(puter.PuterInsufficientFundsError) as caught:
+        await door(door.client(), "call", "puter-chat-completion", "complete")
+    assert "account_usage() tells" not in caught.value.hint
+
+
+@pytest.mark.parametrize("provider", ["mistral", " Mistral ", "mistral-ocr"])
+async def test_mistral_reads_larger_documents_of_more_kinds(door: Door, provider: str) -> None:
+    docx = "application/vnd.openxmlformats-officedocument.wordprocessingml.document"
+    door.answers(envelope({"text": "x"}))
+    ai = door.client()
+    await door(ai, "img2txt", PNG + bytes(OCR_LIMIT), provider=provider)
+    await door(ai, "img2txt", (b"PK", docx), provider=provider)
+    assert door.sent[1].args["source"].startswith(f"data:{docx};base64,")
+    with pytest.raises(puter.PuterInputError, match="larger than the 36 MiB"):
+        await door(ai, "img2txt", PNG + bytes(MISTRAL_OCR_LIMIT), provider=provider)
+    with pytest.raises(puter.PuterInputError, match="not an image or a PDF"):
+        await door(ai, "img2txt", (b"PK", docx), provider="aws-textract")
+    assert len(door.sent) == 2
 
 
 async def test_a_video_may_take_its_time(door: Door) -> None:

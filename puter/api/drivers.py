@@ -13,12 +13,13 @@ from puter.checks import flag, text, text_or_none
 from puter.engine.context import CallContext
 from puter.engine.effects import Flow
 from puter.engine.pipeline import exchange
-from puter.exceptions import PuterInputError, PuterResponseError
+from puter.exceptions import PuterAPIError, PuterInputError, PuterResponseError
+from puter.models import registry
 from puter.types.media import Media
 from puter.types.mime import canonical
 from puter.wire.errors import WRONG_HOST
 from puter.wire.http import HttpReply, driver_call, is_json
-from puter.wire.media import body_with_base64, read_spent, result_of
+from puter.wire.media import advise, body_with_base64, read_spent, result_of
 from puter.wire.ndjson import LineError, NDJSONDecoder
 from puter.wire.providers import listed_name
 
@@ -165,13 +166,17 @@ def invoke(
     elif resolved is not None:
         args.setdefault(key, resolved.path or resolved.url)
     request = driver_call(call.config, interface, method, args, driver=driver, **request_options)
-    reply = yield from exchange(call, request)
+    model = str(args.get("model") or "")
+    try:
+        reply = yield from exchange(call, request)
+    except PuterAPIError as error:
+        advise(error, interface, model, registry().suggest)
+        raise
     if not request.idempotent:
         answered_by, usage, cost = read_spent(reply)
-        model = str(args.get("model") or answered_by)
-        call.shared.ledger.record(
-            call.operation, model, usage, Decimal(0) if request.billed is None else cost
-        )
+        if request.billed is None:
+            cost = Decimal(0)
+        call.shared.ledger.record(call.operation, model or answered_by, usage, cost)
     return reply
 
 

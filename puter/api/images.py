@@ -16,7 +16,7 @@ from puter.options import Timeout, validate_options
 from puter.types.media import Image
 from puter.types.puter_file import Source
 from puter.types.text import OcrText
-from puter.wire.media import OCR_LIMIT, read_media, read_ocr, result_of
+from puter.wire.media import MISTRAL_OCR_LIMIT, OCR_LIMIT, read_media, read_ocr, result_of
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -81,8 +81,8 @@ def txt2img(
 
     Args:
         prompt: What the image shows. Required unless ``test_mode``.
-        model: Name of the model. Default: the provider's; without a provider, that of the first
-            one the server has.
+        model: Name of the model, such as ``gpt-image-2`` or ``gemini-3.1-flash-image``. Default:
+            the provider's; without a provider, that of the first one the server has.
         provider: ``openai``, ``gemini``, ``together``, ``cloudflare``, ``xai``, ``replicate``,
             ``byteplus``, or a name as ``list_model_providers(kind="image")`` has it. Newer servers
             refuse ``together``.
@@ -97,7 +97,7 @@ def txt2img(
         test_mode: Return a sample image, free of charge.
         quality: ``low`` (default), ``medium`` or ``high`` (OpenAI); ``512``, ``1K``, ``2K`` or
             ``4K`` (Gemini); ``1k`` or ``2k`` (xAI). A value that the model does not have is
-            silently replaced by its default.
+            silently replaced by its default; newer servers refuse it for Gemini.
         width: Pixels, 1 or more; together with ``height``, instead of ``ratio``. All providers.
         height: Pixels, 1 or more.
         aspect_ratio: Such as ``"16:9"``, instead of ``ratio``. All providers.
@@ -219,6 +219,10 @@ class OcrOptions(TypedDict, total=False):
     image_min_size: int | None
     bbox_annotation_format: Mapping[str, Any] | None
     document_annotation_format: Mapping[str, Any] | None
+    document_annotation_prompt: str | None
+    table_format: str | None
+    extract_header: bool | None
+    extract_footer: bool | None
     timeout: Timeout
     extra: Mapping[str, Any] | None
 
@@ -230,8 +234,13 @@ _CAMEL_CASE = {
     "image_min_size": "imageMinSize",
     "bbox_annotation_format": "bboxAnnotationFormat",
     "document_annotation_format": "documentAnnotationFormat",
+    "document_annotation_prompt": "documentAnnotationPrompt",
+    "table_format": "tableFormat",
+    "extract_header": "extractHeader",
+    "extract_footer": "extractFooter",
 }
 _DOCUMENTS = ("image/", "application/pdf", "application/octet-stream")
+_OFFICE = (*_DOCUMENTS, "application/vnd.", "application/zip")  # DOCX and the like
 
 
 def img2txt(
@@ -244,8 +253,9 @@ def img2txt(
     """Read the text in an image or document (OCR).
 
     Args:
-        source: An image or PDF, 10 MiB at most: a path, bytes, ``(bytes, MIME type)``, an open
-            file, a URL, a PIL image, an ``Image`` or a ``PuterFile``. Required unless
+        source: An image or PDF, 10 MiB at most; with ``provider="mistral"`` 36 MiB, and Word and
+            PowerPoint files too. A path, bytes, ``(bytes, MIME type)``, an open file, a URL, a PIL
+            image, an ``Image`` or a ``PuterFile``. Textract reads PDFs of one page. Required unless
             ``test_mode``.
         test_mode: Return a sample text, free of charge.
         provider: ``aws-textract`` or ``mistral``. Default: the first that the server has.
@@ -258,6 +268,11 @@ def img2txt(
             (Mistral). Default: any.
         bbox_annotation_format: JSON Schema for annotations of images (Mistral).
         document_annotation_format: JSON Schema for an annotation of the document (Mistral).
+        document_annotation_prompt: What that annotation shall say, in words (Mistral, newer
+            servers).
+        table_format: Form of tables, such as ``"html"`` (Mistral, newer servers).
+        extract_header: Tell the header of pages apart (Mistral, newer servers). Default: False.
+        extract_footer: Tell the footer of pages apart (Mistral, newer servers). Default: False.
         timeout: Seconds to wait for the server's next bytes, above 0. Default: ``config.timeout``.
         extra: More arguments for the server, merged in last.
 
@@ -275,7 +290,9 @@ def img2txt(
     validate_options(img2txt, options, OcrOptions, _OCR_HINTS)
     document: ResolvedSource | None = None
     if source is not None or not test_mode:
-        document = yield from media_source(source, OCR_LIMIT, _DOCUMENTS, "an image or a PDF")
+        by_mistral = str(options.get("provider")).strip().lower().startswith("mistral")
+        limit, kinds = (MISTRAL_OCR_LIMIT, _OFFICE) if by_mistral else (OCR_LIMIT, _DOCUMENTS)
+        document = yield from media_source(source, limit, kinds, "an image or a PDF")
     # This is the one driver that reads camelCase.
     named = {_CAMEL_CASE.get(name, name): value for name, value in options.items()}
     reply = yield from invoke(

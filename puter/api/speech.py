@@ -169,28 +169,26 @@ def speech2txt(
     Args:
         audio: A recording, 25 MiB at most (Puter backend): a path, bytes, ``(bytes, MIME type)``,
             an open file, a URL, an ``Audio`` or a ``PuterFile``. Required unless ``test_mode``.
-        translate: Translate into English. Newer servers do not for OpenAI, and xAI keeps the
-            source language.
+        translate: Translate into English. Newer servers do not: they refuse it for OpenAI, and xAI
+            keeps the source language.
         test_mode: Return a sample transcript, free of charge.
         provider: ``openai`` (default) or ``xai``.
-        model: ``gpt-4o-mini-transcribe`` (default), ``gpt-4o-transcribe``,
-            ``gpt-4o-transcribe-diarize`` or ``whisper-1`` (default with ``translate``); newer
-            servers have ``gpt-transcribe`` instead.
+        model: Such as ``gpt-transcribe`` (OpenAI) or ``grok-voice-transcribe-2.0`` (xAI). Default:
+            the server's choice, which is best: older and newer servers have different ones.
         language: Code of the language spoken, such as ``en``. Default: recognised (OpenAI).
         prompt: Names and words to expect (OpenAI; not every model).
-        response_format: ``json`` (default) or ``text``; ``diarized_json`` (the default of
-            ``gpt-4o-transcribe-diarize``); ``srt``, ``verbose_json`` or ``vtt`` (``whisper-1``).
-            OpenAI.
+        response_format: ``json`` (default) or ``text``; some models of older servers also
+            ``srt``, ``vtt``, ``verbose_json`` or ``diarized_json``. OpenAI.
         temperature: Randomness of the choice of words, 0 to 1 (OpenAI). Default: 0.
-        timestamp_granularities: ``["word"]``, ``["segment"]`` or both (OpenAI ``whisper-1`` with
+        timestamp_granularities: ``["word"]``, ``["segment"]`` or both (OpenAI, with
             ``verbose_json``).
         logprobs: Return the logarithmic probability of each token (OpenAI; not every model).
             Default: False.
         chunking_strategy: How long audio is split: ``"auto"``, or a dict in OpenAI's format
             (OpenAI).
-        known_speaker_names: Names of the speakers (OpenAI ``gpt-4o-transcribe-diarize``).
-        known_speaker_references: Samples of their voices, as data URIs, in the same order (OpenAI
-            ``gpt-4o-transcribe-diarize``).
+        known_speaker_names: Names of the speakers (OpenAI, with ``diarized_json``).
+        known_speaker_references: Samples of their voices, as data URIs, in the same order (OpenAI,
+            with ``diarized_json``).
         extra_body: More arguments for OpenAI, in its own format (OpenAI).
         format: Write numbers, dates and units in figures (xAI).
         diarize: Name the speaker of each word (xAI). Default: False.

@@ -75,10 +75,10 @@ def txt2vid(
 
     Args:
         prompt: What the video shows.
-        model: Name of the model. Default: the server's, ``sora-2`` or, on newer ones,
-            ``veo-3.1-lite``.
-        provider: ``openai``, ``together``, ``gemini`` or ``byteplus``; newer servers have no
-            ``openai``. A provider that the server does not have is silently replaced by its first.
+        model: Name of the model, such as ``veo-3.1-lite``. Default: the server's choice.
+        provider: ``gemini``, ``together``, ``byteplus``, or a name as
+            ``list_model_providers(kind="video")`` has it; older servers have ``openai`` too. A
+            provider that the server does not have is silently replaced by its first.
         input_reference: An image to start from: a path, bytes, ``(bytes, MIME type)``, an open
             file, a URL, a PIL image or an ``Image``. OpenAI, Gemini, BytePlus.
         last_frame: An image to end with, in the same forms. Gemini, BytePlus (there only together
@@ -87,11 +87,12 @@ def txt2vid(
             Together; Gemini, 3 at most; BytePlus, 9 at most. Gemini and BytePlus do not combine
             them with ``input_reference`` and ``last_frame``.
         puter_output_path: Also save the video to this file in your Puter: absolute or under
-            ``~/``. OpenAI's Sora needs it: its videos are not in the answer, and are read from
+            ``~/``. OpenAI's models need it: their videos are not in the answer, and are read from
             there. Default: not saved.
         test_mode: Return a sample video, free of charge. The prompt is required all the same.
         seconds: Length in seconds. A length that the model does not have is silently replaced by
-            one that it has. All providers.
+            one that it has; newer servers also shorten it to what the balance pays for. All
+            providers.
         size: Such as ``"1280x720"`` (OpenAI, Gemini) or ``"720p"`` (BytePlus); replaced in the
             same way.
         width: Pixels, 1 or more. Together; BytePlus takes the aspect ratio from it.
@@ -120,11 +121,11 @@ def txt2vid(
     Raises:
         TypeError: An option is unknown; the message suggests the nearest.
         PuterInputError: An argument is wrong; nothing was sent.
-        PuterResponseError: The model is Sora and ``puter_output_path`` was left out.
+        PuterResponseError: The model is OpenAI's and ``puter_output_path`` was left out.
         PuterError: Anything else, as for ``chat()``.
 
     Examples:
-        >>> print(ai.txt2vid("Waves", "veo-3.1-fast").save("waves"))
+        >>> print(ai.txt2vid("Waves", "veo-3.1-lite").save("waves"))
         waves.mp4
     """
     validate_options(txt2vid, options, VideoOptions, _HINTS)

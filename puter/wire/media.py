@@ -1,13 +1,24 @@
-"""Media calls on the wire: limits of the server, bodies that hold bytes, and reading results."""
+"""Media calls on the wire: limits, bodies that hold bytes, advice on errors, reading results."""
 
 from __future__ import annotations
 
 import base64
 import io
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, TypeVar
 
-from puter.exceptions import NEWER_SERVER, PuterResponseError
+from puter.checks import did_you_mean
+from puter.exceptions import (
+    NEWER_SERVER,
+    PuterAPIError,
+    PuterBadRequestError,
+    PuterInsufficientFundsError,
+    PuterModelNotFoundError,
+    PuterResponseError,
+)
 from puter.types.media import Media
 from puter.types.replies import Usage
 from puter.types.text import OcrText, Transcript
@@ -21,7 +32,9 @@ M = TypeVar("M", bound=Media)
 AUDIO_LIMIT = 26_214_400
 """Bytes of audio the server takes (Puter backend: 25 MiB, else 413)."""
 OCR_LIMIT = 10 * 1024 * 1024
-"""Bytes of an image or document for OCR (puter.js refuses more than 10 MiB)."""
+"""Bytes of an image or document for OCR by Textract (and puter.js refuses more)."""
+MISTRAL_OCR_LIMIT = 36 * 1024 * 1024
+"""Bytes of a document for OCR by Mistral: more does not fit into a request."""
 SPEECH_LIMIT = 3000
 """Characters of a text to speak (puter.js refuses more)."""
 
@@ -59,6 +72,78 @@ def body_with_base64(
         body.write(base64.b64encode(view[start : start + _STEP]))
     body.write(after)
     return body.getvalue()
+
+
+# ---------------------------------------------------------------- errors
+
+
+@dataclass(frozen=True, slots=True)
+class _Advice:
+    """What to do about a refused call of one interface."""
+
+    names: str
+    """Where its models and providers are told."""
+    cheaper: str
+    """What costs less."""
+    kind: str = ""
+    """Its kind of model in the catalogue, if any."""
+
+
+_ADVICE = {
+    "puter-image-generation": _Advice(
+        "list_models(kind='image') has the models and their providers.",
+        "a cheaper model, a lower quality or a smaller size",
+        "image",
+    ),
+    "puter-video-generation": _Advice(
+        "list_models(kind='video') has the models and their providers.",
+        "a cheaper model, fewer seconds or a smaller size",
+        "video",
+    ),
+    "puter-tts": _Advice(
+        "list_engines('all') has the providers and models, list_voices('all') the voices.",
+        "a cheaper engine or a shorter text",
+    ),
+    "puter-speech2txt": _Advice(
+        "Without model= the server chooses; ai.call('puter-speech2txt', 'list_models', "
+        "{'provider': 'all'}) lists them.",
+        "a shorter recording",
+    ),
+    "puter-speech2speech": _Advice("Without model= and voice= the server chooses.", "less audio"),
+    "puter-ocr": _Advice("Without model= the server chooses.", "fewer pages"),
+}
+_FLAGGED = {"moderation_flagged", "disallowed_value"}
+_GAVE_UP = {"upstream_failed", "upstream_timeout"}
+_ABOUT_NAMES = re.compile(r"\b(model|provider)\b", re.IGNORECASE)
+
+
+def advise(
+    error: PuterAPIError, interface: str, model: str, suggest: Callable[..., tuple[str, ...]]
+) -> None:
+    """Give the error of a media call a hint that fits; those of other interfaces keep theirs.
+
+    Args:
+        error: The error.
+        interface: The interface that was called.
+        model: The model that was asked for, ``""`` when none was.
+        suggest: ``suggest(name, kind=...)`` finds models of like names.
+    """
+    advice = _ADVICE.get(interface)
+    if advice is None:
+        return
+    codes = {error.code, as_dict(error.body).get("errorCode")}
+    if isinstance(error, PuterInsufficientFundsError):
+        error.hint = f"account_usage() tells what is left; {advice.cheaper} costs less."
+    elif codes & _FLAGGED:
+        error.hint = "The vendor's filter refused what was asked for: change it."
+    elif codes & _GAVE_UP:
+        error.hint = "The vendor did not finish: try again later, ask for less, or choose another "
+        error.hint += "model."
+    elif isinstance(error, PuterBadRequestError) and _ABOUT_NAMES.search(error.message):
+        near = suggest(model, kind=advice.kind) if model and advice.kind else ()
+        error.hint = f"{did_you_mean(near)} {advice.names}".strip()
+        if isinstance(error, PuterModelNotFoundError):
+            error.suggestions = near
 
 
 # ---------------------------------------------------------------- results
