@@ -25,6 +25,7 @@ from puter.engine.client import Client, limits_of, paired
 from puter.engine.context import CallContext, SharedState, Transports
 from puter.engine.credentials import Credentials
 from puter.engine.effects import Flow
+from puter.engine.events import LOGGER
 from puter.engine.ledger import Ledger
 from puter.engine.throttle import Throttle
 from puter.engine.transport import Transport
@@ -258,8 +259,9 @@ class PuterAI(Client, ChatMethods):
             name: The model.
 
         Returns:
-            True when the registry knows the name; False leaves the model alone (a model newer than
-            the registry can be named in each call, or as ``default_model``).
+            True when the registry knows the name. False leaves the model alone, and a warning on
+            the logger ``puter`` names near ones. A model newer than the registry can be named in
+            each call, or as ``default_model``.
 
         Examples:
             >>> ai = PuterAI()
@@ -269,7 +271,15 @@ class PuterAI(Client, ChatMethods):
         found = registry().find(name) if isinstance(name, str) else None
         if found is not None:
             self.config.default_model = found
-        return found is not None
+            return True
+        near = checks.did_you_mean(registry().suggest(name)) if isinstance(name, str) else ""
+        LOGGER.warning(
+            "set_model(%r): no such model is known, %s stays. %s",
+            name,
+            self.current_model,
+            near or f"config.default_model = {name!r} takes any name.",
+        )
+        return False
 
     def estimate_cost(
         self, prompt: str, model: str | None = None, *, output_tokens: int = 500

@@ -47,7 +47,7 @@ class _Stream:
         if self._reply is None:
             raise PuterError(
                 "The stream was closed before its end" if self._over else "The stream still runs",
-                hint=".partial has what came."
+                hint=".partial has what came; for the whole answer ask again."
                 if self._over
                 else "Iterate it to its end, or call until_done(); .partial has what came so far.",
             )

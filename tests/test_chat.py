@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import re
 from decimal import Decimal
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 
 import puter
 from puter.types.replies import ToolCall, Usage
-from tests.door import Door, chat_body, error_body, text_answer
+from tests.door import Door, chat_body, error_body, text_answer, until_done
 
 
 async def test_a_prompt_goes_out_as_the_driver_call_of_the_protocol(door: Door) -> None:
@@ -213,6 +214,67 @@ async def test_an_unknown_shape_is_an_error_and_leaves_the_history_alone(
         await door(ai, "chat", "Hi")
     assert ai.chat_history == []
     assert len(door.sent) == 1
+
+
+# ------------------------------------------------------------ habits from elsewhere
+
+
+@pytest.mark.parametrize("kind", [list, tuple])
+async def test_a_list_of_messages_in_the_place_of_the_prompt(door: Door, kind: type) -> None:
+    ai = door.client()
+    messages = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Hi"}]
+    reply = await door(ai, "chat", kind(messages), "gpt-4.1")
+    stream = await door(ai, "chat", kind(messages), stream=True)
+    await until_done(stream)
+    door.answers(chat_body("[1]"))
+    assert await door(ai, "parse", kind(messages[1:]), list[int]) == [1]
+    assert [sent.args["messages"] for sent in door.sent[:2]] == [messages] * 2
+    assert door.sent[2].args["messages"][1:] == messages[1:]
+    assert door.sent[0].args["model"] == "gpt-4.1"
+    assert (reply.standalone, ai.chat_history) == (True, [])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("What is this?", "https://example.org/cat.png"), "not 'https.*Pass pictures as images="),
+        (("What is this?", "data:image/png;base64,AAAA"), None),
+        (("What is this?", b"\x89PNG"), "not b.*Pass pictures as images="),
+        (("What is this?", {"model": "gpt-4.1"}), "Options are keyword arguments"),
+        (("What is this?", True), "There is no test mode; model='fake' is free"),
+        ((b"Hi",), r"not bytes. Pass text as prompt.decode\(\), a picture as images="),
+        (({"role": "user", "content": "Hi"},), "not dict. Pass messages as a list"),
+        (([{"type": "text", "text": "Hi"}],), "content parts. Pass the parts as content_parts="),
+        ((["Hi", b"x"],), "not list. Pass messages as messages="),
+        (([{"content": "Hi"}, b"x"],), r"messages\[1\] must be a dict or a str, not bytes"),
+    ],
+)
+async def test_what_stands_in_the_wrong_place_is_told_its_own(
+    door: Door, arguments: Any, told: str | None
+) -> None:
+    told = told or "not 'data:image.*Pass pictures as images="
+    with pytest.raises(puter.PuterInputError, match=told) as caught:
+        await door(door.client(), "chat", *arguments)
+    assert len(str(caught.value)) < 500
+    assert door.sent == []
+
+
+async def test_two_lists_of_messages_are_one_too_many(door: Door) -> None:
+    messages = [{"role": "user", "content": "Hi"}]
+    with pytest.raises(puter.PuterInputError, match="Pass one of them"):
+        await door(door.client(), "chat", messages, messages=messages)
+
+
+def test_a_model_that_is_not_known_is_told_with_near_ones(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    ai = puter.PuterAI(token="t")
+    assert not ai.set_model("gpt5")
+    assert not ai.set_model("qqqqq")
+    first, second = (record.getMessage() for record in caplog.records)
+    assert re.search(r"'gpt5'.*gpt-5-nano stays. Did you mean 'gpt-5", first)
+    assert "config.default_model = 'qqqqq' takes any name" in second
+    assert {record.name for record in caplog.records} == {"puter"}
 
 
 # ------------------------------------------------------------ bad input

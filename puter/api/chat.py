@@ -57,7 +57,7 @@ class ChatArguments(ChatOptions, total=False):
 
 def _chat(
     self: ChatMethods,
-    prompt: str | None = None,
+    prompt: str | Sequence[Mapping[str, Any]] | None = None,
     model: str | None = None,
     *,
     stream: bool,
@@ -66,7 +66,7 @@ def _chat(
     """Ask a model and remember the exchange.
 
     Args:
-        prompt: What to say.
+        prompt: What to say. A list of messages is the same as ``messages=``.
         model: Which model. Default: ``current_model``, or the conversation's own.
         stream: Return the answer as it comes, as a ``ChatStream`` (``async_chat``:
             ``AsyncChatStream``). Default False.
@@ -193,7 +193,7 @@ class ChatMethods:
     @overload
     def chat(
         self,
-        prompt: str | None = None,
+        prompt: str | Sequence[Mapping[str, Any]] | None = None,
         model: str | None = None,
         *,
         stream: Literal[False] = False,
@@ -202,7 +202,7 @@ class ChatMethods:
     @overload
     def chat(
         self,
-        prompt: str | None = None,
+        prompt: str | Sequence[Mapping[str, Any]] | None = None,
         model: str | None = None,
         *,
         stream: Literal[True],
@@ -212,7 +212,7 @@ class ChatMethods:
     @documented_by(_chat)
     def chat(
         self,
-        prompt: str | None = None,
+        prompt: str | Sequence[Mapping[str, Any]] | None = None,
         model: str | None = None,
         *,
         stream: bool,
@@ -221,7 +221,7 @@ class ChatMethods:
     @_shown_as(_chat)
     def chat(
         self,
-        prompt: str | None = None,
+        prompt: str | Sequence[Mapping[str, Any]] | None = None,
         model: str | None = None,
         *,
         stream: bool = False,
@@ -235,7 +235,7 @@ class ChatMethods:
     @overload
     async def async_chat(
         self,
-        prompt: str | None = None,
+        prompt: str | Sequence[Mapping[str, Any]] | None = None,
         model: str | None = None,
         *,
         stream: Literal[False] = False,
@@ -244,7 +244,7 @@ class ChatMethods:
     @overload
     async def async_chat(
         self,
-        prompt: str | None = None,
+        prompt: str | Sequence[Mapping[str, Any]] | None = None,
         model: str | None = None,
         *,
         stream: Literal[True],
@@ -254,7 +254,7 @@ class ChatMethods:
     @documented_by(_chat)
     async def async_chat(
         self,
-        prompt: str | None = None,
+        prompt: str | Sequence[Mapping[str, Any]] | None = None,
         model: str | None = None,
         *,
         stream: bool,
@@ -263,7 +263,7 @@ class ChatMethods:
     @_shown_as(_chat)
     async def async_chat(
         self,
-        prompt: str | None = None,
+        prompt: str | Sequence[Mapping[str, Any]] | None = None,
         model: str | None = None,
         *,
         stream: bool = False,
@@ -465,8 +465,10 @@ def chat_request(method: str, prompt: Any, model: Any, arguments: Mapping[str, A
         TypeError: One is unknown.
         PuterInputError: One is not valid.
     """
-    if model is not None:
-        checks.text("model", model)
+    if model is not None and (not checks.text.accepts(model) or model.startswith(_ADDRESSES)):
+        raise _no_model(model)
+    if isinstance(prompt, (list, tuple)) and any(isinstance(one, Mapping) for one in prompt):
+        prompt, arguments = None, {**arguments, "messages": _only(prompt, arguments)}
     if not arguments:
         return ChatRequest(prompt, model)
     named = {name: arguments[name] for name in _NAMED if name in arguments}
@@ -518,6 +520,36 @@ def _check_tool_choice(choice: str, tools: Toolbox | None) -> None:
             if near
             else "Give 'auto', 'none', 'required', or the name of one of the tools.",
         )
+
+
+_ADDRESSES = ("http://", "https://", "data:")
+
+
+def _no_model(value: Any) -> PuterInputError:
+    """The error of a second argument that is no model: puter.js takes pictures or options there."""
+    hint = "Pass pictures as images=..., files as files=...."
+    if isinstance(value, Mapping):
+        hint = "Options are keyword arguments: chat(prompt, model='...', temperature=0.5)."
+    elif isinstance(value, bool):
+        hint = "There is no test mode; model='fake' is free."
+    elif isinstance(value, str) and not value.strip():
+        hint = ""
+    return PuterInputError(f"model must be a non-empty str, not {repr(value)[:80]}", hint=hint)
+
+
+def _only(messages: Any, arguments: Mapping[str, Any]) -> Any:
+    """The list of messages that stands in the place of the prompt."""
+    if arguments.get("messages") is not None:
+        raise PuterInputError(
+            "prompt is a list of messages, and messages= is another",
+            hint="Pass one of them; a prompt beside messages= is a str.",
+        )
+    if not any("role" in one or "content" in one for one in messages):
+        raise PuterInputError(
+            "prompt is a list of content parts",
+            hint="Pass the parts as content_parts=[...], the text as prompt.",
+        )
+    return messages
 
 
 def _reply_of(data: Mapping[str, Any]) -> ChatReply:

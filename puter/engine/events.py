@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import ClassVar, TypeAlias
 
 LOGGER = logging.getLogger("puter")
-LOGGER.addHandler(logging.NullHandler())
 _http = logging.getLogger("puter.http")
 _tools = logging.getLogger("puter.tools")
 _retry = logging.getLogger("puter.retry")

@@ -41,8 +41,7 @@ def user_message(prompt: str | None, parts: Sequence[Any] = ()) -> Message:
     """
     if prompt is not None and not isinstance(prompt, str):
         raise PuterInputError(
-            f"prompt must be a str, not {type(prompt).__name__}",
-            hint="Pass a list of messages as messages=[...], and images as content_parts=[...].",
+            f"prompt must be a str, not {type(prompt).__name__}", hint=_instead_of(prompt)
         )
     blank = prompt is None or not prompt.strip()
     if parts:
@@ -51,6 +50,17 @@ def user_message(prompt: str | None, parts: Sequence[Any] = ()) -> Message:
     if blank:
         raise PuterInputError("The prompt is empty", hint="Say something, or pass messages=[...].")
     return {"role": "user", "content": prompt}
+
+
+def _instead_of(prompt: Any) -> str:
+    """What to pass for what is no prompt."""
+    if isinstance(prompt, (bytes, bytearray)):
+        return "Pass text as prompt.decode(), a picture as images=..., other data as files=...."
+    if isinstance(prompt, Mapping):
+        return "Pass messages as a list: messages=[{'role': 'user', 'content': 'Hi'}]."
+    if isinstance(prompt, (list, tuple)):
+        return "Pass messages as messages=[...], parts of one message as content_parts=[...]."
+    return "Pass pictures as images=..., files as files=..., anything else as str(...)."
 
 
 def check_messages(messages: Any, name: str = "messages", *, copy: bool = True) -> list[Message]:
