@@ -303,7 +303,7 @@ class PuterConfig:
     """The first call signs in when there is a user name and a password but no token. Default
     True."""
     proxy: str | None = None
-    """URL of a proxy, ``http://`` or ``https://``; ``""`` for none. Default None: follow
+    """URL of a proxy, ``http://`` or ``https://`` (no SOCKS); ``""`` for none. Default None: follow
     HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY. The last is read as requests reads it: a list
     of hosts, ends of host names, addresses and networks, IPv6 too, each with a port or without."""
     verify: bool | str | None = None

@@ -193,7 +193,7 @@ def errors(ai: PuterAI) -> None:
 def mistakes(ai: PuterAI) -> None:
     ai.chat("Hi", temprature=0.5)  # type: ignore[call-overload]  # misspelt
     ai.chat("Hi", temperature="hot")  # type: ignore[call-overload]  # not a number
-    ai.chat(["Hi"])  # type: ignore[call-overload]  # a list is messages=
+    ai.chat(["Hi"])  # type: ignore[list-item]  # a list is messages=
     ai.chat("Hi", tools=[5])  # type: ignore[list-item]  # not callable
     ai.chat("Hi", tools=add)  # type: ignore[call-overload]  # not a list
     ai.parse("Hi", City, stream=True)  # type: ignore[call-overload]  # read as a whole
