@@ -467,9 +467,9 @@ def chat_request(method: str, prompt: Any, model: Any, arguments: Mapping[str, A
     """
     if model is not None and (not checks.text.accepts(model) or model.startswith(_ADDRESSES)):
         raise _no_model(model)
-    listed: Any = prompt if isinstance(prompt, (list, tuple)) else ()
-    if any(isinstance(one, Mapping) for one in listed):
-        prompt, arguments = None, {**arguments, "messages": _only(listed, arguments)}
+    said: Any = prompt
+    if isinstance(said, (list, tuple)) and any(isinstance(one, Mapping) for one in said):
+        prompt, arguments = None, {**arguments, "messages": _only(said, arguments)}
     if not arguments:
         return ChatRequest(prompt, model)
     named = {name: arguments[name] for name in _NAMED if name in arguments}
