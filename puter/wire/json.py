@@ -179,15 +179,18 @@ def as_int_or_none(value: Any) -> int | None:
     return int(value) if 0 <= value < 2**63 else None
 
 
+_ABSURD = Decimal(10) ** 30
+
+
 def number(value: Any) -> Decimal | None:
-    """A finite number, or a str of one; None for anything else."""
+    """A number that can be reckoned with, or a str of one; None for anything else."""
     if isinstance(value, bool) or not isinstance(value, (int, float, str)):
         return None
     try:
         amount = Decimal(str(value))
     except ArithmeticError:
         return None
-    return amount if amount.is_finite() else None
+    return amount if amount.is_finite() and abs(amount) < _ABSURD else None
 
 
 def dollars(cents: Any) -> Decimal | None:
