@@ -190,7 +190,7 @@ def number(value: Any) -> Decimal | None:
         amount = Decimal(str(value))
     except ArithmeticError:
         return None
-    return amount if amount.is_finite() and abs(amount) < _ABSURD else None
+    return amount if amount.is_finite() and -_ABSURD < amount < _ABSURD else None
 
 
 def dollars(cents: Any) -> Decimal | None:
