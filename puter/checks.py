@@ -187,13 +187,20 @@ def one_of(choices: Sequence[Any]) -> Kind[Any]:
 
 
 def near_misses(name: str, known: Iterable[str], count: int = 3) -> list[str]:
-    """Known names that differ from this one by a slip of the finger or two.
+    """Known names that differ from this one by a slip of the finger or two, the nearest first.
 
     Examples:
-        >>> near_misses("hgih", ["low", "medium", "high"]), near_misses("history", ["store"])
+        >>> near_misses("hgih", ["low", "medium", "high"]), near_misses("other", ["together"])
         (['high'], [])
     """
-    return difflib.get_close_matches(name, list(known), n=count, cutoff=0.75)
+    near = difflib.get_close_matches(name, list(known), n=count, cutoff=0.75)
+    return [one for one in near if _slips(name, one) <= max(2, len(one) // 5)]
+
+
+def _slips(one: str, other: str) -> int:
+    """Characters put in, left out or exchanged."""
+    changes = difflib.SequenceMatcher(None, one, other).get_opcodes()
+    return sum(max(b - a, d - c) for kind, a, b, c, d in changes if kind != "equal")
 
 
 def did_you_mean(names: Sequence[str]) -> str:

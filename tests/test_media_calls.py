@@ -851,6 +851,26 @@ async def test_a_wrong_name_is_told_where_the_right_ones_are(
         assert caught.value.suggestions
 
 
+async def test_translation_is_left_to_chat_where_the_server_has_none(door: Door) -> None:
+    door.answers((400, error_body("Translation is not supported by OpenAI", "bad_request")))
+    with pytest.raises(puter.PuterBadRequestError, match=r"translate the transcript with chat\(\)"):
+        await door(door.client(), "speech2txt", WAV, translate=True)
+
+
+@pytest.mark.parametrize("method", ["txt2img", "txt2vid"])
+async def test_a_misspelt_provider_is_refused_and_a_new_one_is_sent(
+    door: Door, method: str
+) -> None:
+    ai = door.client()
+    with pytest.raises(puter.PuterInputError, match=r"Did you mean 'openai-(image|video)-gen"):
+        await door(ai, method, "x", provider="opnai")
+    assert door.sent == []
+    door.answers(envelope(CAT))
+    for name in ("stability", "Acme-Pictures"):
+        await door(ai, method, "x", provider=name)
+        assert door.sent[-1].args["provider"] == name
+
+
 @pytest.mark.parametrize("method", CALLS)
 async def test_what_costs_less_is_told_of_this_kind(door: Door, method: str) -> None:
     door.answers((402, error_body("Insufficient funds", "insufficient_funds")))

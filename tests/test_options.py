@@ -447,7 +447,7 @@ async def test_web_search_is_not_sent_where_the_server_fails_with_it(door: Door)
     ("option", "value", "told"),
     [
         ("provider", "opnai", "Did you mean 'azure-openai' or .*'openai-completion'"),
-        ("provider", "openai", "let another one serve.*Did you mean .*'openai-responses'"),
+        ("provider", "openai", "of chat models named.*Did you mean .*'openai-responses'"),
         ("provider", "anthropic", "Did you mean 'claude'"),
         ("provider", "mistrl", "Did you mean 'mistral'"),
         ("reasoning_effort", "hgih", "Did you mean 'high'"),

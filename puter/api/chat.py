@@ -436,7 +436,7 @@ class ChatMethods:
         call = client._begin(operation)
         if request.options:
             listed = {one.provider for one in client._catalogues.get("chat", ())}
-            refuse_misspelt_provider(request.options.get("provider"), listed)
+            refuse_misspelt_provider(request.options.get("provider"), "chat", listed)
             target = target_of(call, self._history, request)
             for name in refused_options(request.options, target.provider):
                 raise PuterInputError(

@@ -21,7 +21,7 @@ from puter.wire.errors import WRONG_HOST
 from puter.wire.http import HttpReply, driver_call, is_json
 from puter.wire.media import advise, body_with_base64, read_spent, result_of
 from puter.wire.ndjson import LineError, NDJSONDecoder
-from puter.wire.providers import listed_name
+from puter.wire.providers import listed_name, refuse_misspelt_provider
 
 
 def call(
@@ -105,14 +105,17 @@ def driver_args(
     return {**{name: value for name, value in args.items() if value is not None}, **extra}
 
 
-def media_provider(provider: str | None, kind: str) -> str | None:
-    """The provider as every server and ``list_models()`` has it; other names go as they are.
+def media_provider(call: CallContext, provider: str | None, kind: str) -> str | None:
+    """The provider as every server and ``list_models()`` has it; new names go as they are.
 
     Raises:
-        PuterInputError: It is no str, or empty.
+        PuterInputError: It is no str, or empty, or nearly a known one.
     """
     name = text_or_none("provider", provider)
-    return None if name is None else listed_name(name, kind)
+    if name is None:
+        return None
+    refuse_misspelt_provider(name, kind, {one.provider for one in call.catalogues.get(kind, ())})
+    return listed_name(name, kind)
 
 
 def output_path(path: str | None) -> str | None:

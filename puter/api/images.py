@@ -161,7 +161,7 @@ def txt2img(
         options,
         prompt=prompt,
         model=text_or_none("model", model),
-        provider=media_provider(provider, "image"),
+        provider=media_provider(call, provider, "image"),
         ratio=_ratio(ratio),
         input_images=(yield from image_addresses("input_images", input_images)) or None,
         puter_output_path=output_path(puter_output_path),

@@ -135,7 +135,7 @@ def txt2vid(
         options,
         prompt=prompt,
         model=text_or_none("model", model),
-        provider=media_provider(provider, "video"),
+        provider=media_provider(call, provider, "video"),
         input_reference=(yield from _address("input_reference", input_reference)),
         last_frame=(yield from _address("last_frame", last_frame)),
         reference_images=(yield from image_addresses("reference_images", reference_images)) or None,

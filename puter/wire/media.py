@@ -139,6 +139,8 @@ def advise(
     elif codes & _GAVE_UP:
         error.hint = "The vendor did not finish: try again later, ask for less, or choose another "
         error.hint += "model."
+    elif error.message.startswith("Translation"):
+        error.hint = "Newer servers only transcribe: translate the transcript with chat()."
     elif isinstance(error, PuterBadRequestError) and _ABOUT_NAMES.search(error.message):
         near = suggest(model, kind=advice.kind) if model and advice.kind else ()
         error.hint = f"{did_you_mean(near)} {advice.names}".strip()

@@ -64,11 +64,16 @@ def find_provider(provider: str, known: Collection[str], kind: str) -> str:
     raise PuterInputError(f"This server lists no {kind} models of {provider!r}", hint=hint)
 
 
-def refuse_misspelt_provider(provider: object, listed: Collection[str] = ()) -> None:
-    """Refuse a provider of chat models that is nearly a known one.
+def refuse_misspelt_provider(provider: object, kind: str, listed: Collection[str] = ()) -> None:
+    """Refuse a provider that is nearly a known one.
 
-    The server ignores a provider that it does not know, and lets another one serve the call. A name
-    like no other may be newer than this SDK, so it is left to the server.
+    For chats and videos the server ignores a provider that it does not know, and lets another one
+    serve the call. A name like no other may be newer than this SDK, so it is left to the server.
+
+    Args:
+        provider: The name; what is no str is checked elsewhere.
+        kind: ``chat``, ``image`` or ``video``.
+        listed: Providers that the server's own list has, where it was fetched.
 
     Raises:
         PuterInputError: It is nearly a known one.
@@ -76,12 +81,15 @@ def refuse_misspelt_provider(provider: object, listed: Collection[str] = ()) -> 
     if not isinstance(provider, str):
         return
     key = provider.strip().lower()
-    if key in PROVIDERS or key in listed:
+    known = {
+        *listed,
+        *(PROVIDERS if kind == "chat" else (one + _SUFFIXES[kind] for one in _SHORT[kind])),
+    }
+    if key in known or listed_name(key, kind) in known:
         return
-    if near := similar_providers(key, [*PROVIDERS, *listed]):
+    if near := similar_providers(key, known):
         raise PuterInputError(
-            f"There is no provider {provider!r}, and the server would let another one serve the "
-            "call",
+            f"There is no provider of {kind} models named {provider!r}",
             hint=f"{did_you_mean(near)} extra={{'provider': ...}} sends any name.",
         )
 
