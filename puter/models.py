@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import difflib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property, lru_cache
 from importlib.resources import files
 from types import MappingProxyType
@@ -99,20 +99,23 @@ class ModelRegistry:
         kinds = ("chat", "image", "video")
         return frozenset(one["id"] for kind in kinds for one in self.catalogue.get(kind, ()))
 
-    def suggest(self, name: str, count: int = 3, kind: str = "chat") -> tuple[str, ...]:
+    def suggest(
+        self, name: str, count: int = 3, kind: str = "chat", listed: Sequence[Any] = ()
+    ) -> tuple[str, ...]:
         """Known names close to one that is not known.
 
         Args:
             name: The name.
             count: How many at most.
             kind: ``chat``, ``image`` or ``video``.
+            listed: Entries of the server's own list. Default: those of the snapshot.
         """
         known = self._ids
         if kind != "chat":
-            listed = self.catalogue.get(kind, ())
-            aliases = [alias for one in listed for alias in one.get("aliases", ())]
+            entries = listed or self.catalogue.get(kind, ())
+            aliases = [alias for one in entries for alias in one.get("aliases", ())]
             short = [alias for alias in aliases if "/" not in alias]
-            known = {one.lower(): one for one in (*short, *(one["id"] for one in listed))}
+            known = {one.lower(): one for one in (*short, *(one["id"] for one in entries))}
         key = name.strip().lower()
         others = [one for one in known if one != key]
         near = difflib.get_close_matches(key, others, n=count, cutoff=0.6)

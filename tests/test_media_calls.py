@@ -851,6 +851,16 @@ async def test_a_wrong_name_is_told_where_the_right_ones_are(
         assert caught.value.suggestions
 
 
+async def test_models_of_like_names_are_those_of_the_server(door: Door) -> None:
+    ai = door.client()
+    door.answers({"models": [{"id": "sora-9", "provider": "acme-video-generation"}]})
+    await door(ai, "list_models", kind="video")
+    door.answers((400, error_body("Model not found: sora-2", "bad_request")))
+    with pytest.raises(puter.PuterModelNotFoundError, match="Did you mean 'sora-9'") as caught:
+        await door(ai, "txt2vid", "x", "sora-2")
+    assert caught.value.suggestions == ("sora-9",)
+
+
 async def test_translation_is_left_to_chat_where_the_server_has_none(door: Door) -> None:
     door.answers((400, error_body("Translation is not supported by OpenAI", "bad_request")))
     with pytest.raises(puter.PuterBadRequestError, match=r"translate the transcript with chat\(\)"):

@@ -173,7 +173,7 @@ def invoke(
     try:
         reply = yield from exchange(call, request)
     except PuterAPIError as error:
-        advise(error, interface, model, registry().suggest)
+        advise(error, interface, model, functools.partial(_like, call, model))
         raise
     if not request.idempotent:
         answered_by, usage, cost = read_spent(reply)
@@ -181,6 +181,12 @@ def invoke(
             cost = Decimal(0)
         call.shared.ledger.record(call.operation, model or answered_by, usage, cost)
     return reply
+
+
+def _like(call: CallContext, model: str, kind: str) -> tuple[str, ...]:
+    """Models of like names: of the server's own list, where it was fetched."""
+    listed = [one.raw for one in call.catalogues.get(kind, ())]
+    return registry().suggest(model, kind=kind, listed=listed)
 
 
 def result(

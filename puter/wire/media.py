@@ -118,7 +118,7 @@ _ABOUT_NAMES = re.compile(r"\b(model|provider)\b", re.IGNORECASE)
 
 
 def advise(
-    error: PuterAPIError, interface: str, model: str, suggest: Callable[..., tuple[str, ...]]
+    error: PuterAPIError, interface: str, model: str, suggest: Callable[[str], tuple[str, ...]]
 ) -> None:
     """Give the error of a media call a hint that fits; those of other interfaces keep theirs.
 
@@ -126,7 +126,7 @@ def advise(
         error: The error.
         interface: The interface that was called.
         model: The model that was asked for, ``""`` when none was.
-        suggest: ``suggest(name, kind=...)`` finds models of like names.
+        suggest: ``suggest(kind)`` finds models of like names.
     """
     advice = _ADVICE.get(interface)
     if advice is None:
@@ -142,7 +142,7 @@ def advise(
     elif error.message.startswith("Translation"):
         error.hint = "Newer servers only transcribe: translate the transcript with chat()."
     elif isinstance(error, PuterBadRequestError) and _ABOUT_NAMES.search(error.message):
-        near = suggest(model, kind=advice.kind) if model and advice.kind else ()
+        near = suggest(advice.kind) if model and advice.kind else ()
         error.hint = f"{did_you_mean(near)} {advice.names}".strip()
         if isinstance(error, PuterModelNotFoundError):
             error.suggestions = near

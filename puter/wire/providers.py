@@ -81,10 +81,8 @@ def refuse_misspelt_provider(provider: object, kind: str, listed: Collection[str
     if not isinstance(provider, str):
         return
     key = provider.strip().lower()
-    known = {
-        *listed,
-        *(PROVIDERS if kind == "chat" else (one + _SUFFIXES[kind] for one in _SHORT[kind])),
-    }
+    usual = PROVIDERS if kind == "chat" else (one + _SUFFIXES[kind] for one in _SHORT[kind])
+    known = {*listed, *usual}
     if key in known or listed_name(key, kind) in known:
         return
     if near := similar_providers(key, known):
