@@ -173,6 +173,15 @@ async def test_a_stream_that_was_refused_at_its_start_cost_nothing(door: Door) -
     assert ai.usage.requests == 0
 
 
+async def test_a_stream_that_was_refused_first_counts_once(door: Door) -> None:
+    ai = door.client()
+    busy = {"type": "error", "message": "Slow down", "status": 429, "code": "rate_limit_error"}
+    door.answers(stream_answer(busy), stream_answer(HEL, USAGE))
+    await until_done(await door(ai, "chat", "Hi", stream=True))
+    assert len(door.sent) == 2
+    assert ai.usage.total == Spent(1, 11, 7, Decimal("0.005"))
+
+
 async def test_a_whole_stream_counts_once(door: Door) -> None:
     ai, stream = await streaming(door, HEL, USAGE)
     await until_done(stream)
