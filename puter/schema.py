@@ -1,9 +1,9 @@
 """Python types as JSON Schema, and JSON values as Python values: for tools and for typed answers.
 
-Supported: str, int, float, bool, None, Any, Literal, Enum, Optional and Union, list, set,
-frozenset, tuple, dict and their abstract forms, dataclass, TypedDict, NamedTuple, Annotated (a str
-in it is the description), datetime, date, time, timedelta, Decimal, UUID, Path, bytes, NewType, and
-pydantic models.
+Plain types are read here: str, int, float, bool, None, Any, Literal, Enum, Optional and Union, list,
+set, frozenset, tuple, dict and their abstract forms, dataclass, TypedDict, NamedTuple, Annotated (a
+str in it is the description), datetime, date, time, timedelta, Decimal, UUID, Path, bytes, NewType.
+Any other type, or part of a type, is pydantic's: constraints, models, generic classes and so on.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import json
 import math
 import os
 import re
+import sys
 import types
 import typing
 import uuid
@@ -39,9 +40,24 @@ class Mismatch(ValueError):
 
 
 def _mismatch(path: str, wanted: str, found: Any) -> Mismatch:
-    shown = json.dumps(found, default=str)
-    shown = shown if len(shown) <= 80 else shown[:77] + "..."
-    return Mismatch(f"{path or 'the value'}: expected {wanted}, got {shown}")
+    return _fault(path, f"expected {wanted}, got {_shown(found)}")
+
+
+def _fault(path: str, told: str) -> Mismatch:
+    return Mismatch(f"{path or 'the value'}: {told}")
+
+
+def _shown(found: Any) -> str:
+    shown = json.dumps(found, default=lambda value: type(value).__name__)
+    return shown if len(shown) <= 80 else shown[:77] + "..."
+
+
+def words_of(error: BaseException) -> str:
+    """What an error says, whatever its ``__str__`` does; its type when it says nothing."""
+    try:
+        return str(error) or type(error).__name__
+    except Exception:  # noqa: BLE001 - it is of a class of the user's
+        return type(error).__name__
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -82,24 +98,31 @@ class Parameter(NamedTuple):
 def object_adapter(
     parameters: list[Parameter], build: Callable[[dict[str, Any]], Any], *, of: str
 ) -> TypeAdapter:
-    """The adapter of an object with named parts, complete in itself."""
+    """The adapter of an object with named parts, complete in itself.
+
+    Laxly, null for a part that has a default and does not take null leaves it out.
+    """
     compiler = _Compiler()
-    return compiler.with_definitions(compiler.record(parameters, build, of))
+    return compiler.with_definitions(compiler.record(parameters, build, of, null_is_default=True))
 
 
 def convert(adapter: TypeAdapter, value: Any) -> Any:
     """The Python value of a JSON value: taken strictly if that works, else laxly.
 
     Raises:
-        Mismatch: It does not fit.
+        Mismatch: It does not fit, or a check of the type's own raised something.
     """
     try:
         try:
             return adapter.validate(value, "", False)
         except Mismatch:
             return adapter.validate(value, "", True)
+    except Mismatch:
+        raise
     except RecursionError:
-        raise Mismatch("the value: it is nested too deeply") from None
+        raise _fault("", "it is nested too deeply") from None
+    except Exception as error:
+        raise _fault("", words_of(error)) from error
 
 
 class _Compiler:
@@ -107,7 +130,8 @@ class _Compiler:
 
     def __init__(self) -> None:
         self._definitions: dict[str, Schema] = {}
-        self._names: dict[Any, str] = {}  # of types in the definitions; namesakes get a number
+        self._names: dict[Any, str] = {}  # of types in the definitions
+        self._taken: list[str] = []  # names of definitions; namesakes get a number
         self._open: set[Any] = set()  # types under way, to find those that hold themselves
         self._recursive: dict[Any, TypeAdapter | None] = {}
 
@@ -117,13 +141,17 @@ class _Compiler:
         return TypeAdapter({**adapter.schema, "$defs": self._definitions}, adapter.validate)
 
     def compile(self, of: Any) -> TypeAdapter:
+        return self._plain(of) or self._pydantic(of)
+
+    def _plain(self, of: Any) -> TypeAdapter | None:
+        """The adapter of a type that is read here; None for one that only pydantic may know."""
         origin, args = get_origin(of), get_args(of)
         if origin is Annotated:
             return self._annotated(args)
         if isinstance(of, TypeVar):
-            return self.compile(of.__bound__ or Any)
+            return self.compile(Union[of.__constraints__ or (of.__bound__ or Any,)])  # noqa: UP007
         if type(of).__name__ == "TypeAliasType":
-            return self._once(of, lambda: self.compile(of.__value__))
+            return self._alias(of)
         if hasattr(of, "__supertype__"):
             return self.compile(of.__supertype__)
         if getattr(origin, "_name", "") in ("Required", "NotRequired", "ReadOnly"):
@@ -132,28 +160,26 @@ class _Compiler:
             return self._union(args)
         if origin is Literal:
             return _one_of(args, {})
-        found: TypeAdapter | None = None
-        if isinstance(of, abc.Hashable):
-            found = _SCALARS.get(of)
-            if found is None and isinstance(of, type) and origin is None:
-                found = self._class(of)  # list[int] is a type, too, in Python 3.10
-            if found is None:
-                found = self._container(origin or of, args)
-        if found is None:
-            raise PuterInputError(
-                f"The type {getattr(of, '__name__', of)!r} has no form in JSON",
-                hint="Use str, int, float, bool, list, dict, Literal, Enum, dataclass, TypedDict, "
-                "datetime and the like.",
-            )
-        return found
+        if not isinstance(of, abc.Hashable):
+            return None
+        found = _SCALARS.get(of)
+        if found is None and isinstance(of, type) and origin is None:
+            found = self._class(of)  # list[int] is a type, too, in Python 3.10
+        return self._container(origin or of, args) if found is None else found
+
+    def _alias(self, of: Any) -> TypeAdapter | None:
+        try:
+            return self._once(of, lambda: self.compile(of.__value__))
+        except PuterInputError:  # it names itself in a str, which pydantic can follow
+            return None
 
     def _annotated(self, args: tuple[Any, ...]) -> TypeAdapter:
-        inner = self.compile(args[0])
-        for note in args[1:]:
-            text = note if isinstance(note, str) else getattr(note, "description", None)
-            if isinstance(text, str) and text:
-                return TypeAdapter({**inner.schema, "description": text}, inner.validate)
-        return inner
+        told = [_description(note) for note in args[1:]]
+        rest = [note for note, text in zip(args[1:], told, strict=True) if text is None]
+        of = args[0]
+        inner = self._pydantic(Annotated[(of, *rest)]) if rest else self.compile(of)
+        text = next(filter(None, told), "")
+        return TypeAdapter({**inner.schema, "description": text}, inner.validate) if text else inner
 
     def _union(self, args: tuple[Any, ...]) -> TypeAdapter:
         members = [self.compile(arg) for arg in args]
@@ -170,12 +196,12 @@ class _Compiler:
         return TypeAdapter({"anyOf": [member.schema for member in members]}, validate)
 
     def _class(self, of: type) -> TypeAdapter | None:
+        if any(hasattr(of, name) for name in _PYDANTIC):
+            return None
         if issubclass(of, enum.Enum):
             return _one_of(tuple(of), of.__members__)
-        if hasattr(of, "model_json_schema") and hasattr(of, "model_validate_json"):
-            return self._pydantic(of)
         if (
-            dataclasses.is_dataclass(of)
+            (dataclasses.is_dataclass(of) and _takes_its_fields(of))
             or _is_typed_dict(of)
             or (issubclass(of, tuple) and hasattr(of, "_fields"))
         ):
@@ -209,12 +235,22 @@ class _Compiler:
     def _definition(self, of: Any) -> str:
         """The type's name among the definitions."""
         if of not in self._names:
-            same = sum(other.__name__ == of.__name__ for other in self._names)
-            self._names[of] = re.sub(r"\W", "_", of.__name__) + (str(same + 1) if same else "")
+            self._names[of] = self._free_name(of.__name__)
         return self._names[of]
 
+    def _free_name(self, name: str) -> str:
+        name = re.sub(r"\W", "_", name)
+        self._taken.append(name)
+        same = self._taken.count(name)
+        return name if same == 1 else f"{name}{same}"
+
     def record(
-        self, parameters: list[Parameter], build: Callable[[dict[str, Any]], Any], of: str
+        self,
+        parameters: list[Parameter],
+        build: Callable[[dict[str, Any]], Any],
+        of: str,
+        *,
+        null_is_default: bool = False,
     ) -> TypeAdapter:
         """The adapter of an object with named parts."""
         parts: dict[str, TypeAdapter] = {}
@@ -232,7 +268,17 @@ class _Compiler:
                     properties[name]["default"] = to_json(default, _refuse)
         required = [parameter.name for parameter in parameters if parameter.required]
 
+        def left_out(name: str, part: Any) -> bool:
+            if part is not None or name in required:
+                return False
+            try:
+                parts[name].validate(None, "", False)
+            except Mismatch:
+                return True
+            return False
+
         def validate(value: Any, path: str, lax: bool) -> Any:
+            value = _unpacked(value, lax)
             if not isinstance(value, Mapping):
                 raise _mismatch(path, f"an object ({of})", value)
             for name in value:
@@ -245,31 +291,31 @@ class _Compiler:
             values = {
                 name: parts[name].validate(part, _under(path, name), lax)
                 for name, part in value.items()
+                if not (lax and null_is_default and left_out(name, part))
             }
             try:
                 return build(values)
             except Exception as error:  # whatever the type's own checks raise
-                raise _mismatch(path, f"a valid {of} ({error})", value) from error
+                raise _mismatch(path, f"a valid {of} ({words_of(error)})", value) from error
 
         schema = {"type": "object", "properties": properties, "additionalProperties": False}
         return TypeAdapter({**schema, "required": required} if required else schema, validate)
 
     def _pydantic(self, of: Any) -> TypeAdapter:
-        name = self._definition(of)
-        schema: Schema = of.model_json_schema(ref_template=f"#/$defs/{name}.{{model}}")
+        name = self._free_name(_name(of))
+        reader, schema = _pydantic_adapter(of, f"#/$defs/{name}.{{model}}")
         for inner, definition in schema.pop("$defs", {}).items():
             self._definitions[f"{name}.{inner}"] = definition
 
         def validate(value: Any, path: str, lax: bool) -> Any:
+            strict = None if lax else True  # None: as the type itself says
             try:
-                return of.model_validate_json(json.dumps(value), strict=None if lax else True)
-            except ValueError as error:  # pydantic's ValidationError is one
-                faults: list[dict[str, Any]] = getattr(error, "errors", list)()
-                if not faults:
-                    raise _mismatch(path, f"a valid {of.__name__}", value) from error
-                first = faults[0]
-                where = ".".join(str(part) for part in (path, *first.get("loc", ())) if part != "")
-                raise _mismatch(where, str(first.get("msg")), first.get("input")) from error
+                return reader.validate_json(json.dumps(value), strict=strict)
+            except Exception as error:  # the type's own checks may raise anything
+                if lax and isinstance(value, str):
+                    with contextlib.suppress(Exception):
+                        return reader.validate_json(value)
+                raise Mismatch(_pydantic_faults(error, path)) from error
 
         return TypeAdapter(schema, validate)
 
@@ -286,6 +332,7 @@ class _Compiler:
         item = self.compile(of)
 
         def validate(value: Any, path: str, lax: bool) -> Any:
+            value = _unpacked(value, lax)
             if not isinstance(value, (list, tuple)):
                 raise _mismatch(path, "an array", value)
             items = [item.validate(each, f"{path}[{i}]", lax) for i, each in enumerate(value)]
@@ -302,6 +349,7 @@ class _Compiler:
         items = [self.compile(arg) for arg in args]
 
         def validate(value: Any, path: str, lax: bool) -> Any:
+            value = _unpacked(value, lax)
             if not isinstance(value, (list, tuple)) or len(value) != len(items):
                 raise _mismatch(path, f"an array of {len(items)}", value)
             return tuple(
@@ -317,6 +365,7 @@ class _Compiler:
             raise PuterInputError(f"The keys of a dict cannot be {_name(key)} in JSON")
 
         def validate(value: Any, path: str, lax: bool) -> Any:
+            value = _unpacked(value, lax)
             if not isinstance(value, Mapping):
                 raise _mismatch(path, "an object", value)
             return {
@@ -335,6 +384,14 @@ _ARRAYS: dict[Any, Callable[[Any], Any]] = {
     tuple: tuple,
     frozenset: frozenset,
 }
+
+
+def _unpacked(value: Any, lax: bool) -> Any:
+    """A list or object that came as JSON text."""
+    if lax and isinstance(value, str):
+        with contextlib.suppress(ValueError, RecursionError):
+            return json.loads(value)
+    return value
 
 
 def _under(path: str, name: str) -> str:
@@ -376,13 +433,97 @@ def _refuse(value: Any) -> Any:
     raise TypeError(f"a {type(value).__name__} has no form in JSON")
 
 
+_PYDANTIC = (
+    "__get_pydantic_core_schema__", "__pydantic_validator__", "__pydantic_config__",
+)  # fmt: skip
+"""What classes have that bring checks for pydantic."""
+
+
+def is_field_info(value: Any) -> bool:
+    """Whether it is what pydantic's ``Field()`` makes."""
+    pydantic = sys.modules.get("pydantic.fields")
+    return pydantic is not None and isinstance(value, pydantic.FieldInfo)
+
+
+def _description(note: Any) -> str | None:
+    """The words of a note in Annotated; None if it may ask for anything else."""
+    if is_field_info(note) and not note.metadata:
+        given = getattr(note, "_attributes_set", None)  # all that is not in its metadata
+        return note.description if given is not None and [*given] == ["description"] else None
+    text = note if isinstance(note, str) else getattr(note, "documentation", None)
+    return text if isinstance(text, str) else None
+
+
+def _takes_its_fields(of: Any) -> bool:
+    """Whether a dataclass is made of its fields, and these are all that is said about them."""
+    fields = [field for field in dataclasses.fields(of) if field.init]
+    named = inspect.signature(of).parameters.keys() == {field.name for field in fields}
+    return named and not any(is_field_info(field.default) for field in fields)
+
+
+def _pydantic_adapter(of: Any, ref_template: str) -> tuple[Any, Schema]:
+    """The reader and the schema that pydantic makes of a type."""
+    try:
+        import pydantic
+    except ImportError:
+        raise PuterInputError(
+            f"The type {_name(of)!r} cannot be read without pydantic",
+            hint="pip install 'puter-python-sdk[pydantic]', or use str, int, float, bool, list, "
+            "dict, Literal, Enum, dataclass, TypedDict, datetime and the like.",
+        ) from None
+    config = pydantic.ConfigDict(coerce_numbers_to_str=True, allow_inf_nan=False)
+    try:
+        try:
+            reader: Any = pydantic.TypeAdapter(of, config=config)
+        except pydantic.PydanticUserError as error:
+            if error.code != "type-adapter-config-unused":
+                raise
+            reader = pydantic.TypeAdapter(of)  # it has a configuration of its own
+        return reader, reader.json_schema(ref_template=ref_template)
+    except Exception as error:
+        reason = words_of(error).partition("\n")[0]
+        raise PuterInputError(
+            f"The type {_name(of)!r} has no form in JSON: {reason}",
+            hint="Use str, int, float, bool, list, dict, Literal, Enum, dataclass, TypedDict, "
+            "datetime, pydantic models and the like.",
+        ) from error
+
+
+def _pydantic_faults(error: Exception, path: str) -> str:
+    """The first faults that pydantic found, in short sentences."""
+    import pydantic
+
+    if not isinstance(error, pydantic.ValidationError):
+        return str(_fault(path, words_of(error)))
+    told = (_pydantic_fault({**fault}, path) for fault in error.errors())
+    return "; ".join(list(dict.fromkeys(told))[:3])
+
+
+def _pydantic_fault(fault: dict[str, Any], path: str) -> str:
+    for step in fault["loc"]:
+        path = f"{path}[{step}]" if isinstance(step, int) else _under(path, str(step))
+    if fault["type"] == "missing":
+        return str(_fault(path, "it is missing"))
+    if fault["type"] == "extra_forbidden":
+        return str(_fault(path, "no such field"))
+    told = re.sub(r"^(Value error|Assertion failed), ", "", fault["msg"])
+    told = re.sub(r"^Input should be ", "expected ", told)
+    told = told if told[1:2].isupper() else told[:1].lower() + told[1:]  # not "JSON ..."
+    return str(_fault(path, f"{told}, got {_shown(fault['input'])}"))
+
+
 def _is_typed_dict(of: type) -> bool:
     """Whether of ``typing`` or ``typing_extensions``, which are two before Python 3.13."""
     return issubclass(of, dict) and hasattr(of, "__required_keys__")
 
 
 def _name(of: Any) -> str:
-    return "null" if of is type(None) else getattr(of, "__name__", str(of))
+    """What errors call a type."""
+    if of is type(None):
+        return "null"
+    if get_origin(of) is Annotated:
+        return re.sub(r"\btyping\.", "", str(of))
+    return str(getattr(of, "__name__", of))
 
 
 def _fields(of: type) -> list[Parameter]:
@@ -552,46 +693,78 @@ _SCALARS: dict[Any, TypeAdapter] = {
 }
 
 
-def to_json(value: Any, unknown: Callable[[Any], Any] = str) -> Any:
+def to_json(
+    value: Any,
+    unknown: Callable[[Any], Any] = _refuse,
+    of_bytes: Callable[[bytes], Any] = lambda data: base64.b64encode(data).decode(),
+) -> Any:
     """The JSON form of a Python value, the way back from ``convert()``.
 
     Args:
         value: Of any type.
-        unknown: Writes what has no form of its own. Default: as text.
+        unknown: Writes what has no form of its own. Default: it raises ``TypeError``.
+        of_bytes: Writes bytes. Default: as base64.
     """
-    match value:
-        case None | bool() | str() | int() if not isinstance(value, enum.Enum):
-            return value
-        case float() if not isinstance(value, enum.Enum):
-            return value if math.isfinite(value) else str(value)
-        case enum.Enum():
-            return to_json(value.value, unknown)
-        case dt.datetime() | dt.date() | dt.time():
-            return value.isoformat()
-        case dt.timedelta():
-            return value.total_seconds()
-        case Decimal() | uuid.UUID():
-            return str(value)
-        case bytes() | bytearray():
-            return base64.b64encode(value).decode()
-        case PurePath():
-            return os.fspath(value)
-        case _:
-            return _composite_json(value, unknown)
+
+    def write(value: Any) -> Any:
+        match value:
+            case None | bool() | str() | int() if not isinstance(value, enum.Enum):
+                return value
+            case float() if not isinstance(value, enum.Enum):
+                return value if math.isfinite(value) else str(float(value))
+            case enum.Enum():
+                return write(value.value)
+            case dt.datetime() | dt.date() | dt.time():
+                return value.isoformat()
+            case dt.timedelta():
+                return value.total_seconds()
+            case Decimal() | uuid.UUID():
+                return str(value)
+            case bytes() | bytearray() | memoryview():
+                return of_bytes(bytes(value))
+            case PurePath():
+                return os.fspath(value)
+            case type():
+                return unknown(value)
+            case Mapping():
+                return {_key(write(name)): write(item) for name, item in value.items()}
+            case _:
+                pass
+        opened = _opened(value)
+        if opened is not value:
+            return write(opened)
+        if isinstance(value, abc.Iterable):
+            return [write(item) for item in _bounded(value)]
+        return unknown(value)
+
+    return write(value)
 
 
-def _composite_json(value: Any, unknown: Callable[[Any], Any]) -> Any:
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        value = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
-    elif hasattr(value, "model_dump") and not isinstance(value, type):
-        return value.model_dump(mode="json")
-    elif isinstance(value, tuple) and (names := getattr(value, "_fields", None)) is not None:
-        value = dict(zip(names, value, strict=True))
-    if isinstance(value, Mapping):
-        return {
-            name if isinstance(name, str) else str(to_json(name, unknown)): to_json(item, unknown)
-            for name, item in value.items()
-        }
-    if isinstance(value, (list, tuple, set, frozenset)):
-        return [to_json(item, unknown) for item in value]
-    return unknown(value)
+_MOST_ITEMS = 10_000
+"""How much is taken out of what does not say how long it is."""
+
+
+def _opened(value: Any) -> Any:
+    """What a composite value holds, as plainer values; others as they are."""
+    if dataclasses.is_dataclass(value):
+        return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+    if isinstance(value, tuple) and (names := getattr(value, "_fields", None)) is not None:
+        return dict(zip(names, value, strict=True))
+    if getattr(getattr(value, "dtype", None), "kind", "") in ("m", "M"):
+        value = value.astype(str)  # a list of numpy's dates would be one of mere numbers
+    for name in ("model_dump", "to_dict", "tolist"):  # pydantic; pandas; numpy
+        if callable(method := getattr(value, name, None)):
+            return method()
+    return value
+
+
+def _key(name: Any) -> str:
+    return name if isinstance(name, str) else json.dumps(name, ensure_ascii=False)
+
+
+def _bounded(values: abc.Iterable[Any]) -> abc.Iterator[Any]:
+    endless = not hasattr(values, "__len__")
+    for place, value in enumerate(values):
+        if endless and place == _MOST_ITEMS:
+            raise ValueError(f"it goes on after {_MOST_ITEMS:,} items")
+        yield value

@@ -8,10 +8,12 @@ import datetime as dt
 import enum
 import functools
 import inspect
+import itertools
 import json
 import operator
 import string
 import sys
+import types
 import typing
 import uuid
 from collections.abc import Callable, Mapping, Sequence
@@ -22,6 +24,7 @@ from typing import Annotated, Any, Generic, Literal, NamedTuple, NewType, TypedD
 import pydantic
 import pytest
 import typing_extensions
+from annotated_types import Ge, MinLen
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
@@ -102,6 +105,10 @@ class Pair(NamedTuple):
 Loose = collections.namedtuple("Loose", "a b")  # noqa: PYI024 - what people have
 
 
+class Odd:
+    """It has no form in JSON."""
+
+
 def schema_of(of: Any) -> Any:
     schema = adapter(of).schema
     Draft202012Validator.check_schema(schema)
@@ -122,6 +129,19 @@ def fault(of: Any, value: Any) -> str:
 def record(properties: dict[str, Any], *required: str) -> dict[str, Any]:
     kind = {"type": "object", "properties": properties, "additionalProperties": False}
     return {**kind, "required": list(required)} if required else kind
+
+
+@pytest.fixture
+def no_pydantic(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As if it were not installed."""
+    monkeypatch.setitem(sys.modules, "pydantic", None)
+
+
+@pytest.fixture(params=["pydantic", "plain"])
+def either(request: pytest.FixtureRequest) -> None:
+    """Run the test with pydantic, and as if it were not installed."""
+    if request.param == "plain":
+        request.getfixturevalue("no_pydantic")
 
 
 INTEGER, TEXT = {"type": "integer"}, {"type": "string"}
@@ -194,7 +214,7 @@ if sys.version_info >= (3, 12):
         (Hint, record({"text": TEXT, "weight": {"type": "number"}}, "text")),
         (OldMovie, record({"title": TEXT}, "title")),
         (Annotated[int, "How many."], {**INTEGER, "description": "How many."}),
-        (Annotated[int, 5, {"x": 1}], INTEGER),
+        (Annotated[int, typing_extensions.Doc("N.")], {**INTEGER, "description": "N."}),
         (Annotated[int, pydantic.Field(description="N.")], {**INTEGER, "description": "N."}),
         (dt.datetime, {**TEXT, "format": "date-time"}),
         (dt.date, {**TEXT, "format": "date"}),
@@ -208,6 +228,7 @@ if sys.version_info >= (3, 12):
     ],
     ids=str,
 )  # fmt: skip
+@pytest.mark.usefixtures("either")
 def test_the_schema_of_a_type(of: Any, schema: Any) -> None:
     assert schema_of(of) == schema
 
@@ -249,16 +270,16 @@ def test_a_default_is_told_if_json_has_it(default: Any, told: dict[str, Any]) ->
 @pytest.mark.parametrize(
     ("of", "message"),
     [
-        (complex, "'complex' has no form in JSON"),
+        (Odd, "'Odd' has no form in JSON"),
         (Callable[[int], str], "has no form in JSON"),
-        (list[complex], "'complex' has no form"),
+        (list[Odd], "'Odd' has no form"),
         (Generic, "has no form"),
         ([int], "has no form"),  # unhashable, even
         (type("Plain", (), {}), "'Plain' has no form"),
         (dict[tuple[int, int], int], "keys of a dict cannot be"),
         (enum.Enum("Odd", {"A": [1]}), "must be str, numbers"),
         (enum.Enum("Odder", {"A": object()}), "must be str, numbers"),
-        (dataclasses.make_dataclass("Holder", [("a", list[complex])]), "Holder.a: The type"),
+        (dataclasses.make_dataclass("Holder", [("a", list[Odd])]), "Holder.a: The type"),
     ],
     ids=str,
 )
@@ -384,6 +405,7 @@ def test_what_is_nested_too_deeply_does_not_fit() -> None:
     ],
     ids=str,
 )  # fmt: skip
+@pytest.mark.usefixtures("either")
 def test_a_value_is_taken_strictly_and_else_laxly(of: Any, value: Any, read_as: Any) -> None:
     got = read(of, value)
     assert got == read_as
@@ -430,6 +452,7 @@ def test_a_value_is_taken_strictly_and_else_laxly(of: Any, value: Any, read_as: 
     ],
     ids=str,
 )
+@pytest.mark.usefixtures("either")
 def test_what_does_not_fit_says_where_and_why(of: Any, value: Any, told: str) -> None:
     assert fault(of, value).startswith(told)
 
@@ -467,14 +490,54 @@ def test_what_a_type_itself_refuses_does_not_fit(error: Exception) -> None:
         ({Color.RED: None}, {"red": None}),
         (Order(dt.date(2025, 1, 2)), {"at": "2025-01-02", "lines": {}, "total": 0}),
         (Pair(1), {"left": 1, "right": "?"}),
-        (Point, str(Point)),
-        (ValueError("x"), "x"),
+        ({None: 1, (1, "a"): 2, True: 3}, {"null": 1, '[1, "a"]': 2, "true": 3}),
+        (memoryview(b"hi"), "aGk="),
+        (collections.deque([1]), [1]),
+        (range(3), [0, 1, 2]),
+        ({1: "a"}.keys(), [1]),
+        ({1: "a"}.values(), ["a"]),
+        ({1: "a"}.items(), [[1, "a"]]),
+        ((n * n for n in range(3)), [0, 1, 4]),
+        (map(str, [1]), ["1"]),
+        (list(range(20_000)), list(range(20_000))),
+        (types.MappingProxyType({"a": 1}), {"a": 1}),
     ],
-    ids=str,
+    ids=label,
 )
 def test_values_are_written_as_json(value: Any, written: Any) -> None:
-    assert to_json(value) == written
-    json.dumps(to_json(value), allow_nan=False)
+    got = to_json(value)
+    assert got == written
+    json.dumps(got, allow_nan=False)
+
+
+@pytest.mark.parametrize(
+    ("value", "told"),
+    [
+        (Point, "a type has no form in JSON"),
+        ([Color], "a EnumType has no form in JSON"),
+        (ValueError("x"), "a ValueError has no form in JSON"),
+        ({"a": [Odd()]}, "a Odd has no form in JSON"),
+        (print, "a builtin_function_or_method has no form in JSON"),
+        (itertools.count(), "it goes on after 10,000 items"),
+    ],
+    ids=label,
+)
+def test_values_without_a_form_are_refused(value: Any, told: str) -> None:
+    with pytest.raises((TypeError, ValueError)) as caught:
+        to_json(value)
+    assert str(caught.value).replace("EnumMeta", "EnumType") == told
+
+
+def test_numpy_is_written_whole() -> None:
+    np = pytest.importorskip("numpy")
+    assert to_json(np.arange(2000).reshape(2, 1000)) == [
+        list(range(1000)), list(range(1000, 2000)),
+    ]  # fmt: skip
+    assert to_json([np.int64(5), np.float32(0.5), np.bool_(True), np.array(3)]) == [5, 0.5, True, 3]
+    assert to_json({"at": np.datetime64("2025-01-02")}) == {"at": "2025-01-02"}
+    assert to_json(np.array(["2025-01-02T03"], dtype="datetime64[ns]")) == [
+        "2025-01-02T03:00:00.000000000"
+    ]
 
 
 # ------------------------------------------------------------ pydantic
@@ -507,13 +570,13 @@ def test_pydantic_models_bring_their_own_schema_and_checks() -> None:
     assert schema["$defs"]["Person.Person"]["properties"]["name"]["description"] == "Full name."
     bad = [{"name": "Ada", "homes": [{"town": 5}]}]
     assert fault(list[Person], bad) == (
-        "[0].homes.0.town: expected Input should be a valid string, got 5"
+        "[0].homes[0].town: expected a valid string, got 5"
     )
 
 
 def test_a_pydantic_model_may_insist() -> None:
     assert read(Strict, {"n": 1, "at": "2025-01-02"}) == Strict(n=1, at=dt.date(2025, 1, 2))
-    assert fault(Strict, {"n": "1", "at": "2025-01-02"}).startswith("n: expected Input should be")
+    assert fault(Strict, {"n": "1", "at": "2025-01-02"}).startswith("n: expected a valid integer, got")
     assert read(Person, {"name": "A", "friend": {"name": "B"}}).friend == Person(name="B")
 
 
@@ -538,6 +601,173 @@ def test_generic_pydantic_models() -> None:
 
     assert read(Box[list[int]], {"item": [1]}).item == [1]
     Draft202012Validator(schema_of(list[Box[int]])).validate([{"item": 1}])
+
+
+# ------------------------------------------------------------ what only pydantic knows
+
+
+@dataclasses.dataclass
+class Cat:
+    kind: Literal["cat"]
+    lives: Annotated[int, Ge(1)]
+
+
+@dataclasses.dataclass
+class Dog:
+    kind: Literal["dog"]
+    name: str
+
+
+@dataclasses.dataclass
+class Box(Generic[T]):
+    item: T
+
+
+@dataclasses.dataclass
+class Seeded:
+    seed: dataclasses.InitVar[int]
+    size: int = 1
+
+    def __post_init__(self, seed: int) -> None:
+        self.size += seed
+
+
+@dataclasses.dataclass
+class Priced:
+    price: int = pydantic.Field(..., gt=0)
+
+
+@pydantic.dataclasses.dataclass
+class Checked:
+    n: int
+
+    @pydantic.field_validator("n")
+    @classmethod
+    def check(cls, n: int) -> int:
+        if n == 13:
+            raise RuntimeError("unlucky")
+        if n > 9:
+            raise ValueError("too many")
+        return n
+
+
+class Ticket(TypedDict):
+    seats: Annotated[int, Ge(1), "How many."]
+
+
+Json = typing_extensions.TypeAliasType(
+    "Json", "dict[str, Json] | list[Json] | str | float | bool | None"
+)
+Pet = Annotated[Cat | Dog, pydantic.Field(discriminator="kind")]
+
+
+@pytest.mark.parametrize(
+    ("of", "value", "read_as"),
+    [
+        (Annotated[int, pydantic.Field(ge=1)], "5", 5),
+        (Annotated[str, MinLen(1)], 5, "5"),
+        (Annotated[list[int], MinLen(1)], "[1, 2]", [1, 2]),
+        (list[Annotated[int, Ge(1)]], [1], [1]),
+        (Ticket, {"seats": "2"}, {"seats": 2}),
+        (Pet, {"kind": "cat", "lives": 9}, Cat("cat", 9)),
+        (list[Pet], [{"kind": "dog", "name": "Rex"}], [Dog("dog", "Rex")]),
+        (Box[int], {"item": "1"}, Box(1)),
+        (Priced, {"price": 1}, Priced(1)),
+        (Checked, {"n": "5"}, Checked(5)),
+        (Json, {"a": [1.5, {"b": None}]}, {"a": [1.5, {"b": None}]}),
+        (complex, "1+2j", 1 + 2j),
+        (collections.deque[int], [1], collections.deque([1])),
+    ],
+    ids=str,
+)
+def test_any_type_that_pydantic_knows_is_read(of: Any, value: Any, read_as: Any) -> None:
+    schema_of(of)
+    assert read(of, value) == read_as
+
+
+@pytest.mark.parametrize(
+    ("of", "value", "told"),
+    [
+        (Annotated[int, pydantic.Field(ge=1)], 0,
+         "the value: expected greater than or equal to 1, got 0"),
+        (Ticket, {"seats": 0}, "seats: expected greater than or equal to 1, got 0"),
+        (list[Annotated[str, MinLen(2)]], ["a"],
+         '[0]: string should have at least 2 characters, got "a"'),
+        (Pet, {"kind": "cow"}, "the value: input tag 'cow' found using 'kind' does not match"),
+        (Priced, {"price": 0}, "price: expected greater than 0, got 0"),
+        (Checked, {"n": 10}, "n: too many, got 10"),
+        (Checked, {"n": 13}, "the value: unlucky"),
+        (Checked, {}, "n: it is missing"),
+        (Person, {"homes": [{}], "name": ""},
+         'name: string should have at least 1 character, got ""; homes[0].town: it is missing'),
+        (Annotated[float, Ge(0)], "inf", 'the value: expected a finite number, got "inf"'),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_what_pydantic_refuses_says_where_and_why(of: Any, value: Any, told: str) -> None:
+    assert fault(of, value).startswith(told)
+    assert "Input should" not in fault(of, value)
+
+
+def test_constraints_are_in_the_schema() -> None:
+    assert schema_of(Annotated[int, pydantic.Field(ge=1, le=9)]) == {
+        **INTEGER, "minimum": 1, "maximum": 9,
+    }  # fmt: skip
+    assert schema_of(Ticket) == record(
+        {"seats": {**INTEGER, "minimum": 1, "description": "How many."}}, "seats"
+    )
+    assert schema_of(Priced)["properties"]["price"]["exclusiveMinimum"] == 0
+    assert schema_of(Annotated[int, 5, {"x": 1}]) == INTEGER  # nothing pydantic knows
+
+
+def test_what_is_given_at_the_start_is_asked_for() -> None:
+    assert schema_of(Seeded)["required"] == ["seed"]
+    assert read(Seeded, {"seed": 2}).size == 3
+
+
+@pytest.mark.usefixtures("no_pydantic")
+@pytest.mark.parametrize(
+    "of",
+    [
+        Annotated[int, Ge(1)], list[Annotated[int, 5]], Ticket, Annotated[Cat, {"x": 1}], Box[int],
+        Person, Priced, Checked, Seeded, Json, complex, Odd,
+    ],
+    ids=str,
+)  # fmt: skip
+def test_what_cannot_be_checked_is_refused_with_the_name_of_the_extra(of: Any) -> None:
+    with pytest.raises(PuterInputError, match="cannot be read without pydantic") as caught:
+        adapter(of)
+    assert "puter-python-sdk[pydantic]" in str(caught.value)
+
+
+def test_a_type_variable_may_be_one_of_several() -> None:
+    one_of = TypeVar("one_of", int, str)
+    assert schema_of(one_of) == {"anyOf": [INTEGER, TEXT]}
+
+
+class Mute(Exception):
+    def __str__(self) -> str:
+        raise RuntimeError("no words")
+
+
+@pytest.mark.parametrize("error", [RuntimeError("low"), Mute()], ids=["words", "none"])
+def test_whatever_a_check_raises_does_not_fit(error: Exception) -> None:
+    class Model(pydantic.BaseModel):
+        n: int
+
+        @pydantic.field_validator("n")
+        @classmethod
+        def check(cls, n: int) -> int:
+            raise error
+
+    class Key(pydantic.BaseModel):
+        n: int
+
+        def __hash__(self) -> int:
+            raise error
+
+    for of, value in ((list[Model], [{"n": 1}]), (set[Key], [{"n": 1}])):
+        assert ("low" if str(type(error)) == str(RuntimeError) else "Mute") in fault(of, value)
 
 
 # ------------------------------------------------------------ any type, any value
