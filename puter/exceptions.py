@@ -308,3 +308,11 @@ class PuterParseError(PuterAPIError):
 
     reply: Reply | None = None
     """The answer as it came, a ``ChatReply``."""
+
+
+def words_of(error: BaseException) -> str:
+    """What an error says, whatever its ``__str__`` does; its type when it says nothing."""
+    try:
+        return str(error) or type(error).__name__
+    except Exception:  # noqa: BLE001 - it is of a class of the user's
+        return type(error).__name__

@@ -1,9 +1,10 @@
 """Python types as JSON Schema, and JSON values as Python values: for tools and for typed answers.
 
-Plain types are read here: str, int, float, bool, None, Any, Literal, Enum, Optional and Union, list,
-set, frozenset, tuple, dict and their abstract forms, dataclass, TypedDict, NamedTuple, Annotated (a
-str in it is the description), datetime, date, time, timedelta, Decimal, UUID, Path, bytes, NewType.
-Any other type, or part of a type, is pydantic's: constraints, models, generic classes and so on.
+Plain types are read here, with pydantic and without: str, int, float, bool, None, Any, Literal,
+Enum, Optional and Union, list, set, frozenset, tuple, dict and their abstract forms, dataclass,
+TypedDict, NamedTuple, Annotated (a str in it is the description), datetime, date, time, timedelta,
+Decimal, UUID, Path, bytes, NewType. Any other type, or part of a type, is pydantic's: constraints,
+models, generic classes and so on.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import contextlib
 import dataclasses
 import datetime as dt
 import enum
+import functools
 import inspect
 import json
 import math
@@ -29,7 +31,7 @@ from decimal import Decimal, InvalidOperation
 from pathlib import Path, PurePath
 from typing import Annotated, Any, Literal, NamedTuple, TypeVar, Union, cast, get_args, get_origin
 
-from puter.exceptions import PuterInputError
+from puter.exceptions import PuterInputError, words_of
 
 Schema = dict[str, Any]
 Validate = Callable[[Any, str, bool], Any]
@@ -50,14 +52,6 @@ def _fault(path: str, told: str) -> Mismatch:
 def _shown(found: Any) -> str:
     shown = json.dumps(found, default=lambda value: type(value).__name__)
     return shown if len(shown) <= 80 else shown[:77] + "..."
-
-
-def words_of(error: BaseException) -> str:
-    """What an error says, whatever its ``__str__`` does; its type when it says nothing."""
-    try:
-        return str(error) or type(error).__name__
-    except Exception:  # noqa: BLE001 - it is of a class of the user's
-        return type(error).__name__
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -176,8 +170,8 @@ class _Compiler:
     def _annotated(self, args: tuple[Any, ...]) -> TypeAdapter:
         told = [_description(note) for note in args[1:]]
         rest = [note for note, text in zip(args[1:], told, strict=True) if text is None]
-        of = args[0]
-        inner = self._pydantic(Annotated[(of, *rest)]) if rest else self.compile(of)
+        noted = functools.reduce(lambda of, note: Annotated[of, note], rest, args[0])
+        inner = self._pydantic(noted) if rest else self.compile(noted)
         text = next(filter(None, told), "")
         return TypeAdapter({**inner.schema, "description": text}, inner.validate) if text else inner
 
@@ -302,7 +296,7 @@ class _Compiler:
         return TypeAdapter({**schema, "required": required} if required else schema, validate)
 
     def _pydantic(self, of: Any) -> TypeAdapter:
-        name = self._free_name(_name(of))
+        name = self._free_name(getattr(of, "__name__", "Type"))
         reader, schema = _pydantic_adapter(of, f"#/$defs/{name}.{{model}}")
         for inner, definition in schema.pop("$defs", {}).items():
             self._definitions[f"{name}.{inner}"] = definition
@@ -561,18 +555,22 @@ def _marked(hint: Any, *, default: bool) -> bool:
     return default if mark not in ("Required", "NotRequired") else mark == "Required"
 
 
-def hints_of(of: Any) -> dict[str, Any]:
+def hints_of(of: Any, names: dict[str, Any] | None = None) -> dict[str, Any]:
     """The type hints of a class or function, resolved.
+
+    Args:
+        of: What has ``__annotations__``.
+        names: Where names in them are looked up. Default: where it was defined.
 
     Raises:
         PuterInputError: A hint names something that cannot be found.
     """
     try:
-        return typing.get_type_hints(of, include_extras=True)
+        return typing.get_type_hints(of, names, include_extras=True)
     except (NameError, TypeError, AttributeError, SyntaxError) as error:
         raise PuterInputError(
             f"The type hints of {getattr(of, '__name__', of)} cannot be read: {error}",
-            hint="Types named in them must exist at module level.",
+            hint="Types named in them must exist at module level, not for type checkers alone.",
         ) from error
 
 
@@ -740,7 +738,7 @@ def to_json(
     return write(value)
 
 
-_MOST_ITEMS = 10_000
+MOST_ITEMS = 10_000
 """How much is taken out of what does not say how long it is."""
 
 
@@ -748,10 +746,10 @@ def _opened(value: Any) -> Any:
     """What a composite value holds, as plainer values; others as they are."""
     if dataclasses.is_dataclass(value):
         return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
-    if isinstance(value, tuple) and (names := getattr(value, "_fields", None)) is not None:
+    if (names := getattr(value, "_fields", None)) is not None and isinstance(value, tuple):
         return dict(zip(names, value, strict=True))
     if getattr(getattr(value, "dtype", None), "kind", "") in ("m", "M"):
-        value = value.astype(str)  # a list of numpy's dates would be one of mere numbers
+        return value.astype(str)  # as a list, numpy's dates would be mere numbers
     for name in ("model_dump", "to_dict", "tolist"):  # pydantic; pandas; numpy
         if callable(method := getattr(value, name, None)):
             return method()
@@ -765,6 +763,6 @@ def _key(name: Any) -> str:
 def _bounded(values: abc.Iterable[Any]) -> abc.Iterator[Any]:
     endless = not hasattr(values, "__len__")
     for place, value in enumerate(values):
-        if endless and place == _MOST_ITEMS:
-            raise ValueError(f"it goes on after {_MOST_ITEMS:,} items")
+        if endless and place == MOST_ITEMS:
+            raise ValueError(f"it goes on after {MOST_ITEMS:,} items")
         yield value

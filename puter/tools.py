@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 import inspect
 import json
 import re
+import types
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from dataclasses import MISSING, replace
+from dataclasses import replace
 from typing import Any, TypeAlias
 
-from puter.docstrings import describe
-from puter.exceptions import PuterError, PuterInputError
-from puter.schema import (
-    Mismatch,
-    Parameter,
-    TypeAdapter,
-    convert,
-    hints_of,
-    object_adapter,
-    to_json,
+from puter.exceptions import PuterError, PuterInputError, words_of
+from puter.schema import Mismatch, to_json
+from puter.signatures import (
+    arguments_of,
+    bare,
+    description_of,
+    given_arguments,
+    is_async,
+    is_coroutine_function,
+    is_unbound,
+    name_of,
 )
+from puter.tool_results import clean_text, result_content
 from puter.types.replies import ToolCall
 from puter.wire.messages import result_message
 
@@ -43,19 +47,21 @@ class Tool:
     """A function that the model may call.
 
     Plain functions given as ``tools=[...]`` become tools by themselves; use this class to set a
-    name, a description or ``cheap``.
+    name, a description, the schema or ``cheap``. As a decorator it leaves the function callable.
 
     Args:
         function: Sync or async. Its type hints and docstring become the schema of its arguments.
         name: What the model calls it: up to 64 letters, digits, ``_`` and ``-``. Default: the
             function's own name.
         description: What the model reads about it. Default: its docstring up to the first section.
+        parameters: The JSON Schema of its arguments, which are then passed on unchecked. Default:
+            made of the function's signature.
         cheap: True when it returns at once: async code then calls it directly, not in a thread.
             Default False.
 
     Raises:
-        PuterInputError: It cannot be called with named arguments, a type hint has no form in JSON,
-            or the name is not usable.
+        PuterInputError: It is a class, it cannot be called with named arguments, a type hint has no
+            form in JSON, or the name is not usable.
 
     Examples:
         >>> def add(a: int, b: int = 1) -> int:
@@ -65,36 +71,61 @@ class Tool:
         ['a']
     """
 
+    __name__: str
+
     def __init__(
         self,
         function: Callable[..., Any],
         *,
         name: str | None = None,
         description: str | None = None,
+        parameters: Mapping[str, Any] | None = None,
         cheap: bool = False,
     ) -> None:
-        if not callable(function):
-            raise PuterInputError(f"A tool must be callable, not {type(function).__name__}")
-        self.function = function
+        if isinstance(function, Tool):
+            function = function.function
+        _check_function(function)
+        functools.update_wrapper(self, bare(function), updated=())
+        self.__wrapped__: Callable[..., Any] = function
+        self.function: Callable[..., Any] = function
         """The function itself."""
-        self.name: str = name if name is not None else _name_of(function)
+        self.name: str = name if name is not None else name_of(function)
         """What the model calls it."""
         if not isinstance(self.name, str) or not _NAME.fullmatch(self.name):
             raise PuterInputError(
                 f"{self.name!r} cannot name a tool",
                 hint="Use up to 64 letters, digits, _ and - : Tool(function, name='...').",
             )
-        text, described = describe(_documented(function))
+        text, described = description_of(function)
         self.description: str = description if description is not None else text
         """What the model reads about it."""
         self.cheap = cheap
         """Whether async code calls it directly, not in a thread."""
-        self._adapter, self._positional = _arguments_of(function, self.name, described)
+        self.unbound: bool = is_unbound(function)
+        """Whether it is a method that still lacks its object."""
+        self._arguments = (
+            arguments_of(function, self.name, described)
+            if parameters is None
+            else given_arguments(parameters)
+        )
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Call the function itself."""
+        return self.function(*args, **kwargs)
+
+    def __get__(self, instance: object, owner: type | None = None) -> Tool:
+        """The tool of an object, when it decorates a method."""
+        if instance is None or not self.unbound:
+            return self
+        bound = copy.copy(self)
+        bound.function = bound.__wrapped__ = types.MethodType(self.function, instance)
+        bound.unbound = False
+        return bound
 
     @property
     def parameters(self) -> dict[str, Any]:
         """JSON Schema of its arguments."""
-        return self._adapter.schema
+        return self._arguments.adapter.schema
 
     @property
     def schema(self) -> dict[str, Any]:
@@ -117,10 +148,8 @@ class Tool:
         """
         if arguments.keys() == {"_unreadable"}:
             raise Mismatch("the arguments: they are no JSON object")
-        values = convert(self._adapter, arguments)
-        positional = [values.pop(name, default) for name, default in self._positional.items()]
-        bound = functools.partial(self.function, *positional, **values)
-        return _aware(bound) if self.is_async else bound
+        call = self._arguments.bind(self.function, arguments)
+        return _awaiting(call) if is_coroutine_function(self.function) else call
 
     def __repr__(self) -> str:
         return f"Tool({self.name})"
@@ -151,6 +180,11 @@ class Toolbox:
                 schema, name = _raw(tool)
             else:
                 tool = tool if isinstance(tool, Tool) else Tool(tool)  # noqa: PLW2901
+                if tool.unbound:
+                    raise PuterInputError(
+                        f"{tool.name} is a method that has no object to work on",
+                        hint=f"Pass the method of an object: thing.{tool.name}.",
+                    )
                 schema, name = tool.schema, tool.name
                 self.tools[name] = tool
             if name and name in names:
@@ -187,12 +221,23 @@ def refuse_async(tools: Toolbox | None, before: Any) -> None:
         )
 
 
+def _check_function(function: Any) -> None:
+    if inspect.isclass(function):
+        raise PuterInputError(
+            f"{function.__name__} is a class, and a tool is a function",
+            hint=f"Pass a function that takes a {function.__name__}, or a method of an object; "
+            f"for an answer of that type call parse(..., {function.__name__}).",
+        )
+    if not callable(function):
+        raise PuterInputError(f"A tool must be callable, not {type(function).__name__}")
+
+
 def _raw(schema: Mapping[str, Any]) -> tuple[dict[str, Any], str]:
     """A ready schema in any of the forms that the server takes, and the name in it."""
     function = schema.get("function")
     name = function.get("name") if isinstance(function, Mapping) else schema.get("name")
     if isinstance(name, str) and name:
-        return dict(schema), name
+        return _from_mcp(schema) if "inputSchema" in schema else dict(schema), name
     if schema.get("type") not in (None, "function"):
         return dict(schema), ""  # a built-in tool of a vendor, such as web_search
     raise PuterInputError(
@@ -201,12 +246,23 @@ def _raw(schema: Mapping[str, Any]) -> tuple[dict[str, Any], str]:
     )
 
 
+def _from_mcp(schema: Mapping[str, Any]) -> dict[str, Any]:
+    """What an MCP server lists, as the server of Puter wants it."""
+    function = {"name": schema["name"], "parameters": schema["inputSchema"]}
+    if schema.get("description"):
+        function["description"] = schema["description"]
+    return {"type": "function", "function": function}
+
+
 def tool_result(call: ToolCall | str, content: Any) -> dict[str, Any]:
     """Build the message that answers a tool call, to send after ``reply.messages``.
 
     Args:
         call: The call, or its id.
-        content: What the tool returned: text as it is, anything else as JSON.
+        content: What the tool returned: text as it is, pictures to be seen, anything else as JSON.
+
+    Raises:
+        PuterInputError: The content has no form in JSON.
 
     Examples:
         >>> tool_result("call_1", {"t": 20})
@@ -215,13 +271,13 @@ def tool_result(call: ToolCall | str, content: Any) -> dict[str, Any]:
     if not isinstance(call, (ToolCall, str)):
         raise PuterInputError(f"tool_result() wants a ToolCall or its id, not {call!r}")
     identity = call.id if isinstance(call, ToolCall) else call
-    return result_message(identity, result_text(content))
-
-
-def result_text(value: Any) -> str:
-    """What the model reads of a result."""
-    text = value if isinstance(value, str) else json.dumps(to_json(value), ensure_ascii=False)
-    return str.encode(text, errors="replace").decode()  # half an emoji fits no request
+    try:
+        return result_message(identity, result_content(content))
+    except Exception as error:  # whatever the content's own code raises
+        raise PuterInputError(
+            f"The result of {identity} cannot be written as JSON: {words_of(error)}",
+            hint="Give text, numbers, lists, dicts, dataclasses, pictures and the like.",
+        ) from error
 
 
 def apply_approval(call: ToolCall, approval: Any) -> tuple[ToolCall, str | None]:
@@ -229,7 +285,12 @@ def apply_approval(call: ToolCall, approval: Any) -> tuple[ToolCall, str | None]
     if approval is None or approval is True:
         return call, None
     if isinstance(approval, ToolCall):
-        arguments = to_json(approval.arguments)
+        try:
+            arguments = to_json(approval.arguments)
+        except (TypeError, ValueError, RecursionError) as error:
+            raise PuterInputError(
+                f"before_tool changed the arguments to what JSON cannot hold: {error}"
+            ) from error
         return replace(approval, id=call.id, arguments=arguments, extra=call.extra), None
     if approval is False:
         return call, "The user did not allow this call."
@@ -244,86 +305,24 @@ def apply_approval(call: ToolCall, approval: Any) -> tuple[ToolCall, str | None]
 def error_text(error: BaseException) -> str:
     """A tool's failure, as the model reads it."""
     if isinstance(error, Mismatch):
-        return result_text(f"Error: wrong arguments: {error}")
-    return result_text(f"Error: {type(error).__name__}: {error}".removesuffix(": "))
+        return clean_text(f"Error: wrong arguments: {error}")
+    kind, words = type(error).__name__, words_of(error)
+    return clean_text(f"Error: {kind}" + (f": {words}" if words != kind else ""))
 
 
-def is_async(function: Any) -> bool:
-    bare = _bare(function)
-    call = getattr(type(bare), "__call__", None)  # noqa: B004 - its kind is wanted, not whether
-    return inspect.iscoroutinefunction(bare) or inspect.iscoroutinefunction(call)
+_STOP_SIGNALS = frozenset(("SoftTimeLimitExceeded", "TimeLimitExceeded", "JobTimeoutException"))
+"""How the task queues Celery, Dramatiq and RQ stop the code that they run."""
 
 
-def _aware(bound: functools.partial[Any]) -> Callable[[], Any]:
-    async def call() -> Any:
-        return await bound()
-
-    return call
-
-
-def _bare(function: Any) -> Any:
-    while isinstance(function, functools.partial):
-        function = function.func
-    return function
+def lets_through(error: Exception, chosen: tuple[type[BaseException], ...]) -> bool:
+    """Whether a tool's exception is for the caller: one of the chosen, or a stop signal."""
+    return isinstance(error, chosen) or any(
+        kind.__name__ in _STOP_SIGNALS for kind in type(error).__mro__
+    )
 
 
-def _name_of(function: Any) -> str:
-    bare = _bare(function)
-    name = getattr(bare, "__name__", None)
-    return str(name if name is not None else type(bare).__name__)
+def _awaiting(call: Callable[[], Any]) -> Callable[[], Any]:
+    async def wait() -> Any:
+        return await call()
 
-
-def _documented(function: Any) -> Any:
-    bare = _bare(function)
-    if inspect.isroutine(bare) or inspect.isclass(bare) or vars(type(bare)).get("__doc__"):
-        return bare
-    return bare.__call__
-
-
-def _hints_of(function: Any) -> dict[str, Any]:
-    bare = _bare(function)
-    if inspect.isclass(bare):
-        return {**hints_of(bare), **hints_of(bare.__init__)}
-    return hints_of(bare if inspect.isroutine(bare) else type(bare).__call__)
-
-
-def _bound(function: Any) -> set[str]:
-    """Keywords that a partial has filled in: they are the program's own, not the model's."""
-    names: set[str] = set()
-    while isinstance(function, functools.partial):
-        names.update(function.keywords)
-        function = function.func
-    return names
-
-
-def _arguments_of(
-    function: Any, name: str, described: dict[str, str]
-) -> tuple[TypeAdapter, dict[str, Any]]:
-    """How the arguments are read; and those that go in by position, with their defaults."""
-    try:
-        signature = inspect.signature(function)
-    except (TypeError, ValueError) as error:
-        raise PuterInputError(
-            f"The signature of {name} cannot be read", hint="Wrap it in a function of your own."
-        ) from error
-    hints, bound = _hints_of(function), _bound(function)
-    parameters: list[Parameter] = []
-    positional: dict[str, Any] = {}
-    for label, parameter in signature.parameters.items():
-        if label in bound:
-            continue
-        if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
-            stars = "*" if parameter.kind == parameter.VAR_POSITIONAL else "**"
-            raise PuterInputError(
-                f"{name} takes {stars}{label}, and a model can only fill named parameters",
-                hint="Name each parameter, or pass a list or a dict.",
-            )
-        if parameter.kind == parameter.POSITIONAL_ONLY:
-            positional[label] = parameter.default
-        hint = hints.get(label, Any)
-        if parameter.default is None and label in hints:
-            hint |= None  # as Python 3.10 reads it
-        required = parameter.default is parameter.empty
-        default = MISSING if required else parameter.default
-        parameters.append(Parameter(label, hint, described.get(label, ""), default, required))
-    return object_adapter(parameters, dict, of=name), positional
+    return wait

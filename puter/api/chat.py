@@ -49,6 +49,7 @@ class ChatArguments(ChatOptions, total=False):
     before_tool: BeforeTool | None
     resume: Reply | Mapping[str, Any] | None
     tool_results: Mapping[str, Any] | None
+    raise_tool_errors: type[BaseException] | Sequence[type[BaseException]]
     remember: bool
 
 
@@ -89,6 +90,8 @@ def _chat(
             ``tool_calls`` were left to you, or its ``to_dict()``. Tools that ran are not run
             again. The whole turn is remembered at its end.
         tool_results: Results of tool calls by call id, with ``resume``.
+        raise_tool_errors: Exceptions of tools that are raised here, not told to the model: a class
+            or several. Default: none but the signals with which task queues stop a task.
         remember: Whether the exchange is added to the history. Default True.
         **arguments: ``temperature``, ``max_tokens``, ``provider``, ``reasoning_effort``,
             ``web_search``, ``timeout``, ``extra`` and more; see ``ChatOptions``.
@@ -483,6 +486,8 @@ def chat_request(method: str, prompt: Any, model: Any, arguments: Mapping[str, A
         named["tools"] = Toolbox(named["tools"])
     if isinstance(named.get("resume"), Mapping):
         named["resume"] = _reply_of(named["resume"])
+    raising = named.get("raise_tool_errors") or ()
+    named["raise_tool_errors"] = (raising,) if isinstance(raising, type) else tuple(raising)
     named["tool_results"] = dict(named.get("tool_results") or {})
     request = ChatRequest(prompt, model, **named, options=options)
     if isinstance(options.get("tool_choice"), str):
@@ -573,6 +578,17 @@ def _check_parts(name: str, value: Any) -> None:
         raise PuterInputError(f"{name} must be a list of content parts")
 
 
+def _check_exceptions(name: str, value: Any) -> None:
+    classes = [value] if isinstance(value, type) else value
+    if not isinstance(classes, (list, tuple, set, frozenset)) or not all(
+        isinstance(one, type) and issubclass(one, BaseException) for one in classes
+    ):
+        raise PuterInputError(
+            f"{name} must be exception classes, not {value!r}",
+            hint="Pass a class or a tuple of classes: (PaymentError, TimeoutError).",
+        )
+
+
 _CHECKS: Mapping[str, Callable[[str, Any], object]] = {
     "system": checks.text,
     "content_parts": _check_parts,
@@ -581,6 +597,7 @@ _CHECKS: Mapping[str, Callable[[str, Any], object]] = {
     "before_tool": checks.function,
     "resume": _check_reply,
     "tool_results": checks.mapping_with_str_keys,
+    "raise_tool_errors": _check_exceptions,
     "remember": checks.flag,
 }
 _NAMED = tuple(

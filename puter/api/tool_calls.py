@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from puter.engine.effects import Flow, Invoke, InvokeAll, Notify, do
 from puter.engine.events import ToolRan
-from puter.tools import BeforeTool, StopChat, Toolbox, apply_approval, error_text, result_text
+from puter.tool_results import clean_text, collected, result_content, unwritable
+from puter.tools import BeforeTool, StopChat, Toolbox, apply_approval, error_text, lets_through
 from puter.types.replies import ToolCall
 from puter.wire.dialects.base import read_tool_use
 from puter.wire.messages import Message, call_message, result_message, with_beside
@@ -22,7 +24,8 @@ def run_calls(
     before: BeforeTool | None,
     tool_results: Mapping[str, Any],
     time_left: Callable[[], float | None],
-) -> Flow[tuple[list[Message], tuple[ToolCall, ...], StopChat | None]]:
+    raising: tuple[type[BaseException], ...] = (),
+) -> Flow[tuple[list[Message], tuple[ToolCall, ...], Exception | None]]:
     """Run the calls; errors go to the model as results: unknown names, wrong arguments, exceptions.
 
     Args:
@@ -31,19 +34,21 @@ def run_calls(
         before: Asked before each call.
         tool_results: Results by call id, of calls that are not to be run.
         time_left: Seconds in which tools may be begun, asked after the approvals.
+        raising: Exceptions of tools that are not for the model, but for the caller.
 
     Returns:
-        The messages of the calls that are done, the calls left open, and the ``StopChat`` that a
-        function raised, if any.
+        The messages of the calls that are done, the calls left open, and what ends the turn, if
+        anything: an exception for the caller, whose call is left open, or a ``StopChat``.
     """
     approved: list[ToolCall] = []
-    results: dict[int, str] = {}
+    results: dict[int, Any] = {}
     planned: dict[int, Invoke[Any]] = {}
     stop: StopChat | None = None
+    raised: Exception | None = None
     for place, wanted in enumerate(calls):
         call, refusal = wanted, None
         if wanted.id in tool_results:
-            refusal = _text_of(tool_results[wanted.id])
+            refusal = _given(tool_results[wanted.id])
         elif before is not None and stop is None:
             try:
                 call, refusal = apply_approval(wanted, (yield from do(Invoke(before, (wanted,)))))
@@ -55,34 +60,59 @@ def run_calls(
         elif tools is not None and (tool := tools.tools.get(call.name)) is not None:
             try:
                 planned[place] = Invoke(tool.bind(call.arguments), inline=tool.cheap)
-            except ValueError as error:
+            except Exception as error:  # noqa: BLE001 - defaults may be made by anything
                 results[place] = error_text(error)
         elif tools is not None:
             known = ", ".join(tools.tools)
             results[place] = f"Error: there is no tool named {call.name!r}; there are: {known}"
     if stop is None and planned:
-        outcomes = yield from do(InvokeAll(tuple(planned.values()), StopChat, time_left()))
+        ends = functools.partial(_ends, raising)
+        outcomes = yield from do(InvokeAll(tuple(planned.values()), ends, time_left()))
         for place, outcome in zip(planned, outcomes, strict=False):
-            if isinstance(outcome, StopChat):
-                stop = stop or outcome
-                results[place] = result_text(outcome.message) or "Stopped."
-            elif isinstance(outcome, Exception):
-                results[place] = error_text(outcome)
+            content, fault = yield from _read(outcome, inline=planned[place].inline)
+            if isinstance(fault, StopChat):
+                stop, fault = stop or fault, None
+            if fault is not None and lets_through(fault, raising):
+                raised = raised or fault
             else:
-                results[place] = _text_of(outcome)
-            failed = isinstance(outcome, Exception) and not isinstance(outcome, StopChat)
-            yield Notify(
-                ToolRan(approved[place].name, approved[place].id, outcome if failed else None)
-            )
+                results[place] = content
+            yield Notify(ToolRan(approved[place].name, approved[place].id, fault))
     messages: list[Message] = []
     left: list[ToolCall] = []
     for place, call in enumerate(approved):
-        if place not in results and stop is None:
+        if place not in results and (stop is None or raised is not None):
             left.append(call)
             continue
         content = results.get(place, NOT_RUN)
         messages += [call_message(call), result_message(call.id, content)]
-    return messages, tuple(left), stop
+    return messages, tuple(left), raised or stop
+
+
+def _ends(raising: tuple[type[BaseException], ...], error: Exception) -> bool:
+    return isinstance(error, StopChat) or lets_through(error, raising)
+
+
+def _read(outcome: Any, *, inline: bool) -> Flow[tuple[Any, Exception | None]]:
+    """What the model gets of a tool's outcome, and the exception in it, if any.
+
+    A generator, or whatever else may run code of the user's, is read where the tool ran.
+    """
+    if isinstance(outcome, StopChat):
+        return clean_text(outcome.message) or "Stopped.", outcome
+    if isinstance(outcome, Exception):
+        return error_text(outcome), outcome
+    try:
+        if outcome is None or isinstance(outcome, (str, int, float)):
+            return result_content(outcome), None
+        if hasattr(outcome, "__aiter__"):
+            collect: Invoke[Any] = Invoke(collected, (outcome,))
+            outcome = yield from do(collect)
+        write: Invoke[Any] = Invoke(result_content, (outcome,), inline=inline)
+        return (yield from do(write)), None
+    except StopChat as stopped:
+        return clean_text(stopped.message) or "Stopped.", stopped
+    except Exception as fault:  # noqa: BLE001 - its own code may raise anything
+        return unwritable(fault), fault
 
 
 def pending_calls(messages: Sequence[Message]) -> tuple[list[Message], tuple[ToolCall, ...]]:
@@ -103,8 +133,8 @@ def pending_calls(messages: Sequence[Message]) -> tuple[list[Message], tuple[Too
     return rest, tuple(calls)
 
 
-def _text_of(value: Any) -> str:
+def _given(value: Any) -> Any:
     try:
-        return result_text(value)
-    except (TypeError, ValueError, RecursionError) as error:
-        return f"Error: the result cannot be written as JSON: {error}"
+        return result_content(value)
+    except Exception as error:  # noqa: BLE001 - whatever its own code raises
+        return unwritable(error)

@@ -30,7 +30,8 @@ from puter.exceptions import (
 )
 from puter.history import History, estimate_tokens
 from puter.models import registry
-from puter.tools import BeforeTool, Toolbox, result_text
+from puter.tool_results import clean_text
+from puter.tools import BeforeTool, StopChat, Toolbox
 from puter.types.replies import ChatReply, ToolCall, Usage
 from puter.wire.accumulator import StreamAccumulator
 from puter.wire.dialects import Dialect, dialect_for, family_of
@@ -70,6 +71,7 @@ class ChatRequest:
     before_tool: BeforeTool | None = None
     resume: ChatReply | None = None
     tool_results: Mapping[str, Any] = field(default_factory=dict)
+    raise_tool_errors: tuple[type[BaseException], ...] = ()
     remember: bool = True
     options: Mapping[str, Any] = field(default_factory=dict)
 
@@ -326,23 +328,28 @@ class Turn:
             )
 
     def run_tools(self) -> Flow[None]:
-        """Run the open calls, and add each with its result to the turn."""
+        """Run the open calls, and add each with its result to the turn.
+
+        Raises:
+            Exception: What a tool raised for the caller; its call stays open.
+        """
         outer = _running.get()
         _running.set((*outer, self))
         try:
-            done, self.pending, stop = yield from run_calls(
+            done, self.pending, ended = yield from run_calls(
                 self.pending,
                 self.request.tools,
                 self.request.before_tool,
                 self._tool_results,
                 self.call.time_left,
+                self.request.raise_tool_errors,
             )
             self._tool_results = {}  # a later round may have calls with the same ids
         finally:
             _running.set(outer)
         self.messages += done
-        if stop is not None:
-            text = result_text(stop.message).strip()
+        if isinstance(ended, StopChat):
+            text = clean_text(ended.message).strip()
             closing = [{"role": "assistant", "content": text}] if text else []
             answer = self._answers[-1]
             self._finish(
@@ -354,6 +361,8 @@ class Turn:
                 ),
                 closing,
             )
+        elif ended is not None:
+            raise ended
         elif self.pending:
             self.call.time_left()  # the deadline passed between two tools
 

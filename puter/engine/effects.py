@@ -116,12 +116,12 @@ class InvokeAll(Effect[list[Any]]):
     """Make several calls: in order behind a sync method, at once behind an async one.
 
     The result is a list of what they returned, or of the ``Exception`` they raised. Behind a sync
-    method it ends with the first that is one of ``until``, and no call is begun once ``timeout``
+    method it ends with the first for which ``until`` is true, and no call is begun once ``timeout``
     seconds have passed.
     """
 
     calls: tuple[Invoke[Any], ...]
-    until: type[Exception]
+    until: Callable[[Exception], bool]
     timeout: float | None = None
 
 

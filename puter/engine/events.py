@@ -6,6 +6,8 @@ import logging
 from dataclasses import dataclass
 from typing import ClassVar, TypeAlias
 
+from puter.exceptions import words_of
+
 LOGGER = logging.getLogger("puter")
 _http = logging.getLogger("puter.http")
 _tools = logging.getLogger("puter.tools")
@@ -18,6 +20,7 @@ class Answered:
 
     logger: ClassVar[logging.Logger] = _http
     level: ClassVar[int] = logging.DEBUG
+    error: ClassVar[None] = None
     method: str
     url: str
     status: int
@@ -33,6 +36,7 @@ class Retrying:
 
     logger: ClassVar[logging.Logger] = _retry
     level: ClassVar[int] = logging.INFO
+    error: ClassVar[None] = None
     method: str
     url: str
     attempt: int
@@ -48,7 +52,7 @@ class Retrying:
 
 @dataclass(frozen=True, slots=True)
 class ToolRan:
-    """A tool was run; ``error`` is what it raised, if anything."""
+    """A tool was run; ``error`` is what it raised, if anything, and is logged with traceback."""
 
     logger: ClassVar[logging.Logger] = _tools
     name: str
@@ -57,12 +61,13 @@ class ToolRan:
 
     @property
     def level(self) -> int:
-        return logging.DEBUG if self.error is None else logging.INFO
+        return logging.DEBUG if self.error is None else logging.WARNING
 
     def __str__(self) -> str:
         if self.error is None:
             return f"{self.name} ran ({self.call_id})"
-        return f"{self.name} failed ({self.call_id}): {self.error!r}"
+        kind = type(self.error).__name__
+        return f"{self.name} failed ({self.call_id}): {kind}: {words_of(self.error)}"
 
 
 Event: TypeAlias = Answered | Retrying | ToolRan

@@ -84,7 +84,7 @@ class Transport:
             case InvokeAll():
                 return _invoke_all(effect)
             case Notify(event):
-                return event.logger.log(event.level, "%s", event)
+                return event.logger.log(event.level, "%s", event, exc_info=event.error)
             case _:
                 raise TypeError(f"no transport knows the effect {effect!r}")
 
@@ -145,7 +145,7 @@ class Transport:
             case InvokeAll():
                 return await _async_invoke_all(effect)
             case Notify(event):
-                return event.logger.log(event.level, "%s", event)
+                return event.logger.log(event.level, "%s", event, exc_info=event.error)
             case _:
                 raise TypeError(f"no transport knows the effect {effect!r}")
 
@@ -192,7 +192,7 @@ def _invoke_all(effect: InvokeAll) -> list[Any]:
             outcomes.append(_invoke(call))
         except Exception as error:  # noqa: BLE001 - every exception is handed back to the flow
             outcomes.append(error)
-            if isinstance(error, effect.until):
+            if effect.until(error):
                 break
     return outcomes
 

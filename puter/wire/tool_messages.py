@@ -33,6 +33,41 @@ def normalize_tool_messages(messages: list[Message]) -> list[Message]:
     return [message for group in placed for message in group]
 
 
+def with_pictures_apart(messages: list[Message]) -> list[Message]:
+    """The pictures in tool results in a message of the user's, where every vendor reads them.
+
+    It follows the results of their round, since nothing may come between a call and its result.
+    """
+    placed: list[Message] = []
+    pictures: list[Any] = []
+    for message in messages:
+        if pictures and message.get("role") != "tool" and tool_use_in(message) is None:
+            placed.append({"role": "user", "content": pictures})
+            pictures = []
+        content = message.get("content")
+        if message.get("role") == "tool" and isinstance(content, list):
+            texts, others = _texts_and_others(content)
+            if others:
+                call = message.get("tool_call_id")
+                pictures += [{"type": "text", "text": f"Returned by tool call {call}:"}, *others]
+                texts.append(f"({len(others)} shown in the next message of the user)")
+            message = {**message, "content": "\n".join(texts)}  # noqa: PLW2901
+        placed.append(message)
+    return [*placed, {"role": "user", "content": pictures}] if pictures else placed
+
+
+def _texts_and_others(content: list[Any]) -> tuple[list[str], list[Any]]:
+    texts: list[str] = []
+    others: list[Any] = []
+    for part in content:
+        text = part.get("text") if isinstance(part, dict) else part
+        if isinstance(text, str):
+            texts.append(text)
+        else:
+            others.append(part)
+    return texts, others
+
+
 def arguments_of(value: Any) -> dict[str, Any]:
     """A tool call's arguments, which some routes send as JSON text and some as an object.
 
@@ -117,7 +152,5 @@ def _block(call: dict[str, Any]) -> dict[str, Any]:
 def _result_content(content: Any) -> Any:
     if not isinstance(content, list):
         return "" if content is None else content
-    texts = [part.get("text") if isinstance(part, dict) else part for part in content]
-    readable = [text for text in texts if isinstance(text, str)]
-    # Images stay as they are: Claude reads them.
-    return "\n".join(readable) if len(readable) == len(texts) else content
+    texts, others = _texts_and_others(content)
+    return content if others else "\n".join(texts)  # Claude reads images there

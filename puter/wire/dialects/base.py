@@ -26,7 +26,7 @@ from puter.wire.json import (
     dollars,
 )
 from puter.wire.messages import EXTRAS, MADE_BY, Message
-from puter.wire.tool_messages import arguments_of, normalize_tool_messages
+from puter.wire.tool_messages import arguments_of, normalize_tool_messages, with_pictures_apart
 
 Part = dict[str, Any]
 
@@ -76,6 +76,8 @@ class Dialect:
     """Only a system message at the very beginning is read."""
     knows_developer: ClassVar[bool] = False
     """Whether the role ``developer`` is known."""
+    sees_results: ClassVar[bool] = False
+    """Whether its models see the pictures in the results of tools."""
     option_words: ClassVar[Mapping[str, tuple[str, str]]] = {}
     """Options that go as ``{argument: {field: value}}``."""
 
@@ -126,7 +128,7 @@ class Dialect:
                     message = {**message, "content": parts}
             if message:
                 encoded.append(message)
-        return encoded
+        return encoded if self.sees_results else with_pictures_apart(encoded)
 
     def _place_instructions(self, messages: Sequence[Message]) -> list[Message]:
         """Messages of ``system`` and ``developer`` under a role and at a place that is read."""

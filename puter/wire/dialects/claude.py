@@ -17,6 +17,7 @@ class ClaudeDialect(Dialect):
     name = "claude"
     family = "claude"
     system_first = True  # older servers drop later ones, newer ones fold them into the first
+    sees_results = True
 
     def encode_part(self, part: Part) -> Part:
         image = image_in(part)
