@@ -128,6 +128,7 @@ class _Compiler:
         self._taken: list[str] = []  # names of definitions; namesakes get a number
         self._open: set[Any] = set()  # types under way, to find those that hold themselves
         self._recursive: dict[Any, TypeAdapter | None] = {}
+        self._foreign: dict[int, tuple[Any, TypeAdapter]] = {}  # by id: not all can be hashed
 
     def with_definitions(self, adapter: TypeAdapter) -> TypeAdapter:
         if not self._definitions:
@@ -296,6 +297,17 @@ class _Compiler:
         return TypeAdapter({**schema, "required": required} if required else schema, validate)
 
     def _pydantic(self, of: Any) -> TypeAdapter:
+        if isinstance(of, (str, typing.ForwardRef)):
+            raise PuterInputError(
+                f"The name {getattr(of, '__forward_arg__', of)!r} in a type cannot be resolved",
+                hint="Write an alias that holds itself as `type Json = ...`, or as "
+                "typing_extensions.TypeAliasType('Json', ...).",
+            )
+        if id(of) not in self._foreign:
+            self._foreign[id(of)] = of, self._pydantic_once(of)
+        return self._foreign[id(of)][1]
+
+    def _pydantic_once(self, of: Any) -> TypeAdapter:
         name = self._free_name(getattr(of, "__name__", "Type"))
         reader, schema = _pydantic_adapter(of, f"#/$defs/{name}.{{model}}")
         for inner, definition in schema.pop("$defs", {}).items():
@@ -462,8 +474,8 @@ def _pydantic_adapter(of: Any, ref_template: str) -> tuple[Any, Schema]:
     except ImportError:
         raise PuterInputError(
             f"The type {_name(of)!r} cannot be read without pydantic",
-            hint="pip install 'puter-python-sdk[pydantic]', or use str, int, float, bool, list, "
-            "dict, Literal, Enum, dataclass, TypedDict, datetime and the like.",
+            hint="pip install pydantic (the extra puter-python-sdk[pydantic]), or use str, int, float, "
+            "bool, list, dict, Literal, Enum, dataclass, TypedDict, datetime and the like.",
         ) from None
     config = pydantic.ConfigDict(coerce_numbers_to_str=True, allow_inf_nan=False)
     try:
@@ -623,8 +635,9 @@ def _null(value: Any, path: str, lax: bool) -> None:
 
 
 def _decimal(value: Any, path: str, lax: bool) -> Decimal:
+    kinds = (str, int, float) if lax else str
     try:
-        number = Decimal(str(value)) if isinstance(value, (str, int, float)) else None
+        number = Decimal(str(value)) if isinstance(value, kinds) else None
     except InvalidOperation:
         number = None
     if number is None or isinstance(value, bool) or not number.is_finite():

@@ -12,6 +12,7 @@ from puter.exceptions import words_of
 from puter.schema import MOST_ITEMS, to_json
 from puter.types.media import Image, Media
 from puter.types.mime import mime_of
+from puter.wire.json import MAX_BODY
 
 Part = dict[str, Any]
 
@@ -33,7 +34,7 @@ def result_content(value: Any) -> str | list[Part]:
         Exception: It has no such form, or its own code failed.
     """
     if isinstance(value, str):
-        return clean_text(value)
+        return _fitting(clean_text(value))
     pictures: list[Part] = []
 
     def show(url: str) -> str:
@@ -66,10 +67,10 @@ def result_content(value: Any) -> str | list[Part]:
         text = plain
     else:
         text = json.dumps(plain, ensure_ascii=False)
+    text = _fitting(clean_text(text), sum(len(one["image_url"]["url"]) for one in pictures))
     if not pictures:
-        return clean_text(text)
-    alone = plain == "<picture 1>"
-    return pictures if alone else [{"type": "text", "text": clean_text(text)}, *pictures]
+        return text
+    return pictures if plain == "<picture 1>" else [{"type": "text", "text": text}, *pictures]
 
 
 async def collected(values: AsyncIterable[Any]) -> list[Any]:
@@ -103,6 +104,14 @@ def _drawn(value: Any) -> bytes | None:
         if isinstance(data, bytes):
             return data
     return None
+
+
+def _fitting(text: str, more: int = 0) -> str:
+    """The text, unless no request could hold it and ``more`` characters."""
+    size = len(text) + more
+    if size > MAX_BODY // 2:  # the conversation has to fit as well
+        raise ValueError(f"it is too large, {size / 2**20:.0f} MiB")
+    return text
 
 
 def _data_uri(data: bytes, kind: str) -> str:

@@ -10,7 +10,7 @@ import json
 import re
 import time
 from decimal import Decimal
-from typing import Any, Literal, NamedTuple, TypedDict
+from typing import Annotated, Any, Literal, NamedTuple, TypedDict
 
 import pydantic
 import pytest
@@ -676,3 +676,29 @@ async def test_reasoning_of_a_typed_answer_is_remembered_with_it(door: Door) -> 
     await door(ai, "parse", "Hi", list[int], "claude-opus-4-6")
     await door(ai, "chat", "And?", "claude-opus-4-6")
     assert door.sent[2].args["messages"][1]["reasoning_details"] == details
+
+
+async def test_a_validator_that_raises_anything_means_that_the_answer_does_not_fit(
+    door: Door,
+) -> None:
+    class Picky(pydantic.BaseModel):
+        n: int
+
+        @pydantic.field_validator("n")
+        @classmethod
+        def check(cls, n: int) -> int:
+            raise RuntimeError("not today")
+
+    door.answers(chat_body('{"n": 1}'))
+    with pytest.raises(PuterParseError, match="does not fit: the value: not today"):
+        await door(door.client(), "parse", "Count", Picky)
+    assert len(door.sent) == 2
+
+
+async def test_constraints_are_told_and_checked(door: Door) -> None:
+    stars = Annotated[int, pydantic.Field(ge=1, le=5)]
+    door.answers(chat_body("9"), chat_body("5"))
+    assert await door(door.client(), "parse", "How many?", stars) == 5
+    first, second = (one.args["messages"] for one in door.sent)
+    assert '"maximum": 5' in first[0]["content"]
+    assert "expected less than or equal to 5, got 9" in second[-1]["content"]

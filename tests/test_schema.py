@@ -385,6 +385,7 @@ def test_what_is_nested_too_deeply_does_not_fit() -> None:
         (int | str, "5", "5"),
         (int | str, 5, 5),
         (int | float, 5.5, 5.5),
+        (Decimal | int, 5, 5),
         (Color | str, "RED", "RED"),  # a str as it stands, a Color only by its name
         (int | list[int], "5", 5),
         (list[int], ["1", 2.0], [1, 2]),
@@ -653,6 +654,14 @@ class Ticket(TypedDict):
     seats: Annotated[int, Ge(1), "How many."]
 
 
+@dataclasses.dataclass
+class Held(Generic[T]):
+    item: T
+
+
+NEWER: list[Any] = []  # what the oldest pydantic that we support does not know yet
+if tuple(map(int, pydantic.VERSION.split(".")[:2])) >= (2, 10):
+    NEWER = [(Held[int], {"item": "1"}, Held(1)), (complex, "1+2j", 1 + 2j)]
 Json = typing_extensions.TypeAliasType(
     "Json", "dict[str, Json] | list[Json] | str | float | bool | None"
 )
@@ -675,6 +684,7 @@ Pet = Annotated[Cat | Dog, pydantic.Field(discriminator="kind")]
         (Json, {"a": [1.5, {"b": None}]}, {"a": [1.5, {"b": None}]}),
         (ipaddress.IPv4Address, "127.0.0.1", ipaddress.IPv4Address("127.0.0.1")),
         (collections.deque[int], [1], collections.deque([1])),
+        *NEWER,
     ],
     ids=str,
 )
@@ -716,6 +726,16 @@ def test_constraints_are_in_the_schema() -> None:
     )
     assert schema_of(Priced)["properties"]["price"]["exclusiveMinimum"] == 0
     assert schema_of(Annotated[int, 5, {"x": 1}]) == INTEGER  # nothing pydantic knows
+
+
+def test_a_model_that_comes_twice_has_one_definition() -> None:
+    schema = schema_of(tuple[Person, Person])
+    assert schema["$defs"].keys() == {"Person.Address", "Person.Person"}
+
+
+def test_an_alias_that_names_itself_in_a_str_is_explained() -> None:
+    with pytest.raises(PuterInputError, match=r"name 'Nested' .*cannot be resolved"):
+        adapter(list["Nested"])  # type: ignore[name-defined]  # noqa: F821
 
 
 def test_what_is_given_at_the_start_is_asked_for() -> None:

@@ -801,6 +801,20 @@ async def test_a_result_whose_own_code_fails_is_told_and_logged(
     ]
 
 
+async def test_a_result_that_no_request_holds_is_told(door: Door) -> None:
+    def book() -> str:
+        return "x" * 26 * 2**20
+
+    def film() -> Any:
+        return [PNG + bytes(20 * 2**20)]
+
+    got = await after_calls(door, ("book", {}), ("film", {}), tools=[book, film])
+    assert got == [
+        f"Error: the result cannot be written as JSON: it is too large, {size} MiB"
+        for size in (26, 27)
+    ]
+
+
 async def test_results_of_numpy_come_whole(door: Door) -> None:
     numpy = pytest.importorskip("numpy")
 
