@@ -474,8 +474,8 @@ def _pydantic_adapter(of: Any, ref_template: str) -> tuple[Any, Schema]:
     except ImportError:
         raise PuterInputError(
             f"The type {_name(of)!r} cannot be read without pydantic",
-            hint="pip install pydantic (the extra puter-python-sdk[pydantic]), or use str, int, float, "
-            "bool, list, dict, Literal, Enum, dataclass, TypedDict, datetime and the like.",
+            hint="pip install pydantic (the extra puter-python-sdk[pydantic]), or use str, int, "
+            "float, bool, list, dict, Literal, Enum, dataclass, TypedDict, datetime and the like.",
         ) from None
     config = pydantic.ConfigDict(coerce_numbers_to_str=True, allow_inf_nan=False)
     try:
