@@ -116,7 +116,8 @@ def is_unbound(function: Any) -> bool:
     if not outer or outer.endswith("<locals>"):
         return False
     try:
-        return next(iter(_asked(function, "")[0]), "") == "self"
+        asked, filled = _asked(function, "")
+        return next(iter(asked), "") == "self" and "self" not in filled
     except PuterInputError:
         return False
 

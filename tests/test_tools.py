@@ -355,6 +355,7 @@ def starred(function: Callable[..., Any]) -> Callable[..., Any]:
             Tool(starred(functools.partial(looked_up, database=Database())), name="found"),
             {"key"}, {"key": "k"}, "Database k",
         ),
+        (functools.partial(Shop.price, self=Shop("s")), {"item"}, {"item": "x"}, "x at s"),
         (Tool(functools.partial(Shop.price, Shop("s")), name="price"), {"item"}, {"item": "x"},
          "x at s"),
     ],
