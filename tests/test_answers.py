@@ -74,7 +74,9 @@ EXPECTED: dict[str, tuple[str, str, str, tuple[int, int, int], str | None, dict[
     "chat_claude_plain": ("Claude says: hi", SONNET, "claude", (31, 12, 2), "0.0002736", {}),
     "chat_claude_reason": (
         "Claude says: cmd:reason", SONNET, "claude", (31, 12, 2), "0.0002736",
-        {"reasoning": "Hmm, let me think."},
+        {"reasoning": "Hmm, let me think.",
+         "reasoning_details": (
+             {"type": "thinking", "thinking": "Hmm, let me think.", "signature": "c2ln"},)},
     ),
     "chat_claude_texttool": (
         "I will check.", SONNET, "claude", (31, 12, 2), "0.0002736",

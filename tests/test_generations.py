@@ -269,9 +269,23 @@ async def test_native_thoughts_go_back_as_they_came(door: Door) -> None:
     use = {"type": "tool_use", "id": "toolu_1", "name": "look", "input": {"at": 1}}
     first = chat_body(message={"content": [SIGNED, use], "stop_reason": "tool_use"},
                       metadata={"service_used": "claude"})  # fmt: skip
-    _, thoughts, call, _result = await rounds(door, OPUS, first, normalised())
-    assert thoughts == {"role": "assistant", "content": [SIGNED]}
-    assert call == {"role": "assistant", "content": [use]}
+    _, call, result = await rounds(door, OPUS, first, normalised())
+    assert call == {"role": "assistant", "content": [SIGNED, use]}
+    assert result["role"] == "tool"
+
+
+async def test_native_thoughts_of_a_plain_answer_go_back_too(door: Door) -> None:
+    said = [SIGNED, REDACTED, {"type": "text", "text": "One."}]
+    unsigned = {"type": "thinking", "thinking": "Hm."}
+    door.answers(
+        chat_body(message={"content": [unsigned, *said]}, metadata={"service_used": "claude"}),
+        chat_body("Two."),
+    )
+    ai = door.client()
+    reply = await door(ai, "chat", "Hi", OPUS)
+    assert reply.reasoning_details == (SIGNED, REDACTED)
+    await door(ai, "chat", "And?", OPUS)
+    assert door.sent[1].args["messages"][1] == {"role": "assistant", "content": said}
 
 
 @pytest.mark.parametrize(

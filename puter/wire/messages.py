@@ -9,7 +9,7 @@ from typing import Any
 
 from puter.exceptions import PuterBlockedError, PuterEmptyResponseError, PuterInputError
 from puter.types.replies import ChatReply, ToolCall
-from puter.wire.json import as_dict, as_dicts
+from puter.wire.json import as_dict
 
 Message = dict[str, Any]
 
@@ -209,14 +209,13 @@ def assistant_messages(reply: ChatReply, family: str = "", model: str = "") -> l
     messages: list[Message] = []
     if reply.compaction is not None:
         messages.append({**reply.compaction, MADE_BY: {"family": family}})
-    text: Any = str(reply) if reply.strip() else None
+    text = str(reply) if reply.strip() else None
     beside: Message = {}
     if reply.reasoning_details:
-        beside = {"reasoning_details": list(reply.reasoning_details)}
-    elif reply.tool_calls and (thoughts := _signed_thoughts(reply.raw)):
-        text = [*thoughts, *([{"type": "text", "text": text}] if text else [])]
-    if beside or isinstance(text, list):
+        beside["reasoning_details"] = list(reply.reasoning_details)
         beside[MADE_BY] = {"family": family, "model": model}
+        if "reasoning_details" not in as_dict(as_dict(reply.raw).get("message", _STREAMED)):
+            beside[MADE_BY]["native"] = True  # they were blocks of the content, and go back so
     if text:
         messages.append({"role": "assistant", "content": text, **beside})
     for place, call in enumerate(reply.tool_calls):
@@ -243,11 +242,4 @@ def result_message(call_id: Any, content: Any) -> Message:
     return {"role": "tool", "tool_call_id": call_id, "content": content}
 
 
-def _signed_thoughts(raw: Any) -> list[dict[str, Any]]:
-    """Claude's thinking blocks: while it thinks it takes a tool's result only with them before."""
-    blocks = as_dicts(as_dict(as_dict(raw).get("message")).get("content"))
-    return [
-        block
-        for block in blocks
-        if block.get("signature") or block.get("type") == "redacted_thinking"
-    ]
+_STREAMED: Message = {"reasoning_details": ()}

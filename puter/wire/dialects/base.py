@@ -214,8 +214,12 @@ class Dialect:
         metadata = as_dict(answer.get("metadata"))
         text, thought = message.get("content"), ""
         calls: tuple[ToolCall, ...] = ()
+        details: tuple[dict[str, Any], ...] = ()
         if not isinstance(text, str):
+            details = tuple(filter(_is_signed, as_dicts(text)))
             text, thought, calls = read_blocks(text)
+        if "reasoning_details" in message:
+            details = as_dicts(message["reasoning_details"])
         listed = message.get("tool_calls") or message.get("toolCalls")  # Mistral: camelCase
         if listed:
             calls = _read_calls(listed) or calls
@@ -239,9 +243,7 @@ class Dialect:
             reasoning=as_str(message.get("reasoning_content"))
             or as_str(message.get("reasoning"))
             or thought,
-            reasoning_details=tuple(as_dicts(message["reasoning_details"]))
-            if "reasoning_details" in message
-            else (),
+            reasoning_details=details,
             refusal=refusal,
             tool_calls=calls,
             images=read_images(message["images"]) if "images" in message else (),
@@ -262,6 +264,11 @@ def _is_thought(part: Any) -> bool:
     return isinstance(part, dict) and part.get("type") in _THOUGHTS
 
 
+def _is_signed(block: Mapping[str, Any]) -> bool:
+    """Whether it is a thought of Claude that may go back."""
+    return _is_thought(block) and bool(block.get("signature") or block.get("data"))
+
+
 def _maker_of(part: Any, otherwise: str) -> str:
     """The family that alone understands a part, by its form."""
     if _is_thought(part):
@@ -277,7 +284,9 @@ def tool_name(schema: Any) -> Any:
 
 
 def _parts_of(content: Any) -> list[Any]:
-    return content if isinstance(content, list) else [{"type": "text", "text": content or ""}]
+    if isinstance(content, list):
+        return content
+    return [{"type": "text", "text": content}] if content else []
 
 
 def _own(message: Message, family: str, model: str) -> Message:
@@ -293,9 +302,12 @@ def _own(message: Message, family: str, model: str) -> Message:
         own = _family_of(details, family) == family
     else:
         own = maker.get("family") == family and maker.get("model") == model
-    foreign = (MADE_BY,) if own else (MADE_BY, "reasoning_details")
-    message = {key: message[key] for key in message if key not in foreign}
+    native = own and maker.get("native")
+    kept = (MADE_BY,) if own and not native else (MADE_BY, "reasoning_details")
+    message = {key: message[key] for key in message if key not in kept}
     content = message.get("content")
+    if native:
+        message["content"] = [*as_dicts(details), *_parts_of(content)]
     if not own and isinstance(content, list):
         message["content"] = [part for part in content if not _is_thought(part)]
     return message if message.get("content") or message.get("role") == "tool" else {}
