@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         Reset,
         StreamCut,
         StreamDisconnect,
+        StreamEnd,
         StreamError,
         StreamFault,
         StreamReset,
@@ -40,8 +41,8 @@ __all__ = [
     "AudioBody", "ChatCall", "Disconnect", "Failure", "Fault", "Garbage", "Gate", "Hang",
     "InvalidUtf8", "LocalPuter", "MediaCall", "MediaInput", "MockReply", "MockRequest",
     "MockTransport", "RecordedRequest", "Redirect", "Reply",
-    "Reset", "StreamCut", "StreamDisconnect", "StreamError", "StreamFault", "StreamReset", "Tier",
-    "Truncate", "UpstreamFailure", "User",
+    "Reset", "StreamCut", "StreamDisconnect", "StreamEnd", "StreamError", "StreamFault",
+    "StreamReset", "Tier", "Truncate", "UpstreamFailure", "User",
 ]  # fmt: skip
 
 _MODULES = {

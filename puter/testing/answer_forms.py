@@ -1,22 +1,18 @@
-"""The forms of a chat answer: OpenAI's, the Responses API's, Claude's; whole and streamed."""
+"""The forms of a whole chat answer: OpenAI's, the Responses API's, Claude's, Mistral's."""
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from puter.testing.catalogue import Model
-from puter.testing.catalogue import prices as prices_of
 from puter.testing.chat_call import ChatCall
-from puter.testing.messages import calls_in, text_of
-from puter.testing.recorded import recorded
-from puter.testing.refusals import dumps
+from puter.testing.messages import Family, calls_in
 from puter.testing.replies import Reply
+from puter.testing.token_usage import details_of
 
-_WORDS = re.compile(r"\S+\s*|\s+")
-_OWN_ID = re.compile(r"(?:call|toolu)_(\d{1,9})")
+_OWN_ID = re.compile(r"(?:call|toolu(?:_signed\d+)?)_(\d{1,9})")
 _REASONING_KEY = {"zai": "reasoning", "byteplus": "reasoning"}
 _CLAUDE_STOP_REASONS = {
     "stop": "end_turn",
@@ -24,26 +20,114 @@ _CLAUDE_STOP_REASONS = {
     "tool_calls": "tool_use",
     "content_filter": "refusal",
 }
+_FINISH_REASONS = {reason: name for name, reason in _CLAUDE_STOP_REASONS.items()} | {
+    "stop_sequence": "stop"
+}
 
 
 def render(call: ChatCall, reply: Reply, usage: dict[str, Any]) -> dict[str, Any]:
     """The ``result`` of a chat in the form of the model's family."""
     if reply.raw is not None:
         return dict(reply.raw)
-    form = {"openai": _openai, "responses": _responses, "claude": _claude}[call.family]
-    result = form(call, reply, usage)
-    message = result["message"]
-    message.update(reply.extra)
-    response = call.args.get("response")
-    if isinstance(response, dict) and response.get("normalize"):
-        # Content becomes an array, and tool calls blocks in it.
-        if not isinstance(message["content"], list):
-            text = message["content"]
-            message["content"] = [{"type": "text", "text": text}] if text else []
-            message["content"] += map(_tool_use, message.pop("tool_calls", ()))
-        result["normalized"] = True
+    result = _FORMS[call.family](call, reply, usage)
+    if call.newer:
+        _add_newer(call, reply, result)
+    result["message"].update(reply.extra)
+    if call.in_openai_form:
+        result = {**_in_openai_form(result), "normalized": True}
+    elif call.in_blocks:
+        _put_into_blocks(result["message"])
+        if not call.newer:
+            result["normalized"] = True
     result["via_ai_chat_service"] = True
     return result
+
+
+def finish_reason(call: ChatCall, reply: Reply) -> str:
+    """Why the answer ended, in the words of OpenAI where they have one."""
+    if reply.finish_reason:
+        return reply.finish_reason
+    if reply.refusal and call.family == "claude":
+        return "content_filter"
+    return "tool_calls" if reply.tool_calls else "stop"
+
+
+def stop_about(call: ChatCall, reply: Reply) -> dict[str, Any]:
+    """Why the answer ended, in the words of the vendor."""
+    reason = finish_reason(call, reply)
+    if call.family == "claude":
+        stopped = "stop_sequence" if reply.stop_sequence is not None else reason
+        reason = _CLAUDE_STOP_REASONS.get(stopped, stopped)
+    return {"stopReason": reason, "stopSequence": reply.stop_sequence}
+
+
+def reasoning_details(call: ChatCall, reply: Reply) -> list[dict[str, Any]]:
+    """What the vendor wants back with this answer in the next request."""
+    if reply.reasoning_details:
+        return [dict(detail) for detail in reply.reasoning_details]
+    if reply.reasoning is None:
+        return []
+    if call.family == "claude":
+        return [{"type": "thinking", "thinking": reply.reasoning, "signature": "c2ln"}]
+    if call.family == "responses" and call.newer:
+        summary = [{"type": "summary_text", "text": reply.reasoning}]
+        item = {"type": "reasoning", "id": "rs_1", "encrypted_content": "ZW5j"}
+        return [{**item, "summary": summary}]
+    return []
+
+
+def _add_newer(call: ChatCall, reply: Reply, result: dict[str, Any]) -> None:
+    """What the server of 2026-10 says more, or by other names."""
+    message = result["message"]
+    if "reasoning_content" in message:
+        message["reasoning"] = message.pop("reasoning_content")
+    if call.family == "responses":
+        result["finish_reason"] = finish_reason(call, reply)
+        if message["reasoning"] is None:
+            del message["reasoning"]
+        if details := reasoning_details(call, reply):
+            message["reasoning_details"] = details
+    if call.family == "claude" and call.provider != "fake-chat":
+        result |= stop_about(call, reply)
+    if call.provider != "fake-chat":
+        result["usageDetails"] = details_of(result["usage"], reply)
+
+
+def _in_openai_form(result: dict[str, Any]) -> dict[str, Any]:
+    """Claude's blocks as OpenAI's keys; what is in that form already stays as it is."""
+    native = result["message"]
+    if not isinstance(native["content"], list):
+        return result
+    blocks: dict[str, list[dict[str, Any]]] = {}
+    for block in native["content"]:
+        blocks.setdefault(block["type"].removeprefix("redacted_"), []).append(block)
+    texts, thoughts = blocks.get("text", []), blocks.get("thinking", [])
+    message: dict[str, Any] = {
+        "role": "assistant",
+        "content": "".join(block["text"] for block in texts) if texts else None,
+        "refusal": None,
+    }
+    if said := [block["thinking"] for block in thoughts if "thinking" in block]:
+        message["reasoning"] = "\n\n".join(said)
+    if thoughts:
+        message["reasoning_details"] = thoughts
+    if uses := blocks.get("tool_use"):
+        message["tool_calls"] = [_as_openai_call(use) for use in uses]
+    reason = native["stop_reason"]
+    return {**result, "message": message, "finish_reason": _FINISH_REASONS.get(reason, reason)}
+
+
+def _as_openai_call(use: Mapping[str, Any]) -> dict[str, Any]:
+    arguments = json.dumps(use["input"], ensure_ascii=False, separators=(",", ":"))
+    function = {"name": use["name"], "arguments": arguments}
+    return {"id": use["id"], "type": "function", "function": function}
+
+
+def _put_into_blocks(message: dict[str, Any]) -> None:
+    if not isinstance(message["content"], list):
+        text = message["content"]
+        message["content"] = [{"type": "text", "text": text}] if text else []
+        message["content"] += map(tool_use, message.pop("tool_calls", ()))
 
 
 def _openai(call: ChatCall, reply: Reply, usage: dict[str, Any]) -> dict[str, Any]:
@@ -59,9 +143,28 @@ def _openai(call: ChatCall, reply: Reply, usage: dict[str, Any]) -> dict[str, An
         message["images"] = [{"type": "image_url", "image_url": {"url": u}} for u in reply.images]
     if reply.annotations:
         message["annotations"] = list(reply.annotations)
-    reason = reply.finish_reason or ("tool_calls" if calls else "stop")
-    about = {"index": 0, "logprobs": None, "finish_reason": reason, "usage": usage}
-    return {"message": message, **about}
+    about = {"index": 0, "logprobs": None, "finish_reason": finish_reason(call, reply)}
+    return {"message": message, **about, "usage": usage}
+
+
+def _mistral(call: ChatCall, reply: Reply, usage: dict[str, Any]) -> dict[str, Any]:
+    """Mistral's own library writes in camel case; only OpenAI's form on demand is free of it."""
+    result = _openai(call, reply, usage)
+    if call.in_openai_form:
+        return result
+    message, reason = result["message"], result["finish_reason"]
+    content = message["content"]
+    if reply.reasoning is not None:
+        content = [thinking_chunk(reply.reasoning), {"type": "text", "text": content or ""}]
+    own = {"role": "assistant", "content": content, "prefix": False}
+    if calls := message.get("tool_calls"):
+        own["toolCalls"] = [{**one, "index": number} for number, one in enumerate(calls)]
+    return {"index": 0, "message": own, "finishReason": reason, "usage": usage}
+
+
+def thinking_chunk(text: str) -> dict[str, Any]:
+    """A thought in the list that Mistral's reasoning models send as content."""
+    return {"type": "thinking", "thinking": [{"type": "text", "text": text}]}
 
 
 def _responses(call: ChatCall, reply: Reply, usage: dict[str, Any]) -> dict[str, Any]:
@@ -73,9 +176,9 @@ def _responses(call: ChatCall, reply: Reply, usage: dict[str, Any]) -> dict[str,
     }
     if calls := tool_calls(call, reply):
         message["tool_calls"] = calls
-    # The finish_reason is "stop" whatever happened.
+    # The finish_reason of the older server is "stop" whatever happened.
     about = {"finish_reason": "stop", "index": 0, "role": "assistant", "usage": usage}
-    return {"message": message, **about, **_summary(call, reply)}
+    return {"message": message, **about, **summary(call, reply)}
 
 
 def _claude(call: ChatCall, reply: Reply, usage: dict[str, Any]) -> dict[str, Any]:
@@ -83,27 +186,25 @@ def _claude(call: ChatCall, reply: Reply, usage: dict[str, Any]) -> dict[str, An
     blocks: list[dict[str, Any]] = []
     if reply.compaction is not None:
         blocks.append({"type": "compaction", "content": reply.compaction})
-    if reply.reasoning is not None:
-        blocks.append({"type": "thinking", "thinking": reply.reasoning, "signature": "c2ln"})
+    blocks += reasoning_details(call, reply)
     if text := reply.text or reply.refusal:
         blocks.append({"type": "text", "text": text})
-    uses = [_tool_use(one) for one in calls]
+    uses = [tool_use(one) for one in calls]
     blocks += [{**use, "input": json.loads(use["input"])} for use in uses]
-    usual = "content_filter" if reply.refusal else "tool_calls" if calls else "stop"
-    reason = reply.finish_reason or usual
+    stop = stop_about(call, reply)
     message = {
         "id": "00000000-0000-0000-0000-000000000000" if fake else "msg_local",
         "type": "message",
         "role": "assistant",
         "model": call.model,
         "content": blocks,
-        "stop_reason": _CLAUDE_STOP_REASONS.get(reason, reason),
-        "stop_sequence": None,
+        "stop_reason": stop["stopReason"],
+        "stop_sequence": stop["stopSequence"],
         "usage": usage if fake else _anthropic_usage(usage),
     }
     # The finish_reason is "stop" whatever happened.
     about = {"usage": usage, "finish_reason": "stop"}
-    return {"message": message, **about, **_summary(call, reply)}
+    return {"message": message, **about, **summary(call, reply)}
 
 
 def _anthropic_usage(usage: Mapping[str, Any]) -> dict[str, Any]:
@@ -118,7 +219,7 @@ def _anthropic_usage(usage: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _tool_use(call: Mapping[str, Any]) -> dict[str, Any]:
+def tool_use(call: Mapping[str, Any]) -> dict[str, Any]:
     function = call["function"]
     block = {"id": call["id"], "name": function["name"], "input": function["arguments"]}
     return {"type": "tool_use", **block}
@@ -132,6 +233,8 @@ def tool_calls(call: ChatCall, reply: Reply) -> list[dict[str, Any]]:
     taken = [_OWN_ID.fullmatch(str(use["id"])) for use in calls_in(call.normalized)]
     first = 1 + max((int(own[1]) for own in taken if own), default=0)
     prefix = "toolu" if call.family == "claude" else "call"
+    if reply.signed and call.family == "claude":
+        prefix = f"toolu_signed{first}"  # by which the vendor knows what belongs to a thought
     for number, given in enumerate(reply.tool_calls, first):
         function = given.get("function", given)
         arguments = function.get("arguments", {})
@@ -147,7 +250,7 @@ def tool_calls(call: ChatCall, reply: Reply) -> list[dict[str, Any]]:
     return calls
 
 
-def _summary(call: ChatCall, reply: Reply) -> dict[str, Any]:
+def summary(call: ChatCall, reply: Reply) -> dict[str, Any]:
     """The compaction of a whole answer, and its line in a stream; chat completions have none."""
     if reply.compaction is None or call.family == "openai":
         return {}
@@ -156,95 +259,9 @@ def _summary(call: ChatCall, reply: Reply) -> dict[str, Any]:
     return {"compaction": line}
 
 
-def encode(call: ChatCall, reply: Reply, usage: Mapping[str, Any]) -> list[bytes]:
-    """The lines of a streamed ``reply``, the one with the ``usage`` last."""
-    lines: list[bytes] = []
-    for line in _lines(call, reply):
-        lines.append(line if isinstance(line, bytes) else line_of(line))
-        if _is_end(line):
-            return lines
-    shown: Any = {"usd_cents": usage["usd_cents"]} if call.provider == "fake-chat" else usage
-    return [*lines, line_of({"type": "usage", **({} if reply.no_usage else {"usage": shown})})]
-
-
-def line_of(value: Mapping[str, Any]) -> bytes:
-    return dumps(value) + b"\n"
-
-
-def _lines(call: ChatCall, reply: Reply) -> Iterator[Mapping[str, Any] | bytes]:
-    if call.family == "claude":
-        yield from _summary(call, reply).values()
-    if extra := reply.extra.get("extra_content"):
-        yield {"type": "extra_content", "extra_content": extra}
-    for thought in _WORDS.findall(reply.reasoning or ""):
-        yield {"type": "reasoning", "reasoning": thought}
-    # Only Claude's form has a place for a refusal.
-    text = reply.text or (call.family == "claude" and reply.refusal) or ""
-    words = filter(None, [text]) if call.provider == "fake-chat" else _WORDS.findall(text)
-    chunks: Iterable[Any] = reply.chunks or words
-    for chunk in chunks:
-        yield {"type": "text", "text": chunk} if isinstance(chunk, str) else chunk
-    if call.family == "openai":
-        for url in reply.images:
-            yield {"type": "image", "image_url": {"url": url}}
-    calls = tool_calls(call, reply)
-    # Puter backend: chat-completions routes lose all parallel calls but the last.
-    for entry in calls[-1:] if call.family == "openai" else calls:
-        use = _tool_use(entry)
-        try:
-            use["input"] = json.loads(use["input"] or "{}")
-        except ValueError:
-            yield {"type": "error", "message": "Unexpected end of JSON input"}
-            return
-        # Everything beside the call itself, such as Responses' `canonical_id`, is passed on.
-        more = {key: entry[key] for key in entry if key not in ("type", "id", "function")}
-        yield {"type": "tool_use", **more, **use, "text": ""}
-    if call.family == "responses":
-        yield from _summary(call, reply).values()
-
-
-def _is_end(line: Mapping[str, Any] | bytes) -> bool:
-    """True for a line after which nothing comes: the usage, or an error in either form."""
-    if isinstance(line, bytes):
-        try:
-            line = json.loads(line)
-        except ValueError:
-            return False
-    return isinstance(line, Mapping) and (line.get("type") in ("usage", "error") or "error" in line)
-
-
-def tokens_in(text: str) -> int:
-    """A rough count: four characters a token."""
-    return -(-len(text) // 4)
-
-
-def count_usage(call: ChatCall, reply: Reply) -> dict[str, Any]:
-    """The ``usage`` under the key names of the route, with a rough count and its price."""
-    model, given = call.routes[0], dict(reply.usage or {})
-    if call.provider == "fake-chat":
-        return {"input_tokens": 0, "output_tokens": 1, "usd_cents": None, **given}
-    sent = sum(tokens_in(text_of(message)) + 3 for message in call.normalized)
-    said = "".join(filter(None, (reply.text, reply.reasoning, reply.refusal)))
-    told = tokens_in(said) + 10 * len(reply.tool_calls)
-    usage: dict[str, Any]
-    if call.family == "claude":
-        usage = {"input_tokens": sent, **recorded("claude_cache"), "output_tokens": told}
-        usage["thinking_tokens"] = tokens_in(reply.reasoning or "")
-    elif call.provider in ("ollama", "openrouter", "infron"):
-        usage = {"prompt": sent, "completion": told, "input_cache_read": 0}
-        if call.provider != "ollama":
-            usage["request"] = 1
-    else:
-        usage = {"prompt_tokens": sent, "completion_tokens": told, "cached_tokens": 0}
-    usage.update(given)
-    usage.setdefault("usd_cents", _cost_of(model, usage))
-    return usage
-
-
-def _cost_of(model: Model, usage: Mapping[str, Any]) -> float | None:
-    """US cents for ``usage``, or ``None`` when the model has no price."""
-    if "input_cost_key" not in model:
-        return None
-    prices = prices_of(model)
-    cents = sum(count * prices.get(key, 0) for key, count in usage.items())
-    return round(float(cents), 12)
+_FORMS: Mapping[Family, Callable[[ChatCall, Reply, dict[str, Any]], dict[str, Any]]] = {
+    "openai": _openai,
+    "responses": _responses,
+    "claude": _claude,
+    "mistral": _mistral,
+}

@@ -8,9 +8,12 @@ from functools import cached_property
 from typing import Any
 
 from puter.testing.catalogue import Model
-from puter.testing.messages import Family, for_vendor, normalize, text_of
+from puter.testing.chat_options import read_by_vendor
+from puter.testing.messages import Family, canonical_media, for_vendor, normalize, text_of
 
 OPENAI_PROVIDERS = ("openai-completion", "azure-openai")
+# Puter backend: answers of models released since then have OpenAI's form by default.
+_OPENAI_FORM_SINCE = "2026-09"
 
 
 @dataclass(frozen=True)
@@ -21,11 +24,13 @@ class ChatCall:
         args: the arguments as sent.
         routes: the providers' offers of the model, in the order the server would try them.
         user: name of the calling user.
+        newer: whether the server is that of 2026-10.
     """
 
     args: Mapping[str, Any]
     routes: Sequence[Model]
     user: str
+    newer: bool = True
 
     @property
     def messages(self) -> list[Any]:
@@ -45,26 +50,72 @@ class ChatCall:
 
     @property
     def family(self) -> Family:
-        """The form of the answer: ``openai``, ``responses`` or ``claude``."""
+        """The form of the answer: ``openai``, ``responses``, ``claude`` or ``mistral``."""
         if self.provider in ("claude", "fake-chat"):
             return "claude"
+        if self.provider == "mistral":
+            return "mistral"
         if self.routes[0].get("responses_api_only"):
             return "responses"
-        tools = self.args.get("tools") or ()
-        searches = any(isinstance(one, dict) and one.get("type") == "web_search" for one in tools)
-        if self.provider in OPENAI_PROVIDERS and (searches or self.args.get("compaction")):
+        if self.provider in OPENAI_PROVIDERS and (self.searches or self.args.get("compaction")):
             return "responses"
         return "openai"
+
+    @property
+    def tools(self) -> list[Any]:
+        """The tools as sent; what is no list is none."""
+        tools = self.args.get("tools")
+        return tools if isinstance(tools, list) else []
+
+    @property
+    def searches(self) -> bool:
+        """Whether a tool of the vendor's own that searches the web is among the tools."""
+        kinds = [str(tool.get("type")) for tool in self.tools if isinstance(tool, dict)]
+        return any(kind.startswith("web_search") for kind in kinds)
+
+    @property
+    def in_openai_form(self) -> bool:
+        """Whether an answer that is not streamed is put into OpenAI's form."""
+        if not self.newer:
+            return False
+        if isinstance(asked := self.args.get("normalize"), bool):
+            return asked
+        released = str(self.routes[0].get("release_date") or "")
+        return not self.in_blocks and released >= _OPENAI_FORM_SINCE
+
+    @property
+    def in_blocks(self) -> bool:
+        """Whether an answer that is not streamed is put into content blocks."""
+        response = self.args.get("response")
+        asked = isinstance(response, dict) and bool(response.get("normalize"))
+        return asked and not (self.newer and isinstance(self.args.get("normalize"), bool))
 
     @cached_property
     def normalized(self) -> list[dict[str, Any]]:
         """The messages after the server tidied them."""
-        return normalize(self.messages)
+        messages = normalize(self.messages)
+        return [canonical_media(message) for message in messages] if self.newer else messages
+
+    @property
+    def heard(self) -> list[dict[str, Any]]:
+        """Those that reach the model: system messages after the first do not always on Claude."""
+        lost = self.family == "claude" and not self.newer
+        system = [one for one in self.normalized if one["role"] == "system"]
+        return [one for one in self.normalized if not (lost and one in system[1:])]
 
     @property
     def upstream_messages(self) -> list[dict[str, Any]]:
         """The messages as the vendor would get them, the server's known faults included."""
-        return for_vendor(self.family, self.normalized)
+        return for_vendor(self.family, self.normalized, newer=self.newer)
+
+    @cached_property
+    def upstream_options(self) -> dict[str, Any]:
+        """The options that reach the vendor, under their names in the call.
+
+        ``tool_choice`` is ``{"type": "auto"}``, ``any``, ``none``, or ``{"type": "tool", "name":
+        ...}`` whatever the form it came in.
+        """
+        return read_by_vendor(self)
 
     @property
     def last_role(self) -> str:

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from aiohttp import web
 
-from puter.testing import catalogue, partner
-from puter.testing.answer_forms import count_usage, encode, line_of, render, tokens_in
+from puter.testing import partner, vendors
+from puter.testing.answer_forms import render
 from puter.testing.backend import Backend
 from puter.testing.catalogue import Model
 from puter.testing.chat_call import OPENAI_PROVIDERS, ChatCall
 from puter.testing.exchange import DriverCall, pause
+from puter.testing.metering import Hold
 from puter.testing.recorded import recorded
 from puter.testing.refusals import ApiError, bad_request, internal_error
 from puter.testing.replies import Fault, FaultRaised, Reply, StreamFault, UpstreamFailure, attempts
+from puter.testing.stream_lines import encode, line_of, text_in
+from puter.testing.token_usage import count_usage, estimate_prompt, tokens_in
 
 # Puter backend: provider and model when neither is named.
 DEFAULT_PROVIDER = "azure-openai"
@@ -24,67 +28,140 @@ DEFAULT_MODEL = "gpt-5.4-nano"
 NDJSON = "application/x-ndjson"
 LOREM = "Lorem tempor esse consequat nulla aliqua, sint veniam magna culpa in laborum dolore."
 
-_NO_USAGE_LEFT = "No usage left for request."
+# What points at a state that a vendor keeps; the server of 2026-10 takes none of it.
+_STATEFUL = ("previous_response_id", "conversation", "prompt", "background")
 
 
 async def complete(call: DriverCall) -> web.StreamResponse:
     """The method ``complete``. Raises ApiError or FaultRaised."""
-    backend = call.backend
-    chat = accept(call)
-    least = 1 if catalogue.price(chat.routes[0], "output") else 0
-    backend.metering.require(call.user, least, _NO_USAGE_LEFT)
+    chat = call.exchange.record.chat = accept(call)
+    prompt = estimate_prompt(" ".join(chat.user_texts))
+    asked, newer = _max_tokens(chat.args), chat.newer
+    with call.backend.metering.hold(call.user, chat.routes[0], prompt, asked, newer=newer) as hold:
+        return await _answer(call, chat, hold)
+
+
+async def _answer(call: DriverCall, chat: ChatCall, hold: Hold) -> web.StreamResponse:
+    backend, newer = call.backend, chat.newer
     # What JavaScript takes for true: `"false"` and `[]` are.
     streamed = chat.args.get("stream") not in (None, False, 0, "")
-    answer = await backend.script.answer(chat)
+    answer = vendors.check(chat) or await backend.script.answer(chat)
     await pause(backend.latency)
     if answer is None:
-        answer = built_in(chat)
-    await pause(answer.delay)
+        answer = built_in(chat, hold)
     if isinstance(answer, UpstreamFailure):
-        if not streamed or chat.provider != "claude":
-            raise answer.error(chat.routes)
+        await pause(answer.delay)
+        if newer or not streamed or chat.provider != "claude":
+            raise answer.error(chat.routes, newer=newer)
         line = line_of({"type": "error", "message": answer.told(chat.provider)})
         return await call.exchange.stream(NDJSON, [line])
     fault = answer if streamed and isinstance(answer, StreamFault) else None
     if fault is not None:
-        answer = built_in(chat) if fault.reply is None else Reply.of(fault.reply)
+        await pause(fault.delay)
+        answer = built_in(chat, hold) if fault.reply is None else Reply.of(fault.reply)
     if isinstance(answer, Fault):
+        await pause(answer.delay)
         raise FaultRaised(answer)
     if answer.blocked:
-        chat = ChatCall(chat.args, backend.catalogue("chat").routes("fake"), chat.user)
+        chat = replace(chat, routes=backend.catalogue("chat").routes("fake"))
         answer = Reply(text=LOREM)
-    # The whole answer is billed before its first byte: whoever leaves early pays for all of it.
-    usage = call.exchange.record.usage = count_usage(chat, answer)
-    backend.metering.charge_chat(call.user, chat.routes[0], usage)
-    if streamed:
-        lines, pace, gate = encode(chat, answer, usage), answer.pace, answer.gate
-        if fault is None:
-            return await call.exchange.stream(NDJSON, lines, pace=pace, gate=gate)
-        lines = fault.spoil(lines)
-        return await call.exchange.stream(NDJSON, lines, pace=pace, gate=gate, end=fault.end)
-    result = render(chat, answer, usage)
-    metadata = {"service_used": chat.provider, "providerUsed": chat.model}
+    bill = _Bill(call, chat, answer, hold)
+    try:
+        await pause(answer.delay)
+        if not streamed:
+            return _whole(call, chat, answer, bill)
+        lines = encode(chat, answer, bill.usage)
+        if fault is not None:
+            lines = fault.spoil(lines, newer=newer)
+        end, sent = fault and fault.end, bill.watch(lines)
+        pace, gate = answer.pace, answer.gate
+        return await call.exchange.stream(NDJSON, sent, pace=pace, gate=gate, end=end)
+    finally:
+        bill.close()
+
+
+def _whole(call: DriverCall, chat: ChatCall, answer: Reply, bill: _Bill) -> web.StreamResponse:
+    result = render(chat, answer, bill.usage)
+    bill.settle(bill.usage)
+    metadata: dict[str, Any] = {"service_used": chat.provider, "providerUsed": chat.model}
+    if chat.newer and answer.usage_limited:
+        metadata["usage_limited"] = True
     return call.result(result, metadata=metadata)
+
+
+@dataclass
+class _Bill:
+    """What a chat costs in the end, also when its reader left before that."""
+
+    call: DriverCall
+    chat: ChatCall
+    answer: Reply
+    hold: Hold
+    usage: dict[str, Any] = field(init=False)
+    _sent: list[bytes] = field(default_factory=list)
+    _settled: bool = False
+
+    def __post_init__(self) -> None:
+        self.usage = count_usage(self.chat, self.answer)
+
+    def watch(self, lines: list[bytes]) -> Iterator[bytes]:
+        """Keep account of what is sent; the bill is settled before a reader sees the end."""
+        for number, line in enumerate(lines, 1):
+            if number == len(lines):
+                self.settle(self.usage)
+            yield line
+            self._sent.append(line)
+
+    def close(self) -> None:
+        """Settle what is left to settle: the client is gone.
+
+        The server of 2026-08 lets the vendor finish; that of 2026-10 stops it and charges what
+        was produced.
+        """
+        if self._settled:
+            return
+        if not self.chat.newer:
+            self.settle(self.usage)
+        elif produced := text_in(self._sent):
+            self.settle(count_usage(self.chat, Reply(text=produced)))
+
+    def settle(self, usage: dict[str, Any]) -> None:
+        self._settled, self.hold.amount = True, 0
+        self.call.exchange.record.usage = usage
+        self.call.backend.metering.charge_chat(self.call.user, self.chat.routes[0], usage)
 
 
 def accept(call: DriverCall) -> ChatCall:
     """Check the arguments as the server does. Raises ApiError."""
-    args = call.args
-    routes = _choose(args, call.backend)
+    args, backend = call.args, call.backend
+    newer = backend.newer
+    for name in _STATEFUL if newer else ():
+        if args.get(name) is not None:
+            raise bad_request(f"`{name}` is not supported")
+    routes = _choose(args, backend)
+    if newer and args.get("test_mode") is True:
+        routes = backend.catalogue("chat").routes("fake")
     messages = args.get("messages")
     if messages is None:
-        tried = attempts(routes, error="messages is not iterable")
-        raise ApiError(500, "All providers failed", "internal_error", attempts=tried)
+        raise _without_messages(routes)
     if not isinstance(messages, list) or isinstance(args.get("tools"), str):
         raise internal_error()
-    chat = ChatCall(args, routes, call.user.username)
+    chat = ChatCall(args, routes, call.user.username, newer)
     prompt = " ".join(chat.user_texts)  # faults in the messages show here
-    limit = _max_tokens(args)
-    if limit is not None and limit <= 0 and catalogue.price(routes[0], "output") > 0:
-        raise ApiError(402, _NO_USAGE_LEFT, "insufficient_funds")
+    if newer and chat.family == "claude" and not all(isinstance(one, dict) for one in chat.tools):
+        raise bad_request("each tool must be an object")
     if args.get("moderation") and "forbidden" in prompt and chat.provider in OPENAI_PROVIDERS:
         raise bad_request("message is not allowed", errorCode="moderation_flagged")
     return chat
+
+
+def _without_messages(routes: list[Model]) -> ApiError:
+    if routes[0]["provider"].startswith(("openai", "azure")):
+        text = "`messages` must be an array"
+        tried = attempts(routes, status=400, error=text)
+        return ApiError(400, text, "upstream_bad_request", attempts=tried)
+    tried = attempts(routes, error="messages is not iterable")
+    return ApiError(500, "All providers failed", "internal_error", attempts=tried)
 
 
 def _choose(args: Mapping[str, Any], backend: Backend) -> list[Model]:
@@ -110,13 +187,20 @@ def _max_tokens(args: Mapping[str, Any]) -> float | None:
     return limit if isinstance(limit, int | float) and not isinstance(limit, bool) else None
 
 
-def built_in(call: ChatCall) -> Reply:
+def built_in(call: ChatCall, hold: Hold) -> Reply:
     """The answer when nothing is scripted."""
     if call.provider == "fake-chat":
         return Reply(text=LOREM)
     if calls := partner.tool_calls(call):
         return Reply(tool_calls=calls)
-    text, limit = partner.answer(call), _max_tokens(call.args)
+    text = partner.answer(call)
+    stops = call.upstream_options.get("stopSequences", ())
+    found: list[tuple[int, str | None]] = [
+        (text.find(stop), stop) for stop in stops if stop in text
+    ]
+    end, stop = min(found, default=(len(text), None))
+    text, limit = text[:end], hold.limit
     if limit is not None and tokens_in(text) > limit:
-        return Reply(text=text[: int(limit) * 4], finish_reason="length")
-    return Reply(text=text)
+        text = text[: int(limit) * 4]
+        return Reply(text=text, finish_reason="length", usage_limited=hold.poor)
+    return Reply(text=text, stop_sequence=stop)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from puter.testing.chat_call import ChatCall
     from puter.testing.media_call import MediaCall
 
 
@@ -20,7 +21,8 @@ class RecordedRequest:
     ``finished`` are ``time.monotonic()`` seconds. ``status`` is ``None`` before the answer begins
     and ``finished`` before it is complete, and for good when that never happens. ``dropped``
     turns true when the connection is lost before that. ``usage`` is what a chat is billed; an
-    abandoned stream is billed in full. ``media`` is a media call as its vendor got it.
+    abandoned one in full on the server of 2026-08, and as far as it came on that of 2026-10.
+    ``chat`` and ``media`` are the calls as their vendors got them.
     """
 
     method: str
@@ -36,6 +38,7 @@ class RecordedRequest:
     finished: float | None = None
     dropped: bool = False
     usage: Mapping[str, Any] | None = None
+    chat: ChatCall | None = None
     media: MediaCall | None = None
 
     @property

@@ -7,12 +7,12 @@ text dropped. `ChatCall.upstream_messages` shows tests what is left of a convers
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
 from puter.testing.refusals import bad_request, dumps, internal_error
 
-Family = Literal["openai", "responses", "claude"]
+Family = Literal["openai", "responses", "claude", "mistral"]
 Message = Mapping[str, Any]
 
 
@@ -60,6 +60,27 @@ def _part(part: Any) -> dict[str, Any]:
     return {"type": kinds[0], **part} if kinds else part
 
 
+def canonical_media(message: dict[str, Any]) -> dict[str, Any]:
+    """The message with every picture in OpenAI's form, as the server of 2026-10 reads it."""
+    if not isinstance(message["content"], list):
+        return message
+    return {**message, "content": [_canonical(part) for part in message["content"]]}
+
+
+def _canonical(part: dict[str, Any]) -> dict[str, Any]:
+    kind, source = part.get("type"), part.get("source")
+    if kind == "input_image" and isinstance(part.get("image_url"), str):
+        return {"type": "image_url", "image_url": {"url": part["image_url"]}}
+    if not isinstance(source, dict):
+        return part
+    if source.get("type") == "file":
+        raise bad_request("Content blocks with a `file` source are not supported")
+    if kind != "image":
+        return part
+    url = source.get("url") or f"data:{source.get('media_type')};base64,{source.get('data')}"
+    return {"type": "image_url", "image_url": {"url": url}}
+
+
 def _tool_use(call: Any) -> dict[str, Any]:
     function = call.get("function") if isinstance(call, dict) else None
     if not isinstance(function, dict):
@@ -105,8 +126,14 @@ def results_in(messages: Sequence[Message]) -> list[str]:
     ]
 
 
-def for_vendor(family: Family, messages: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    convert = {"openai": _for_openai, "responses": _for_responses, "claude": _for_claude}[family]
+def for_vendor(
+    family: Family, messages: Sequence[dict[str, Any]], *, newer: bool
+) -> list[dict[str, Any]]:
+    """Normalised messages in the form their vendor gets."""
+    if newer and family in _NEWER:
+        messages = [_NEWER[family](message) for message in messages]
+    lossless = newer and family == "responses"
+    convert = _all_for_responses if lossless else _FORMS[family]
     return [item for message in messages for item in convert(message)]
 
 
@@ -131,12 +158,33 @@ def _for_openai(message: dict[str, Any]) -> list[dict[str, Any]]:
     ] or [message]
 
 
+def _for_mistral(message: dict[str, Any]) -> list[dict[str, Any]]:
+    words = {"tool_calls": "toolCalls", "tool_call_id": "toolCallId"}
+    return [
+        {words.get(key, key): value for key, value in one.items()} for one in _for_openai(message)
+    ]
+
+
 def _for_responses(message: dict[str, Any]) -> list[dict[str, Any]]:
     if uses := _parts(message, "tool_use"):  # only the last call survives
-        use = uses[-1]
-        call = {"name": use["name"], "arguments": _encode(use["input"]), "type": "function_call"}
-        own = {"id": use["canonical_id"]} if "canonical_id" in use else {}
-        return [{"call_id": use["id"], **call, **own}]
+        return [_function_call(uses[-1])]
+    return _item_for_responses(message)
+
+
+def _all_for_responses(message: dict[str, Any]) -> list[dict[str, Any]]:
+    details = message.pop("reasoning_details", ())
+    if uses := calls_in([message]):
+        return [*details, *map(_function_call, uses)]
+    return [*details, *_item_for_responses(message)]
+
+
+def _function_call(use: Message) -> dict[str, Any]:
+    call = {"name": use["name"], "arguments": _encode(use["input"]), "type": "function_call"}
+    own = {"id": use["canonical_id"]} if "canonical_id" in use else {}
+    return {"call_id": use["id"], **call, **own}
+
+
+def _item_for_responses(message: dict[str, Any]) -> list[dict[str, Any]]:
     if results := _results(message):
         kind = "function_call_output"
         return [{"type": kind, "call_id": call, "output": output} for call, output in results]
@@ -173,3 +221,50 @@ def _results(message: Message) -> list[tuple[object, object]]:
 
 def _encode(arguments: object) -> str:
     return dumps(arguments).decode()  # a JSON string is encoded a second time
+
+
+_FORMS: Mapping[Family, Callable[[dict[str, Any]], list[dict[str, Any]]]] = {
+    "openai": _for_openai,
+    "responses": _for_responses,
+    "claude": _for_claude,
+    "mistral": _for_mistral,
+}
+
+
+# --- what the server of 2026-10 does before -------------------------------------------------------
+
+
+def _prepared(
+    message: dict[str, Any], image: Callable[[str], dict[str, Any]], details_in_front: bool
+) -> dict[str, Any]:
+    """Pictures by ``image``, films as a sentence, and thoughts where the vendor wants them."""
+    message = {key: message[key] for key in message if key not in ("reasoning", "refusal")}
+    if isinstance(message["content"], list):
+        message["content"] = [_prepared_part(part, image) for part in message["content"]]
+    if details_in_front and (details := message.pop("reasoning_details", ())):
+        message["content"] = [*details, *message["content"]]
+    return message
+
+
+def _prepared_part(part: dict[str, Any], image: Callable[[str], dict[str, Any]]) -> dict[str, Any]:
+    if part.get("type") == "video_url":
+        reason = "input file has unsupported MIME type"
+        return {"type": "text", "text": f"{{error: {reason}; the user did not write this message}}"}
+    given = part.get("image_url") if part.get("type") == "image_url" else None
+    return image(given["url"]) if isinstance(given, dict) and "url" in given else part
+
+
+def _claude_image(url: str) -> dict[str, Any]:
+    head, comma, data = url.partition(";base64,")
+    kind = {"type": "base64", "media_type": head.removeprefix("data:"), "data": data}
+    return {"type": "image", "source": kind if comma else {"type": "url", "url": url}}
+
+
+def _responses_image(url: str) -> dict[str, Any]:
+    return {"type": "input_image", "image_url": url}
+
+
+_NEWER: Mapping[Family, Callable[[dict[str, Any]], dict[str, Any]]] = {
+    "claude": lambda message: _prepared(message, _claude_image, details_in_front=True),
+    "responses": lambda message: _prepared(message, _responses_image, details_in_front=False),
+}

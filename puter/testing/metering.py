@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +30,9 @@ NO_LIMIT = 2**53 - 1
 _NO_APP = "os-global"
 _MONEY = {"costs_currency": "usd-cents"}
 
+NO_USAGE_LEFT = "No usage left for request."
+_RESERVED = "Usage is reserved by requests still running. Try again once they have ended."
+
 
 @dataclass(frozen=True)
 class Bill:
@@ -38,12 +43,59 @@ class Bill:
     cost: float
 
 
+@dataclass(eq=False)
+class Hold:
+    """What a running chat may still cost; nothing else can be bought with it.
+
+    ``limit`` is the number of output tokens that the vendor is told, ``None`` when nobody set
+    one; ``poor`` says that the balance did.
+    """
+
+    amount: float = 0
+    limit: float | None = None
+    poor: bool = False
+
+
 class Metering:
     """The books of one server; only its event loop uses them."""
 
     def __init__(self) -> None:
         # user -> key -> units, cost, count
         self._books: defaultdict[str, dict[str, tuple[float, float, int]]] = defaultdict(dict)
+        self._holds: defaultdict[str, list[Hold]] = defaultdict(list)
+
+    @contextmanager
+    def hold(
+        self, user: User, model: Model, prompt: int, asked: float | None, *, newer: bool
+    ) -> Generator[Hold]:
+        """Hold the highest cost of a chat while it runs. Raises ApiError 402 or 429.
+
+        ``prompt`` is an estimate of its tokens, ``asked`` the ``max_tokens`` of the call.
+        """
+        per_prompt, per_output = (
+            catalogue.price(model, side) * MICROCENTS_PER_CENT for side in ("input", "output")
+        )
+        if per_output == 0:
+            yield Hold(limit=asked)
+            return
+        most = min(math.inf if asked is None else asked, model.get("max_tokens", math.inf) - prompt)
+        left, holds = self.remaining(user), self._holds[user.uuid]
+        owned, free = (
+            math.floor((money - prompt * per_prompt) / per_output)
+            for money in (left, left - sum(hold.amount for hold in holds))
+        )
+        if min(most, owned) < 1 or (free < 1 and not newer):
+            raise ApiError(402, NO_USAGE_LEFT, "insufficient_funds")
+        if free < 1:
+            more = {"errorCode": "credits_reserved"}
+            raise ApiError(429, _RESERVED, "too_many_requests", **more)
+        limit = math.floor(min(most, free))
+        hold = Hold(prompt * per_prompt + limit * per_output, limit, poor=free < most)
+        holds.append(hold)
+        try:
+            yield hold
+        finally:
+            holds.remove(hold)
 
     def charge(self, user: User, bill: Bill) -> None:
         book, key = self._books[user.uuid], bill.key.replace(".", "_dot_")

@@ -46,11 +46,13 @@ def answer(call: ChatCall) -> str:
     """The answer in text, or as JSON where the messages hold a schema."""
     prompt, since = _turn(call)
     results = results_in(since)
-    for message in reversed(call.normalized):
-        if found := _schema_in(text_of(message)):
-            schema, source = found
-            # What tools told comes before the question itself.
-            return json.dumps(fill(schema, "\n".join([*results, prompt.replace(source, " ")])))
+    given = call.upstream_options.get("outputFormat")
+    asked = (_schema_in(text_of(message)) for message in reversed(call.heard))
+    if found := next(filter(None, asked), (given["schema"], "") if given else None):
+        schema, source = found
+        # What tools told comes before the question itself.
+        text = prompt.replace(source, " ") if source else prompt
+        return json.dumps(fill(schema, "\n".join([*results, text])))
     return f"The tool answered: {'; '.join(results)}" if results else _talk(call)
 
 
@@ -71,21 +73,35 @@ def _talk(call: ChatCall) -> str:
 def tool_calls(call: ChatCall) -> list[dict[str, Any]]:
     """A call of each tool that the prompt names and that was not called since, in their order.
 
-    A prompt names a tool with a word of the tool's name or description.
+    A prompt names a tool with a word of the tool's name or description. A ``tool_choice`` that
+    the model is told forces the first call.
     """
     prompt, since = _turn(call)
     made = [use["name"] for use in calls_in(since)]
-    if results_in(since) and not made:  # the calls were lost on the way here
+    options = call.upstream_options
+    choice = options.get("tool_choice", {"type": "auto"})
+    if choice["type"] == "none" or (results_in(since) and not made):  # lost on the way here
         return []
-    calls: list[dict[str, Any]] = []
-    for tool in call.args.get("tools") or ():
-        function = tool.get("function", tool)
-        schema = function.get("parameters") or function.get("input_schema") or {}
-        name = function.get("name")
-        words = _words(f"{name} {function.get('description')}")
-        if name and name not in made and words & _words(prompt):
-            calls.append({"name": name, "arguments": fill({"type": "object", **schema}, prompt)})
-    return calls
+    functions = [tool.get("function", tool) for tool in call.tools]
+    callable_now = [one for one in functions if one.get("name") and one["name"] not in made]
+    chosen = [one for one in callable_now if _about(one) & _words(prompt)]
+    if not made and choice["type"] == "tool":
+        chosen = [one for one in callable_now if one["name"] == choice["name"]]
+    if not made and choice["type"] == "any":
+        chosen = chosen or callable_now[:1]
+    calls = [
+        {"name": one["name"], "arguments": fill({"type": "object", **_schema_of(one)}, prompt)}
+        for one in chosen
+    ]
+    return calls if options.get("parallel_tool_calls", True) else calls[:1]
+
+
+def _about(function: Mapping[str, Any]) -> set[str]:
+    return _words(f"{function['name']} {function.get('description')}")
+
+
+def _schema_of(function: Mapping[str, Any]) -> Mapping[str, Any]:
+    return function.get("parameters") or function.get("input_schema") or {}
 
 
 def _turn(call: ChatCall) -> tuple[str, Sequence[dict[str, Any]]]:

@@ -8,7 +8,6 @@ from typing import Any
 from aiohttp import web
 
 from puter.testing import samples
-from puter.testing.answer_forms import tokens_in
 from puter.testing.exchange import DriverCall
 from puter.testing.file_tree import OCTETS
 from puter.testing.media_call import (
@@ -23,6 +22,7 @@ from puter.testing.media_call import (
 from puter.testing.metering import Bill
 from puter.testing.recorded import recorded
 from puter.testing.refusals import ApiError, bad_request
+from puter.testing.token_usage import tokens_in
 
 _STT_PROVIDERS = {"openai": "OpenAI", "xai": "xAI"}
 _STT_NAMES: Mapping[str, str] = recorded("stt_aliases")

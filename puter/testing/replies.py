@@ -25,12 +25,18 @@ class Reply:
     Args:
         text: the answer; ``None`` sends ``null`` where the family can.
         reasoning: what the model thought.
+        reasoning_details: what Claude and Responses models want back with the answer: signed
+            or redacted thoughts. Made of ``reasoning`` when empty.
+        signed: Claude refuses the results of these tool calls unless the thought came back in
+            front of them.
         tool_calls: mappings with ``name`` and ``arguments`` (a dict or a JSON string) and
             optionally ``id``; OpenAI's ``{"function": {...}}`` form works as well.
         refusal: why the model declines.
         usage: token counts under the route's own key names; the rest is computed.
         finish_reason: ``stop``, ``length``, ``tool_calls`` or ``content_filter``; translated
-            for Claude. Chosen by content when ``None``.
+            for Claude; any other word is passed on. Chosen by content when ``None``.
+        stop_sequence: the text that Claude stopped at.
+        usage_limited: the balance ended the answer; only the server of 2026-10 says so.
         images: URLs or data URIs.
         annotations: citations, passed on as given.
         compaction: the summary that replaces the conversation so far.
@@ -55,10 +61,14 @@ class Reply:
 
     text: str | None = ""
     reasoning: str | None = None
+    reasoning_details: Sequence[Mapping[str, Any]] = ()
+    signed: bool = False
     tool_calls: Sequence[Mapping[str, Any]] = ()
     refusal: str | None = None
     usage: Mapping[str, Any] | None = None
     finish_reason: str | None = None
+    stop_sequence: str | None = None
+    usage_limited: bool = False
     images: Sequence[str] = ()
     annotations: Sequence[Mapping[str, Any]] = ()
     compaction: str | None = None
@@ -148,37 +158,59 @@ class Failure(Fault):
 class UpstreamFailure(Fault):
     """The vendor behind Puter answered ``status``; Puter reports it in its own words.
 
-    A stream of a Claude model reports it as a single ``error`` line under a 200.
+    The server of 2026-08 reports it as a single ``error`` line under a 200 in a stream of a
+    Claude model.
 
     Args:
         status: the vendor's HTTP status. Puter answers 429 for 429, 500 for 401 and 403, and
-            400 for all others, vendor outages (5xx) included.
+            400 for all others, vendor outages (5xx) included; that of 2026-10 also 503 for 402
+            (Puter's account with the vendor is empty), and 504 for 408 and 504.
         message: the vendor's text.
-        code: the vendor's code.
+        code: the vendor's code, or its type of the error.
+        retry_after: seconds that the vendor asks to wait; only the server of 2026-10 passes
+            them on, in the body.
     """
 
     status: int = 500
     message: str = "the vendor failed"
     code: str | None = None
+    retry_after: float | None = None
 
-    def error(self, routes: Sequence[Mapping[str, Any]] = ()) -> ApiError:
+    def error(self, routes: Sequence[Mapping[str, Any]] = (), *, newer: bool = False) -> ApiError:
         """The failure, with the ``routes`` that were tried."""
-        told = self.told(routes[0]["provider"] if routes else "")
+        provider = routes[0]["provider"] if routes else ""
+        told = self.told(provider)
         code = {"code": self.code} if self.code else {}
         tried = attempts(routes, status=self.status, **code, error=told)
-        return ApiError(*upstream_error(self.status, told), attempts=tried)
+        more = self._newer_fields(provider) if newer else {}
+        text = self.message if newer else told
+        answer = upstream_error(self.status, text, newer=newer)
+        return ApiError(*answer, **more, attempts=tried)
+
+    def _newer_fields(self, provider: str) -> dict[str, Any]:
+        fields: dict[str, Any] = {"upstreamStatus": self.status}
+        if self.status < 500:
+            fields["errorCode"] = self.kind(provider)
+        if self.retry_after is not None:
+            fields["retryAfter"] = self.retry_after
+        return fields
+
+    def kind(self, provider: str) -> str:
+        """The vendor's code, or Anthropic's word for the status."""
+        usual = recorded("claude_errors").get(str(self.status), "api_error")
+        return self.code or (usual if provider == "claude" else "invalid_request_error")
 
     def told(self, provider: str) -> str:
         """Status and text as the vendor's library puts them; Claude's text is a JSON body."""
         message = self.message
         if provider == "claude" and not message.startswith("{"):
-            kind = self.code or recorded("claude_errors").get(str(self.status), "api_error")
-            error = {"type": kind, "message": message}
+            error = {"type": self.kind(provider), "message": message}
             message = dumps({"type": "error", "error": error}).decode()
         return f"{self.status} {message}"
 
     async def carry_out(self, exchange: Exchange) -> web.StreamResponse:
-        return exchange.json(self.error().body, self.error().status)
+        error = self.error(newer=exchange.backend.newer)
+        return exchange.json(error.body, error.status)
 
 
 def attempts(routes: Sequence[Mapping[str, Any]], **what: Any) -> list[dict[str, Any]]:
@@ -186,8 +218,12 @@ def attempts(routes: Sequence[Mapping[str, Any]], **what: Any) -> list[dict[str,
     return [{"model": route["id"], "provider": route["provider"], **what} for route in routes[:3]]
 
 
-def upstream_error(status: int, text: str) -> tuple[int, str, str]:
+def upstream_error(status: int, text: str, *, newer: bool = False) -> tuple[int, str, str]:
     """Puter's status, text and code for a vendor's status."""
+    if newer and status == 402:
+        return 503, "AI provider out of credits", "upstream_credits_exhausted"
+    if newer and status in (408, 504):
+        return 504, "AI provider timed out", "upstream_timeout"
     if status == 429:
         return 429, "AI provider rate limit exceeded", "upstream_rate_limited"
     if status in (401, 403):
@@ -274,8 +310,9 @@ class StreamFault(Fault):
     after: int = 1
     reply: Reply | str | None = None
 
-    def spoil(self, lines: list[bytes]) -> list[bytes]:
+    def spoil(self, lines: list[bytes], *, newer: bool) -> list[bytes]:
         """The lines that are sent instead of ``lines``."""
+        del newer  # for those that speak differently
         # The empty line sends nothing, but has its pace and its turn at the gate.
         return [*self._before(lines), b""]
 
@@ -292,16 +329,34 @@ class StreamError(StreamFault):
 
     Args:
         message: the vendor's text; Claude's is a JSON body.
+        status: the vendor's HTTP status; only the server of 2026-10 tells it.
+        code: the vendor's type of the error; likewise.
     """
 
     message: str = "the vendor failed"
+    status: int = 500
+    code: str | None = None
 
-    def spoil(self, lines: list[bytes]) -> list[bytes]:
-        line = dumps({"type": "error", "message": self.message})
-        return [*self._before(lines), line + b"\n"]
+    def spoil(self, lines: list[bytes], *, newer: bool) -> list[bytes]:
+        line: dict[str, Any] = {"type": "error", "message": self.message}
+        if newer:
+            line |= {"code": self.code} if self.code else {}
+            line["status"] = self.status
+        return [*self._before(lines), dumps(line) + b"\n"]
 
     async def carry_out(self, exchange: Exchange) -> web.StreamResponse:
-        return await UpstreamFailure(500, self.message).carry_out(exchange)
+        return await UpstreamFailure(self.status, self.message, self.code).carry_out(exchange)
+
+
+@dataclass(frozen=True)
+class StreamEnd(StreamError):
+    """The vendor's connection ends early; the server of 2026-08 takes it for the end."""
+
+    message: str = "Stream ended before completion"
+
+    def spoil(self, lines: list[bytes], *, newer: bool) -> list[bytes]:
+        told = super().spoil(lines, newer=newer)
+        return told if newer else [*told[:-1], b'{"type":"usage"}\n']
 
 
 @dataclass(frozen=True)
@@ -334,7 +389,8 @@ class Garbage(StreamFault):
 
     line: bytes = b"<html>502 Bad Gateway</html>\n"
 
-    def spoil(self, lines: list[bytes]) -> list[bytes]:
+    def spoil(self, lines: list[bytes], *, newer: bool) -> list[bytes]:
+        del newer
         before = self._before(lines)
         return [*before, self.line, *lines[len(before) :]]
 

@@ -22,7 +22,7 @@ CALL = {"name": "get_weather", "arguments": {"city": "Paris"}}
 def test_what_the_vendor_gets(name: str) -> None:
     capture = UPSTREAM[name]
     routes = catalogue.load("chat").routes(capture["model"])
-    call = ChatCall({"messages": capture["messages"]}, routes, "alice")
+    call = ChatCall({"messages": capture["messages"]}, routes, "alice", newer=False)
     assert call.upstream_messages == capture["upstream_messages"]
 
 
@@ -80,7 +80,6 @@ def test_a_default_model_of_ones_own(session: requests.Session) -> None:
         ([{"content": None, "tool_calls": [{"id": "c1"}]}], 500, "Internal Server Error"),
         ({"0": "hi"}, 500, "Internal Server Error"),
         ("hi", 500, "Internal Server Error"),
-        (None, 500, "All providers failed"),
     ],
 )
 def test_faults_in_messages(caller: Caller, messages: Any, status: int, message: str) -> None:
@@ -91,6 +90,15 @@ def test_faults_in_messages(caller: Caller, messages: Any, status: int, message:
         "internal_error" if status == 500 else "bad_request",
         message,
     )
+
+
+def test_no_messages(caller: Caller) -> None:
+    text = "`messages` must be an array"
+    for model, refusal in (
+        ("gpt-4.1", (400, "upstream_bad_request", text)),
+        ("claude-haiku-4-5", (500, "internal_error", "All providers failed")),
+    ):
+        assert error_of(caller.call(CHAT, "complete", {"model": model})) == refusal
 
 
 def test_messages_are_tidied(caller: Caller) -> None:
@@ -112,7 +120,7 @@ def test_messages_are_tidied(caller: Caller) -> None:
         {"type": "compaction", "encrypted_content": "x"},
         {"role": "user", "content": []},
     ]
-    caller.answer(*given)
+    caller.answer(*given, model="gpt-5-pro")
     assert [(m["role"], m["content"]) for m in calls[0].normalized] == [
         ("system", [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}]),
         (
@@ -149,7 +157,8 @@ def test_families(caller: Caller, args: Any, family: str) -> None:
     assert family in str(caller.answer("hi", **args)["message"]["content"])
 
 
-def test_one_reply_in_three_forms(caller: Caller) -> None:
+def test_one_reply_in_three_forms(older: Caller) -> None:
+    caller = older
     reply = Reply(
         text="Let me look.",
         reasoning="Hmm.",
@@ -218,10 +227,14 @@ def test_the_rest_of_a_reply(caller: Caller) -> None:
     assert caller.answer("x")["usage"]["usd_cents"] == 5
 
 
-def test_normalize_makes_blocks_of_text_and_calls(caller: Caller) -> None:
+@pytest.mark.parametrize("who", ["caller", "older"])
+def test_response_normalize_makes_blocks_of_text_and_calls(
+    who: str, request: pytest.FixtureRequest
+) -> None:
+    caller: Caller = request.getfixturevalue(who)
     caller.puter.reply_with(Reply(text="Look:", tool_calls=[CALL]))
     result = caller.answer("hi", response={"normalize": True})
-    assert result["normalized"] is True
+    assert result.get("normalized", False) is (who == "older")
     assert result["message"]["content"] == [
         {"type": "text", "text": "Look:"},
         {"type": "tool_use", "id": "call_1", "name": "get_weather", "input": '{"city":"Paris"}'},
@@ -268,9 +281,9 @@ def test_max_tokens(caller: Caller) -> None:
     assert caller.chat("x", max_tokens=0, model="fake").status_code == 200
 
 
-def test_test_mode_and_unknown_arguments_change_nothing(caller: Caller) -> None:
+def test_test_mode_and_unknown_arguments_change_nothing(older: Caller) -> None:
     args: dict[str, Any] = {"test_mode": True, "testMode": True, "tools": None, "made_up": []}
-    assert caller.text("2+2", **args) == "2 + 2 = 4"
+    assert older.text("2+2", **args) == "2 + 2 = 4"
 
 
 CONVERSATIONS = [

@@ -79,8 +79,13 @@ def test_failures_cost_nothing(caller: Caller) -> None:
     assert lines(caller) == {}
 
 
-async def test_a_stream_is_billed_whole_though_its_reader_left(session: requests.Session) -> None:
-    async with LocalPuter() as puter:
+@pytest.mark.parametrize(
+    ("generation", "billed"), [("2026-08", [2200, 5600]), ("2026-10", [800, 800])]
+)
+async def test_a_stream_whose_reader_left(
+    generation: Any, billed: list[int], session: requests.Session
+) -> None:
+    async with LocalPuter(generation=generation) as puter:
         counted = {"prompt_tokens": 11, "completion_tokens": 7}
         puter.reply_with(Reply(chunks=["a", "b"], usage=counted, gate=Gate()))
         args = {"model": "gpt-4.1", "messages": ["hi"], "stream": True}
@@ -93,7 +98,7 @@ async def test_a_stream_is_billed_whole_though_its_reader_left(session: requests
             await response.content.readline()
         await puter.async_wait_for(lambda record: record.dropped)
         costs = [line["cost"] for line in lines(Caller(puter, session)).values()]
-    assert sorted(costs) == [2200, 5600]
+    assert sorted(costs) == billed
 
 
 @pytest.mark.parametrize(

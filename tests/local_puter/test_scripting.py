@@ -109,7 +109,10 @@ FAILURES = [
     (UpstreamFailure(500), 400, "upstream_provider_unavailable", "AI provider unavailable"),
     (UpstreamFailure(403), 500, "upstream_auth_failed", "AI provider authentication failed"),
     (UpstreamFailure(429), 429, "upstream_rate_limited", "AI provider rate limit exceeded"),
-    (UpstreamFailure(422, "no"), 400, "upstream_bad_request", "422 no"),
+    (UpstreamFailure(422, "no"), 400, "upstream_bad_request", "no"),
+    (UpstreamFailure(402), 503, "upstream_credits_exhausted", "AI provider out of credits"),
+    (UpstreamFailure(504), 504, "upstream_timeout", "AI provider timed out"),
+    (Failure(403, "reputation_required"), 403, "reputation_required", "Forbidden"),
 ]
 
 
@@ -122,6 +125,20 @@ def test_failures(
     assert error_of(response) == (status, code, message)
     assert (response.headers.get("X-Needs-Upgrade") == "true") == (status == 402)
     assert "Retry-After" not in response.headers
+
+
+def test_what_a_failure_says_by_generation(caller: Caller, older: Caller) -> None:
+    failure = UpstreamFailure(429, "slow down", "rate_limit_exceeded", retry_after=7)
+    for who in (caller, older):
+        who.puter.reply_with(failure, UpstreamFailure(402, "empty"), UpstreamFailure(529, "busy"))
+    limited, empty, busy = (caller.chat().json() for _ in range(3))
+    assert limited["retryAfter"] == 7
+    assert (limited["upstreamStatus"], limited["errorCode"]) == (429, "rate_limit_exceeded")
+    assert empty["attempts"][0]["error"] == "402 empty"
+    assert (busy["code"], busy["upstreamStatus"]) == ("upstream_provider_unavailable", 529)
+    assert older.chat().json().keys() == {"error", "message", "code", "attempts"}
+    assert error_of(older.chat()) == (400, "upstream_bad_request", "402 empty")
+    assert older.chat().json()["code"] == "upstream_provider_unavailable"
 
 
 def test_an_upstream_failure_lists_at_most_three_routes(caller: Caller) -> None:

@@ -23,11 +23,11 @@ def holders():
     return len(found)
 
 def chat(text):
-    reply = ai.chat(text, remember=False, stream=STREAM)
+    reply = ai.chat(text, "fake", remember=False, stream=STREAM)
     return reply.until_done() if STREAM else reply
 
 async def async_chat(text):
-    reply = await ai.async_chat(text, remember=False, stream=STREAM)
+    reply = await ai.async_chat(text, "fake", remember=False, stream=STREAM)
     return await reply.until_done() if STREAM else reply
 
 def told():

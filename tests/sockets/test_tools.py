@@ -88,8 +88,7 @@ async def test_calls_and_results_reach_the_vendor(
     ai = live.client()
     got = await live(ai, "chat", "Weather?", MODELS[family], tools=[get_weather], stream=stream)
     reply = await until_done(got) if stream else got
-    # Puter backend: chat-completions routes lose all calls of a stream but the last.
-    calls = CALLS[count - 1 : count] if stream and family == "openai" else CALLS[:count]
+    calls = CALLS[:count]
     rounds = [
         (one["id"], told)
         for one in calls

@@ -1,0 +1,139 @@
+"""What the vendors behind Puter refuse, and what their routes fail over, before any answer."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from puter.testing.chat_call import ChatCall
+from puter.testing.messages import Family, text_of
+from puter.testing.refusals import ApiError, bad_request
+from puter.testing.replies import UpstreamFailure, attempts
+
+_ROLES: dict[Family, tuple[str, ...]] = {
+    "openai": ("system", "assistant", "user", "function", "tool", "developer"),
+    "responses": ("system", "assistant", "user", "developer"),
+    "claude": ("user", "assistant"),
+    "mistral": ("system", "assistant", "user", "tool"),
+}
+_PARTS: dict[Family, tuple[str, ...]] = {
+    "openai": ("text", "image_url", "video_url", "input_audio", "refusal", "audio", "file"),
+    "responses": (
+        "input_text", "output_text", "input_image", "image_url", "input_audio", "input_file",
+        "file", "refusal", "compaction",
+    ),
+    "claude": (
+        "text", "image", "document", "file", "search_result", "thinking", "redacted_thinking",
+        "tool_use", "tool_result", "server_tool_use", "web_search_tool_result",
+        "web_fetch_tool_result", "compaction",
+    ),
+    "mistral": (
+        "text", "image_url", "document_url", "reference", "thinking", "input_audio", "file",
+    ),
+}  # fmt: skip
+_EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
+# The ids of calls whose thought is signed: the number of their round, then their own.
+_SIGNED_ID = re.compile(r"toolu_(signed\d+)_\d+")
+
+
+def check(call: ChatCall) -> UpstreamFailure | None:
+    """The vendor's refusal of ``call``. Raises ApiError where the route itself fails."""
+    if (fault := _fault_of_route(call)) is not None:
+        tried = attempts(call.routes, error=fault)
+        raise ApiError(500, "All providers failed", "internal_error", attempts=tried)
+    if call.newer:
+        _check_modalities(call)
+    for refusal in itertools.chain(_long_prompt(call), _messages(call), _options(call)):
+        return refusal
+    return None
+
+
+def _fault_of_route(call: ChatCall) -> str | None:
+    """The text of the exception that the server's own code for the route raises."""
+    if isinstance(call.args.get("tools"), dict) and call.provider.startswith(("openai", "azure")):
+        return "tools.some is not a function"
+    if call.provider == "mistral":
+        pictures = (part for part in _parts(call) if part.get("type") == "image_url")
+        if call.searches or any("imageUrl" not in part for part in pictures):
+            return "Input validation failed"
+    if call.provider == "claude" and call.searches and not call.newer:
+        return "Cannot read properties of undefined (reading 'name')"
+    return None
+
+
+def _parts(call: ChatCall) -> list[dict[str, Any]]:
+    contents = [message["content"] for message in call.normalized]
+    return [part for content in contents if isinstance(content, list) for part in content]
+
+
+def _check_modalities(call: ChatCall) -> None:
+    """Raises ApiError 400 for pictures or films that the model cannot see."""
+    seen = call.routes[0].get("modalities", {"input": ("image", "video")})["input"]
+    for kind in ("image", "video"):
+        sent = any(part.get("type") == f"{kind}_url" for part in _parts(call))
+        if sent and kind not in seen:
+            raise bad_request(f"Model {call.model} does not support {kind} input")
+
+
+def _long_prompt(call: ChatCall) -> Iterator[UpstreamFailure]:
+    window = call.routes[0].get("context")
+    tokens = sum(-(-len(text_of(message)) // 4) for message in call.heard)
+    if window is None or tokens <= window:
+        return
+    if call.family == "claude":
+        yield UpstreamFailure(400, f"prompt is too long: {tokens} tokens > {window} maximum")
+    told = f"This model's maximum context length is {window} tokens. However, your messages"
+    text = f"{told} resulted in {tokens} tokens. Please reduce the length of the messages."
+    yield UpstreamFailure(400, text, "context_length_exceeded")
+
+
+def _messages(call: ChatCall) -> Iterator[UpstreamFailure]:
+    if call.provider == "fake-chat":
+        return
+    messages = call.upstream_messages
+    for number, message in enumerate(messages):
+        role, content = message.get("role", "user"), message.get("content")
+        if role not in _ROLES[call.family]:
+            yield _invalid(call, f"messages[{number}].role", role, _ROLES[call.family])
+        for part in content if isinstance(content, list) else ():
+            kind = part.get("type")
+            if kind is not None and kind not in _PARTS[call.family]:
+                where = f"messages[{number}].content.type"
+                yield _invalid(call, where, kind, _PARTS[call.family])
+            if kind == "compaction" and call.family == "claude" and "id" in part:
+                yield _invalid(call, f"messages[{number}].content.id", part["id"], ())
+    if call.family == "claude":
+        yield from _unsigned(messages)
+
+
+def _options(call: ChatCall) -> Iterator[UpstreamFailure]:
+    told = call.upstream_options
+    reasoning = told.get("reasoning")
+    nested = reasoning.get("effort") if isinstance(reasoning, dict) else None
+    effort = told.get("reasoning_effort", nested)
+    if effort is not None and effort not in _EFFORTS:
+        yield _invalid(call, "reasoning_effort", effort, _EFFORTS)
+
+
+def _invalid(call: ChatCall, where: str, value: object, known: tuple[str, ...]) -> UpstreamFailure:
+    if call.family == "claude":
+        return UpstreamFailure(400, f"{where}: Input {value!r} does not match the expected values")
+    names = ", ".join(f"'{one}'" for one in known)
+    text = f"Invalid value: '{value}'. Supported values are: {names}."
+    return UpstreamFailure(400, f"{text} (param: {where})", "invalid_value")
+
+
+def _unsigned(messages: list[dict[str, Any]]) -> Iterator[UpstreamFailure]:
+    """Anthropic wants the signed thought back in front of the calls that followed from it."""
+    seen: set[str] = set()
+    for number, message in enumerate(messages):
+        thought = False
+        for block in message["content"]:
+            thought |= block.get("type") in ("thinking", "redacted_thinking")
+            found = _SIGNED_ID.fullmatch(str(block.get("id")))
+            if found and found[1] not in seen and not thought:
+                text = "Expected `thinking` or `redacted_thinking`, but found `tool_use`."
+                yield UpstreamFailure(400, f"messages.{number}.content.0.type: {text}")
+            seen.update(found.groups() if found else ())
