@@ -50,9 +50,8 @@ def read_by_vendor(call: ChatCall) -> dict[str, Any]:
     ``tool_choice`` is in the words of 2026-10: ``{"type": "any"}``, or a tool's name.
     """
     table = _NEWER_READS if call.newer else _OLDER_READS
-    names = table.get(call.provider) or table.get(call.family, _LIMITS)
-    if call.provider in table and call.family == "responses":
-        names = table["responses"]
+    route = call.provider if call.provider in table and call.family != "responses" else call.family
+    names = table.get(route, _LIMITS)
     told = {name: call.args[name] for name in names if call.args.get(name) is not None}
     if not call.newer and call.family == "openai" and call.model.startswith("gpt-5"):
         told = {name: told[name] for name in told if name not in _THOUGHT}

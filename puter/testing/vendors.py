@@ -40,11 +40,11 @@ _SIGNED_ID = re.compile(r"toolu_(signed\d+)_\d+")
 
 def check(call: ChatCall) -> UpstreamFailure | None:
     """The vendor's refusal of ``call``. Raises ApiError where the route itself fails."""
+    if call.newer:
+        _check_modalities(call)
     if (fault := _fault_of_route(call)) is not None:
         tried = attempts(call.routes, error=fault)
         raise ApiError(500, "All providers failed", "internal_error", attempts=tried)
-    if call.newer:
-        _check_modalities(call)
     for refusal in itertools.chain(_long_prompt(call), _messages(call), _options(call)):
         return refusal
     return None
@@ -82,8 +82,6 @@ def _long_prompt(call: ChatCall) -> Iterator[UpstreamFailure]:
     tokens = sum(-(-len(text_of(message)) // 4) for message in call.heard)
     if window is None or tokens <= window:
         return
-    if call.family == "claude":
-        yield UpstreamFailure(400, f"prompt is too long: {tokens} tokens > {window} maximum")
     told = f"This model's maximum context length is {window} tokens. However, your messages"
     text = f"{told} resulted in {tokens} tokens. Please reduce the length of the messages."
     yield UpstreamFailure(400, text, "context_length_exceeded")
