@@ -73,7 +73,7 @@ async def _answer(call: DriverCall, chat: ChatCall, hold: Hold) -> web.StreamRes
         lines = encode(chat, answer, bill.usage)
         if fault is not None:
             lines = fault.spoil(lines, newer=newer)
-        end, sent = fault and fault.end, bill.watch(lines)
+        end, sent = None if fault is None else fault.end, bill.watch(lines)
         pace, gate = answer.pace, answer.gate
         return await call.exchange.stream(NDJSON, sent, pace=pace, gate=gate, end=end)
     finally:
