@@ -3,42 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
+
+from puter.testing.recorded import recorded
 
 if TYPE_CHECKING:
     from puter.testing.chat_call import ChatCall
 
-_LIMITS = ("max_tokens", "temperature")
-_CHOICE = ("top_p", "tool_choice", "parallel_tool_calls")
 _THOUGHT = ("reasoning_effort", "verbosity")
-_RESPONSES = (
-    *_CHOICE, "max_tokens", "reasoning", "text", "include", "instructions", "metadata",
-    "previous_response_id", "prompt_cache_key", "prompt_cache_retention", "store", "truncation",
-    "background", "service_tier",
-)  # fmt: skip
-_NEWER = (*_LIMITS, *_CHOICE, *_THOUGHT, "custom", "outputFormat", "stopSequences")
-# By provider, else by family; what is in neither table reads the limits alone.
-_OLDER_READS: Mapping[str, tuple[str, ...]] = {
-    "openai-completion": (*_LIMITS, *_THOUGHT),
-    "azure-openai": (*_LIMITS, *_THOUGHT),
-    "minimax": (*_LIMITS, *_CHOICE),
-    "zai": (*_LIMITS, *_CHOICE, "custom"),
-    "byteplus": (*_LIMITS, *_CHOICE, "custom"),
-    "meta": (*_LIMITS, *_CHOICE, "custom", "reasoning_effort"),
-    "xai": (),
-    "moonshotai": ("max_tokens",),
-    "claude": (*_LIMITS, "reasoning_effort"),
-    "responses": _RESPONSES,
-}
-_NEWER_READS: Mapping[str, tuple[str, ...]] = {
-    "openrouter": (*_NEWER, "topK"),
-    "mistral": _LIMITS,
-    "xai": (),
-    "claude": (*_NEWER, "topK", "thinking"),
-    "responses": (*_RESPONSES, "outputFormat", "reasoning_effort"),
-    "openai": _NEWER,
-}
 # Puter backend: these get no temperature and no top_p.
 _NEWEST_CLAUDES = re.compile("fable|(?:opus|sonnet|haiku)-(?:4-[7-9]|[5-9])")
 _KINDS = {"auto": "auto", "none": "none", "required": "any"}
@@ -49,9 +21,10 @@ def read_by_vendor(call: ChatCall) -> dict[str, Any]:
 
     ``tool_choice`` is in the words of 2026-10: ``{"type": "any"}``, or a tool's name.
     """
-    table = _NEWER_READS if call.newer else _OLDER_READS
+    # By provider, else by family; what is in neither table reads the least.
+    table = recorded("options_read_2026_10" if call.newer else "options_read_2026_08")
     route = call.provider if call.provider in table and call.family != "responses" else call.family
-    names = table.get(route, _LIMITS)
+    names = table.get(route, table[""])
     told = {name: call.args[name] for name in names if call.args.get(name) is not None}
     if not call.newer and call.family == "openai" and call.model.startswith("gpt-5"):
         told = {name: told[name] for name in told if name not in _THOUGHT}

@@ -4,35 +4,15 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from puter.testing.chat_call import ChatCall
-from puter.testing.messages import Family, text_of
+from puter.testing.messages import text_of
+from puter.testing.recorded import recorded
 from puter.testing.refusals import ApiError, bad_request
 from puter.testing.replies import UpstreamFailure, attempts
 
-_ROLES: dict[Family, tuple[str, ...]] = {
-    "openai": ("system", "assistant", "user", "function", "tool", "developer"),
-    "responses": ("system", "assistant", "user", "developer"),
-    "claude": ("user", "assistant"),
-    "mistral": ("system", "assistant", "user", "tool"),
-}
-_PARTS: dict[Family, tuple[str, ...]] = {
-    "openai": ("text", "image_url", "video_url", "input_audio", "refusal", "audio", "file"),
-    "responses": (
-        "input_text", "output_text", "input_image", "image_url", "input_audio", "input_file",
-        "file", "refusal", "compaction",
-    ),
-    "claude": (
-        "text", "image", "document", "file", "search_result", "thinking", "redacted_thinking",
-        "tool_use", "tool_result", "server_tool_use", "web_search_tool_result",
-        "web_fetch_tool_result", "compaction",
-    ),
-    "mistral": (
-        "text", "image_url", "document_url", "reference", "thinking", "input_audio", "file",
-    ),
-}  # fmt: skip
 _EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
 # The ids of calls whose thought is signed: the number of their round, then their own.
 _SIGNED_ID = re.compile(r"toolu_(signed\d+)_\d+")
@@ -91,15 +71,17 @@ def _messages(call: ChatCall) -> Iterator[UpstreamFailure]:
     if call.provider == "fake-chat":
         return
     messages = call.upstream_messages
+    roles = recorded("roles_of_vendors")[call.family]
+    kinds = recorded("parts_of_vendors")[call.family]
     for number, message in enumerate(messages):
         role, content = message.get("role", "user"), message.get("content")
-        if role not in _ROLES[call.family]:
-            yield _invalid(call, f"messages[{number}].role", role, _ROLES[call.family])
+        if role not in roles:
+            yield _invalid(call, f"messages[{number}].role", role, roles)
         for part in content if isinstance(content, list) else ():
             kind = part.get("type")
-            if kind is not None and kind not in _PARTS[call.family]:
+            if kind is not None and kind not in kinds:
                 where = f"messages[{number}].content.type"
-                yield _invalid(call, where, kind, _PARTS[call.family])
+                yield _invalid(call, where, kind, kinds)
             if kind == "compaction" and call.family == "claude" and "id" in part:
                 yield _invalid(call, f"messages[{number}].content.id", part["id"], ())
     if call.family == "claude":
@@ -115,7 +97,7 @@ def _options(call: ChatCall) -> Iterator[UpstreamFailure]:
         yield _invalid(call, "reasoning_effort", effort, _EFFORTS)
 
 
-def _invalid(call: ChatCall, where: str, value: object, known: tuple[str, ...]) -> UpstreamFailure:
+def _invalid(call: ChatCall, where: str, value: object, known: Sequence[str]) -> UpstreamFailure:
     if call.family == "claude":
         return UpstreamFailure(400, f"{where}: Input {value!r} does not match the expected values")
     names = ", ".join(f"'{one}'" for one in known)

@@ -40,6 +40,14 @@ def chat_of(caller: Caller, *messages: Any, **args: Any) -> ChatCall:
     return record.chat
 
 
+def always(caller: Caller, reply: Reply) -> None:
+    def responder(call: ChatCall) -> Reply:
+        del call
+        return reply
+
+    caller.puter.respond(responder)
+
+
 def refused(caller: Caller, *messages: Any, **args: Any) -> str:
     """Why a chat fails: what the first attempt says, else the answer itself."""
     response = caller.chat(*messages, **args)
@@ -341,7 +349,7 @@ def test_who_gets_openais_form(caller: Caller, model: str, args: Any, in_openais
     + [(other, other) for other in ("pause_turn", "model_context_window_exceeded")],
 )
 def test_finish_reasons(caller: Caller, reason: str, finish: str) -> None:
-    caller.puter.respond(lambda _: Reply(text="x", finish_reason=reason))
+    always(caller, Reply(text="x", finish_reason=reason))
     for model in (OPENAI, RESPONSES, CLAUDE):
         assert caller.answer("hi", model=model, normalize=True)["finish_reason"] == finish
         assert lines(caller, "hi", model=model)[-1]["finish_reason"] == finish
@@ -350,7 +358,7 @@ def test_finish_reasons(caller: Caller, reason: str, finish: str) -> None:
 def test_thoughts_of_the_other_families(caller: Caller, older: Caller) -> None:
     reply = Reply(text="x", reasoning="Hm.")
     for who in (caller, older):
-        who.puter.respond(lambda _: reply)
+        always(who, reply)
     assert caller.answer("hi", model="deepseek-r1")["message"]["reasoning"] == "Hm."
     assert older.answer("hi", model="deepseek-r1")["message"]["reasoning_content"] == "Hm."
     for args in ({}, {"normalize": True}):
@@ -366,7 +374,7 @@ def test_mistral(caller: Caller, older: Caller) -> None:
     reply = Reply(text="Look:", reasoning="Hm.", tool_calls=[WEATHER])
     thought = {"type": "thinking", "thinking": [{"type": "text", "text": "Hm."}]}
     for who in (caller, older):
-        who.puter.respond(lambda _: reply)
+        always(who, reply)
         result = who.answer("hi", model=MISTRAL)
         message = result["message"]
         assert (result["finishReason"], "finish_reason" in result) == ("tool_calls", False)
@@ -389,7 +397,7 @@ def test_mistral(caller: Caller, older: Caller) -> None:
 
 
 def test_the_lines_of_a_thought(caller: Caller) -> None:
-    caller.puter.respond(lambda _: Reply(text="x", reasoning="Hm."))
+    always(caller, Reply(text="x", reasoning="Hm."))
     thought = {"type": "reasoning", "reasoning": "Hm."}
     detail = {"type": "reasoning_detail", "detail": THOUGHT}
     start = {"type": "reasoning_start", "format": "anthropic"}
