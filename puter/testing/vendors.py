@@ -108,8 +108,9 @@ def _invalid(call: ChatCall, where: str, value: object, known: Sequence[str]) ->
 def _unsigned(messages: list[dict[str, Any]]) -> Iterator[UpstreamFailure]:
     """Anthropic wants the signed thought back in front of the calls that followed from it."""
     seen: set[str] = set()
+    thought = False
     for number, message in enumerate(messages):
-        thought = False
+        thought &= message["role"] == "assistant"  # consecutive messages are one turn to it
         for block in message["content"]:
             thought |= block.get("type") in ("thinking", "redacted_thinking")
             found = _SIGNED_ID.fullmatch(str(block.get("id")))

@@ -289,6 +289,8 @@ def test_signed_thoughts_have_to_come_back(stream: bool, caller: Caller) -> None
     first, *rest = messages
     with_details = {**first, "reasoning_details": details}
     assert caller.chat("hi", with_details, *rest, **args).status_code == 200
+    before = {"role": "assistant", "content": details}
+    assert caller.chat("hi", before, first, *rest, **args).status_code == 200
     with_blocks = {**first, "content": [*details, *first["content"]]}
     assert caller.chat("hi", with_blocks, *rest, **args).status_code == 200
 
