@@ -26,10 +26,14 @@
         PuterBlockedError                     the stand-in answered instead of the model; .reply
         PuterParseError                       the answer is not of the type asked for; .reply
     PuterOptionWarning (a UserWarning)        an option that the model's provider does not read
+    PuterBlockingWarning (a RuntimeWarning)   a sync method where an event loop runs
 
 Every error has ``message``, ``hint`` (what to do next), ``status``, ``code``, ``body``,
-``attempts``, ``retryable`` and ``partial``; those that did not come from the server keep the
-defaults. All of them can be pickled and copied; ``copy.copy(error)`` shares no traceback.
+``attempts``, ``elapsed``, ``retryable`` and ``partial``; those that did not come from the server
+keep the defaults. All of them can be pickled and copied; ``copy.copy(error)`` shares no traceback.
+
+Their tracebacks show your lines and a few of ours. What the HTTP library raised is kept, and not
+shown, as ``error.__context__``; the logger ``puter.errors`` has it all, at DEBUG.
 """
 
 from __future__ import annotations
@@ -43,6 +47,7 @@ __all__ = [
     "PuterAuthError",
     "PuterBadRequestError",
     "PuterBlockedError",
+    "PuterBlockingWarning",
     "PuterBudgetError",
     "PuterConfigError",
     "PuterConnectionError",
@@ -138,6 +143,8 @@ class PuterError(Exception):
     """The decoded answer with secrets removed."""
     attempts: int = 0
     """How often the request was sent."""
+    elapsed: float | None = None
+    """Seconds from the first attempt to the failure of the last, None when nothing was sent."""
     retryable: bool = False
     """Whether the same call may succeed when made again later."""
     partial: Reply | None = None
@@ -162,6 +169,9 @@ class PuterError(Exception):
         facts += [self.code] if self.code else []
         if facts:
             text = f"{text.rstrip('.')} ({', '.join(facts)})"
+        if self.attempts > 1 and self.elapsed is not None:
+            seconds = f"{self.elapsed:.{0 if self.elapsed >= 10 else 1}f}"
+            text = f"{text.rstrip('.')} after {self.attempts} attempts in {seconds} s"
         if self.hint:
             text += ("" if text.endswith((".", "!", "?")) else ".") + " " + self.hint
         return text
@@ -191,6 +201,10 @@ class PuterTwoFactorRequired(PuterAuthError):
 
 class PuterOptionWarning(UserWarning):
     """An option was set that the model's provider does not read; the call is made without it."""
+
+
+class PuterBlockingWarning(RuntimeWarning):
+    """A sync method was called where an event loop runs: all its other tasks stand still."""
 
 
 class PuterBudgetError(PuterError):

@@ -7,6 +7,7 @@ the flow goes on when that is empty.
 
 from __future__ import annotations
 
+import asyncio
 import threading
 import warnings
 from collections import deque
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from puter.engine.context import CallContext
 from puter.engine.effects import Body, Done, Flow, StreamOpened, YieldChunks
+from puter.engine.failures import report, warn_of_blocking
 from puter.engine.transport import Transport
 from puter.exceptions import PuterError
 from puter.types.replies import ChatChunk, ChatReply
@@ -72,10 +74,8 @@ class _Stream:
             for permit in self._call.permits:
                 permit.claim()
             yield
-        except BaseException as error:
+        except BaseException:
             self._over = True
-            if isinstance(error, PuterError):
-                error.attempts = error.attempts or self._call.attempts
             raise
         finally:
             for permit in self._call.permits:
@@ -151,6 +151,8 @@ class ChatStream(_Stream):
 
     def __init__(self, transport: Transport, call: CallContext, flow: Flow[ChatReply]) -> None:
         super().__init__(transport, call, flow)
+        if asyncio._get_running_loop() is not None:
+            warn_of_blocking(call)
         self._pull()  # up to the headers, so that a refused call raises here
 
     def __iter__(self) -> Iterator[ChatChunk]:
@@ -167,9 +169,13 @@ class ChatStream(_Stream):
             raise _read_elsewhere() from None
 
     def _pull(self) -> None:
-        with self._exclusive():
-            while self._handle(self._transport.advance(self._flow)):
-                pass
+        try:
+            with self._exclusive():
+                while self._handle(self._transport.advance(self._flow)):
+                    pass
+        except PuterError as error:
+            report(self._call, error)
+            raise error
 
     def until_done(self) -> ChatReply:
         """Read on to the end and return the whole answer."""
@@ -221,9 +227,13 @@ class AsyncChatStream(_Stream):
             raise _read_elsewhere() from None
 
     async def _pull(self) -> None:
-        with self._exclusive():
-            while self._handle(await self._transport.async_advance(self._flow)):
-                pass
+        try:
+            with self._exclusive():
+                while self._handle(await self._transport.async_advance(self._flow)):
+                    pass
+        except PuterError as error:
+            report(self._call, error)
+            raise error
 
     async def until_done(self) -> ChatReply:
         """Read on to the end and return the whole answer."""

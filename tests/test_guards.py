@@ -558,6 +558,11 @@ async def test_debug_logs_say_what_happened_without_bodies(
         for record in caplog.records
         if record.name.startswith("puter")
     ]
-    assert told == [("puter.http", "DEBUG"), ("puter.retry", "INFO"), ("puter.http", "DEBUG")]
+    assert told == [
+        ("puter.http", "DEBUG"),
+        ("puter.retry", "INFO"),
+        ("puter.http", "DEBUG"),
+        ("puter.errors", "DEBUG"),
+    ]
     assert "POST https://api.puter.com/drivers/call -> 429" in caplog.text
     assert "hush" not in caplog.text

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import copy
 import functools
 import inspect
@@ -13,12 +14,16 @@ from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 from puter.config import PuterConfig
 from puter.engine.context import CallContext, SharedState
 from puter.engine.effects import Flow
+from puter.engine.failures import report, warn_of_blocking
 from puter.engine.throttle import Throttle
 from puter.exceptions import PuterError
 from puter.types.model import ModelList
 
 P = ParamSpec("P")
 T = TypeVar("T")
+
+WINDOW_MARGIN = 1.1
+"""The server counts when calls arrive, the client when they leave: one may take a second longer."""
 
 
 class Client:
@@ -76,24 +81,26 @@ class Client:
         return await self._async_carry_out(call, operation(call, *args, **kwargs))
 
     def _carry_out(self, call: CallContext, flow: Flow[T]) -> T:
+        if asyncio._get_running_loop() is not None:
+            warn_of_blocking(call)
         try:
             return self._shared.transports["sync"].run(flow)
         except PuterError as error:
-            error.attempts = error.attempts or call.attempts
-            raise
+            report(call, error)
+            raise error
 
     async def _async_carry_out(self, call: CallContext, flow: Flow[T]) -> T:
         try:
             return await self._shared.transports["async"].async_run(flow)
         except PuterError as error:
-            error.attempts = error.attempts or call.attempts
-            raise
+            report(call, error)
+            raise error
 
 
 def limits_of(config: PuterConfig) -> tuple[float, float, float]:
     return (
         config.rate_limit_requests or float("inf"),
-        config.rate_limit_period,
+        config.rate_limit_period * WINDOW_MARGIN,
         config.max_concurrency or float("inf"),
     )
 

@@ -35,13 +35,19 @@ class Retrying:
     """A request will be sent again after ``delay`` seconds."""
 
     logger: ClassVar[logging.Logger] = _retry
-    level: ClassVar[int] = logging.INFO
     error: ClassVar[None] = None
     method: str
     url: str
     attempt: int
     delay: float
     reason: str
+    unreachable: bool = False
+    """No connection could be made."""
+
+    @property
+    def level(self) -> int:
+        """A server that stays unreachable makes for a long silence."""
+        return logging.WARNING if self.unreachable and self.attempt > 1 else logging.INFO
 
     def __str__(self) -> str:
         return (

@@ -57,20 +57,20 @@ def exchange(
                 call.throttle.widen()
             return reply
         except PuterError as error:
-            error.attempts, refused = call.attempts, None
-            lost = _may_have_run(error)
+            error.attempts, error.elapsed = call.attempts, call.clock() - began
+            refused, lost = None, _may_have_run(error)
             delay = _delay_after(call, request, error, began)
             if delay is None:
                 raise
             if request.rate_limited and isinstance(error, PuterRateLimitError):
                 _slow_down(call.throttle, error, delay)  # before the permit goes to the next
-            reason = f"{type(error).__name__} {error.code or ''}".strip()
+            event = _retrying(call, request, error, delay)
         finally:
             if lost and request.billed is not None:
                 call.shared.ledger.record(call.operation, request.billed)
             if permit is not None:
                 permit.release()
-        yield Notify(Retrying(request.method, request.url, call.attempts, delay, reason))
+        yield Notify(event)
         yield Sleep(delay)
 
 
@@ -79,6 +79,13 @@ def _may_have_run(error: PuterError) -> bool:
     if isinstance(error, PuterConnectionError):
         return error.sent
     return isinstance(error, PuterResponseError) and 200 <= (error.status or 0) < 300
+
+
+def _retrying(call: CallContext, request: HttpRequest, error: PuterError, delay: float) -> Retrying:
+    unreachable = isinstance(error, PuterConnectionError) and not error.sent
+    words = error.message if unreachable else error.code or ""
+    reason = f"{type(error).__name__} {words}".strip()
+    return Retrying(request.method, request.url, call.attempts, delay, reason, unreachable)
 
 
 def _delay_after(
