@@ -290,7 +290,7 @@ class PuterConfig:
     account)."""
     rate_limit_period: float = 10.0
     """Seconds that ``rate_limit_requests`` counts for, above 0. Default 10 (Puter backend: rolling
-    window of 10 s)."""
+    window of 10 s). The client waits a tenth longer, as the server counts when calls arrive."""
     max_concurrency: int | None = 3
     """Calls at the same time, 1 or more; None: no limit. Default 3 (Puter backend, free account;
     paid 20)."""

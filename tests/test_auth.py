@@ -278,7 +278,7 @@ REFUSALS: list[tuple[int, str, str, type[puter.PuterError], str]] = [
     (401, "unauthorized", "No password.", puter.PuterAuthError, "token"),
     (404, "not_found", "Username not found.", puter.PuterAuthError, "upper and lower case"),
     (404, "not_found", "Email not found.", puter.PuterAuthError, "e-mail"),
-    (401, "account_suspended", "This account is suspended.", puter.PuterAuthError, "operator"),
+    (401, "account_suspended", "This account is suspended.", puter.PuterAuthError, "suspended the"),
     (
         403,
         "forbidden",
@@ -452,6 +452,32 @@ async def test_after_logout_one_can_sign_in_again(door: Door) -> None:
     door.answers(routes(login=SIGNED_IN, get_anticsrf_token=(403, {}), whoami=WHOAMI))
     await door(ai, "login")
     await door(ai, "logout")
+    await door(ai, "login")
+    assert (await door(ai, "whoami")).username == "alice"
+
+
+@pytest.mark.parametrize("given", ["arguments", "environment"])
+@pytest.mark.parametrize("signed_in", [True, False])
+async def test_after_logout_nothing_signs_in_by_itself(
+    door: Door, given: str, signed_in: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if given == "environment":
+        monkeypatch.setenv("PUTER_USERNAME", "alice")
+        monkeypatch.setenv("PUTER_PASSWORD", "correct horse")
+        ai = door.client(token=None)
+    else:
+        ai = client(door)
+    door.answers(routes(login=SIGNED_IN, get_anticsrf_token=(403, {}), whoami=WHOAMI))
+    if signed_in:
+        await door(ai, "whoami")
+    await door(ai, "logout")
+    sent = len(door.sent)
+    for one in (ai, ai.with_options(timeout=5), ai.conversation()):
+        method, args = ("chat", ("hi",)) if one is not ai else ("whoami", ())
+        with pytest.raises(puter.PuterAuthError, match=r"since logout\(\)\. Call login\(\)"):
+            await door(one, method, *args)  # type: ignore[arg-type]
+    assert len(door.sent) == sent
+    await door(ai, "login")
     assert (await door(ai, "whoami")).username == "alice"
 
 

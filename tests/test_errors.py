@@ -30,11 +30,12 @@ ROWS: list[tuple[int, str | None, str, type[PuterError], str]] = [
     (401, "token_missing", "Missing authentication token", puter.PuterAuthError, "login()"),
     (401, "token_auth_failed", "Authentication failed", puter.PuterAuthError, "api_base"),
     (401, "reauth_required", "Re-authentication required", puter.PuterAuthError, "login()"),
-    (401, "account_suspended", "This account is suspended.", puter.PuterAuthError, "operator"),
+    (401, "account_suspended", "This account is suspended.", puter.PuterAuthError, "suspended the"),
     (401, "unheard_of", "No.", puter.PuterAuthError, "login()"),
     (401, "bad_request", "No.", puter.PuterAuthError, "login()"),
     (401, None, "No.", puter.PuterAuthError, "login()"),
-    (403, "forbidden", "Account suspended", puter.PuterPermissionError, "token"),
+    (403, "forbidden", "Account suspended", puter.PuterPermissionError, "suspended the"),
+    (403, "forbidden", "Forbidden", puter.PuterPermissionError, "token"),
     (403, "email_confirmation_required", "Confirm", puter.PuterAuthError, "e-mail"),
     (403, "phone_verification_required", "Verify", puter.PuterAuthError, "phone"),
     (403, "card_verification_required", "Verify", puter.PuterAuthError, "card"),
@@ -410,6 +411,7 @@ DETAILS: dict[str, Any] = {
     "code": "a_code",
     "body": {"a": [1, None]},
     "attempts": 3,
+    "elapsed": 1.5,
     "retryable": True,
     "reason": "session_expired",
     "sent": True,
@@ -480,3 +482,5 @@ def test_messages_read_as_sentences() -> None:
     assert str(PuterError("why?", hint="Look.")) == "why? Look."
     told = PuterError("No usage left.", status=402, code="insufficient_funds", hint="Add credit.")
     assert str(told) == "No usage left (HTTP 402, insufficient_funds). Add credit."
+    tried = PuterError("No connection.", attempts=6, elapsed=14.2, hint="Look.")
+    assert str(tried) == "No connection after 6 attempts in 14 s. Look."

@@ -24,8 +24,12 @@ from asyncio_throttle.throttler import Throttler
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from puter.config import PuterConfig
 from puter.engine import throttle as throttle_module
+from puter.engine.client import limits_of
 from puter.engine.throttle import Permit, Throttle, WouldDeadlock
+from puter.testing.limits import TIERS, Limits
+from puter.testing.refusals import ApiError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterator
@@ -1687,3 +1691,36 @@ def test_narrow_limits_and_widen_admits_who_waits() -> None:
     thread.join(20)
     assert (throttle.running, throttle.waiting) == (2, 0)
     blocker.release()
+
+
+# ------------------------------------------------------------ the server's window
+
+
+@pytest.mark.parametrize("tier", ["user_free", "temp_free", "paid"])
+@pytest.mark.parametrize("seed", range(4))
+def test_calls_that_take_different_times_to_arrive_stay_within_the_servers_window(
+    tier: str, seed: int
+) -> None:
+    """The server counts arrivals: the first on a new connection is late, the one after it is not."""
+    limit, dice = TIERS[tier], random.Random(seed)
+    refused: list[ApiError] = []
+
+    async def body(loop: VirtualLoop) -> None:
+        config = PuterConfig(rate_limit_requests=limit.requests, max_concurrency=limit.concurrency)
+        throttle = VirtualThrottle(*limits_of(config), loop=loop)
+        server = Limits(loop.time)
+
+        async def call(number: int) -> None:
+            with await throttle.async_acquire():
+                connecting = 0.7 if number % limit.requests < limit.concurrency else 0.0
+                await asyncio.sleep(connecting + dice.uniform(0.01, 0.25))
+                try:
+                    server.hit("chat", limit.requests, limit.period)
+                except ApiError as error:
+                    refused.append(error)
+                await asyncio.sleep(dice.uniform(0, 0.05))
+
+        await asyncio.gather(*map(call, range(80 + 2 * limit.requests)))
+
+    virtually(body)
+    assert len(refused) <= 1

@@ -159,12 +159,12 @@ def _refused(error: PuterAPIError) -> PuterAPIError | PuterAuthError:
 def ensure_signed_in(call: CallContext) -> Flow[None]:
     """Sign in before a call when there is a password but no token; once for all who wait."""
     who = call.shared.credentials
-    if who.token is not None or not call.config.auto_login or not who.can_log_in:
+    if who.token is not None or not call.config.auto_login or not who.may_sign_in_itself:
         return
     refusals = who.refusals
     permit = yield from do(Acquire(who.sign_in_queue, timeout=call.time_left()))
     try:
-        if who.token is not None:
+        if who.token is not None or not who.may_sign_in_itself:
             return
         if who.refusals != refusals and who.refusal is not None:
             raise copy.copy(who.refusal)  # several raise it: none may share its traceback
@@ -188,7 +188,8 @@ def fetch_csrf_token(call: CallContext) -> Flow[Any]:
 def logout(call: CallContext) -> Flow[None]:
     """Revoke the session where the token may do that, and forget the token in any case.
 
-    An API token cannot revoke itself; it is only forgotten. Without a token nothing happens.
+    An API token cannot revoke itself; it is only forgotten. Without a token nothing is sent. After
+    it no call signs in by itself: call ``login()`` to go on.
 
     Raises:
         PuterConnectionError: No answer, so the session may still be open; the token is forgotten.
@@ -199,6 +200,7 @@ def logout(call: CallContext) -> Flow[None]:
     """
     who = call.shared.credentials
     if who.token is None:
+        who.sign_out()
         return
     try:
         proof = yield from fetch_csrf_token(call)

@@ -32,6 +32,8 @@ class Credentials:
         """``api_base`` and ``login_url`` that the token was last given for."""
         self._hosts: tuple[str, str] | None = None
         self.closed: bool = False
+        self.signed_out: bool = False
+        """``logout()`` was called: only ``login()`` signs in again."""
         self.sign_in_queue: Throttle = Throttle(rate_limit=float("inf"), max_concurrency=1)
         """One sign-in at a time: callers that waited share its outcome, good or bad."""
         self.refusals = 0
@@ -39,10 +41,12 @@ class Credentials:
 
     def sign_in(self, token: str, config: PuterConfig) -> None:
         self.token, self._hosts, self.bound_to = check_token(token), _hosts(config), None
+        self.signed_out = False
         self._list_secrets()
 
     def sign_out(self) -> None:
         self.token = self._hosts = self.bound_to = None
+        self.signed_out = True
         self._list_secrets()
 
     def forget(self) -> None:
@@ -52,8 +56,9 @@ class Credentials:
         self.closed = True
 
     @property
-    def can_log_in(self) -> bool:
-        return bool(self.username and self.password)
+    def may_sign_in_itself(self) -> bool:
+        """Whether a call may sign in unasked."""
+        return bool(self.username and self.password) and not self.signed_out
 
     def token_for(self, config: PuterConfig) -> str:
         """The token, for the hosts of ``config``.
@@ -64,6 +69,8 @@ class Credentials:
         if self.closed:
             raise PuterError("This PuterAI is closed", hint="Make a new one.")
         if self.token is None:
+            if self.signed_out:
+                raise PuterAuthError("Not signed in since logout()", hint="Call login().")
             raise PuterAuthError("Not signed in", hint=HOW_TO_SIGN_IN)
         if self._hosts is None:
             self._hosts = _hosts(config)

@@ -36,6 +36,10 @@ WRONG_HOST = (
 )
 SIGN_IN_AGAIN = "Call login() again, or get a new token from the Puter dashboard."
 _ASK_OPERATOR = "Ask the operator of this Puter."
+_SUSPENDED = (
+    "This Puter has suspended the account, so no token of it works: sign in in the browser to see "
+    "why, or ask the operator."
+)
 _CHECK_NAME = "Check the name, and that api_base is the API host."
 _CONFIRM = "The account must be verified: confirm the {} in the browser first."
 _OTHER_TOKEN = "Use a token that may do this."  # noqa: S105 - a sentence
@@ -52,7 +56,7 @@ _HINTS: dict[type[PuterError], dict[str, str]] = {
         "reauth_required": SIGN_IN_AGAIN,
         "password_mismatch": "Check the password; 10 attempts are allowed in 15 minutes.",
         "password_required": "Give the password, or a token instead.",
-        "account_suspended": _ASK_OPERATOR,
+        "account_suspended": _SUSPENDED,
         "account_is_not_verified": "Verify the account in the browser first.",
         "email_confirmation_required": _CONFIRM.format("e-mail address"),
         "email_must_be_confirmed": _CONFIRM.format("e-mail address"),
@@ -246,6 +250,8 @@ def make_error(
     if kind is PuterBadRequestError and text.startswith("Model not found"):
         kind = PuterModelNotFoundError
         details["hint"] = "See get_available_models() for names."
+    if kind is PuterPermissionError and text.startswith("Account suspended"):
+        details["hint"] = _SUSPENDED
     return kind(text, **details)
 
 
