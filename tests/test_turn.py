@@ -127,7 +127,7 @@ def by_our_clock(ai: Any, monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """Let a client and the transports have a clock that only the test moves."""
     now = [0.0]
     ai._clock = lambda: now[0]
-    monkeypatch.setattr(transport, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    monkeypatch.setattr(transport, "monotonic", lambda: now[0])
     return now
 
 

@@ -7,11 +7,11 @@ import copy
 import functools
 import inspect
 import random
-import time
 from collections.abc import Callable, Coroutine, Mapping
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 from puter.config import PuterConfig
+from puter.engine.clock import monotonic
 from puter.engine.context import CallContext, SharedState
 from puter.engine.effects import Flow
 from puter.engine.failures import report, warn_of_blocking
@@ -39,7 +39,7 @@ class Client:
         self._settings = copy.copy(config)  # as the last call found them
         self._throttle = Throttle(*limits_of(config))
         self._catalogues: dict[str, ModelList] = {}
-        self._clock: Callable[[], float] = time.monotonic
+        self._clock: Callable[[], float] = monotonic
         self._random: Callable[[], float] = random.random
 
     @property

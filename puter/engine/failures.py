@@ -5,14 +5,12 @@ from __future__ import annotations
 import logging
 import sys
 import warnings
-from types import FrameType, TracebackType
 
 from puter.engine.context import CallContext
+from puter.engine.frames import from_users_frame, is_inner
 from puter.exceptions import PuterBlockingWarning, PuterError
 
 _LOGGER = logging.getLogger("puter.errors")
-_LIBRARIES = "puter requests urllib3 aiohttp aiohappyeyeballs yarl PIL pydantic"
-_INNER = {*_LIBRARIES.split(), *sys.stdlib_module_names}
 _NOTEBOOKS = {"ipykernel", "marimo"}
 """They run cells, and so sync methods, on an event loop of their own."""
 
@@ -26,10 +24,10 @@ def report(call: CallContext, error: PuterError) -> None:
 
 def _shorten(error: BaseException) -> None:
     """Begin the traceback with the user's first frame; hide exceptions that are not theirs."""
-    error.__traceback__ = _from_users_frame(error.__traceback__)
+    error.__traceback__ = from_users_frame(error.__traceback__)
     first = shown = _shown_before(error)
     while shown is not None and not isinstance(shown, PuterError):
-        if _from_users_frame(shown.__traceback__):
+        if from_users_frame(shown.__traceback__):
             break
         shown = _shown_before(shown)
     if isinstance(shown, PuterError):
@@ -44,16 +42,6 @@ def _shown_before(error: BaseException) -> BaseException | None:
     return error.__cause__ or (None if error.__suppress_context__ else error.__context__)
 
 
-def _from_users_frame(place: TracebackType | None) -> TracebackType | None:
-    while place is not None and _is_inner(place.tb_frame):
-        place = place.tb_next
-    return place
-
-
-def _is_inner(frame: FrameType) -> bool:
-    return str(frame.f_globals.get("__name__")).partition(".")[0] in _INNER
-
-
 def warn_of_blocking(call: CallContext) -> None:
     """Warn once that a sync method was called where an event loop runs, which it holds up."""
     key = (call.operation, "blocks")
@@ -62,7 +50,7 @@ def warn_of_blocking(call: CallContext) -> None:
     call.shared.warned.add(key)
     twin = f"async_{call.operation}"
     level, frame = 1, sys._getframe()
-    while frame.f_back is not None and _is_inner(frame):
+    while frame.f_back is not None and is_inner(frame):
         level, frame = level + 1, frame.f_back
     warnings.warn(
         f"A synchronous method ({call.operation}) blocks the event loop that runs in this thread: "

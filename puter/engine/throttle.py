@@ -11,7 +11,6 @@ import itertools
 import math
 import os
 import threading
-import time
 import weakref
 from _thread import start_new_thread  # threading.Thread takes a lock that a finalizer may not want
 from bisect import insort
@@ -23,6 +22,9 @@ from typing import Any, final
 
 from asyncio_throttle.throttler import Throttler
 
+from puter.engine.clock import monotonic
+from puter.engine.frames import from_signal_handler
+
 # Seconds until a wait for streams of the same thread or task fails: another may take one over.
 _OWN_STREAMS = 5.0
 # Seconds until a wait for streams that nobody reads fails.
@@ -32,6 +34,10 @@ _LOOKS = 5
 # Successes after which a narrowed throttle admits one more.
 _ENOUGH = 50
 _READ = "Read the open streams to their end, or close them, before the next call."
+
+
+class Late(TimeoutError):
+    """The time that a call had for waiting is over."""
 
 
 class WouldDeadlock(RuntimeError):
@@ -161,7 +167,7 @@ class Throttle:
         period: float = 10.0,
         max_concurrency: float = 3,
         *,
-        clock: Callable[[], float] = time.monotonic,
+        clock: Callable[[], float] = monotonic,
     ) -> None:
         self._clock = clock
         self._window = _Window(clock)
@@ -201,7 +207,7 @@ class Throttle:
         """Block this thread until it is admitted, by default from the end of the queue.
 
         Raises:
-            TimeoutError: So many seconds passed first; the place is given up.
+            Late: So many seconds passed first; the place is given up.
             WouldDeadlock: At once for tasks of the event loop that this thread runs, within 5 s for
                 streams that this thread left open, after 60 s without progress when all permits
                 belong to streams that nobody reads.
@@ -215,8 +221,10 @@ class Throttle:
             limit = None if timeout is None else min(timeout, threading.TIMEOUT_MAX)
             if failure := permit._future.result(limit):
                 raise failure()
-        except futures.TimeoutError:
+        except futures.TimeoutError as error:
             permit.release()
+            if from_signal_handler(error):
+                raise
             raise self._late() from None
         except BaseException:
             permit.release()
@@ -280,8 +288,8 @@ class Throttle:
                 self.max_concurrency = min(self._ceiling, self.max_concurrency + 1)
                 self._hand_out()
 
-    def _late(self) -> TimeoutError:
-        return TimeoutError(
+    def _late(self) -> Late:
+        return Late(
             f"not admitted in time: {self.running} running (at most {self.max_concurrency}), "
             f"{self.waiting} waiting, {self.rate_limit} admissions per {self.period} s"
         )

@@ -13,6 +13,7 @@ import inspect
 import time
 from typing import Any, TypeVar
 
+from puter.engine.clock import monotonic
 from puter.engine.effects import (
     Acquire,
     Done,
@@ -27,7 +28,7 @@ from puter.engine.effects import (
     StreamOpened,
     YieldChunks,
 )
-from puter.engine.throttle import WouldDeadlock
+from puter.engine.throttle import Late, WouldDeadlock
 from puter.exceptions import PuterError, PuterInputError, PuterTimeoutError
 from puter.wire.http import HttpReply
 
@@ -75,7 +76,7 @@ class Transport:
             case Acquire(throttle, position, timeout):
                 try:
                     return throttle.acquire(position, timeout)
-                except (TimeoutError, WouldDeadlock) as error:
+                except (Late, WouldDeadlock) as error:
                     raise _not_acquired(error) from None
             case Sleep(seconds):
                 return time.sleep(seconds)
@@ -136,7 +137,7 @@ class Transport:
             case Acquire(throttle, position, timeout):
                 try:
                     return await throttle.async_acquire(position, timeout)
-                except (TimeoutError, WouldDeadlock) as error:
+                except (Late, WouldDeadlock) as error:
                     raise _not_acquired(error) from None
             case Sleep(seconds):
                 return await asyncio.sleep(seconds)
@@ -156,7 +157,7 @@ class Transport:
         self.close()
 
 
-def _not_acquired(error: TimeoutError | WouldDeadlock) -> PuterError:
+def _not_acquired(error: Late | WouldDeadlock) -> PuterError:
     if isinstance(error, WouldDeadlock):
         message = str(error)
         return PuterError(message[0].upper() + message[1:], hint=error.hint)
@@ -184,9 +185,9 @@ def _invoke(call: Invoke[Any]) -> Any:
 
 def _invoke_all(effect: InvokeAll) -> list[Any]:
     outcomes: list[Any] = []
-    began = time.monotonic()
+    began = monotonic()
     for call in effect.calls:
-        if effect.timeout is not None and time.monotonic() - began >= effect.timeout:
+        if effect.timeout is not None and monotonic() - began >= effect.timeout:
             break
         try:
             outcomes.append(_invoke(call))

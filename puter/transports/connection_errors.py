@@ -6,10 +6,12 @@ import errno
 import os
 import re
 import ssl
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from puter.engine.frames import from_signal_handler
 from puter.exceptions import (
     PuterConfigError,
     PuterConnectionError,
@@ -19,6 +21,9 @@ from puter.exceptions import (
 )
 from puter.wire.http import HttpRequest
 from puter.wire.redact import redact
+
+
+_HTTP_LIBRARIES = ("requests.", "urllib3.", "aiohttp.")
 
 
 @dataclass(eq=False)
@@ -59,7 +64,12 @@ class Exchange:
 
         Raises:
             PuterError: What ``translate()`` made of it.
+            Exception: What a signal handler raised meanwhile, as it was.
         """
+        for one in (error, *causes(error)):
+            wrapper = type(one).__module__.startswith(_HTTP_LIBRARIES)  # with its frames
+            if not wrapper and from_signal_handler(one):
+                raise one from one.__cause__
         translated = None if isinstance(error, PuterError) else self.translate(error)
         if translated is not None:
             self.strip(error)
@@ -182,6 +192,19 @@ def _reason(error: BaseException, secrets: tuple[str, ...]) -> str:
     words = words if len(words) < 160 and " object at 0x" not in words else ""
     words = re.sub(r"(?<=://)[^\s/@]+@", "", words)  # a proxy's user and password
     return str(redact(f"{type(inner).__name__}{': ' + words if words else ''}", secrets))
+
+
+def causes(error: BaseException) -> Iterator[BaseException]:
+    """All exceptions behind this one, however the libraries hang them together."""
+    seen = {id(error)}
+    pending = [error]
+    while pending:
+        one = pending.pop()
+        for deeper in (*one.args, getattr(one, "reason", None), one.__cause__, one.__context__):
+            if isinstance(deeper, BaseException) and id(deeper) not in seen:
+                seen.add(id(deeper))
+                pending.append(deeper)
+                yield deeper
 
 
 def _innermost(error: BaseException) -> BaseException:

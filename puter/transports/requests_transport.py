@@ -8,9 +8,7 @@ import os
 import socket
 import ssl
 import threading
-import time
 import weakref
-from collections.abc import Iterator
 from contextlib import suppress
 from functools import lru_cache
 from typing import Any
@@ -24,11 +22,12 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.util.ssl_match_hostname import CertificateError
 
+from puter.engine.clock import monotonic
 from puter.engine.effects import Send
 from puter.engine.throttle import Permit
 from puter.engine.transport import Transport
 from puter.exceptions import PuterConfigError, PuterError
-from puter.transports.connection_errors import Exchange
+from puter.transports.connection_errors import Exchange, causes
 from puter.transports.proxies import ca_bundle, on_loopback, proxy_settings
 from puter.wire.http import HttpReply, HttpRequest, stays_open
 
@@ -174,14 +173,14 @@ class _Exchange(Exchange):
         if connection is not None:
             with connection.lock:
                 if connection.exchange is self:
-                    connection.exchange, connection.idle_since = None, time.monotonic()
+                    connection.exchange, connection.idle_since = None, monotonic()
 
     def strip(self, error: Exception) -> None:
         if isinstance(error, requests.RequestException):
             error.request = error.response = None  # with the token
 
     def translate(self, error: Exception) -> PuterError | None:
-        inner = [error, *_causes(error)]
+        inner = [error, *causes(error)]
 
         def has(*kinds: type[BaseException]) -> bool:
             return any(isinstance(one, kinds) for one in inner)
@@ -280,7 +279,7 @@ class _Connection(HTTPConnection):
 
     @property
     def is_connected(self) -> bool:
-        fresh = time.monotonic() - self.idle_since <= IDLE_LIMIT
+        fresh = monotonic() - self.idle_since <= IDLE_LIMIT
         return fresh and super().is_connected
 
     def _new_conn(self) -> socket.socket:
@@ -431,15 +430,3 @@ _UNREADABLE = (
     http.client.LineTooLong,
     http.client.UnknownProtocol,
 )
-
-
-def _causes(error: BaseException) -> Iterator[BaseException]:
-    seen = {id(error)}
-    pending = [error]
-    while pending:
-        one = pending.pop()
-        for deeper in (*one.args, getattr(one, "reason", None), one.__cause__, one.__context__):
-            if isinstance(deeper, BaseException) and id(deeper) not in seen:
-                seen.add(id(deeper))
-                pending.append(deeper)
-                yield deeper
