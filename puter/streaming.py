@@ -7,7 +7,6 @@ the flow goes on when that is empty.
 
 from __future__ import annotations
 
-import asyncio
 import threading
 import warnings
 from collections import deque
@@ -151,8 +150,7 @@ class ChatStream(_Stream):
 
     def __init__(self, transport: Transport, call: CallContext, flow: Flow[ChatReply]) -> None:
         super().__init__(transport, call, flow)
-        if asyncio._get_running_loop() is not None:
-            warn_of_blocking(call)
+        warn_of_blocking(call)
         self._pull()  # up to the headers, so that a refused call raises here
 
     def __iter__(self) -> Iterator[ChatChunk]:

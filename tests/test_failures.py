@@ -19,7 +19,6 @@ import pytest
 import puter
 from puter import PuterAI
 from puter.engine import failures
-from puter.transports.mock import MockReply
 from tests.door import REFUSED, Door, chunks, error_body, label, stream_answer
 
 FRAMES = 10
@@ -149,10 +148,12 @@ async def test_what_a_users_function_raises_keeps_its_frames(door: Door) -> None
 async def test_an_error_while_another_is_handled_still_shows_that_one(nowhere: str) -> None:
     door = Door("sync")  # what aiohttp raises hides what came before, by itself
     ai = PuterAI(token="t", api_base=nowhere, login_url=nowhere, max_retries=0)
+    error: BaseException | None = None
     try:
         users_broken_function()
     except ValueError:
         error = await failing(door, ai, "chat")
+    assert error is not None
     text = shown(error)
     assert "a mistake of the user's" in text
     assert "During handling of the above exception" in text

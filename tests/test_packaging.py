@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+import importlib
+import pkgutil
 import re
+import runpy
+import sys
+from collections.abc import Callable, Sequence
 from importlib.resources import files
 from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
 
 import puter
+from puter import __pyinstaller
 
 ROOT = Path(__file__).parents[1]
 PYPROJECT = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
@@ -51,3 +61,57 @@ def test_every_dependency_says_why_it_is_there() -> None:
 
 def test_types_are_shipped() -> None:
     assert files(puter).joinpath("py.typed").is_file()
+
+
+# ------------------------------------------------------------ frozen programs
+
+
+def data_files(package: str, excludes: Sequence[str] = ()) -> list[tuple[str, str]]:
+    """As PyInstaller's: the files of a package that are no modules, and their folders."""
+    top = ROOT.joinpath(*package.split("."))
+    found = [
+        path
+        for path in top.rglob("*")
+        if path.is_file() and path.suffix not in (".py", ".pyc")
+        if path.relative_to(top).parts[0] not in excludes
+    ]
+    return [(str(path), str(path.parent.relative_to(ROOT))) for path in found]
+
+
+def submodules(package: str, filter: Callable[[str], bool]) -> list[str]:  # noqa: A002
+    paths = importlib.import_module(package).__path__
+    names = [one.name for one in pkgutil.walk_packages(paths, f"{package}.")]
+    return [name for name in (package, *names) if "hook-" not in name and filter(name)]
+
+
+@pytest.fixture
+def hook(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], dict[str, Any]]:
+    double: Any = ModuleType("PyInstaller.utils.hooks")
+    double.collect_data_files, double.collect_submodules = data_files, submodules
+    for name in ("PyInstaller", "PyInstaller.utils"):
+        monkeypatch.setitem(sys.modules, name, ModuleType(name))
+    monkeypatch.setitem(sys.modules, "PyInstaller.utils.hooks", double)
+    [folder] = __pyinstaller.get_hook_dirs()
+    return lambda name: runpy.run_path(str(Path(folder) / f"hook-{name}.py"))
+
+
+def test_a_frozen_program_has_the_models_and_what_is_loaded_on_first_use(hook: Any) -> None:
+    ran = hook("puter")
+    names = {Path(source).name: target for source, target in ran["datas"]}
+    assert names == dict.fromkeys(("available_models.json", "catalogue.json", "py.typed"), "puter")
+    modules = set(ran["hiddenimports"])
+    assert {"puter.ai", "puter.transports.aiohttp_transport", "puter.wire.dialects"} <= modules
+    assert not [name for name in modules if "testing" in name or "pyinstaller" in name]
+    for lazy in sys.modules["puter"].__dict__["_MODULES"]:
+        assert lazy in modules
+
+
+def test_a_frozen_program_may_have_local_puter_without_pytest(hook: Any) -> None:
+    ran = hook("puter.testing")
+    assert [Path(source).name for source, _ in ran["datas"]] == ["recorded.json"]
+    assert "puter.testing.server" in ran["hiddenimports"]
+    assert "puter.testing.plugin" not in ran["hiddenimports"]
+
+
+def test_pyinstaller_finds_the_hooks() -> None:
+    assert '[project.entry-points.pyinstaller40]\nhook-dirs = "puter.__pyinstaller' in PYPROJECT

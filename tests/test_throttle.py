@@ -1701,7 +1701,7 @@ def test_narrow_limits_and_widen_admits_who_waits() -> None:
 def test_calls_that_take_different_times_to_arrive_stay_within_the_servers_window(
     tier: str, seed: int
 ) -> None:
-    """The server counts arrivals: the first on a new connection is late, the one after it is not."""
+    """The server counts arrivals: the first on a connection comes late, those after it do not."""
     limit, dice = TIERS[tier], random.Random(seed)
     refused: list[ApiError] = []
 

@@ -9,7 +9,6 @@ import pickle
 import threading
 from collections.abc import Callable
 from decimal import Decimal
-from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import sys
 import warnings
@@ -43,9 +44,13 @@ def _shown_before(error: BaseException) -> BaseException | None:
 
 
 def warn_of_blocking(call: CallContext) -> None:
-    """Warn once that a sync method was called where an event loop runs, which it holds up."""
+    """Warn once where an event loop runs in this thread: a sync method holds it up."""
     key = (call.operation, "blocks")
-    if key in call.shared.warned or not _NOTEBOOKS.isdisjoint(sys.modules):
+    if (
+        asyncio._get_running_loop() is None
+        or key in call.shared.warned
+        or not _NOTEBOOKS.isdisjoint(sys.modules)
+    ):
         return
     call.shared.warned.add(key)
     twin = f"async_{call.operation}"

@@ -22,7 +22,6 @@ from puter.exceptions import (
 from puter.wire.http import HttpRequest
 from puter.wire.redact import redact
 
-
 _HTTP_LIBRARIES = ("requests.", "urllib3.", "aiohttp.")
 
 

@@ -11,14 +11,13 @@ import threading
 import weakref
 from contextlib import suppress
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import requests
 import requests.adapters
 import urllib3
 from requests.structures import CaseInsensitiveDict
 from urllib3._version import __version__
-from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.util.ssl_match_hostname import CertificateError
 
@@ -30,6 +29,11 @@ from puter.exceptions import PuterConfigError, PuterError
 from puter.transports.connection_errors import Exchange, causes
 from puter.transports.proxies import ca_bundle, on_loopback, proxy_settings
 from puter.wire.http import HttpReply, HttpRequest, stays_open
+
+if TYPE_CHECKING:
+    from urllib3.connection import HTTPConnection, HTTPSConnection
+else:  # the same; in a cassette of vcrpy the names above are its own
+    from urllib3.connectionpool import HTTPConnection, HTTPSConnection
 
 if tuple(map(int, __version__.split(".")[:2])) < (2, 1):
     raise PuterConfigError(
@@ -236,10 +240,13 @@ class _Body:
         """Bytes as soon as there are any; ``b""`` at the end."""
         raw, exchange = self._response.raw, self._exchange
         try:
-            sock = getattr(raw.connection, "sock", None)  # not any more once it is in the pool
-            if timeout is not None and sock is not None:
-                sock.settimeout(timeout)
-            data: bytes | None = raw.read1(PIECE, decode_content=True)
+            if isinstance(raw, urllib3.HTTPResponse):
+                sock = getattr(raw.connection, "sock", None)  # not any more once it is in the pool
+                if timeout is not None and sock is not None:
+                    sock.settimeout(timeout)
+                data: bytes | None = raw.read1(PIECE, decode_content=True)
+            else:  # a double's
+                data = raw.read(PIECE)
             if exchange.expired:
                 raise exchange.out_of_time(sent=exchange.written)
         except Exception as error:
@@ -378,11 +385,19 @@ class _TlsConnection(_Connection, HTTPSConnection):
 
 
 class _Pool(HTTPConnectionPool):
-    ConnectionCls: Any = _Connection
+    """Ours, but where a test library such as vcrpy gave urllib3's pools its connections."""
+
+    @property
+    def ConnectionCls(self) -> Any:  # type: ignore[override]  # noqa: N802 - urllib3's name
+        theirs = HTTPConnectionPool.ConnectionCls
+        return _Connection if theirs is HTTPConnection else theirs
 
 
 class _TlsPool(HTTPSConnectionPool):
-    ConnectionCls: Any = _TlsConnection
+    @property
+    def ConnectionCls(self) -> Any:  # type: ignore[override]  # noqa: N802 - urllib3's name
+        theirs = HTTPSConnectionPool.ConnectionCls
+        return _TlsConnection if theirs is HTTPSConnection else theirs
 
 
 class _Adapter(requests.adapters.HTTPAdapter):
