@@ -505,6 +505,17 @@ async def test_whoami_tells_the_account(door: Door) -> None:
     assert account.raw == WHOAMI
 
 
+async def test_an_account_has_the_types_it_says_whatever_the_server_sends(door: Door) -> None:
+    odd = dict.fromkeys(("email", "email_confirmed", "is_temp", "otp", "app_name"), [[1]])
+    door.answers({**WHOAMI, **odd, "unconfirmed_email": {}})
+    account = await door(door.client(), "whoami")
+    assert hash(account) == hash(account)
+    assert (account.email, account.is_temp, account.app_name) == (None, None, None)
+    door.answers({**WHOAMI, "email_confirmed": 1, "is_temp": 0})
+    account = await door(door.client(), "whoami")
+    assert (account.email_confirmed, account.is_temp) == (True, False)
+
+
 @pytest.mark.parametrize("answer", [[], {}, {"username": 5}, "alice", None])
 async def test_whoami_of_an_unknown_shape_is_an_error(door: Door, answer: Any) -> None:
     door.answers((200, answer))

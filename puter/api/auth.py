@@ -24,7 +24,7 @@ from puter.exceptions import (
 from puter.types.account import Account
 from puter.wire.errors import WRONG_HOST, unknown_shape
 from puter.wire.http import api_get, build_request
-from puter.wire.json import as_dict
+from puter.wire.json import as_dict, as_str_or_none
 
 Code: TypeAlias = str | Callable[[], str | Awaitable[str]] | None
 
@@ -234,16 +234,21 @@ def whoami(call: CallContext) -> Flow[Account]:
     return Account(
         username=data["username"],
         uuid=str(data.get("uuid", "")),
-        email=data.get("email"),
-        email_confirmed=data.get("email_confirmed"),
-        is_temp=data.get("is_temp"),
-        two_factor=data.get("otp"),
-        app_name=data.get("app_name"),
+        email=as_str_or_none(data.get("email")),
+        email_confirmed=_flag(data, "email_confirmed"),
+        is_temp=_flag(data, "is_temp"),
+        two_factor=_flag(data, "otp"),
+        app_name=as_str_or_none(data.get("app_name")),
         must_verify=tuple(what for what, flag in _MUST_VERIFY.items() if data.get(flag) is True),
-        unconfirmed_email=data.get("unconfirmed_email"),
+        unconfirmed_email=as_str_or_none(data.get("unconfirmed_email")),
         feature_flags=as_dict(data.get("feature_flags")),
         raw=data,
     )
+
+
+def _flag(data: dict[str, Any], name: str) -> bool | None:
+    value = data.get(name)
+    return bool(value) if isinstance(value, int) else None  # 0 and 1 of a database included
 
 
 _MUST_VERIFY = {
