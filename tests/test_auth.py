@@ -506,7 +506,8 @@ async def test_whoami_tells_the_account(door: Door) -> None:
 
 
 async def test_an_account_has_the_types_it_says_whatever_the_server_sends(door: Door) -> None:
-    odd = dict.fromkeys(("email", "email_confirmed", "is_temp", "otp", "app_name"), [[1]])
+    names = ("email", "email_confirmed", "is_temp", "otp", "app_name")
+    odd: dict[str, Any] = {name: [[1]] for name in names}
     door.answers({**WHOAMI, **odd, "unconfirmed_email": {}})
     account = await door(door.client(), "whoami")
     assert hash(account) == hash(account)

@@ -35,6 +35,7 @@ def run(main):
 
 STRICT = (
     *("-W", "error"),
+    *("-W", "ignore:A synchronous method"),  # some programs block an event loop on purpose
     *("-W", "ignore:This process:DeprecationWarning"),  # 3.12: any fork of a process with threads
 )
 
