@@ -103,6 +103,8 @@ class CallContext:
     """When the call began, by ``clock``."""
     attempts: int = 0
     """How often the present request was sent so far."""
+    requested: float = 0.0
+    """When the present request was to be sent first, by ``clock``."""
     permits: list[Permit] = field(default_factory=list)
     """What an open stream of this call holds: of the throttle, and of a conversation."""
     closed: bool = False

@@ -33,8 +33,7 @@ def exchange(
     if request.authenticated and call.shared.credentials.token is None:
         yield from call.runner._sign_in(call)
     if refused is None:
-        call.attempts = 0  # a sign-in before it does not count
-    began = call.clock()
+        call.attempts, call.requested = 0, call.clock()  # a sign-in before it does not count
     position = call.throttle.position() if request.rate_limited else None
     while True:
         permit: Permit | None = None
@@ -57,9 +56,9 @@ def exchange(
                 call.throttle.widen()
             return reply
         except PuterError as error:
-            error.attempts, error.elapsed = call.attempts, call.clock() - began
+            error.attempts, error.elapsed = call.attempts, call.clock() - call.requested
             refused, lost = None, _may_have_run(error)
-            delay = _delay_after(call, request, error, began)
+            delay = _delay_after(call, request, error)
             if delay is None:
                 raise
             if request.rate_limited and isinstance(error, PuterRateLimitError):
@@ -88,16 +87,14 @@ def _retrying(call: CallContext, request: HttpRequest, error: PuterError, delay:
     return Retrying(request.method, request.url, call.attempts, delay, reason, unreachable)
 
 
-def _delay_after(
-    call: CallContext, request: HttpRequest, error: PuterError, began: float
-) -> float | None:
+def _delay_after(call: CallContext, request: HttpRequest, error: PuterError) -> float | None:
     """Seconds until the next attempt, None when there is none."""
     if not may_repeat(call.config, error, request):
         return None
     delay = retry_delay(call.config, error, call.attempts, call.random())
     if delay is None:
         return None
-    waited = call.clock() - began + delay
+    waited = call.clock() - call.requested + delay
     if not attempts_left(call.config, error, call.attempts, waited):
         return None
     if not isinstance(error, PuterRateLimitError) and not call.shared.retry_budget.spend():
