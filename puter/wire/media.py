@@ -131,7 +131,7 @@ def advise(
     advice = _ADVICE.get(interface)
     if advice is None:
         return
-    codes = {error.code, as_dict(error.body).get("errorCode")}
+    codes = {error.code, as_str_or_none(as_dict(error.body).get("errorCode"))}
     if isinstance(error, PuterInsufficientFundsError):
         error.hint = f"account_usage() tells what is left; {advice.cheaper} costs less."
     elif codes & _FLAGGED:
