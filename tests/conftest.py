@@ -8,6 +8,7 @@ import signal
 import socket
 from typing import Any
 
+import hypothesis
 import pytest
 
 from tests.door import Door
@@ -15,6 +16,12 @@ from tests.door import Door
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # Started in the background by a shell: the programs that tests interrupt would inherit it.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# How long an example takes is the machine's business, which others use too.
+hypothesis.settings.register_profile(
+    "shared", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("shared")
 
 PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
 

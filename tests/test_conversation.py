@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import puter
@@ -277,7 +277,6 @@ def turns(draw: st.DrawFn) -> list[Message]:
     return [*turn, says("assistant", draw(WORDS))]
 
 
-@settings(deadline=None)
 @given(
     st.lists(turns(), max_size=6),
     st.lists(st.just(says("assistant", "Hello!")), max_size=1),
@@ -347,7 +346,6 @@ ANY_MESSAGE = st.fixed_dictionaries(
 FILLED = TEXT.filter(str.strip)
 
 
-@settings(deadline=None)
 @given(st.lists(ANY_MESSAGE, max_size=4), st.none() | FILLED, st.none() | FILLED)
 def test_what_is_saved_is_loaded(
     tmp_path_factory: pytest.TempPathFactory,

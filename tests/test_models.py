@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from puter import models
@@ -94,7 +94,6 @@ def test_nothing_is_suggested_for_noise_nor_a_name_for_itself() -> None:
     assert "gpt-5-nano" not in registry().suggest("gpt-5-nano")
 
 
-@settings(deadline=None)
 @given(st.text(max_size=20))
 def test_any_name_is_looked_up(name: str) -> None:
     named = registry()

@@ -74,7 +74,6 @@ def raw(got: list[ChatChunk]) -> list[dict[str, Any]]:
     return [one.raw for one in got]
 
 
-@settings(deadline=None)
 @given(streams())
 def test_any_cut_gives_the_same_chunks(one: tuple[list[dict[str, Any]], list[bytes]]) -> None:
     sent, pieces = one
@@ -90,7 +89,7 @@ def test_every_single_cut_gives_the_same_chunks() -> None:
     assert raw(decoded([data[i : i + 1] for i in range(len(data))])) == sent
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(streams())
 def test_any_cut_gives_the_same_chunks_through_both_doors(
     one: tuple[list[dict[str, Any]], list[bytes]],
@@ -106,7 +105,6 @@ def test_any_cut_gives_the_same_chunks_through_both_doors(
         assert raw(asyncio.run(through(kind))) == [TEXT_LINE, *sent, USAGE]
 
 
-@settings(deadline=None)
 @given(st.lists(st.binary(max_size=40) | LINE.map(lambda one: json.dumps(one).encode() + b"\n")))
 def test_garbage_gives_our_errors_only(pieces: list[bytes]) -> None:
     async def through(kind: str) -> str:
@@ -173,7 +171,6 @@ def cut_texts(draw: st.DrawFn) -> tuple[str, list[bytes]]:
     ]
 
 
-@settings(deadline=None)
 @given(cut_texts())
 def test_a_text_arrives_whole_wherever_a_line_cuts_it(one: tuple[str, list[bytes]]) -> None:
     text, pieces = one
@@ -182,7 +179,6 @@ def test_a_text_arrives_whole_wherever_a_line_cuts_it(one: tuple[str, list[bytes
     assert json.dumps(raw(got), ensure_ascii=False).encode()  # no half is left
 
 
-@settings(deadline=None)
 @given(
     st.lists(st.text(st.sampled_from("a\ud83d\ude00\U0001f600"), max_size=3), max_size=6),
     st.booleans(),

@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal, NamedTuple, TypedDict
 
 import pydantic
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import puter
@@ -150,7 +150,6 @@ def test_what_is_wrong_is_said_precisely(text: str, of: Any, fault: str | None) 
     assert str(caught.value).startswith(fault)
 
 
-@settings(deadline=None)
 @given(st.lists(st.builds(City, st.text(), st.integers())), st.text(), st.booleans())
 def test_whatever_the_answer_holds_it_is_found(
     cities: list[City], prose: str, fenced: bool
@@ -326,7 +325,6 @@ TRICKY = st.sampled_from(
 TEXTS = st.lists(TRICKY | st.characters(exclude_categories=["Cs"]), max_size=9).map("".join)
 
 
-@settings(deadline=None)
 @given(json_values(TEXTS), st.text(), st.text(), st.booleans(), st.sampled_from([None, 2]))
 def test_any_value_comes_back_from_any_prose(
     value: Any, before: str, after: str, ensure_ascii: bool, indent: int | None
@@ -348,7 +346,6 @@ PIECES = st.sampled_from(
 TYPES: list[Any] = [dict[str, int], list[int], int, bool, str, float | None, Mood, City, Any]
 
 
-@settings(deadline=None)
 @given(st.lists(PIECES).map("".join) | st.text(), st.sampled_from(TYPES))
 def test_no_text_breaks_the_reader(text: str, of: Any) -> None:
     with contextlib.suppress(ValueError):

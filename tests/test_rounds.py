@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from puter.testing.messages import for_vendor, normalize
@@ -265,7 +265,6 @@ def only(kind: str, messages: list[Any]) -> list[Any]:
     return [one for one in content_of(messages) if one[0] == kind]
 
 
-@settings(deadline=None)
 @given(histories)
 def test_nothing_is_lost_and_doing_it_twice_changes_nothing(history: list[Any]) -> None:
     before = copy.deepcopy(history)
@@ -286,7 +285,6 @@ def test_nothing_is_lost_and_doing_it_twice_changes_nothing(history: list[Any]) 
     normalize(safe)  # the server takes it
 
 
-@settings(deadline=None)
 @given(st.data())
 def test_each_call_is_directly_followed_by_its_result(data: st.DataObject) -> None:
     numbers = itertools.count()

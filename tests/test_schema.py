@@ -26,7 +26,7 @@ import pydantic
 import pytest
 import typing_extensions
 from annotated_types import Ge, MinLen
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
@@ -885,7 +885,6 @@ def same(a: Any, b: Any) -> bool:
     return True
 
 
-@settings(deadline=None)
 @given(st.data())
 def test_what_is_written_validates_and_is_read_as_the_same(data: st.DataObject) -> None:
     of, _, values = data.draw(samples)
@@ -897,7 +896,6 @@ def test_what_is_written_validates_and_is_read_as_the_same(data: st.DataObject) 
     assert same(convert(built, written), value)
 
 
-@settings(deadline=None)
 @given(st.data())
 def test_any_signature_takes_what_fits_its_schema(data: st.DataObject) -> None:
     parts = data.draw(st.dictionaries(NAMES, samples, max_size=4))

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import puter
@@ -25,7 +25,6 @@ mimetypes.init()  # now, so that the tests below change the machine's table
 TEXT = st.text(st.characters(codec="utf-8", exclude_categories=["Cc"]) | st.sampled_from("\t\r\n"))
 
 
-@settings(deadline=None)
 @given(TEXT, st.sampled_from(["utf-8", "utf-8-sig", "utf-16", "utf-32"]))
 def test_unicode_comes_back_as_it_was(text: str, encoding: str) -> None:
     data = text.encode(encoding)
@@ -34,7 +33,6 @@ def test_unicode_comes_back_as_it_was(text: str, encoding: str) -> None:
     assert data.decode(found) == text.removeprefix("\ufeff" if encoding == "utf-8" else "")
 
 
-@settings(deadline=None)
 @given(st.text(st.sampled_from("abc, \n\u20ac\u00e9"), min_size=20), st.booleans())
 def test_utf_16_without_a_mark_is_told_by_its_zeros(text: str, little: bool) -> None:
     text += "plain letters, mostly" * (1 + len(text) // 20)
@@ -44,7 +42,6 @@ def test_utf_16_without_a_mark_is_told_by_its_zeros(text: str, little: bool) -> 
     assert data.decode(found) == text
 
 
-@settings(deadline=None)
 @given(st.binary(max_size=300))
 def test_any_bytes_are_a_text_or_none(data: bytes) -> None:
     found = encoding_of(data)

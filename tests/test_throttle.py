@@ -1207,7 +1207,7 @@ CALLS = st.lists(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(calls=CALLS, rate=st.integers(1, 5), period=EIGHTHS.filter(bool), most=st.integers(1, 4))
 def test_any_mix_of_calls_keeps_the_limits_and_ends(
     calls: list[dict[str, Any]], rate: int, period: float, most: int
