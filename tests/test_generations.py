@@ -15,6 +15,7 @@ from tests.door import (
     chat_body,
     chunks,
     error_body,
+    json_answer,
     lines,
     shut,
     step,
@@ -664,3 +665,28 @@ def test_a_tool_call_keeps_what_belongs_beside_it() -> None:
     message = call_message(call)
     assert message["reasoning_details"] == [SIGNED]
     assert "message" not in message["content"][0]
+
+
+# ------------------------------------------------------------ what came with an answer
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_a_reply_has_the_headers_and_the_servers_name_of_the_request(
+    door: Door, stream: bool
+) -> None:
+    name = {"X-Request-Id": "req_1"}
+    text = {"type": "text", "text": "x"}
+    door.answers(stream_answer(text, USAGE, **name) if stream else json_answer(chat_body(), **name))
+    reply = await door(door.client(), "chat", "Hi", stream=stream)
+    if stream:
+        reply = await until_done(reply)
+    assert reply.request_id == reply.headers["x-request-id"] == "req_1"
+
+
+async def test_an_error_that_a_stream_tells_first_has_the_hint_of_the_call(door: Door) -> None:
+    line = {"type": "error", "message": "Model not found: gpt-nano", "status": 400,
+            "code": "bad_request"}  # fmt: skip
+    door.answers(stream_answer(line))
+    with pytest.raises(puter.PuterModelNotFoundError, match="gpt-5-nano"):
+        await until_done(await door(door.client(), "chat", "Hi", "gpt-nano", stream=True))
+    assert len(door.sent) == 1

@@ -5,12 +5,7 @@ from __future__ import annotations
 from puter.api.downloads import attach_download
 from puter.api.turn import Turn
 from puter.engine.effects import Body, Flow, Read, StreamOpened, YieldChunks
-from puter.exceptions import (
-    PuterAPIError,
-    PuterError,
-    PuterRateLimitError,
-    PuterStreamError,
-)
+from puter.exceptions import PuterAPIError, PuterError, PuterStreamError
 from puter.types.replies import ChatChunk, ChatReply
 from puter.wire.accumulator import StreamAccumulator
 from puter.wire.ndjson import LineError, NDJSONDecoder
@@ -52,8 +47,10 @@ def streamed_answer(turn: Turn) -> Flow[None]:
             yield YieldChunks((last,), last=ends)
             yield from _drain(turn, body)
             return
-        except PuterRateLimitError as error:  # in place of an answer: nothing ran
-            refused = error
+        except PuterAPIError as error:
+            if isinstance(error, PuterStreamError) or error is not accumulator.failure:
+                raise
+            refused = error  # it came in place of an answer: nothing ran
         finally:
             body.close()
 

@@ -188,6 +188,7 @@ class Turn:
         """Calls that are to be run before the next request."""
         self.stream: StreamAccumulator | None = None
         """The answer that is being streamed."""
+        self._headers: Mapping[str, str] = {}
         self.unsettled: bool = False
         """The server began an answer whose cost is not known yet."""
 
@@ -231,7 +232,7 @@ class Turn:
         )
         try:
             reply = yield from exchange(self.call, http_request, refused)
-            self.unsettled = True
+            self.unsettled, self._headers = True, reply.headers
             return reply
         except PuterAPIError as error:
             self._explain(error)
@@ -263,7 +264,12 @@ class Turn:
     def accept_reply(self, answer: ChatReply) -> bool:
         """Record the cost of an answer and validate it; return whether the turn ends with it."""
         call, request = self.call, self.request
-        answer._complete(attempts=call.attempts, elapsed=call.clock() - call.started)
+        answer._complete(
+            attempts=call.attempts,
+            elapsed=call.clock() - call.started,
+            headers=self._headers,
+            request_id=self._headers.get("x-request-id") or self._headers.get("request-id"),
+        )
         for image in answer.images:
             attach_download(image, call)
         cost = answer.cost

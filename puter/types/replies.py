@@ -114,7 +114,7 @@ class ChatReply(TextValue):
     request_id: str | None
     """The server's name of the request, where it sends one."""
     headers: Mapping[str, str]
-    """Headers of the answer, names in lower case."""
+    """Headers of the answer (of the last, where there were several), names in lower case."""
     raw: Any
     """The server's own result."""
 

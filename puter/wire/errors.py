@@ -40,6 +40,7 @@ _SUSPENDED = (
     "This Puter has suspended the account, so no token of it works: sign in in the browser to see "
     "why, or ask the operator."
 )
+_CHECK_ARGUMENTS = "Check the arguments."
 _CHECK_NAME = "Check the name, and that api_base is the API host."
 _CONFIRM = "The account must be verified: confirm the {} in the browser first."
 _OTHER_TOKEN = "Use a token that may do this."  # noqa: S105 - a sentence
@@ -77,6 +78,7 @@ _HINTS: dict[type[PuterError], dict[str, str]] = {
     },
     PuterSubscriptionRequiredError: {"subscription_required": "This needs a paid Puter plan."},
     PuterBadRequestError: {
+        "bad_request": _CHECK_ARGUMENTS,
         "storage_limit_reached": "The input is over the server's limit; send less.",
         "item_with_same_name_exists": "Pass overwrite=True, or choose another name.",
         "moderation_flagged": "The text was flagged; change it.",
@@ -131,7 +133,7 @@ _BY_STATUS: dict[int, tuple[type[PuterError], str]] = {
     429: (PuterRateLimitError, _SLOW_DOWN),
 }
 _ALL_FAILED = ("All providers failed", "All AI providers failed")
-_ANY_400 = (PuterBadRequestError, "Check the arguments.")
+_ANY_400 = (PuterBadRequestError, _CHECK_ARGUMENTS)
 _ANY_500 = (PuterServerError, "Puter, or a proxy in front of it, failed: try again later.")
 
 
