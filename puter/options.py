@@ -80,7 +80,8 @@ class ChatOptions(TypedDict, total=False):
     """A text, or several, at which the answer ends; it is not part of the answer. All providers but
     the Responses route."""
     provider: str | None
-    """The provider that must serve the call, such as ``"openrouter"``."""
+    """The provider that is to serve the call, such as ``"openrouter"``. The server ignores one that
+    does not carry the model: ``reply.provider`` says who answered."""
     reasoning_effort: Annotated[
         str | None, usual("none", "minimal", "low", "medium", "high", "xhigh", "max")
     ]

@@ -15,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import puter
+from puter.engine.client import WINDOW_MARGIN
 from puter.config import ConfigOptions, PuterConfig
 from puter.wire.http import driver_call
 from tests.door import Door, chat_body
@@ -668,11 +669,13 @@ async def test_new_limits_resize_the_throttle(door: Door) -> None:
     ai = door.client()
     await door(ai, "chat", "Hi")
     throttle = ai._throttle
-    assert (throttle.rate_limit, throttle.period, throttle.max_concurrency) == (30, 10.0, 3)
+    limits = throttle.rate_limit, throttle.period / WINDOW_MARGIN, throttle.max_concurrency
+    assert limits == (30, 10.0, 3)
     ai.config.update(rate_limit_requests=5, rate_limit_period=2, max_concurrency=None)
     await door(ai, "chat", "Hi")
     assert ai._throttle is throttle
-    assert (throttle.rate_limit, throttle.period, throttle.max_concurrency) == (5, 2, float("inf"))
+    limits = throttle.rate_limit, throttle.period / WINDOW_MARGIN, throttle.max_concurrency
+    assert limits == (5, 2, float("inf"))
 
 
 def test_a_copy_shares_the_throttle_unless_its_limits_are_its_own() -> None:

@@ -35,6 +35,7 @@ from puter.tools import BeforeTool, StopChat, Toolbox
 from puter.types.replies import ChatReply, ToolCall, Usage
 from puter.wire.accumulator import StreamAccumulator
 from puter.wire.dialects import Dialect, dialect_for, family_of
+from puter.wire.dialects.base import forces_tool
 from puter.wire.http import HttpReply, driver_call
 from puter.wire.json import as_int_or_none
 from puter.wire.messages import (
@@ -211,10 +212,11 @@ class Turn:
         args["model"] = target.model
         if request.tools is not None and request.tools.schemas:
             args["tools"] = [*request.tools.schemas, *args.get("tools", [])]
-        if isinstance(choice := args.get("tool_choice"), str):
-            if self._answers and choice not in ("auto", "none"):
+        if (choice := args.get("tool_choice")) is not None:
+            if self._answers and forces_tool(choice):
                 choice = "auto"  # it was called: now the model may answer
-            target.dialect.choose_tool(args, choice)
+            if isinstance(choice, str):
+                target.dialect.choose_tool(args, choice)
         if stream:
             args["stream"] = True
         timeout = config.timeout

@@ -23,6 +23,7 @@ from puter.testing.samples import PNG
 MODULES = [
     found.name
     for found in pkgutil.walk_packages(puter.__path__, "puter.")
+    if ".hook-" not in found.name  # PyInstaller runs these
     if not found.name.endswith("__main__")
 ]
 FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE

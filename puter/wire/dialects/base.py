@@ -283,6 +283,12 @@ def tool_name(schema: Any) -> Any:
     return as_dict(as_dict(schema).get("function", schema)).get("name")
 
 
+def forces_tool(choice: Any) -> bool:
+    """Whether the model may not answer before it has called a tool."""
+    word = choice.get("type") if isinstance(choice, Mapping) else choice
+    return word not in ("auto", "none")
+
+
 def _parts_of(content: Any) -> list[Any]:
     if isinstance(content, list):
         return content
