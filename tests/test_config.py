@@ -15,8 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import puter
-from puter.engine.client import WINDOW_MARGIN
 from puter.config import ConfigOptions, PuterConfig
+from puter.engine.client import WINDOW_MARGIN
 from puter.wire.http import driver_call
 from tests.door import Door, chat_body
 
