@@ -15,7 +15,8 @@ import os
 import re
 import sys
 import typing
-from collections.abc import Iterable, Mapping, MutableMapping
+from collections import UserDict
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from types import ModuleType, NoneType
 from typing import TYPE_CHECKING, Annotated, Any, TypedDict
@@ -138,35 +139,15 @@ def _check_verify(name: str, value: Any) -> bool | str | None:
     return path
 
 
-class Headers(dict[str, str]):
+class Headers(UserDict[str, str]):
     """Headers by name, each checked when it is set."""
-
-    def __new__(cls, values: Any) -> Any:
-        if isinstance(values, Mapping):
-            return super().__new__(cls)
-        return _public_headers(values)  # pairs, as dataclasses.asdict makes plain data of them
-
-    def __init__(self, values: Mapping[str, str]) -> None:
-        self.update(values)
 
     def __setitem__(self, name: str, value: str) -> None:
         _check_header(name, value)
         super().__setitem__(name, value)
 
-    if not TYPE_CHECKING:  # they are dict's, by way of __setitem__
-        setdefault, update = MutableMapping.setdefault, MutableMapping.update
-
-        def __ior__(self, values: Any) -> Self:
-            self.update(values)
-            return self
-
-    def __copy__(self) -> Headers:
-        return Headers(self)
-
-    copy = __copy__
-
-    def __deepcopy__(self, memo: Any) -> Headers:
-        return Headers(self)
+    def __deepcopy__(self, memo: Any) -> dict[str, str]:
+        return _public_headers(self.items())  # as dataclasses.asdict makes plain data of it
 
     def __reduce__(self) -> Any:
         return Headers, (_public_headers(self.items()),)

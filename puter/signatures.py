@@ -42,18 +42,7 @@ class Arguments:
         return functools.partial(function, *positional, **values)
 
 
-@dataclass(frozen=True, slots=True)
-class GivenArguments:
-    """Arguments by a ready schema: they go in as they are."""
-
-    adapter: TypeAdapter
-
-    def bind(self, function: Callable[..., Any], given: Mapping[str, Any]) -> Callable[[], Any]:
-        """The call, ready to be made."""
-        return functools.partial(function, **given)
-
-
-def given_arguments(schema: Any) -> GivenArguments:
+def given_arguments(schema: Any) -> Arguments:
     """Arguments of a JSON Schema that is the user's own.
 
     Raises:
@@ -64,7 +53,7 @@ def given_arguments(schema: Any) -> GivenArguments:
             f"parameters must be a JSON Schema, not {type(schema).__name__}",
             hint="It looks like {'type': 'object', 'properties': {...}, 'required': [...]}.",
         )
-    return GivenArguments(TypeAdapter(dict(schema), lambda value, _path, _lax: value))
+    return Arguments(TypeAdapter(dict(schema), lambda value, _path, _lax: dict(value)), {}, {})
 
 
 def arguments_of(function: Any, name: str, described: Mapping[str, str]) -> Arguments:

@@ -174,7 +174,7 @@ class Toolbox:
             raise PuterInputError("tools must be a list of functions, Tool objects or schemas")
         self.tools: dict[str, Tool] = {}
         self.schemas: list[dict[str, Any]] = []
-        names: set[str] = set()
+        self.names: set[str] = set()
         for tool in tools:
             if isinstance(tool, Mapping):
                 schema, name = _raw(tool)
@@ -187,11 +187,11 @@ class Toolbox:
                     )
                 schema, name = tool.schema, tool.name
                 self.tools[name] = tool
-            if name and name in names:
+            if name and name in self.names:
                 raise PuterInputError(
                     f"Two tools are named {name!r}", hint="Give one a name: Tool(f, name='...')."
                 )
-            names.add(name)
+            self.names.add(name)
             self.schemas.append(schema)
 
     @property
@@ -201,7 +201,7 @@ class Toolbox:
 
     def can_run(self, calls: Iterable[ToolCall]) -> bool:
         """Whether every call is of a tool that is a function here, or of none that is known."""
-        declared = {_raw(schema)[1] for schema in self.schemas} - self.tools.keys()
+        declared = self.names - self.tools.keys()
         return not any(call.name in declared for call in calls)
 
 

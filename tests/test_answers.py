@@ -21,7 +21,7 @@ from puter.exceptions import PuterError
 from puter.types.account import Account
 from puter.types.media import Image
 from puter.types.replies import ChatReply, ToolCall, Usage
-from puter.wire.dialects import PROVIDERS, dialect_for, dropped_options
+from puter.wire.dialects import PROVIDERS, dropped_options, route_of
 from puter.wire.dialects.base import BASE, read_usage
 from puter.wire.errors import raise_for_error
 from puter.wire.http import HttpReply, HttpRequest
@@ -300,18 +300,20 @@ def test_every_provider_of_the_catalogue_has_a_row() -> None:
 def test_a_provider_that_is_not_known_speaks_the_neutral_form_and_is_not_judged() -> None:
     for provider in ("brand-new", ["odd"], 5):
         unknown: Any = provider
-        assert dialect_for(unknown, "claude-x", {}, {}) is BASE
-        assert dropped_options({"top_p": 0.5}, unknown, "m") == []
-    assert dialect_for(None, "Claude-x", {}, {}).name == "claude"
+        route = route_of(unknown, "claude-x", {}, {})
+        assert route.dialect is BASE
+        assert dropped_options({"top_p": 0.5}, route, "m") == []
+    assert route_of(None, "Claude-x", {}, {}).dialect.name == "claude"
 
 
 def test_what_moves_a_call_to_the_responses_route() -> None:
     for options in ({"web_search": True}, {"compaction": True}, {"context_management": {"a": 1}}):
-        assert dialect_for("openai-completion", "m", {}, options).name == "responses"
-        assert dialect_for("zai", "m", {}, options).name == "base"
-        assert dropped_options({**options, "top_p": 1}, "azure-openai", "m") == []
-    moved = dialect_for("openai-completion", "m", {"responses_api_only": True}, {})
-    assert dropped_options({"temperature": 0}, "openai-completion", "m", moved) == ["temperature"]
+        assert route_of("openai-completion", "m", {}, options).dialect.name == "responses"
+        assert route_of("zai", "m", {}, options).dialect.name == "base"
+        route = route_of("azure-openai", "m", {}, options)
+        assert dropped_options({**options, "top_p": 1}, route, "m") == []
+    moved = route_of("openai-completion", "m", {"responses_api_only": True}, {})
+    assert dropped_options({"temperature": 0}, moved, "m") == ["temperature"]
 
 
 def test_a_plain_chat_is_sent_as_it_stands() -> None:
@@ -335,7 +337,7 @@ def test_encoding_leaves_the_given_messages_alone(provider: str) -> None:
     ]
     before = copy.deepcopy(messages)
     options = {"cache_control": True, "reasoning_effort": "low", "web_search": True}
-    args = dialect_for(provider, "m", {}, {}).encode(messages, options)
+    args = route_of(provider, "m", {}, {}).dialect.encode(messages, options)
     assert messages == before
     assert args["messages"][-1]["cache_control"] == {"type": "ephemeral"}
     assert args["tools"] == [{"type": "web_search"}]
@@ -433,7 +435,7 @@ def test_any_json_is_a_reply_or_one_of_our_errors(data: Any, status: int, kind: 
         return
     assert isinstance(answer, ChatReply)
     assert repr(answer)
-    assert answer.finish_reason in ("stop", "length", "tool_calls", "content_filter")
+    assert answer.finish_reason
     try:
         validate_reply(answer, model="gpt-5-nano")
     except PuterError:

@@ -674,7 +674,7 @@ def test_a_tool_call_keeps_what_belongs_beside_it() -> None:
 async def test_a_reply_has_the_headers_and_the_servers_name_of_the_request(
     door: Door, stream: bool
 ) -> None:
-    name = {"X-Request-Id": "req_1"}
+    name: Any = {"X-Request-Id": "req_1"}
     text = {"type": "text", "text": "x"}
     door.answers(stream_answer(text, USAGE, **name) if stream else json_answer(chat_body(), **name))
     reply = await door(door.client(), "chat", "Hi", stream=stream)

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from puter.testing.messages import for_vendor, normalize
-from puter.wire.dialects import dialect_for
+from puter.wire.dialects import route_of
 from puter.wire.tool_messages import normalize_tool_messages
 
 if TYPE_CHECKING:
@@ -189,7 +189,7 @@ def test_every_captured_history_reaches_its_vendor_intact(name: str) -> None:
     captured = CAPTURED[name]
     route: Any = ROUTES.get(name.partition("_")[0], ("openai-completion", "openai"))
     provider, family = route
-    sent = dialect_for(provider, "m", {}, {}).encode(captured["messages"], {})["messages"]
+    sent = route_of(provider, "m", {}, {}).dialect.encode(captured["messages"], {})["messages"]
     reached = for_vendor(family, normalize(sent), newer=False)
     assert content_of(reached) == in_pairs(content_of(captured["messages"]))
     for one in reached:  # no call shares a message, so none can be reversed or lost

@@ -113,8 +113,6 @@ async def typed_answers(ai: PuterAI) -> None:
     assert_type(ai.conversation().parse("Hi", City), City)
     assert_type(ai.parse("Hi", City, with_reply=True), tuple[City, ChatReply])
     assert_type(await ai.async_parse("Hi", City, with_reply=True), tuple[City, ChatReply])
-    _, reply = ai.parse("Hi", Literal["good", "bad"], with_reply=True)
-    assert_type(reply, ChatReply)
     mood: Literal["good", "bad"] = ai.parse("Hi", Literal["good", "bad"])
     assert_type(mood, Literal["good", "bad"])
 

@@ -24,8 +24,8 @@ from puter.streaming import AsyncChatStream, ChatStream
 from puter.tools import BeforeTool, Toolbox, ToolLike, refuse_async
 from puter.types.puter_file import Source
 from puter.types.replies import ChatReply
-from puter.wire.dialects import dropped_options, refused_options
-from puter.wire.dialects.base import CHOICES, tool_name
+from puter.wire.dialects import dropped_options
+from puter.wire.dialects.base import CHOICES
 from puter.wire.providers import refuse_misspelt_provider
 
 if TYPE_CHECKING:
@@ -300,17 +300,6 @@ class ChatMethods:
         **arguments: Unpack[ChatArguments],
     ) -> tuple[T, ChatReply]: ...
     @overload  # Literal, Union and the like are no types to a type checker
-    def parse(
-        self,
-        prompt: str | None,
-        output_type: Any,
-        model: str | None = None,
-        *,
-        retries: int = 1,
-        with_reply: Literal[True],
-        **arguments: Unpack[ChatArguments],
-    ) -> tuple[Any, ChatReply]: ...
-    @overload
     @documented_by(_parse)
     def parse(
         self,
@@ -362,17 +351,6 @@ class ChatMethods:
         **arguments: Unpack[ChatArguments],
     ) -> tuple[T, ChatReply]: ...
     @overload  # Literal, Union and the like are no types to a type checker
-    async def async_parse(
-        self,
-        prompt: str | None,
-        output_type: Any,
-        model: str | None = None,
-        *,
-        retries: int = 1,
-        with_reply: Literal[True],
-        **arguments: Unpack[ChatArguments],
-    ) -> tuple[Any, ChatReply]: ...
-    @overload
     @documented_by(_parse)
     async def async_parse(
         self,
@@ -410,7 +388,7 @@ class ChatMethods:
         call = self._prepare("chat", request)
         history = self._history
         flow = run_turn(call, history, request, streamed_answer if stream else None)
-        return call, flow if history.queue is None else in_order(history, history.queue, call, flow)
+        return call, in_order(history, call, flow)
 
     def _start_typed(
         self,
@@ -431,25 +409,24 @@ class ChatMethods:
         call = self._prepare("parse", request)
         history = self._history
         flow = typed_answer(call, history, request, wanted, retries)
-        return call, flow if history.queue is None else in_order(history, history.queue, call, flow)
+        return call, in_order(history, call, flow)
 
     def _prepare(self, operation: str, request: ChatRequest) -> CallContext:
         """Begin the call, and warn of options that will be dropped."""
         client = self._client
         call = client._begin(operation)
         if request.options:
-            listed = {one.provider for one in client._catalogues.get("chat", ())}
-            refuse_misspelt_provider(request.options.get("provider"), "chat", listed)
+            refuse_misspelt_provider(
+                request.options.get("provider"), "chat", client._catalogues.get("chat", ())
+            )
             target = target_of(call, self._history, request)
-            for name in refused_options(request.options, target.provider):
+            for name in filter(request.options.get, target.route.refuses):
                 raise PuterInputError(
                     f"{name} cannot be used with {target.model}: the server fails with it",
                     hint="Leave it out, or ask a model of OpenAI.",
                 )
             warned = client._shared.warned
-            for name in dropped_options(
-                request.options, target.provider, target.model, target.dialect
-            ):
+            for name in dropped_options(request.options, target.route, target.model):
                 if (name, target.model) not in warned:
                     warned.add((name, target.model))
                     warnings.warn(
@@ -515,7 +492,7 @@ def chat_request(method: str, prompt: Any, model: Any, arguments: Mapping[str, A
 
 
 def _check_tool_choice(choice: str, tools: Toolbox | None) -> None:
-    names = [tool_name(schema) for schema in tools.schemas] if tools is not None else []
+    names = tools.names - {""} if tools is not None else set()
     if not names and choice != "none":
         raise PuterInputError("tool_choice needs tools=", hint="Pass the tools to choose from.")
     if choice not in CHOICES and choice not in names:

@@ -114,7 +114,7 @@ def media_provider(call: CallContext, provider: str | None, kind: str) -> str | 
     name = text_or_none("provider", provider)
     if name is None:
         return None
-    refuse_misspelt_provider(name, kind, {one.provider for one in call.catalogues.get(kind, ())})
+    refuse_misspelt_provider(name, kind, call.catalogues.get(kind, ()))
     return listed_name(name, kind)
 
 

@@ -27,7 +27,7 @@ def streamed_answer(turn: Turn) -> Flow[None]:
     while True:
         reply = yield from turn.send(stream=True, refused=refused)
         if reply.stream is None:  # a server that does not stream this
-            answer = turn.target.dialect.decode(reply.data)
+            answer = turn.target.route.dialect.decode(reply.data)
             ends = turn.accept_reply(answer)
             yield StreamOpened(None)
             yield YieldChunks(_chunks_of(answer), last=ends)

@@ -99,21 +99,10 @@ def _legacy_of(data: bytes) -> str | None:
     return "cp1252" if is_western else best.encoding
 
 
-_HIGH = re.compile(rb"[\x80-\xff]")
-
-
 def _telling(data: bytes) -> bytes:
     """The first lines that are not ASCII, cut between two characters."""
-    lines: list[bytes] = []
-    size, place = 0, 0
-    while size <= _SAMPLE and (found := _HIGH.search(data, place)):
-        start = max(place, data.rfind(b"\n", place, found.start()) + 1)
-        end = data.find(b"\n", found.end())
-        place = len(data) if end < 0 else end + 1
-        lines.append(data[start:place])
-        size += len(lines[-1])
-    sample = b"".join(lines)
-    if len(sample) <= _SAMPLE:
-        return sample
-    sample = sample[:_SAMPLE]
-    return sample.rstrip(bytes(range(128, 256))) or sample
+    sample = b"\n".join(line for line in data.split(b"\n") if not line.isascii())
+    if len(sample) > _SAMPLE:
+        sample = sample[:_SAMPLE]
+        sample = sample.rstrip(bytes(range(128, 256))) or sample
+    return sample

@@ -15,6 +15,7 @@ from puter.api.attachments import part_of
 from puter.api.downloads import attach_download
 from puter.api.sources import listed
 from puter.api.tool_calls import pending_calls, run_calls
+from puter.checks import did_you_mean
 from puter.engine.context import CallContext
 from puter.engine.effects import Acquire, Flow, Invoke, do
 from puter.engine.pipeline import exchange
@@ -34,7 +35,7 @@ from puter.tool_results import clean_text
 from puter.tools import BeforeTool, StopChat, Toolbox
 from puter.types.replies import ChatReply, ToolCall, Usage
 from puter.wire.accumulator import StreamAccumulator
-from puter.wire.dialects import Dialect, dialect_for, family_of
+from puter.wire.dialects import Provider, route_of
 from puter.wire.dialects.base import forces_tool
 from puter.wire.http import HttpReply, driver_call
 from puter.wire.json import as_int_or_none
@@ -94,13 +95,13 @@ class ModelTarget:
     model: str
     provider: str | None
     entry: Mapping[str, Any]
-    dialect: Dialect
+    route: Provider
     family: str
     """Whose reasoning and compaction the route reads."""
 
 
 def target_of(call: CallContext, history: History, request: ChatRequest) -> ModelTarget:
-    """The model, its provider and its dialect."""
+    """The model, its provider and its route."""
     options = request.options
     extra = options.get("extra") or {}
     name = extra.get("model") or request.model or history.model
@@ -115,9 +116,9 @@ def target_of(call: CallContext, history: History, request: ChatRequest) -> Mode
 def _target(name: Any, pinned: str | None, options: Mapping[str, Any]) -> ModelTarget:
     known = registry().lookup(name if isinstance(name, str) else str(name))
     provider = pinned or known.provider
-    dialect = dialect_for(provider, known.id, known.entry, options)
-    family = family_of(provider, dialect)
-    return ModelTarget(known.id, provider, known.entry, dialect, family)
+    route = route_of(provider, known.id, known.entry, options)
+    family = route.dialect.family or provider or ""
+    return ModelTarget(known.id, provider, known.entry, route, family)
 
 
 @functools.lru_cache(maxsize=256)
@@ -143,7 +144,7 @@ def compose(history: History, request: ChatRequest) -> Flow[tuple[list[Message],
     before: list[Message] = []
     if not request.standalone:
         past = history.snapshot()
-        before = check_messages(past, "chat_history") if past else []
+        before = check_messages(past, "chat_history", copy=False) if past else []
     if request.resume is not None:
         turn = check_messages(request.resume.messages, "resume.messages")
     elif request.messages is None:
@@ -206,7 +207,7 @@ class Turn:
             PuterError: The typed error of the answer.
         """
         request, config, target = self.request, self.call.config, self.target
-        args = target.dialect.encode(
+        args = target.route.dialect.encode(
             self._before + self.messages, request.options, target.family, target.model
         )
         args["model"] = target.model
@@ -216,7 +217,7 @@ class Turn:
             if self._answers and forces_tool(choice):
                 choice = "auto"  # it was called: now the model may answer
             if isinstance(choice, str):
-                target.dialect.choose_tool(args, choice)
+                target.route.dialect.choose_tool(args, choice)
         if stream:
             args["stream"] = True
         timeout = config.timeout
@@ -245,8 +246,7 @@ class Turn:
         target, options = self.target, self.request.options
         if isinstance(error, PuterModelNotFoundError):
             error.suggestions = registry().suggest(target.model)
-            if error.suggestions:
-                error.hint = f"Did you mean {' or '.join(map(repr, error.suggestions))}?"
+            error.hint = did_you_mean(error.suggestions) or error.hint
         elif isinstance(error, PuterInsufficientFundsError):
             most = as_int_or_none(target.entry.get("max_tokens"))
             size = sum(map(estimate_tokens, self._before + self.messages))
@@ -259,7 +259,7 @@ class Turn:
         elif (
             isinstance(error, PuterServerError)
             and options.get("web_search")
-            and target.dialect.family == "claude"
+            and target.route.dialect.family == "claude"
         ):
             error.hint = f"Older servers cannot let Claude search the web. {error.hint}"
 
@@ -286,7 +286,9 @@ class Turn:
         validate_reply(answer, model=self.target.model, provider=pinned)
         family = self.target.family
         if answer.provider and answer.provider != self.target.provider:
-            family = family_of(answer.provider, self.target.dialect)
+            target = self.target
+            route = route_of(answer.provider, target.model, target.entry, request.options)
+            family = route.dialect.family or answer.provider
         messages = assistant_messages(answer, family, self.target.model)
         if not (answer.tool_calls and request.runs(answer.tool_calls)):
             self._finish(answer, messages)
@@ -451,7 +453,7 @@ def run_turn(
                 yield from answer(turn)
             else:
                 reply = yield from turn.send(stream=False)
-                turn.accept_reply(target.dialect.decode(reply.data))
+                turn.accept_reply(target.route.dialect.decode(reply.data))
     except PuterError as error:
         incomplete = error.partial
         if turn.pending or not isinstance(incomplete, ChatReply):
@@ -464,8 +466,12 @@ def run_turn(
     return turn.reply
 
 
-def in_order(history: History, queue: Throttle, call: CallContext, flow: Flow[T]) -> Flow[T]:
-    """Run the flow when its turn has come: each turn must see the one before."""
+def in_order(history: History, call: CallContext, flow: Flow[T]) -> Flow[T]:
+    """The flow, run when its turn has come: in a conversation each must see the one before."""
+    return flow if history.queue is None else _queued(history, history.queue, call, flow)
+
+
+def _queued(history: History, queue: Throttle, call: CallContext, flow: Flow[T]) -> Flow[T]:
     callers = _running.get()
     for turn in callers:
         turn.waits_for = history

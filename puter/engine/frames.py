@@ -6,7 +6,7 @@ import functools
 import inspect
 import signal
 import sys
-from collections.abc import Iterator
+import traceback
 from types import CodeType, FrameType, TracebackType
 
 _LIBRARIES = "puter requests urllib3 aiohttp aiohappyeyeballs yarl PIL pydantic"
@@ -31,13 +31,8 @@ def from_signal_handler(error: BaseException) -> bool:
     Libraries take its ``TimeoutError`` for one of the socket.
     """
     handlers = {_code_of(signal.getsignal(number)) for number in signal.valid_signals()}
-    return not handlers.isdisjoint(_codes(error.__traceback__))
-
-
-def _codes(place: TracebackType | None) -> Iterator[CodeType]:
-    while place is not None:
-        yield place.tb_frame.f_code
-        place = place.tb_next
+    frames = traceback.walk_tb(error.__traceback__)
+    return any(frame.f_code in handlers for frame, _ in frames)
 
 
 def _code_of(handler: object) -> CodeType | None:

@@ -34,16 +34,16 @@ def exchange(
         yield from call.runner._sign_in(call)
     if refused is None:
         call.attempts, call.requested = 0, call.clock()  # a sign-in before it does not count
+    else:
+        yield from _pause(call, request, refused, _plan_retry(call, request, refused))
     position = call.throttle.position() if request.rate_limited else None
     while True:
         permit: Permit | None = None
         lost = False  # whether it may have run, and so be billed, without an answer
-        if position is not None and refused is None:
+        if position is not None:
             time_left = None if call.config.deadline is None else call.time_left()
             permit = yield Acquire(call.throttle, position, time_left)
         try:
-            if refused is not None:
-                raise refused
             lost = True
             reply = yield from _attempt(call, request)
             lost = False
@@ -56,21 +56,31 @@ def exchange(
                 call.throttle.widen()
             return reply
         except PuterError as error:
-            error.attempts, error.elapsed = call.attempts, call.clock() - call.requested
-            refused, lost = None, _may_have_run(error)
-            delay = _delay_after(call, request, error)
-            if delay is None:
-                raise
-            if request.rate_limited and isinstance(error, PuterRateLimitError):
-                _slow_down(call.throttle, error, delay)  # before the permit goes to the next
-            event = _retrying(call, request, error, delay)
+            lost = _may_have_run(error)
+            delay = _plan_retry(call, request, error)  # before the permit goes to the next
+            failure = error
         finally:
             if lost and request.billed is not None:
                 call.shared.ledger.record(call.operation, request.billed)
             if permit is not None:
                 permit.release()
-        yield Notify(event)
-        yield Sleep(delay)
+        yield from _pause(call, request, failure, delay)
+
+
+def _plan_retry(call: CallContext, request: HttpRequest, error: PuterError) -> float:
+    """Seconds until the next attempt; the error is raised when there is none."""
+    error.attempts, error.elapsed = call.attempts, call.clock() - call.requested
+    delay = _delay_after(call, request, error)
+    if delay is None:
+        raise error
+    if request.rate_limited and isinstance(error, PuterRateLimitError):
+        _slow_down(call.throttle, error, delay)
+    return delay
+
+
+def _pause(call: CallContext, request: HttpRequest, error: PuterError, delay: float) -> Flow[None]:
+    yield Notify(_retrying(call, request, error, delay))
+    yield Sleep(delay)
 
 
 def _may_have_run(error: PuterError) -> bool:

@@ -23,7 +23,6 @@ from typing import Any, final
 from asyncio_throttle.throttler import Throttler
 
 from puter.engine.clock import monotonic
-from puter.engine.frames import from_signal_handler
 
 # Seconds until a wait for streams of the same thread or task fails: another may take one over.
 _OWN_STREAMS = 5.0
@@ -219,13 +218,10 @@ class Throttle:
             if timeout is None or timeout > 0:
                 self._check_own_loop()
             limit = None if timeout is None else min(timeout, threading.TIMEOUT_MAX)
-            if failure := permit._future.result(limit):
+            if not futures.wait((permit._future,), limit).done:
+                raise self._late()
+            if failure := permit._future.result():
                 raise failure()
-        except futures.TimeoutError as error:
-            permit.release()
-            if from_signal_handler(error):
-                raise
-            raise self._late() from None
         except BaseException:
             permit.release()
             raise

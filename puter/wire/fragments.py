@@ -60,7 +60,7 @@ class Fragments:
 
     words: str = ""
     blocks: list[str] = field(default_factory=list)
-    values: list[Fragment] = field(default_factory=list)
+    values: list[Any] = field(default_factory=list)
     broken: list[Fragment] = field(default_factory=list)
     breaks_off: ValueError | None = None
 
@@ -139,7 +139,7 @@ class _Reader:
                 self._found.breaks_off = fault
         else:
             if not self._text.startswith("](", start + len(piece) - 1):  # a link of Markdown
-                self._found.values.append(Fragment(value, len(piece)))
+                self._found.values.append(value)
         return start + len(piece)
 
     def _past_thoughts(self, start: int) -> int | None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 from puter.checks import did_you_mean, near_misses, text
 from puter.exceptions import PuterInputError
+from puter.types.model import Model
 from puter.wire.dialects import PROVIDERS
 
 _SUFFIXES: Mapping[str, str] = {"image": "-image-generation", "video": "-video-generation"}
@@ -64,7 +65,7 @@ def find_provider(provider: str, known: Collection[str], kind: str) -> str:
     raise PuterInputError(f"This server lists no {kind} models of {provider!r}", hint=hint)
 
 
-def refuse_misspelt_provider(provider: object, kind: str, listed: Collection[str] = ()) -> None:
+def refuse_misspelt_provider(provider: object, kind: str, listed: Iterable[Model] = ()) -> None:
     """Refuse a provider that is nearly a known one.
 
     For chats and videos the server ignores a provider that it does not know, and lets another one
@@ -82,7 +83,7 @@ def refuse_misspelt_provider(provider: object, kind: str, listed: Collection[str
         return
     key = provider.strip().lower()
     usual = PROVIDERS if kind == "chat" else (one + _SUFFIXES[kind] for one in _SHORT[kind])
-    known = {*listed, *usual}
+    known = {*(one.provider for one in listed), *usual}
     if key in known or listed_name(key, kind) in known:
         return
     if near := similar_providers(key, known):

@@ -206,7 +206,7 @@ def _tiers(text: str, wanted: _Wanted, faults: list[Fragment]) -> Iterator[Itera
     yield [_json(words, wanted)]
     yield [_json(block, wanted) for block in found.blocks]
     if not wanted.only_text:
-        yield [[one.value] for one in found.values]
+        yield [[one] for one in found.values]
     if is_prose:
         if len(found.blocks) == 1 and _FENCED.fullmatch(words):
             words = found.blocks[0]

@@ -17,8 +17,7 @@ from puter.wire.dialects.openai import OPENAI
 from puter.wire.dialects.responses import RESPONSES
 
 __all__ = [
-    "PROVIDERS", "Dialect", "Provider", "dialect_for", "dropped_options", "family_of",
-    "refused_options", "resellers",
+    "PROVIDERS", "Dialect", "Provider", "dropped_options", "resellers", "route_of",
 ]  # fmt: skip
 
 # What one generation of the server or another passes on. Of the newer one (2026-10) only the
@@ -115,17 +114,18 @@ PROVIDERS: Mapping[str, Provider] = {
     "zai": Provider(reads=_CHAT | {"custom"}),
 }
 
-_DROPPED_SOMEWHERE = frozenset[str]().union(*(row.reads for row in PROVIDERS.values()))
+_READ_SOMEWHERE = frozenset[str]().union(*(row.reads for row in PROVIDERS.values()))
 
 
-def _row(provider: Any) -> Provider | None:
-    return PROVIDERS.get(provider) if isinstance(provider, str) else None  # extra= may hold any
+_UNKNOWN = Provider(reads=_READ_SOMEWHERE)
+_UNLISTED_CLAUDE = Provider(CLAUDE, _READ_SOMEWHERE)
+_NEEDS_RESPONSES = ("web_search", "compaction", "context_management")
 
 
-def dialect_for(
-    provider: str | None, model: str, entry: Mapping[str, Any], options: Mapping[str, Any]
-) -> Dialect:
-    """What the route of a chat speaks; the neutral form when that is not known.
+def route_of(
+    provider: Any, model: str, entry: Mapping[str, Any], options: Mapping[str, Any]
+) -> Provider:
+    """The route that a chat takes; one that drops nothing, in the neutral form, when not known.
 
     Args:
         provider: Who serves the model: pinned, or from the registry; None when not known.
@@ -133,61 +133,17 @@ def dialect_for(
         entry: Its catalogue entry, ``{}`` when not known.
         options: The options of the call.
     """
-    if provider is None:
-        return CLAUDE if model.lower().startswith("claude") else BASE
-    row = _row(provider)
-    if row is None:
-        return BASE
-    if row.responses is not None and (
-        entry.get("responses_api_only")
-        or options.get("web_search")
-        or options.get("compaction")
-        or options.get("context_management")
-    ):
-        return row.responses.dialect
-    return row.dialect
+    if provider is None and model.lower().startswith("claude"):
+        return _UNLISTED_CLAUDE
+    row = PROVIDERS.get(provider, _UNKNOWN) if isinstance(provider, str) else _UNKNOWN
+    moves = entry.get("responses_api_only") or any(map(options.get, _NEEDS_RESPONSES))
+    return row.responses if moves and row.responses is not None else row
 
 
-def family_of(provider: str | None, dialect: Dialect) -> str:
-    """Whose reasoning a route reads: its vendor's family, else the provider's own.
-
-    Args:
-        provider: Who serves the model, None when not known.
-        dialect: What the call was written in; another one counts when the provider speaks another.
-    """
-    row = _row(provider)
-    if row is not None and dialect is not row.dialect:
-        moved = row.responses is not None and row.responses.dialect is dialect
-        dialect = dialect if moved else row.dialect
-    return dialect.family or provider or ""
-
-
-def refused_options(options: Mapping[str, Any], provider: str | None) -> list[str]:
-    """Options that are set and that the provider's route is known to fail with."""
-    row = _row(provider)
-    return [name for name in row.refuses if options.get(name)] if row is not None else []
-
-
-def dropped_options(
-    options: Mapping[str, Any], provider: str | None, model: str, dialect: Dialect | None = None
-) -> list[str]:
-    """Options that are set and that the provider is known to drop silently.
-
-    Args:
-        options: The options of the call.
-        provider: Who serves the model, None when not known.
-        model: Its name.
-        dialect: What ``dialect_for()`` found for the call. Default: what it finds without a
-            catalogue entry.
-    """
-    row = _row(provider)
-    if row is None:
-        return []
-    dialect = dialect or dialect_for(provider, model, {}, options)
-    if row.responses is not None and row.responses.dialect is dialect:
-        row = row.responses
-    dropped = _DROPPED_SOMEWHERE - row.reads
-    for pattern, names in row.drops_for.items():
+def dropped_options(options: Mapping[str, Any], route: Provider, model: str) -> list[str]:
+    """Options that are set and that the route is known to drop silently."""
+    dropped = _READ_SOMEWHERE - route.reads
+    for pattern, names in route.drops_for.items():
         if re.match(pattern, model.lower().rpartition("/")[2]):
             dropped |= names
     return [
