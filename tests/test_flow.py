@@ -468,6 +468,21 @@ def test_everyone_waits_after_puters_429_but_not_after_a_vendors(
     steps.close()
 
 
+def test_the_wait_for_money_begins_with_the_first_attempt() -> None:
+    held = error_body("no", "too_many_requests", errorCode="credits_reserved")
+    answers = [HttpReply(429, JSON, json.dumps(held).encode()), OK]
+    hand = Hand(*answers)
+    call = hand.call()
+    steps = exchange(call, chat(call.config))
+    effect = next(steps)
+    assert isinstance(effect, Acquire)
+    hand.now += 100  # in the client's own queue
+    effect = steps.send(hand.perform(effect))
+    while not isinstance(effect, Sleep):
+        effect = steps.send(hand.perform(effect))
+    steps.close()
+
+
 def test_a_free_request_refused_with_429_holds_nobody_up() -> None:
     hand = Hand(refusal(429), OK)
     call = hand.call()

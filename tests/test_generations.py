@@ -405,6 +405,89 @@ def test_reasoning_of_hand_written_messages_stays_where_it_belongs() -> None:
     assert first["reasoning_details"] == [SIGNED]
 
 
+@pytest.mark.parametrize(
+    ("model", "served", "details"),
+    [
+        ("gpt-6-nano", "openai-responses", [ENCRYPTED]),
+        ("gpt-5-nano", "openai-responses", [ENCRYPTED]),
+        ("gpt-5-nano", "azure-openai-responses", [ENCRYPTED]),
+        ("gemini-9", "gemini", [{"type": "thought", "data": "x"}]),
+        ("openrouter:new/model", "openrouter", [{"type": "reasoning.text", "text": "x"}]),
+        ("claude-new", "claude", [SIGNED]),
+    ],
+)
+async def test_reasoning_goes_back_whatever_the_registry_knows(
+    door: Door, model: str, served: str, details: list[Any]
+) -> None:
+    first = chat_body(
+        None,
+        message={"reasoning_details": details, "tool_calls": [CALL]},
+        metadata={"service_used": served},
+    )
+    _, message, _result = await rounds(door, model, first, chat_body("done"))
+    assert message["reasoning_details"] == details
+
+
+@pytest.mark.parametrize(
+    ("model", "served"),
+    [
+        ("gpt-6-nano", "gpt-6-nano"),
+        (OPUS, "openrouter:anthropic/claude-opus-4.6"),
+        ("gpt-4.1", "gpt-4.1-2025-04-14"),
+    ],
+)
+@pytest.mark.parametrize("own", [None, "gpt-4o"])
+async def test_a_turn_is_resumed_with_its_model(
+    door: Door, model: str, served: str, own: str | None
+) -> None:
+    first = chat_body(None, message={"tool_calls": [CALL]}, metadata={"providerUsed": served})
+    door.answers(first, (503, error_body("no", "internal_error")), chat_body("done"))
+    ai = door.client()
+    talk: Any = ai.conversation(model=own)
+    reply = await door(talk, "chat", "Hi", model, tools=[look], run_tools=False)
+    assert reply.requested_model == model
+    left = json.loads(json.dumps(reply.to_dict()))
+    with pytest.raises(puter.PuterServerError) as caught:
+        await door(talk, "chat", resume=left, tools=[look])
+    assert await door(talk, "chat", resume=caught.value.partial, tools=[look]) == "done"
+    assert [one.args["model"] for one in door.sent] == [model] * 3
+
+
+async def test_reasoning_stays_first_when_the_first_call_stays_open(door: Door) -> None:
+    class Unpaid(puter.PuterError):
+        pass
+
+    paid = iter([Unpaid("no"), None])
+
+    def pay(at: int) -> str:
+        """Pay."""
+        if error := next(paid):
+            raise error
+        return f"paid {at}"
+
+    other = {"id": "toolu_2", "type": "function",
+             "function": {"name": "look", "arguments": '{"at": 2}'}}  # fmt: skip
+    first = {**CALL, "function": {"name": "pay", "arguments": '{"at": 1}'}}
+    door.answers(
+        normalised(None, reasoning_details=[SIGNED], tool_calls=[first, other]), normalised()
+    )
+    ai = door.client()
+    tools = [pay, look]
+
+    def careful(call: ToolCall) -> bool:
+        return call.name == "pay"  # so that the other call is answered although it is not run
+
+    with pytest.raises(Unpaid) as caught:
+        await door(ai, "chat", "Hi", OPUS, tools=tools, raise_tool_errors=Unpaid,
+                   before_tool=careful)  # fmt: skip
+    await door(ai, "chat", resume=caught.value.partial, tools=tools)
+    kept = [("reasoning_details" in one, one["role"]) for one in door.sent[1].args["messages"]]
+    assert kept == [
+        (False, "user"), (True, "assistant"), (False, "tool"), (False, "assistant"),
+        (False, "tool"),
+    ]  # fmt: skip
+
+
 # ------------------------------------------------------------ late instructions
 
 

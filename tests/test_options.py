@@ -405,16 +405,40 @@ async def test_a_tool_is_forced_in_the_first_round_only(
     ]
 
 
+async def test_a_tool_is_forced_until_one_was_called(door: Door) -> None:
+    cut = stream_answer({"type": "text", "text": "Let"}, b"")
+    usage = {"type": "usage"}
+    door.answers(cut, stream_answer({"type": "text", "text": "done"}, usage))
+    ai = door.client()
+    options: dict[str, Any] = {"tools": [look], "tool_choice": "required", "stream": True}
+    with pytest.raises(puter.PuterStreamError) as caught:
+        await until_done(await door(ai, "chat", "Hi", CHAT, **options))
+    await until_done(await door(ai, "chat", resume=caught.value.partial, **options))
+    assert [one.args["tool_choice"] for one in door.sent] == ["required", "required"]
+    called = [
+        {"role": "user", "content": "Hi"},
+        {"role": "assistant", "content": [{"type": "tool_use", "id": "1", "name": "look",
+                                           "input": {"at": "x"}}]},
+        {"role": "tool", "tool_call_id": "1", "content": "seen"},
+        {"role": "user", "content": "Again."},
+    ]  # fmt: skip
+    door.answers(chat_body())
+    await door(ai, "chat", model=CHAT, messages=called, tools=[look], tool_choice="required")
+    assert door.sent[-1].args["tool_choice"] == "required"
+
+
 @pytest.mark.parametrize(
     ("choice", "tools", "told"),
     [
-        ("auto", None, "needs tools="),
+        ("required", None, "needs tools="),
+        (FORCED, None, "needs tools="),
+        ({"type": "tool", "name": "lok"}, [look], "Did you mean .look"),
         ("lok", [look, listen], "Did you mean 'look'"),
         ("any", [look], "'required'"),
     ],
 )
 async def test_a_choice_that_cannot_be_made_is_refused(
-    door: Door, choice: str, tools: Any, told: str
+    door: Door, choice: Any, tools: Any, told: str
 ) -> None:
     with pytest.raises(puter.PuterInputError, match=told):
         await door(door.client(), "chat", "Hi", tools=tools, tool_choice=choice)

@@ -25,7 +25,7 @@ from puter.tools import BeforeTool, Toolbox, ToolLike, refuse_async
 from puter.types.puter_file import Source
 from puter.types.replies import ChatReply
 from puter.wire.dialects import dropped_options
-from puter.wire.dialects.base import CHOICES
+from puter.wire.dialects.base import CHOICES, forces_tool, tool_name
 from puter.wire.providers import refuse_misspelt_provider
 
 if TYPE_CHECKING:
@@ -467,7 +467,7 @@ def chat_request(method: str, prompt: Any, model: Any, arguments: Mapping[str, A
     named["raise_tool_errors"] = (raising,) if isinstance(raising, type) else tuple(raising)
     named["tool_results"] = dict(named.get("tool_results") or {})
     request = ChatRequest(prompt, model, **named, options=options)
-    if isinstance(options.get("tool_choice"), str):
+    if options.get("tool_choice") is not None:
         _check_tool_choice(options["tool_choice"], request.tools)
     if request.resume is None:
         if "resume" in named and prompt is None and request.messages is None:
@@ -491,10 +491,12 @@ def chat_request(method: str, prompt: Any, model: Any, arguments: Mapping[str, A
     return request
 
 
-def _check_tool_choice(choice: str, tools: Toolbox | None) -> None:
+def _check_tool_choice(choice: Any, tools: Toolbox | None) -> None:
     names = tools.names - {""} if tools is not None else set()
-    if not names and choice != "none":
+    if tools is None and forces_tool(choice):
         raise PuterInputError("tool_choice needs tools=", hint="Pass the tools to choose from.")
+    if isinstance(choice, Mapping):
+        choice = tool_name(choice) or "auto"
     if choice not in CHOICES and choice not in names:
         near = difflib.get_close_matches(choice, [*CHOICES, *filter(None, names)], n=1)
         raise PuterInputError(

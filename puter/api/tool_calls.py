@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -79,6 +80,8 @@ def run_calls(
             yield Notify(ToolRan(approved[place].name, approved[place].id, fault))
     messages: list[Message] = []
     left: list[ToolCall] = []
+    if 0 not in results and results:  # the reasoning goes with what comes first: not an open call
+        approved = _carry_reasoning(approved, min(results))
     for place, call in enumerate(approved):
         if place not in results and (stop is None or raised is not None):
             left.append(call)
@@ -86,6 +89,15 @@ def run_calls(
         content = results.get(place, NOT_RUN)
         messages += [call_message(call), result_message(call.id, content)]
     return messages, tuple(left), raised or stop
+
+
+def _carry_reasoning(calls: list[ToolCall], place: int) -> list[ToolCall]:
+    """The calls with the reasoning of the first at another one."""
+    extra = dict(calls[0].extra)
+    beside = extra.pop("message", {})
+    calls = [dataclasses.replace(calls[0], extra=extra), *calls[1:]]
+    calls[place] = with_beside(calls[place], beside)
+    return calls
 
 
 def _ends(raising: tuple[type[BaseException], ...], error: Exception) -> bool:

@@ -104,9 +104,8 @@ def target_of(call: CallContext, history: History, request: ChatRequest) -> Mode
     """The model, its provider and its route."""
     options = request.options
     extra = options.get("extra") or {}
-    name = extra.get("model") or request.model or history.model
-    if name is None and request.resume is not None and registry().find(request.resume.model):
-        name = request.resume.model
+    resumed = None if request.resume is None else request.resume.requested_model
+    name = extra.get("model") or request.model or resumed or history.model
     name = name or call.config.default_model
     if not options:
         return _usual_target(name)
@@ -183,6 +182,7 @@ class Turn:
         self.waits_for: History | None = None
         """The conversation that a tool of this turn waits to chat in."""
         self._before = before
+        self._given = len(messages) if request.resume is None else 0
         self._rounds = 0
         self._answers: list[ChatReply] = [] if request.resume is None else [request.resume]
         self._tool_results: Mapping[str, Any] = request.tool_results
@@ -214,7 +214,7 @@ class Turn:
         if request.tools is not None and request.tools.schemas:
             args["tools"] = [*request.tools.schemas, *args.get("tools", [])]
         if (choice := args.get("tool_choice")) is not None:
-            if self._answers and forces_tool(choice):
+            if forces_tool(choice) and self._has_results():
                 choice = "auto"  # it was called: now the model may answer
             if isinstance(choice, str):
                 target.route.dialect.choose_tool(args, choice)
@@ -240,6 +240,12 @@ class Turn:
         except PuterAPIError as error:
             self._explain(error)
             raise
+
+    def _has_results(self) -> bool:
+        """Whether tools were run, or answered by hand, since the user's last message."""
+        own = self.messages[self._given :]
+        roles = [one.get("role") for one in reversed(own)]
+        return "tool" in roles[: roles.index("user") if "user" in roles else None]
 
     def _explain(self, error: PuterAPIError) -> None:
         """Give the error the hint that this turn can give."""
@@ -267,6 +273,7 @@ class Turn:
         """Record the cost of an answer and validate it; return whether the turn ends with it."""
         call, request = self.call, self.request
         answer._complete(
+            requested_model=self.target.model,
             attempts=call.attempts,
             elapsed=call.clock() - call.started,
             headers=self._headers,
@@ -394,6 +401,7 @@ class Turn:
                 messages.append({"role": "assistant", "content": incomplete.text})
         return total_reply(answers).copy_with(
             model=self.target.model,
+            requested_model=self.target.model,
             elapsed=self.call.elapsed,
             messages=tuple(messages),
             standalone=self.request.standalone,

@@ -33,7 +33,7 @@ def exchange(
     if request.authenticated and call.shared.credentials.token is None:
         yield from call.runner._sign_in(call)
     if refused is None:
-        call.attempts, call.requested = 0, call.clock()  # a sign-in before it does not count
+        call.attempts = 0  # a sign-in before it does not count
     else:
         yield from _pause(call, request, refused, _plan_retry(call, request, refused))
     position = call.throttle.position() if request.rate_limited else None
@@ -43,6 +43,8 @@ def exchange(
         if position is not None:
             time_left = None if call.config.deadline is None else call.time_left()
             permit = yield Acquire(call.throttle, position, time_left)
+        if not call.attempts:
+            call.requested = call.clock()
         try:
             lost = True
             reply = yield from _attempt(call, request)

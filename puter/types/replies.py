@@ -72,11 +72,15 @@ class ChatReply(TextValue):
     __slots__ = (
         "annotations", "attempts", "compaction", "cost", "elapsed", "finish_reason", "headers",
         "images", "messages", "model", "provider", "raw", "reasoning", "reasoning_details",
-        "refusal", "request_id", "standalone", "tool_calls", "usage", "usage_limited",
+        "refusal", "request_id", "requested_model", "standalone", "tool_calls", "usage",
+        "usage_limited",
     )  # fmt: skip
 
     model: str
     """The model that answered."""
+    requested_model: str
+    """The model that was asked, by the server's id where that is known; ``resume=`` asks it again.
+    """
     provider: str
     """Who served it, such as ``"openai-completion"``."""
     usage: Usage
@@ -123,6 +127,7 @@ class ChatReply(TextValue):
         text: str,
         *,
         model: str = "",
+        requested_model: str = "",
         provider: str = "",
         usage: Usage = NO_USAGE,
         cost: Decimal | None = None,
@@ -146,6 +151,7 @@ class ChatReply(TextValue):
         self = str.__new__(cls, text)
         put = object.__setattr__
         put(self, "model", model)
+        put(self, "requested_model", requested_model)
         put(self, "provider", provider)
         put(self, "usage", usage)
         put(self, "cost", cost)

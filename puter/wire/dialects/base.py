@@ -274,7 +274,7 @@ def _maker_of(part: Any, otherwise: str) -> str:
     if _is_thought(part):
         return "claude"
     if isinstance(part, dict) and part.get("type") == "compaction":
-        return "responses" if "id" in part else "claude"  # OpenAI's have an id
+        return "openai-responses" if "id" in part else "claude"  # OpenAI's have an id
     return otherwise
 
 
@@ -307,7 +307,9 @@ def _own(message: Message, family: str, model: str) -> Message:
     if made_by is None:
         own = _family_of(details, family) == family
     else:
-        own = maker.get("family") == family and maker.get("model") == model
+        # Puter moves a call between routes of one vendor; the family is "" where it is not known.
+        vendors = {_vendor(maker.get("family")), _vendor(family)} - {""}
+        own = maker.get("model") == model and len(vendors) <= 1
     native = own and maker.get("native")
     kept = (MADE_BY,) if own and not native else (MADE_BY, "reasoning_details")
     message = {key: message[key] for key in message if key not in kept}
@@ -324,7 +326,11 @@ def _family_of(details: Any, otherwise: str) -> str:
     kinds = {one.get("type") for one in as_dicts(details)}
     if kinds & {*_THOUGHTS}:
         return "claude"
-    return "responses" if "reasoning" in kinds else otherwise
+    return "openai-responses" if "reasoning" in kinds else otherwise
+
+
+def _vendor(family: Any) -> str:
+    return "openai" if "openai" in str(family) else str(family or "")
 
 
 def _thinking(value: Any) -> Any:

@@ -12,7 +12,7 @@ class ResponsesDialect(Dialect):
     """Models flagged ``responses_api_only``, and calls with web search or compaction."""
 
     name = "responses"
-    family = "responses"
+    family = "openai-responses"
     knows_developer = True
     option_words: ClassVar[Mapping[str, tuple[str, str]]] = {
         "reasoning_effort": ("reasoning", "effort"),
