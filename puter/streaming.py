@@ -171,7 +171,7 @@ class ChatStream(_Stream):
             with self._exclusive():
                 while self._handle(self._transport.advance(self._flow)):
                     pass
-        except PuterError as error:
+        except Exception as error:
             report(self._call, error)
             raise error
 
@@ -229,7 +229,7 @@ class AsyncChatStream(_Stream):
             with self._exclusive():
                 while self._handle(await self._transport.async_advance(self._flow)):
                     pass
-        except PuterError as error:
+        except Exception as error:
             report(self._call, error)
             raise error
 

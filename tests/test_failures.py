@@ -19,7 +19,7 @@ import pytest
 import puter
 from puter import PuterAI
 from puter.engine import failures
-from tests.door import REFUSED, Door, chunks, error_body, label, stream_answer
+from tests.door import REFUSED, Door, chat_body, chunks, error_body, label, stream_answer
 
 FRAMES = 10
 """Frames of a traceback at most, those of the test included."""
@@ -143,6 +143,61 @@ async def test_what_a_users_function_raises_keeps_its_frames(door: Door) -> None
         assert function.__name__ in [
             one.name for one in traceback.extract_tb(caught.value.__traceback__)
         ]
+
+
+def approve_badly(_call: Any) -> bool:
+    return bool(users_broken_function())
+
+
+BROKEN: dict[str, dict[str, Any]] = {
+    "tool": {"tools": [users_broken_function], "raise_tool_errors": ValueError},
+    "before_tool": {"tools": [users_function], "before_tool": approve_badly},
+}
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("given", BROKEN)
+async def test_what_a_tool_raises_for_the_caller_is_shown_without_our_frames(
+    door: Door, given: str, stream: bool
+) -> None:
+    options = BROKEN[given]
+    name = options["tools"][0].__name__
+    use = {"type": "tool_use", "id": "c1", "name": name, "input": {}, "text": ""}
+    made = {"id": "c1", "type": "function", "function": {"name": name, "arguments": "{}"}}
+    usage = {"type": "usage", "usage": {"usd_cents": 1}}
+    door.answers(
+        stream_answer(use, usage) if stream else chat_body(None, message={"tool_calls": [made]})
+    )
+
+    async def go() -> None:
+        await chunks(await door(door.client(), "chat", "hi", stream=stream, **options))
+
+    with pytest.raises(ValueError, match="a mistake") as caught:
+        await go()
+    names = [one.name for one in traceback.extract_tb(caught.value.__traceback__)]
+    assert names[-1] == "users_broken_function"
+    assert ("approve_badly" in names) == (given == "before_tool")
+    assert "go" in names
+    assert "advance" not in " ".join(names)
+    assert len(names) <= FRAMES, names
+
+
+@pytest.mark.parametrize("kind", [asyncio.CancelledError, KeyboardInterrupt])
+async def test_what_is_no_mistake_is_left_as_it_is(
+    door: Door, kind: type[BaseException], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG, "puter.errors")
+    stop = kind()
+    door.answers(lambda _: stop_with(stop))
+    with pytest.raises(kind) as caught:
+        await door(door.client(), "chat", "hi")
+    assert caught.value is stop
+    assert "exchange" in [one.name for one in traceback.extract_tb(stop.__traceback__)]
+    assert not caplog.records
+
+
+def stop_with(stop: BaseException) -> Any:
+    raise stop
 
 
 async def test_an_error_while_another_is_handled_still_shows_that_one(nowhere: str) -> None:

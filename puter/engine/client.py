@@ -16,7 +16,6 @@ from puter.engine.context import CallContext, SharedState
 from puter.engine.effects import Flow
 from puter.engine.failures import report, warn_of_blocking
 from puter.engine.throttle import Throttle
-from puter.exceptions import PuterError
 from puter.types.model import ModelList
 
 P = ParamSpec("P")
@@ -85,14 +84,14 @@ class Client:
             warn_of_blocking(call)
         try:
             return self._shared.transports["sync"].run(flow)
-        except PuterError as error:
+        except Exception as error:
             report(call, error)
             raise error
 
     async def _async_carry_out(self, call: CallContext, flow: Flow[T]) -> T:
         try:
             return await self._shared.transports["async"].async_run(flow)
-        except PuterError as error:
+        except Exception as error:
             report(call, error)
             raise error
 

@@ -8,7 +8,7 @@ import sys
 import warnings
 
 from puter.engine.context import CallContext
-from puter.engine.frames import from_users_frame, is_inner
+from puter.engine.frames import from_signal_handler, from_users_frame, is_inner
 from puter.exceptions import PuterBlockingWarning, PuterError
 
 _LOGGER = logging.getLogger("puter.errors")
@@ -16,11 +16,14 @@ _NOTEBOOKS = {"ipykernel", "marimo"}
 """They run cells, and so sync methods, on an event loop of their own."""
 
 
-def report(call: CallContext, error: PuterError) -> None:
+def report(call: CallContext, error: Exception) -> None:
     """Log the error of a call as it is, with DEBUG, and make it short before it is raised again."""
-    error.attempts = error.attempts or call.attempts
     _LOGGER.debug("%s failed", call.operation, exc_info=error)
-    _shorten(error)
+    if isinstance(error, PuterError):
+        error.attempts = error.attempts or call.attempts
+        _shorten(error)
+    elif not from_signal_handler(error):  # of a user's function, or it stays as it is
+        error.__traceback__ = from_users_frame(error.__traceback__) or error.__traceback__
 
 
 def _shorten(error: BaseException) -> None:
