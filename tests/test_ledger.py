@@ -240,6 +240,52 @@ async def test_a_call_that_is_given_up_may_be_billed(door: Door) -> None:
     assert (ai.usage.requests, ai.usage.unpriced) == (2, 2)
 
 
+LATE = {
+    "its own": json_answer(error_body("Too slow", "upstream_timeout"), 504),
+    "nothing": Answer(504),
+    "json": json_answer({"message": "Endpoint request timed out"}, 504),
+    **{
+        str(status): text_answer("<html>Bad gateway</html>", "text/html", status)
+        for status in (502, 504, 520, 524)
+    },
+}
+
+
+@pytest.mark.parametrize("method", ["chat", "txt2img"])
+@pytest.mark.parametrize("fault", LATE)
+async def test_what_a_proxy_or_vendor_gave_up_may_be_billed(
+    door: Door, method: str, fault: str
+) -> None:
+    ai = door.client()
+    door.answers(LATE[fault])
+    with pytest.raises(puter.PuterAPIError):
+        await door(ai, method, "Hi")
+    assert ai.usage.by_operation == {method: Spent(1, 0, 0, Decimal(0), 1)}
+
+
+async def test_a_stream_whose_vendor_was_too_slow_may_be_billed(door: Door) -> None:
+    ai, stream = await streaming(door, {"type": "error", "message": "Too slow", "status": 504})
+    with pytest.raises(puter.PuterUpstreamError):
+        await until_done(stream)
+    assert (len(door.sent), ai.usage.requests, ai.usage.unpriced) == (1, 1, 1)
+
+
+NOTHING_RAN = {
+    "job": json_answer(error_body("no", "upstream_failed"), 502),
+    "503": text_answer("<html>Unavailable</html>", "text/html", 503),
+    "404": text_answer("<html>Not here</html>", "text/html", 404),
+}
+
+
+@pytest.mark.parametrize("fault", NOTHING_RAN)
+async def test_what_failed_for_a_reason_cost_nothing(door: Door, fault: str) -> None:
+    ai = door.client()
+    door.answers(NOTHING_RAN[fault])
+    with pytest.raises(puter.PuterAPIError):
+        await door(ai, "chat", "Hi")
+    assert ai.usage.requests == 0
+
+
 async def test_audio_that_breaks_off_counts_once(door: Door) -> None:
     ai = door.client()
     door.answers(stream_answer(b"ID3", CUT, **{"Content-Type": "audio/mpeg"}))

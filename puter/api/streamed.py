@@ -5,6 +5,7 @@ from __future__ import annotations
 from puter.api.downloads import attach_download
 from puter.api.turn import Turn
 from puter.engine.effects import Body, Flow, Read, StreamOpened, YieldChunks
+from puter.engine.pipeline import may_have_run
 from puter.exceptions import PuterAPIError, PuterError, PuterStreamError
 from puter.types.replies import ChatChunk, ChatReply
 from puter.wire.accumulator import StreamAccumulator
@@ -50,7 +51,7 @@ def streamed_answer(turn: Turn) -> Flow[None]:
         except PuterAPIError as error:
             if isinstance(error, PuterStreamError) or error is not accumulator.failure:
                 raise
-            refused = error  # it came in place of an answer: nothing ran
+            refused = error  # it came in place of an answer
         finally:
             body.close()
 
@@ -78,7 +79,8 @@ def _chunks(turn: Turn, body: Body, accumulator: StreamAccumulator) -> Flow[Chat
                     attach_download(chunk.image, call)
             yield YieldChunks(chunks)
         if accumulator.failure is not None:
-            turn.unsettled = isinstance(accumulator.failure, PuterStreamError)
+            began = isinstance(accumulator.failure, PuterStreamError)
+            turn.unsettled = began or may_have_run(accumulator.failure)
             raise accumulator.failure
         if accumulator.last is not None:
             return accumulator.last

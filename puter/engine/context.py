@@ -105,6 +105,8 @@ class CallContext:
     """How often the present request was sent so far."""
     requested: float = 0.0
     """When the present request was to be sent first, by ``clock``."""
+    unsent: bool = False
+    """Certainly nothing of the present attempt was written."""
     permits: list[Permit] = field(default_factory=list)
     """What an open stream of this call holds: of the throttle, and of a conversation."""
     closed: bool = False
@@ -116,6 +118,10 @@ class CallContext:
     def elapsed(self) -> float:
         """Seconds since the call began."""
         return self.clock() - self.started
+
+    def note_unsent(self) -> None:
+        """Remember that nothing of the present attempt was written."""
+        self.unsent = True
 
     def stream_closed(self) -> PuterError:
         """The error of a call whose stream was closed while more was to be sent."""

@@ -66,13 +66,15 @@ class Send(Effect[HttpReply]):
     """Send the request once.
 
     ``token`` goes into the Authorization header; ``time_left`` bounds the exchange, in seconds;
-    ``secrets`` are removed from the text of errors.
+    ``secrets`` are removed from the text of errors. ``on_unsent`` is called when it ends without a
+    reply, in whatever way, and certainly nothing was written.
     """
 
     request: HttpRequest
     token: str | None = field(default=None, repr=False)
     time_left: float | None = None
     secrets: tuple[str, ...] = field(default=(), repr=False)
+    on_unsent: Callable[[], None] = field(default=lambda: None, repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,7 +39,7 @@ def exchange(
     position = call.throttle.position() if request.rate_limited else None
     while True:
         permit: Permit | None = None
-        lost = False  # whether it may have run, and so be billed, without an answer
+        lost = call.unsent = False  # whether it may have run, and so be billed, without an answer
         if position is not None:
             time_left = None if call.config.deadline is None else call.time_left()
             permit = yield Acquire(call.throttle, position, time_left)
@@ -58,11 +58,11 @@ def exchange(
                 call.throttle.widen()
             return reply
         except PuterError as error:
-            lost = _may_have_run(error)
+            lost = may_have_run(error)
             delay = _plan_retry(call, request, error)  # before the permit goes to the next
             failure = error
         finally:
-            if lost and request.billed is not None:
+            if lost and not call.unsent and request.billed is not None:
                 call.shared.ledger.record(call.operation, request.billed)
             if permit is not None:
                 permit.release()
@@ -85,11 +85,18 @@ def _pause(call: CallContext, request: HttpRequest, error: PuterError, delay: fl
     yield Sleep(delay)
 
 
-def _may_have_run(error: PuterError) -> bool:
+def may_have_run(error: PuterError) -> bool:
     """Whether the server may have done, and billed, what it gave no readable answer to."""
     if isinstance(error, PuterConnectionError):
         return error.sent
-    return isinstance(error, PuterResponseError) and 200 <= (error.status or 0) < 300
+    if isinstance(error, PuterResponseError):  # without a status when not even that was readable
+        return error.status is None or 200 <= error.status < 300
+    lost_behind_proxy = error.code is None and error.status in _GATEWAY_FAILURES
+    return lost_behind_proxy or error.code == "upstream_timeout"
+
+
+_GATEWAY_FAILURES = (502, 504, 520, 524)
+"""Statuses of a proxy that may have passed the request on (520 and 524 are Cloudflare's)."""
 
 
 def _retrying(call: CallContext, request: HttpRequest, error: PuterError, delay: float) -> Retrying:
@@ -144,7 +151,7 @@ def _attempt(call: CallContext, request: HttpRequest) -> Flow[HttpReply]:
     secrets = (*credentials.secrets, *request.secrets)  # those of an earlier answer included
     call.attempts += 1
     began = call.clock()
-    reply: HttpReply = yield Send(request, token, time_left, secrets)
+    reply: HttpReply = yield Send(request, token, time_left, secrets, call.note_unsent)
     yield Notify(Answered(request.method, request.url, reply.status, call.clock() - began))
     if not reply.is_success(request.expect):
         raise_for_error(request, reply, secrets)

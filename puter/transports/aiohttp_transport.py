@@ -58,9 +58,11 @@ class AiohttpTransport(Transport):
         try:
             session = await self._current()
             await asyncio.sleep(0)  # lets the loop notice connections closed meanwhile
+            arguments = self._arguments(request, effect, exchange)
             _sending.set(weakref.ref(exchange))
+            exchange.attached = False
             try:
-                response = await session.request(**self._arguments(request, effect, exchange))
+                response = await session.request(**arguments)
             finally:
                 _sending.set(None)  # not reset(): a task left behind ends in another context
             exchange.status, headers = response.status, response.headers
@@ -70,8 +72,11 @@ class AiohttpTransport(Transport):
                 self._open_bodies.add(body)
                 return HttpReply(exchange.status, headers, url=request.url, stream=body)
             return HttpReply(response.status, headers, await response.read(), url=request.url)
-        except Exception as error:
-            exchange.raise_for(error)
+        except BaseException as error:
+            if exchange.unsent:
+                effect.on_unsent()
+            if isinstance(error, Exception):
+                exchange.raise_for(error)
             raise
         finally:
             if response is not None:

@@ -38,8 +38,8 @@ class Exchange:
     """Seconds until the deadline when it began."""
     proxy: str | None = field(default=None, init=False, repr=False)
     """URL of the proxy it goes through."""
-    attached: bool = field(default=False, init=False)
-    """One of our connections works for it; a double of the HTTP library has others."""
+    attached: bool = field(default=True, init=False)
+    """We have it, or one of our connections does; a double of the HTTP library has others."""
     written: bool = field(default=False, init=False)
     """Something was written to the connection."""
     status: int | None = field(default=None, init=False)

@@ -79,8 +79,11 @@ class RequestsTransport(Transport):
                 self._open_bodies.add(body)
                 response = None
             return HttpReply(status, headers, content, url=request.url, stream=body)
-        except Exception as error:
-            exchange.raise_for(error)
+        except BaseException as error:
+            if exchange.unsent:
+                effect.on_unsent()
+            if isinstance(error, Exception):
+                exchange.raise_for(error)
             raise
         finally:
             if response is not None:
@@ -102,7 +105,7 @@ class RequestsTransport(Transport):
         proxy = self._proxy_settings(request.url, request.proxy, request.verify)
         exchange.proxy = proxy.url
         limits: Any = exchange.connect_limit, request.timeout  # the stubs want floats
-        _sending.exchange = exchange
+        _sending.exchange, exchange.attached = exchange, False
         try:
             return self._current().send(
                 prepared,

@@ -175,3 +175,27 @@ def test_a_timeout_that_is_no_exception_comes_through(alarm: Any) -> None:
         ended.set()
         assert (len(server.requests), ai._throttle.running) == (1, 0)
         ai.close()
+
+
+@pytest.mark.parametrize("kind", [KeyboardInterrupt, TimeoutError])
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_call_that_is_interrupted_counts_when_it_was_sent(
+    alarm: Any, monkeypatch: pytest.MonkeyPatch, kind: type[Exception], stream: bool
+) -> None:
+    def interrupt(*_: object) -> Any:
+        signal.raise_signal(signal.SIGUSR1)
+
+    alarm(HANDLERS["function"](kind))
+    ended = threading.Event()
+    with RawServer(rings(threading.get_ident(), ended)) as server:
+        ai = puter.PuterAI(token="t", api_base=server.url)
+        with monkeypatch.context() as patched:
+            patched.setattr("socket.getaddrinfo", interrupt)
+            with pytest.raises(kind):
+                ai.chat("hi", stream=stream)
+        assert (len(server.requests), ai.usage.requests) == (0, 0)
+        with pytest.raises(kind):
+            ai.chat("hi", stream=stream)
+        ended.set()
+        assert (len(server.requests), ai.usage.requests, ai.usage.unpriced) == (1, 1, 1)
+        ai.close()

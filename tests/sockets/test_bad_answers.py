@@ -101,6 +101,7 @@ async def test_bytes_that_are_no_answer(live: Live, reply: bytes, error: Any) ->
     assert caught.value.hint
     assert ai.chat_history == []
     assert len(server.requests) == 1
+    assert ai.usage.unpriced == ai.usage.requests == (0 if caught.value.status == 304 else 1)
 
 
 @pytest.mark.parametrize(

@@ -63,6 +63,21 @@ async def test_while_waiting_for_the_answer() -> None:
             await cancelled_while(ai.async_chat("Hi"), lambda: puter.running_now)
             assert "Hi" not in str(ai.chat_history)
             await until(lambda: not puter.running_now)  # the server saw it go
+        assert (ai.usage.requests, ai.usage.unpriced) == (1, 1)
+
+
+@pytest.mark.parametrize("method", ["chat", "txt2img"])
+async def test_before_anything_was_written(method: str) -> None:
+    with LocalPuter(tier=None) as puter:
+        ai = await warmed(puter)
+        async with nothing_left(ai):
+            task = asyncio.ensure_future(getattr(ai, f"async_{method}")("Hi"))
+            await asyncio.sleep(0)
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+        assert puter.chats == []
+        assert ai.usage.requests == 0
 
 
 async def test_in_the_queue_for_a_slot() -> None:
@@ -114,6 +129,7 @@ async def test_while_connecting() -> None:
                 stuck.async_chat("Hi"),
                 lambda: stuck._throttle.running and len(asyncio.all_tasks()) > len(running),
             )
+        assert ai.usage.requests == stuck.usage.requests == 0
 
 
 async def test_while_resolving_a_name(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -133,6 +149,7 @@ async def test_while_resolving_a_name(monkeypatch: pytest.MonkeyPatch) -> None:
         async with nothing_left(ai):
             await cancelled_while(ai.async_chat("Hi"), asked.is_set)
             go_on.set()
+        assert ai.usage.requests == 0
 
 
 async def test_while_another_signs_in() -> None:
