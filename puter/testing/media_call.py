@@ -16,6 +16,7 @@ from puter.testing.catalogue import Model
 from puter.testing.exchange import DriverCall, pause
 from puter.testing.file_tree import OCTETS, decode_base64
 from puter.testing.metering import Bill
+from puter.testing.recorded import recorded
 from puter.testing.refusals import ApiError, bad_request
 from puter.testing.replies import Fault, FaultRaised, UpstreamFailure, upstream_error
 from puter.types.mime import mime_of
@@ -89,9 +90,9 @@ class AudioBody:
     pace: float = 0.0
 
 
-MediaResult: TypeAlias = "bytes | str | Mapping[str, Any] | AudioBody | Fault"
-MediaResponder: TypeAlias = "Callable[[MediaCall], MediaResult | Awaitable[MediaResult]]"
 Result: TypeAlias = "bytes | str | Mapping[str, Any] | AudioBody"
+MediaResult: TypeAlias = "Result | Fault"
+MediaResponder: TypeAlias = "Callable[[MediaCall], MediaResult | Awaitable[MediaResult]]"
 
 
 def media_call(
@@ -183,13 +184,20 @@ def route_of(call: DriverCall, kind: str, name: str, provider: object) -> Model:
     return next((route for route in routes if route["provider"] == provider), routes[0])
 
 
-def alias(call: DriverCall, names: Mapping[str, str], refusal: str) -> str | None:
-    """What the argument ``provider`` names; ``refusal`` has ``{}`` in place of an unknown one."""
-    given = call.args.get("provider") or ""
-    found = names.get(given.strip().lower())
-    if given and found is None:
-        raise bad_request(refusal.format(given))
-    return found
+def vendor_named(call: DriverCall, service: str, *others: object) -> str | None:
+    """Whom ``provider``, one of ``others`` or the driver names. Raises ApiError."""
+    known, given = recorded("vendors")[service], call.args.get("provider")
+    words = (str(word).strip().lower() for word in (given, *others, call.asked))
+    found = [known["names"].get(word) for word in words]
+    if given and found[0] is None:
+        raise bad_request(known["unknown"].format(given))
+    return next(filter(None, found), None)
+
+
+def require_vendor(call: DriverCall, service: str, vendor: str) -> None:
+    """Raises ApiError 500 for a vendor that is not set up."""
+    if vendor not in call.backend.vendors:
+        raise ApiError(500, recorded("vendors")[service]["missing"][vendor], "internal_error")
 
 
 def load(

@@ -14,93 +14,61 @@ from puter.testing.media_call import (
     MAX_SOUND,
     MediaCall,
     MediaInput,
-    alias,
     ask_vendor,
     load,
     media_call,
+    require_vendor,
+    vendor_named,
 )
 from puter.testing.metering import Bill
 from puter.testing.recorded import recorded
 from puter.testing.refusals import ApiError, bad_request
 from puter.testing.token_usage import tokens_in
 
-_STT_PROVIDERS = {"openai": "OpenAI", "xai": "xAI"}
-_STT_NAMES: Mapping[str, str] = recorded("stt_aliases")
-_STT_UNKNOWN = "Speech-to-text provider not found: {}. Available: openai, xai"
 # Puter backend: micro-cents a second.
 _XAI_PRICE = 2778.0
 _WHISPER = "whisper-1"
-_SUBTITLES = {
-    "text": "{}",
-    "srt": "1\n00:00:00,000 --> 00:00:01,000\n{}\n\n",
-    "vtt": "WEBVTT\n\n00:00.000 --> 00:01.000\n{}\n\n",
-}
-
-_OCR_NAMES: Mapping[str, str] = recorded("ocr_aliases")
-_OCR_UNKNOWN = "Unknown OCR provider: {}. Available: aws-textract, mistral"
-_OCR_MISSING = {
-    "aws-textract": "AWS credentials not configured",
-    "mistral": "Mistral OCR not configured",
-}
-# Newer: megabytes that a vendor takes, stored and in a data URI; a word in the names of its models.
-_OCR_LIMITS = {"aws-textract": (10, 10, "textract"), "mistral": (50, 36, "mistral")}
+# ``price`` in micro-cents a page; newer: bytes that a vendor takes, stored and in a data URI, and a
+# word in the names of its models.
+_OCR_VENDORS: Mapping[str, Mapping[str, Any]] = recorded("ocr_vendors")
 _TEXTRACT_TYPES = ("image/jpeg", "image/png", "image/tiff", "application/pdf", OCTETS)
-# Puter backend: micro-cents a page.
-_OCR_PRICES = {
-    "aws-textract": ("aws-textract:detect-document-text:page", 150_000),
-    "mistral": ("mistral-ocr:ocr:page", 100_000),
-}
 
 
 async def transcribe(call: DriverCall) -> web.StreamResponse:
-    return await _handle(call)
-
-
-async def translate(call: DriverCall) -> web.StreamResponse:
-    return await _handle(call)
-
-
-async def list_providers(call: DriverCall) -> web.StreamResponse:
-    """Also those without a key."""
-    return call.result(list(_STT_PROVIDERS))
-
-
-STT_METHODS = {"transcribe": transcribe, "translate": translate, "list": list_providers}
-
-
-def _stt_provider(call: DriverCall) -> str:
-    return alias(call, _STT_NAMES, _STT_UNKNOWN) or _STT_NAMES.get(call.asked or "", "openai")
-
-
-async def _handle(call: DriverCall) -> web.StreamResponse:
-    args, provider, defaults = call.args, _stt_provider(call), call.recorded("stt_defaults")
+    """The methods ``transcribe`` and ``translate``."""
+    args, provider = call.args, vendor_named(call, "stt") or "openai"
+    defaults = call.recorded("stt_defaults")
     if provider == "openai" and call.method not in defaults:
         raise bad_request("Translation is not supported by OpenAI")
+    model = defaults["xai"] if provider == "xai" else args.get("model") or defaults[call.method]
     if args.get("test_mode"):
-        if provider == "xai":
-            return call.result({**recorded("stt_sample_xai"), "model": defaults["xai"]})
-        model = args.get("model") or defaults[call.method]
-        return call.result({**recorded("stt_sample"), "model": model})
+        sample = recorded("stt_sample_xai" if provider == "xai" else "stt_sample")
+        return call.result({**sample, "model": model})
     if provider == "openai" and args.get("stream"):
         raise bad_request("Streaming transcription is not yet supported")
-    if provider not in call.backend.vendors:
-        text = f"{_STT_PROVIDERS[provider]} API key not configured"
-        raise ApiError(500, text, "internal_error")
+    require_vendor(call, "stt", provider)
     if not args.get("file"):
         raise bad_request("`file` is required")
     sound = load(call, args["file"], limit=MAX_SOUND, from_web=True)
     seconds = samples.sound_seconds(sound.data)
-    model, form, price = defaults["xai"], "json", _XAI_PRICE
+    form, price = "json", _XAI_PRICE
     if provider == "openai":
-        model = args.get("model") or defaults[call.method]
         form, price = _form(args, model, call.recorded("stt_models"))
     media = media_call(call, provider, model, inputs=(sound,), response_format=form)
     bill = Bill(f"{provider}:{model.removeprefix('xai-')}:second", seconds, seconds * price)
     heard = f"LocalPuter heard {sound.url or sound.name}"
     told = await ask_vendor(call, media, bill, otherwise=heard)
-    if not isinstance(told, str):
-        return call.result(told)
-    return call.result(_xai(args, told) if provider == "xai" else _openai(media, told, seconds))
+    if isinstance(told, str):
+        told = _xai(args, told) if provider == "xai" else _openai(media, told, seconds)
+    return call.result(told)
+
+
+async def list_providers(call: DriverCall) -> web.StreamResponse:
+    """Also those without a key."""
+    return call.result(["openai", "xai"])
+
+
+STT_METHODS = {"transcribe": transcribe, "translate": transcribe, "list": list_providers}
 
 
 def _form(args: Mapping[str, Any], name: str, known: Mapping[str, Any]) -> tuple[str, float]:
@@ -119,8 +87,8 @@ def _form(args: Mapping[str, Any], name: str, known: Mapping[str, Any]) -> tuple
 
 def _openai(media: MediaCall, text: str, seconds: float) -> Any:
     form = media.chosen["response_format"]
-    if form in _SUBTITLES:
-        return _SUBTITLES[form].format(text)
+    if subtitles := recorded("stt_subtitles").get(form):
+        return subtitles.format(text)
     if media.model == _WHISPER:
         usage: dict[str, Any] = {"type": "duration", "seconds": seconds}
     else:
@@ -165,41 +133,38 @@ async def recognize(call: DriverCall) -> web.StreamResponse:
     if not source:
         raise bad_request("`source` is required")
     document = _document(call, provider, source)
-    if provider not in call.backend.vendors:
-        raise ApiError(500, _OCR_MISSING[provider], "internal_error")
-    pages = args.get("pages") or [0]
-    key, price = _OCR_PRICES[provider]
-    bill = Bill(key, len(pages), len(pages) * price)
-    model = "textract" if provider == "aws-textract" else args.get("model") or "mistral-ocr-latest"
+    require_vendor(call, "ocr", provider)
+    pages, vendor = args.get("pages") or [0], _OCR_VENDORS[provider]
+    textract = provider == "aws-textract"  # has one model
+    model = (None if textract else args.get("model")) or vendor["default"]
     media = media_call(call, provider, model, inputs=(document,), pages=pages)
+    bill = Bill(vendor["usage"], len(pages), len(pages) * vendor["price"])
     read = f"LocalPuter read {document.url or document.name}"
     text = await ask_vendor(call, media, bill, otherwise=read)
-    if not isinstance(text, str):
-        return call.result(text)
-    return call.result(_textract(text) if provider == "aws-textract" else _mistral(media, text))
+    if isinstance(text, str):
+        text = _textract(text) if textract else _mistral(media, text)
+    return call.result(text)
 
 
 def _document(call: DriverCall, provider: str, source: object) -> MediaInput:
     """The document, within what the newer server lets through. Raises ApiError."""
     if not call.backend.newer:
         return load(call, source, from_web=True)
-    stored, inline, word = _OCR_LIMITS[provider]
-    if word not in (model := str(call.args.get("model") or word)):
+    vendor = _OCR_VENDORS[provider]
+    if vendor["models"] not in (model := str(call.args.get("model") or vendor["default"])):
         raise bad_request(f"Model {model} is not available for provider {provider}")
-    megabytes = inline if str(source).startswith("data:") else stored
-    document = load(call, source, limit=megabytes * 2**20, from_web=True)
-    if word == "textract" and document.mime_type not in _TEXTRACT_TYPES:
+    most = vendor["most_inline" if str(source).startswith("data:") else "most_stored"]
+    document = load(call, source, limit=most, from_web=True)
+    if provider == "aws-textract" and document.mime_type not in _TEXTRACT_TYPES:
         raise bad_request(f"Unsupported document type: {document.mime_type}")
     return document
 
 
 def _ocr_provider(call: DriverCall) -> str:
-    present = [name for name in _OCR_PRICES if name in call.backend.vendors]
-    named = alias(call, _OCR_NAMES, _OCR_UNKNOWN) or _OCR_NAMES.get(call.asked or "")
-    named = named or next(iter(present), None)
-    if named is None:
-        raise ApiError(500, "No OCR provider configured", "internal_error")
-    return named
+    present = (name for name in _OCR_VENDORS if name in call.backend.vendors)
+    if found := vendor_named(call, "ocr") or next(present, None):
+        return found
+    raise ApiError(500, "No OCR provider configured", "internal_error")
 
 
 def _textract(text: str) -> dict[str, Any]:

@@ -15,11 +15,12 @@ from puter.testing.media_call import (
     SAMPLE_AUDIO,
     AudioBody,
     MediaCall,
-    alias,
     ask_vendor,
     load,
     media_call,
+    require_vendor,
     send_audio,
+    vendor_named,
 )
 from puter.testing.metering import Bill
 from puter.testing.recorded import recorded
@@ -28,28 +29,13 @@ from puter.testing.refusals import ApiError, bad_request
 # Puter backend: micro-cents a second of converted sound.
 _STS_PRICE = 270_000
 
-# Puter backend: the vendors in the order its refusals name them.
-_NAMES = ("aws-polly", "openai", "elevenlabs", "gemini", "xai", "speechify")
 _MOST_CHARACTERS = 3_000  # newer
 _IDENTIFIER = re.compile(r"[A-Za-z0-9_-]+")
 
-
-def _vendors() -> dict[str, dict[str, Any]]:
-    """The vendors in the order in which they are set up.
-
-    ``prices`` are micro-cents a character by model, and hold all models that can be used;
-    ``engines`` and ``voices`` are what the lists show; ``default``, ``voice`` and ``format`` count
-    when none is named. Some prices are estimates.
-    """
-    vendors: dict[str, dict[str, Any]] = recorded("voices")
-    return vendors
-
-
-def _named(name: object) -> str | None:
-    """The vendor of that name or alias, ``None`` when there is none."""
-    wanted = str(name).strip().lower()
-    found = (key for key, one in _vendors().items() if wanted == key or wanted in one["aliases"])
-    return next(found, None)
+# The vendors in the order in which they are set up. ``prices`` are micro-cents a character by model
+# (some are estimates), and hold all models that can be used; ``engines`` and ``voices`` are what
+# the lists show; ``default``, ``voice`` and ``format`` count when none is named.
+_VENDORS: Mapping[str, Mapping[str, Any]] = recorded("voices")
 
 
 async def synthesize(call: DriverCall) -> web.StreamResponse:
@@ -68,20 +54,20 @@ async def synthesize(call: DriverCall) -> web.StreamResponse:
     voice = _voice(provider, model, args)
     form, kind = _format(provider, args)
     media = media_call(call, provider, model, text=text, voice=voice, format=form)
-    cost = len(text) * _vendors()[provider]["prices"][model]
+    cost = len(text) * _VENDORS[provider]["prices"][model]
     bill = Bill(f"{provider}:{model}:character", len(text), cost)
     return await _speak(call, media, bill, kind, "Insufficient funds")
 
 
 async def list_voices(call: DriverCall) -> web.StreamResponse:
-    voices = [voice for name in _asked_for(call) for voice in _vendors()[name]["voices"]]
+    voices = [voice for name in _asked_for(call) for voice in _VENDORS[name]["voices"]]
     if engine := call.args.get("engine"):
         voices = [voice for voice in voices if engine in voice.get("supported_engines", ())]
     return call.result(voices)
 
 
 async def list_engines(call: DriverCall) -> web.StreamResponse:
-    return call.result([one for name in _asked_for(call) for one in _vendors()[name]["engines"]])
+    return call.result([one for name in _asked_for(call) for one in _VENDORS[name]["engines"]])
 
 
 async def list_providers(call: DriverCall) -> web.StreamResponse:
@@ -105,36 +91,33 @@ def _asked_for(call: DriverCall) -> list[str]:
 
 
 def _present(call: DriverCall) -> list[str]:
-    return [name for name in _vendors() if name in call.backend.vendors]
+    return [name for name in _VENDORS if name in call.backend.vendors]
 
 
 def _choose(call: DriverCall, engine: object) -> str:
-    given, present = call.args.get("provider"), _present(call)
-    found = _named(given)
-    if given and found is None:
-        available = ", ".join(_NAMES)
-        raise bad_request(f"TTS provider not found: {given}. Available: {available}")
-    default = next((name for name in _NAMES if name in present), _NAMES[0])
-    return found or _named(engine) or _named(call.asked) or default
+    named, order, present = vendor_named(call, "tts", engine), recorded("tts_order"), _present(call)
+    return named or next((name for name in order if name in present), order[0])
 
 
 def _model(provider: str, args: Mapping[str, Any]) -> str:
     """The model; except for Polly ``engine`` is another word for it, unless it names a vendor."""
-    vendor, engine = _vendors()[provider], args.get("engine")
+    vendor, engine = _VENDORS[provider], args.get("engine")
     known = list(vendor["prices"])
     if provider == "aws-polly":
         if engine is not None and engine not in known:
             text = f"Invalid engine: {engine}. Valid engines: {', '.join(known)}"
             raise ApiError(400, text, "invalid_engine", engine=engine, valid_engines=known)
         return str(engine or vendor["default"])
-    model = args.get("model") or (None if _named(engine) else engine) or vendor["default"]
+    if str(engine).strip().lower() in recorded("vendors")["tts"]["names"]:
+        engine = None
+    model = args.get("model") or engine or vendor["default"]
     if model not in known:
         raise _invalid("model", model, known, as_list=provider == "elevenlabs")
     return str(model)
 
 
 def _voice(provider: str, model: str, args: Mapping[str, Any]) -> str:
-    vendor, voice, language = _vendors()[provider], args.get("voice"), args.get("language")
+    vendor, voice, language = _VENDORS[provider], args.get("voice"), args.get("language")
     if provider == "aws-polly" and language and not voice:
         spoken = [one for one in vendor["voices"] if one["language"]["code"] == language]
         fitting = (str(one["id"]) for one in spoken if model in one["supported_engines"])
@@ -153,7 +136,7 @@ def _invalid(key: str, got: object, expected: list[str], *, as_list: bool = Fals
 
 def _format(provider: str, args: Mapping[str, Any]) -> tuple[str, str]:
     """The format of the sound, and its MIME type."""
-    vendor = _vendors()[provider]
+    vendor = _VENDORS[provider]
     chosen = args.get("output_format") or args.get("response_format")
     form = str(chosen or vendor["format"]) if vendor["formats"] else str(vendor["format"])
     return form, vendor["formats"].get(form.partition("_")[0], f"audio/{form}")
@@ -162,16 +145,14 @@ def _format(provider: str, args: Mapping[str, Any]) -> tuple[str, str]:
 async def convert(call: DriverCall) -> web.StreamResponse:
     """The only method of ``puter-speech2speech``."""
     args = call.args
-    refusal = "Speech-to-speech provider not found: {}. Available: elevenlabs"
-    alias(call, {"elevenlabs": "elevenlabs"}, refusal)
+    vendor_named(call, "sts")
     if args.get("test_mode"):
         return call.result({"url": SAMPLE_AUDIO, "content_type": "audio/mpeg"})
-    if "elevenlabs" not in call.backend.vendors:
-        raise ApiError(500, "ElevenLabs API key not configured", "internal_error")
+    require_vendor(call, "sts", "elevenlabs")
     if not args.get("audio"):
         raise bad_request("`audio` is required")
     sound = load(call, args["audio"], limit=MAX_SOUND)
-    voice = args.get("voice") or _vendors()["elevenlabs"]["voice"]
+    voice = args.get("voice") or _VENDORS["elevenlabs"]["voice"]
     model = args.get("model") or "eleven_multilingual_sts_v2"
     for key, value in (("voice", voice), ("model", model)):
         if not _IDENTIFIER.fullmatch(str(value)):
