@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import argparse
 import signal
-import threading
+import time
 from collections.abc import Sequence
+from contextlib import suppress
 
 from puter.testing.backend import GENERATIONS
 from puter.testing.limits import TIERS
@@ -32,26 +33,21 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     options = parser.parse_args(arguments)
     tier = None if options.tier == "none" else options.tier
-    done = threading.Event()
-
-    def stop(*_: object) -> None:
-        done.set()
-
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, stop)
+        signal.signal(number, signal.default_int_handler)
     server = LocalPuter(port=options.port, tier=tier, generation=options.generation)
     try:
         server.start()
     except OSError as error:
         parser.error(f"cannot listen on port {options.port}: {error.strerror}")
-    with server as puter:
+    with suppress(KeyboardInterrupt), server as puter:
         print(f"LocalPuter listens on {puter.url} (Ctrl-C ends it)")
         print(f"User {puter.username!r}, password {puter.password!r}, token:\n{puter.token}\n")
         print(f"export PUTER_API_BASE={puter.api_base}")
         print(f"export PUTER_LOGIN_URL={puter.login_url}")
         print(f"export PUTER_AUTH_TOKEN={puter.token}", flush=True)
-        while not done.wait(0.5):  # on Windows, a wait without end would not see Ctrl-C
-            pass
+        while True:
+            time.sleep(1)
 
 
 if __name__ == "__main__":

@@ -22,18 +22,8 @@ Requirement = Literal["email", "phone", "card"]
 class User:
     """An account; change its attributes at any time, the server looks at each request.
 
-    Args:
-        username: login name, case-sensitive.
-        password: ``None`` for an account without one (social login).
-        email: address, or ``None``.
-        otp: accepted one-time passwords; not empty turns two-factor sign-in on.
-        recovery_codes: each is accepted once instead of a one-time password.
-        suspended: logins answer 401 and calls 403.
-        requires: verification still owed; AI calls answer 403 until it is ``None``.
-        is_temp: a guest without name and password of its own.
-        trusted: ``False`` lets AI calls to the newer server answer 403 ``reputation_required``.
-        tier: limits of the account, ``None`` = unlimited.
-        allowance: US dollars a month, ``None`` = that of the tier.
+    They are the arguments of `LocalPuter.add_user`, and ``is_temp``: a guest without name and
+    password of its own. An ``allowance`` of ``None`` is that of the tier.
     """
 
     username: str

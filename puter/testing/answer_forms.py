@@ -9,20 +9,15 @@ from typing import Any
 
 from puter.testing.chat_call import ChatCall
 from puter.testing.messages import Family, calls_in
+from puter.testing.recorded import recorded
+from puter.testing.refusals import dumps
 from puter.testing.replies import Reply
 from puter.testing.token_usage import details_of
 
 _OWN_ID = re.compile(r"(?:call|toolu(?:_signed\d+)?)_(\d{1,9})")
 _REASONING_KEY = {"zai": "reasoning", "byteplus": "reasoning"}
-_CLAUDE_STOP_REASONS = {
-    "stop": "end_turn",
-    "length": "max_tokens",
-    "tool_calls": "tool_use",
-    "content_filter": "refusal",
-}
-_FINISH_REASONS = {reason: name for name, reason in _CLAUDE_STOP_REASONS.items()} | {
-    "stop_sequence": "stop"
-}
+_CLAUDE_STOP_REASONS: Mapping[str, str] = recorded("claude_stop_reasons")
+_FINISH_REASONS: Mapping[str, str] = recorded("claude_finish_reasons")
 
 
 def render(call: ChatCall, reply: Reply, usage: dict[str, Any]) -> dict[str, Any]:
@@ -118,8 +113,7 @@ def _in_openai_form(result: dict[str, Any]) -> dict[str, Any]:
 
 
 def _as_openai_call(use: Mapping[str, Any]) -> dict[str, Any]:
-    arguments = json.dumps(use["input"], ensure_ascii=False, separators=(",", ":"))
-    function = {"name": use["name"], "arguments": arguments}
+    function = {"name": use["name"], "arguments": dumps(use["input"]).decode()}
     return {"id": use["id"], "type": "function", "function": function}
 
 
@@ -209,14 +203,8 @@ def _claude(call: ChatCall, reply: Reply, usage: dict[str, Any]) -> dict[str, An
 
 def _anthropic_usage(usage: Mapping[str, Any]) -> dict[str, Any]:
     """Claude's own usage block, inside the message."""
-    return {
-        "input_tokens": usage["input_tokens"],
-        "output_tokens": usage["output_tokens"],
-        "cache_creation_input_tokens": 0,
-        "cache_read_input_tokens": usage["cache_read_input_tokens"],
-        "cache_creation": {"ephemeral_5m_input_tokens": 0, "ephemeral_1h_input_tokens": 0},
-        "service_tier": "standard",
-    }
+    names = ("input_tokens", "output_tokens", "cache_read_input_tokens")
+    return {**recorded("claude_usage"), **{name: usage[name] for name in names}}
 
 
 def tool_use(call: Mapping[str, Any]) -> dict[str, Any]:
@@ -239,7 +227,7 @@ def tool_calls(call: ChatCall, reply: Reply) -> list[dict[str, Any]]:
         function = given.get("function", given)
         arguments = function.get("arguments", {})
         if not isinstance(arguments, str):
-            arguments = json.dumps(arguments, ensure_ascii=False, separators=(",", ":"))
+            arguments = dumps(arguments).decode()
         made = {"name": function["name"], "arguments": arguments}
         entry = {"id": given.get("id", f"{prefix}_{number}"), "type": "function", "function": made}
         if call.family == "responses":

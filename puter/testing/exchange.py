@@ -46,22 +46,17 @@ async def pause(seconds: float) -> None:
 class Exchange:
     """One request on its way to an answer; ``fields`` are those of its body, when it is JSON."""
 
+    token: Token
+    """What `authorise` found."""
+
     def __init__(self, request: web.Request, backend: Backend) -> None:
         self.request = request
         self.backend = backend
         self.fields: dict[str, Any] = {}
         self.user: User | None = None
-        self._token: Token | None = None
         path = unquote(request.path_qs.partition("?")[0])
         about = (request.method, path, request.host, request.headers, request.query)
         self.record: RecordedRequest = RecordedRequest(*about)
-
-    @property
-    def token(self) -> Token:
-        """The token the caller was authorised by."""
-        if self._token is None:
-            raise ApiError(401, "Missing authentication token", "token_missing")
-        return self._token
 
     def authorise(
         self, kinds: tuple[TokenKind, ...] = _USER_TOKENS, *, verified: bool = True
@@ -70,7 +65,7 @@ class Exchange:
 
         ``verified`` refuses accounts that still owe a verification.
         """
-        token = self._token = self.backend.accounts.authenticate(self._find_token())
+        token = self.token = self.backend.accounts.authenticate(self._find_token())
         user = self.user = token.user
         self.record.token_user = user.username
         if verified and user.requires is not None:
@@ -131,7 +126,7 @@ class Exchange:
         *,
         pace: float = 0.0,
         gate: Gate | None = None,
-        end: Callable[[Exchange], Awaitable[None]] | None = None,
+        end: Callable[[Exchange], Awaitable[object]] | None = None,
     ) -> web.StreamResponse:
         """Answer with ``pieces``, ``pace`` seconds apart; ``end`` may prevent a clean end."""
         response = web.StreamResponse(headers={"Content-Type": content_type})

@@ -83,25 +83,20 @@ def tool_calls(call: ChatCall) -> list[dict[str, Any]]:
     if choice["type"] == "none" or (results_in(since) and not made):  # lost on the way here
         return []
     functions = [tool.get("function", tool) for tool in call.tools]
+    words = _words(prompt)
     callable_now = [one for one in functions if one.get("name") and one["name"] not in made]
-    chosen = [one for one in callable_now if _about(one) & _words(prompt)]
+    chosen = [
+        one for one in callable_now if words & _words(f"{one['name']} {one.get('description')}")
+    ]
     if not made and choice["type"] == "tool":
         chosen = [one for one in callable_now if one["name"] == choice["name"]]
     if not made and choice["type"] == "any":
         chosen = chosen or callable_now[:1]
-    calls = [
-        {"name": one["name"], "arguments": fill({"type": "object", **_schema_of(one)}, prompt)}
-        for one in chosen
-    ]
+    calls: list[dict[str, Any]] = []
+    for one in chosen:
+        schema = one.get("parameters") or one.get("input_schema") or {}
+        calls.append({"name": one["name"], "arguments": fill({"type": "object", **schema}, prompt)})
     return calls if options.get("parallel_tool_calls", True) else calls[:1]
-
-
-def _about(function: Mapping[str, Any]) -> set[str]:
-    return _words(f"{function['name']} {function.get('description')}")
-
-
-def _schema_of(function: Mapping[str, Any]) -> Mapping[str, Any]:
-    return function.get("parameters") or function.get("input_schema") or {}
 
 
 def _turn(call: ChatCall) -> tuple[str, Sequence[dict[str, Any]]]:

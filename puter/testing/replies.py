@@ -183,8 +183,7 @@ class UpstreamFailure(Fault):
         code = {"code": self.code} if self.code else {}
         tried = attempts(routes, status=self.status, **code, error=told)
         more = self._newer_fields(provider) if newer else {}
-        text = self.message if newer else told
-        answer = upstream_error(self.status, text, newer=newer)
+        answer = upstream_error(self.status, self.message if newer else told, newer=newer)
         return ApiError(*answer, **more, attempts=tried)
 
     def _newer_fields(self, provider: str) -> dict[str, Any]:
@@ -220,17 +219,10 @@ def attempts(routes: Sequence[Mapping[str, Any]], **what: Any) -> list[dict[str,
 
 def upstream_error(status: int, text: str, *, newer: bool = False) -> tuple[int, str, str]:
     """Puter's status, text and code for a vendor's status."""
-    if newer and status == 402:
-        return 503, "AI provider out of credits", "upstream_credits_exhausted"
-    if newer and status in (408, 504):
-        return 504, "AI provider timed out", "upstream_timeout"
-    if status == 429:
-        return 429, "AI provider rate limit exceeded", "upstream_rate_limited"
-    if status in (401, 403):
-        return 500, "AI provider authentication failed", "upstream_auth_failed"
-    if status >= 500:
-        return 400, "AI provider unavailable", "upstream_provider_unavailable"
-    return 400, text, "upstream_bad_request"
+    known = recorded("upstream_errors", newer=newer)
+    usual = [400, text, "upstream_bad_request"] if status < 500 else known["500"]
+    status, text, code = known.get(str(status), usual)
+    return status, text, code
 
 
 @dataclass(frozen=True)
@@ -316,7 +308,7 @@ class StreamFault(Fault):
         # The empty line sends nothing, but has its pace and its turn at the gate.
         return [*self._before(lines), b""]
 
-    async def end(self, exchange: Exchange) -> None:
+    async def end(self, exchange: Exchange) -> object:
         """What follows the last line, if not a clean end."""
 
     def _before(self, lines: list[bytes]) -> list[bytes]:
@@ -371,16 +363,14 @@ class StreamCut(StreamFault):
 class StreamDisconnect(StreamFault, Disconnect):
     """The connection closes before the body is complete."""
 
-    async def end(self, exchange: Exchange) -> None:
-        await exchange.cut()
+    end = Disconnect.carry_out
 
 
 @dataclass(frozen=True)
 class StreamReset(StreamFault, Reset):
     """The connection is reset before the body is complete."""
 
-    async def end(self, exchange: Exchange) -> None:
-        await exchange.cut(reset=True)
+    end = Reset.carry_out
 
 
 @dataclass(frozen=True)

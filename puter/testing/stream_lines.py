@@ -7,15 +7,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from puter.testing.answer_forms import (
-    finish_reason,
-    reasoning_details,
-    stop_about,
-    summary,
-    thinking_chunk,
-    tool_calls,
-    tool_use,
-)
+from puter.testing import answer_forms as forms
 from puter.testing.chat_call import ChatCall
 from puter.testing.refusals import dumps
 from puter.testing.replies import Reply
@@ -42,15 +34,17 @@ def line_of(value: Line) -> bytes:
 
 def text_in(lines: Iterable[bytes]) -> str:
     """What a model wrote in these lines, thoughts included."""
-    texts: list[str] = []
-    for line in lines:
-        try:
-            value = json.loads(line)
-        except ValueError:
-            continue
-        if isinstance(value, dict):
-            texts += [str(value[key]) for key in ("text", "reasoning", "input") if value.get(key)]
-    return "".join(texts)
+    keys = ("text", "reasoning", "input")
+    return "".join(str(line[key]) for line in map(_parsed, lines) for key in keys if line.get(key))
+
+
+def _parsed(line: bytes) -> Line:
+    """The line, empty when it is no object."""
+    try:
+        value = json.loads(line)
+    except ValueError:
+        return {}
+    return value if isinstance(value, dict) else {}
 
 
 def _last(call: ChatCall, reply: Reply, usage: Line) -> dict[str, Any]:
@@ -60,8 +54,8 @@ def _last(call: ChatCall, reply: Reply, usage: Line) -> dict[str, Any]:
     if not reply.no_usage:
         line["usage"] = usage
     if call.newer:
-        line |= {**stop_about(call, reply), "stopDetails": None}
-        line["finish_reason"] = finish_reason(call, reply)
+        line |= {**forms.stop_about(call, reply), "stopDetails": None}
+        line["finish_reason"] = forms.finish_reason(call, reply)
         if not reply.no_usage:
             line["usageDetails"] = details_of(usage, reply)
         if reply.usage_limited:
@@ -71,7 +65,7 @@ def _last(call: ChatCall, reply: Reply, usage: Line) -> dict[str, Any]:
 
 def _lines(call: ChatCall, reply: Reply) -> Iterator[Line | bytes]:
     if call.family == "claude":
-        yield from summary(call, reply).values()
+        yield from forms.summary(call, reply).values()
     if extra := reply.extra.get("extra_content"):
         yield {"type": "extra_content", "extra_content": extra}
     yield from _thoughts(call, reply)
@@ -86,15 +80,15 @@ def _lines(call: ChatCall, reply: Reply) -> Iterator[Line | bytes]:
             yield {"type": "image", "image_url": {"url": url}}
     yield from _calls(call, reply)
     if call.family == "responses":
-        yield from summary(call, reply).values()
+        yield from forms.summary(call, reply).values()
 
 
 def _thoughts(call: ChatCall, reply: Reply) -> Iterator[Line]:
     if call.family == "mistral" and reply.reasoning and not call.newer:
         # Puter backend of 2026-08: the list that is Mistral's content goes on as the text.
-        yield {"type": "text", "text": [thinking_chunk(reply.reasoning)]}
+        yield {"type": "text", "text": [forms.thinking_chunk(reply.reasoning)]}
         return
-    details = reasoning_details(call, reply) if call.newer else []
+    details = forms.reasoning_details(call, reply) if call.newer else []
     if details and call.family == "claude":
         yield {"type": "reasoning_start", "format": "anthropic"}
     for thought in _WORDS.findall(reply.reasoning or ""):
@@ -104,11 +98,11 @@ def _thoughts(call: ChatCall, reply: Reply) -> Iterator[Line]:
 
 
 def _calls(call: ChatCall, reply: Reply) -> Iterator[Line]:
-    calls = tool_calls(call, reply)
+    calls = forms.tool_calls(call, reply)
     # Puter backend of 2026-08: chat-completions routes lose all parallel calls but the last.
     lossy = not call.newer and call.family in ("openai", "mistral")
     for entry in calls[-1:] if lossy else calls:
-        use = tool_use(entry)
+        use = forms.tool_use(entry)
         if call.newer and call.args.get("streamToolInput"):
             yield {"type": "tool_use_start", "id": use["id"], "name": use["name"]}
             for piece in filter(None, _WORDS.findall(use["input"])):
@@ -125,11 +119,7 @@ def _calls(call: ChatCall, reply: Reply) -> Iterator[Line]:
         yield {"type": "tool_use", **more, **use, "text": ""}
 
 
-def _is_end(line: Mapping[str, Any] | bytes) -> bool:
+def _is_end(line: Line | bytes) -> bool:
     """True for a line after which nothing comes: the usage, or an error in either form."""
-    if isinstance(line, bytes):
-        try:
-            line = json.loads(line)
-        except ValueError:
-            return False
-    return isinstance(line, Mapping) and (line.get("type") in ("usage", "error") or "error" in line)
+    line = _parsed(line) if isinstance(line, bytes) else line
+    return line.get("type") in ("usage", "error") or "error" in line

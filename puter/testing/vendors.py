@@ -25,9 +25,8 @@ def check(call: ChatCall) -> UpstreamFailure | None:
     if (fault := _fault_of_route(call)) is not None:
         tried = attempts(call.routes, error=fault)
         raise ApiError(500, "All providers failed", "internal_error", attempts=tried)
-    for refusal in itertools.chain(_long_prompt(call), _messages(call), _options(call)):
-        return refusal
-    return None
+    refusals = itertools.chain(_long_prompt(call), _messages(call), _options(call))
+    return next(refusals, None)
 
 
 def _fault_of_route(call: ChatCall) -> str | None:
