@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from puter.testing.gate import Gate
     from puter.testing.journal import RecordedRequest
     from puter.testing.limits import Tier
-    from puter.testing.media_call import AudioBody, MediaCall, MediaInput
+    from puter.testing.media_call import AudioBody, MediaCall
+    from puter.testing.media_files import MediaInput
     from puter.testing.replies import (
         Disconnect,
         Failure,
@@ -51,7 +52,7 @@ _MODULES = {
     "Gate": "puter.testing.gate",
     "LocalPuter": "puter.testing.server",
     "MediaCall": "puter.testing.media_call",
-    "MediaInput": "puter.testing.media_call",
+    "MediaInput": "puter.testing.media_files",
     "MockReply": "puter.transports.mock",
     "MockRequest": "puter.transports.mock",
     "MockTransport": "puter.transports.mock",

@@ -12,18 +12,8 @@ from aiohttp import web
 from puter.testing import samples
 from puter.testing.catalogue import Model
 from puter.testing.exchange import DriverCall
-from puter.testing.media_call import (
-    MediaInput,
-    address_of,
-    ask_vendor,
-    default_models,
-    load,
-    media_call,
-    output_path,
-    provider_of,
-    route_of,
-    save,
-)
+from puter.testing.media_call import MediaCall, ask_vendor
+from puter.testing.media_files import MediaInput, address_of, load, output_path, save
 from puter.testing.metering import MICROCENTS_PER_CENT, Bill
 from puter.testing.recorded import recorded
 from puter.testing.refusals import bad_request, internal_error
@@ -43,7 +33,7 @@ _VIDEO_INPUTS = ("input_reference", "reference_images", "last_frame")
 async def generate_image(call: DriverCall) -> web.StreamResponse:
     args = call.args
     output = output_path(call)
-    model = _image_model(call)
+    model = _chosen_model(call, "image")
     _refuse_newer(call, model)
     prompt, provider = args.get("prompt"), str(model["provider"])
     if args.get("test_mode"):
@@ -55,7 +45,7 @@ async def generate_image(call: DriverCall) -> web.StreamResponse:
     quality, width, height = _shape(model, args)
     key, cents = _image_price(model, quality, width, height)
     shape = {"quality": quality, "width": width, "height": height}
-    media = media_call(call, provider, model["id"], text=prompt, inputs=inputs, **shape)
+    media = MediaCall.of(call, provider, model["id"], text=prompt, inputs=inputs, chosen=shape)
     vendor = provider.removesuffix("-image-generation")
     bill = Bill(f"{vendor}:{media.model}:{key}", 1, cents * MICROCENTS_PER_CENT)
     refusal = "Insufficient credits for image generation"
@@ -64,14 +54,34 @@ async def generate_image(call: DriverCall) -> web.StreamResponse:
     return call.result(_address(call, provider, result) if isinstance(result, bytes) else result)
 
 
-def _image_model(call: DriverCall) -> Model:
-    defaults = default_models(call, "image")
-    # Older: the driver `ai-image` counts as a provider, and there is none of that name.
-    provider = provider_of(call, "image")
-    name = call.args.get("model") or defaults.get(provider or next(iter(defaults), ""))
+def _chosen_model(call: DriverCall, kind: str) -> Model:
+    """What plays: the offer of ``provider``, when it has one. Raises ApiError."""
+    vendors, provider = call.backend.vendors, _provider(call, kind)
+    # The providers that are set up, and the model each stands for.
+    defaults = call.recorded("default_models")[kind]
+    defaults = {name: defaults[name] for name in defaults if name.partition("-")[0] in vendors}
+    first = next(iter(defaults), "")
+    if kind == "video":  # images of an unknown provider want a model
+        if not defaults:
+            raise internal_error()
+        provider = provider if provider in defaults else first
+    name = call.args.get("model") or defaults.get(provider or first)
     if not isinstance(name, str):
         raise bad_request("Missing `model`")
-    return route_of(call, "image", name, provider)
+    routes = call.backend.catalogue(kind).routes(name)
+    if not routes:
+        raise bad_request(f"Model not found: {call.args.get('model')}")
+    return next((route for route in routes if route["provider"] == provider), routes[0])
+
+
+def _provider(call: DriverCall, kind: str) -> Any:
+    """The provider that the call names, if it does."""
+    asked = call.args.get("provider") or call.asked
+    if not call.backend.newer or not asked:
+        return asked  # also the driver `ai-image`, and there is no provider of that name
+    if asked == f"ai-{kind}":
+        return None
+    return asked if asked.endswith("-generation") else f"{asked}-{kind}-generation"
 
 
 def _refuse_newer(call: DriverCall, model: Model) -> None:
@@ -79,7 +89,7 @@ def _refuse_newer(call: DriverCall, model: Model) -> None:
     if not call.backend.newer:
         return
     quality, provider = call.args.get("quality"), str(model["provider"])
-    if _TOGETHER in (provider, provider_of(call, "image")):
+    if _TOGETHER in (provider, _provider(call, "image")):
         raise bad_request("Together image generation is not available")
     levels = model.get("allowedQualityLevels") or ()
     if provider == "gemini-image-generation" and quality and quality not in levels:
@@ -144,7 +154,7 @@ def _address(call: DriverCall, provider: str, image: bytes) -> str:
 async def generate_video(call: DriverCall) -> web.StreamResponse:
     args = call.args
     output = output_path(call)
-    model = _video_model(call)
+    model = _chosen_model(call, "video")
     prompt, provider = args.get("prompt"), str(model["provider"])
     if not isinstance(prompt, str) or not prompt.strip():
         raise bad_request("prompt must be a non-empty string")
@@ -157,7 +167,7 @@ async def generate_video(call: DriverCall) -> web.StreamResponse:
         seconds = _affordable(call, model, seconds)
     inputs = _video_inputs(call)
     shape = {"seconds": seconds, "size": size}
-    media = media_call(call, provider, model["id"], text=prompt, inputs=inputs, **shape)
+    media = MediaCall.of(call, provider, model["id"], text=prompt, inputs=inputs, chosen=shape)
     # Puter backend: a video may cost more than is left, as long as something is.
     bill, refusal = _video_bill(model, seconds), "Insufficient credits for video"
     result = await ask_vendor(call, media, bill, otherwise=samples.MP4, refusal=refusal, least=1)
@@ -166,16 +176,6 @@ async def generate_video(call: DriverCall) -> web.StreamResponse:
         return call.result(recorded("video_stream"))  # what becomes of the bytes in JSON
     address = address_of(call, result, "video/mp4") if isinstance(result, bytes) else result
     return call.result(address)
-
-
-def _video_model(call: DriverCall) -> Model:
-    defaults = default_models(call, "video")
-    if not defaults:
-        raise internal_error()
-    provider = provider_of(call, "video")
-    if provider not in defaults:
-        provider = next(iter(defaults))
-    return route_of(call, "video", call.args.get("model") or defaults[provider], provider)
 
 
 def _video_inputs(call: DriverCall) -> list[MediaInput]:

@@ -10,16 +10,8 @@ from aiohttp import web
 from puter.testing import samples
 from puter.testing.exchange import DriverCall
 from puter.testing.file_tree import OCTETS
-from puter.testing.media_call import (
-    MAX_SOUND,
-    MediaCall,
-    MediaInput,
-    ask_vendor,
-    load,
-    media_call,
-    require_vendor,
-    vendor_named,
-)
+from puter.testing.media_call import MediaCall, ask_vendor, require_vendor, vendor_named
+from puter.testing.media_files import MAX_SOUND, MediaInput, load
 from puter.testing.metering import Bill
 from puter.testing.recorded import recorded
 from puter.testing.refusals import ApiError, bad_request
@@ -54,7 +46,8 @@ async def transcribe(call: DriverCall) -> web.StreamResponse:
     form, price = "json", _XAI_PRICE
     if provider == "openai":
         form, price = _form(args, model, call.recorded("stt_models"))
-    media = media_call(call, provider, model, inputs=(sound,), response_format=form)
+    chosen = {"response_format": form}
+    media = MediaCall.of(call, provider, model, inputs=(sound,), chosen=chosen)
     bill = Bill(f"{provider}:{model.removeprefix('xai-')}:second", seconds, seconds * price)
     heard = f"LocalPuter heard {sound.url or sound.name}"
     told = await ask_vendor(call, media, bill, otherwise=heard)
@@ -137,7 +130,7 @@ async def recognize(call: DriverCall) -> web.StreamResponse:
     pages, vendor = args.get("pages") or [0], _OCR_VENDORS[provider]
     textract = provider == "aws-textract"  # has one model
     model = (None if textract else args.get("model")) or vendor["default"]
-    media = media_call(call, provider, model, inputs=(document,), pages=pages)
+    media = MediaCall.of(call, provider, model, inputs=(document,), chosen={"pages": pages})
     bill = Bill(vendor["usage"], len(pages), len(pages) * vendor["price"])
     read = f"LocalPuter read {document.url or document.name}"
     text = await ask_vendor(call, media, bill, otherwise=read)

@@ -10,18 +10,8 @@ from aiohttp import web
 
 from puter.testing import samples
 from puter.testing.exchange import DriverCall
-from puter.testing.media_call import (
-    MAX_SOUND,
-    SAMPLE_AUDIO,
-    AudioBody,
-    MediaCall,
-    ask_vendor,
-    load,
-    media_call,
-    require_vendor,
-    send_audio,
-    vendor_named,
-)
+from puter.testing.media_call import AudioBody, MediaCall, ask_vendor, require_vendor, vendor_named
+from puter.testing.media_files import MAX_SOUND, load
 from puter.testing.metering import Bill
 from puter.testing.recorded import recorded
 from puter.testing.refusals import ApiError, bad_request
@@ -29,6 +19,9 @@ from puter.testing.refusals import ApiError, bad_request
 # Puter backend: micro-cents a second of converted sound.
 _STS_PRICE = 270_000
 
+# Puter backend: what test mode answers instead of audio.
+SAMPLE_AUDIO = "https://puter-sample-data.puter.site/tts_example.mp3"
+_PIECE = 16 * 1024
 _MOST_CHARACTERS = 3_000  # newer
 _IDENTIFIER = re.compile(r"[A-Za-z0-9_-]+")
 
@@ -53,7 +46,8 @@ async def synthesize(call: DriverCall) -> web.StreamResponse:
         raise bad_request(f"`text` is limited to {_MOST_CHARACTERS} characters")
     voice = _voice(provider, model, args)
     form, kind = _format(provider, args)
-    media = media_call(call, provider, model, text=text, voice=voice, format=form)
+    chosen = {"voice": voice, "format": form}
+    media = MediaCall.of(call, provider, model, text=text, chosen=chosen)
     cost = len(text) * _VENDORS[provider]["prices"][model]
     bill = Bill(f"{provider}:{model}:character", len(text), cost)
     return await _speak(call, media, bill, kind, "Insufficient funds")
@@ -158,7 +152,8 @@ async def convert(call: DriverCall) -> web.StreamResponse:
         if not _IDENTIFIER.fullmatch(str(value)):
             raise bad_request(f"`{key}` must be alphanumeric")
     form, kind = _format("elevenlabs", args)
-    media = media_call(call, "elevenlabs", model, inputs=(sound,), voice=voice, format=form)
+    chosen = {"voice": voice, "format": form}
+    media = MediaCall.of(call, "elevenlabs", model, inputs=(sound,), chosen=chosen)
     seconds = samples.sound_seconds(sound.data)
     bill = Bill(f"elevenlabs:{model}:second", seconds, seconds * _STS_PRICE)
     return await _speak(call, media, bill, kind, "Insufficient credits")
@@ -171,7 +166,17 @@ async def _speak(
     silence = samples.sound_of(kind)
     result = await ask_vendor(call, media, bill, otherwise=silence, refusal=refusal)
     if isinstance(result, bytes | AudioBody):
-        return await send_audio(call, result, kind)
+        return await _send(call, result, kind)
     if isinstance(result, str):
         return call.result({"url": result, "content_type": "audio"})
     return call.result(result)
+
+
+async def _send(call: DriverCall, sound: bytes | AudioBody, kind: str) -> web.StreamResponse:
+    if isinstance(sound, AudioBody):
+        block, size = memoryview(samples.MP3_FRAME * 630), sound.size
+        silence = (block[: size - start] for start in range(0, size, len(block)))
+        return await call.exchange.stream(sound.content_type, silence, pace=sound.pace)
+    view = memoryview(sound)
+    pieces = (view[start : start + _PIECE] for start in range(0, len(view), _PIECE))
+    return await call.exchange.stream(kind, pieces)
