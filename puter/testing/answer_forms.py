@@ -85,7 +85,7 @@ def _add_newer(call: ChatCall, reply: Reply, result: dict[str, Any]) -> None:
     if call.family == "claude" and call.provider != "fake-chat":
         result |= stop_about(call, reply)
     if call.provider != "fake-chat":
-        result["usageDetails"] = details_of(result["usage"], reply)
+        result["usageDetails"] = details_of(call, result["usage"], reply)
 
 
 def _in_openai_form(result: dict[str, Any]) -> dict[str, Any]:

@@ -15,13 +15,11 @@ from puter.testing.file_tree import CAPACITY, FileTree
 from puter.testing.journal import Journal
 from puter.testing.limits import Limits, Tier
 from puter.testing.metering import Metering
+from puter.testing.recorded import recorded
 from puter.testing.script import Script
 
 # Vendors of media that LocalPuter plays.
-VENDORS = (
-    "openai", "gemini", "together", "xai", "byteplus",
-    "aws-polly", "elevenlabs", "speechify", "aws-textract", "mistral",
-)  # fmt: skip
+VENDORS: tuple[str, ...] = tuple(recorded("media_vendors"))
 
 Generation = Literal["2026-08", "2026-10"]
 GENERATIONS: tuple[Generation, ...] = get_args(Generation)

@@ -12,8 +12,6 @@ Model = Mapping[str, Any]
 
 # Puter backend: direct vendors first, then the resellers in this order, then the cheaper route.
 _RESELLERS = ("hoonify", "infron", "neuralwatt", "openrouter", "together-ai")
-# Newer: a provider that is no longer there.
-_GONE = {"video": "openai-video-generation"}
 
 
 class Catalogue:
@@ -75,8 +73,9 @@ def load(kind: str, vendors: tuple[str, ...] = (), *, newer: bool = False) -> Ca
     """
     models: list[Model] = recorded(kind, "catalogue.json", "puter")
     if newer:
-        gone, added = _GONE.get(kind), recorded("models", "newer.json").get(kind, ())
-        models = [*(model for model in models if model["provider"] != gone), *added]
+        gone, added = (recorded(name, "newer.json") for name in ("gone_providers", "models"))
+        kept = [model for model in models if model["provider"] not in gone]
+        models = [*kept, *added.get(kind, ())]
     if kind == "chat":
         # Some models of resellers, whose lists are live on the real server, and the canned ones.
         return Catalogue([*models, *recorded("resold_models")], recorded("canned_models"))

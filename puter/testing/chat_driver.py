@@ -28,9 +28,6 @@ DEFAULT_MODEL = "gpt-5.4-nano"
 NDJSON = "application/x-ndjson"
 LOREM = "Lorem tempor esse consequat nulla aliqua, sint veniam magna culpa in laborum dolore."
 
-# What points at a state that a vendor keeps; the server of 2026-10 takes none of it.
-_STATEFUL = ("previous_response_id", "conversation", "prompt", "background")
-
 
 async def complete(call: DriverCall) -> web.StreamResponse:
     """The method ``complete``. Raises ApiError or FaultRaised."""
@@ -135,7 +132,7 @@ def accept(call: DriverCall) -> ChatCall:
     """Check the arguments as the server does. Raises ApiError."""
     args, backend = call.args, call.backend
     newer = backend.newer
-    for name in _STATEFUL if newer else ():
+    for name in call.recorded("refused_options"):  # they point at a state that a vendor keeps
         if args.get(name) is not None:
             raise bad_request(f"`{name}` is not supported")
     routes = _choose(args, backend)

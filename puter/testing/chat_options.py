@@ -22,7 +22,7 @@ def read_by_vendor(call: ChatCall) -> dict[str, Any]:
     ``tool_choice`` is in the words of 2026-10: ``{"type": "any"}``, or a tool's name.
     """
     # By provider, else by family; what is in neither table reads the least.
-    table = recorded("options_read_2026_10" if call.newer else "options_read_2026_08")
+    table = recorded("options_read", newer=call.newer)
     route = call.provider if call.provider in table and call.family != "responses" else call.family
     names = table.get(route, table[""])
     told = {name: call.args[name] for name in names if call.args.get(name) is not None}

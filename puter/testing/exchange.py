@@ -215,11 +215,8 @@ class DriverCall:
 
     def result(self, value: object, *, metadata: object = None) -> web.StreamResponse:
         """The success envelope."""
-        body = {
-            "success": True,
-            "result": value,
-            "service": {"name": recorded("interfaces")[self.interface][0]},
-        }
+        service = {"name": recorded("interfaces")[self.interface][0]}
+        body = {"success": True, "result": value, "service": service}
         if metadata is not None:
             body["metadata"] = metadata
         return self.exchange.json(body)

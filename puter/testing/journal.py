@@ -44,12 +44,10 @@ class RecordedRequest:
     @property
     def is_chat(self) -> bool:
         """True for a chat ``complete`` call."""
-        return (
-            self.path == "/drivers/call"
-            and isinstance(self.json, dict)
-            and self.json.get("interface") == "puter-chat-completion"
-            and self.json.get("method") == "complete"
-        )
+        if self.path != "/drivers/call" or not isinstance(self.json, dict):
+            return False
+        asked = self.json.get("interface"), self.json.get("method")
+        return asked == ("puter-chat-completion", "complete")
 
 
 class Journal:

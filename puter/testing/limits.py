@@ -8,6 +8,7 @@ from collections.abc import Callable, Generator, Hashable
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from puter.testing.recorded import recorded
 from puter.testing.refusals import ApiError
 
 
@@ -32,14 +33,7 @@ class Tier:
 
 # Puter backend: calls per 10 s, calls at a time, monthly allowance. The allowance of paid plans
 # differs by plan; 10 dollars stands for all of them.
-TIERS = {
-    tier.name: tier
-    for tier in (
-        Tier("paid", requests=200, concurrency=20, allowance=10.0),
-        Tier("user_free", requests=30, concurrency=3, allowance=0.5),
-        Tier("temp_free", requests=20, concurrency=2, allowance=0.25),
-    )
-}
+TIERS = {name: Tier(name, **numbers) for name, numbers in recorded("tiers").items()}
 
 
 class Limits:

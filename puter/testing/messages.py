@@ -115,11 +115,7 @@ def calls_in(messages: Sequence[Message]) -> list[dict[str, Any]]:
 
 def results_in(messages: Sequence[Message]) -> list[str]:
     """The texts of the tool results in normalised messages, in either form."""
-    found: list[Any] = []
-    for message in messages:
-        if message["role"] == "tool":
-            found.append(message["content"])
-        found += [part.get("content") for part in _parts(message, "tool_result")]
+    found = [content for message in messages for _, content in _results(message)]
     return [
         given if isinstance(given, str) else text_of({"content": given}) or dumps(given).decode()
         for given in found
@@ -130,8 +126,8 @@ def for_vendor(
     family: Family, messages: Sequence[dict[str, Any]], *, newer: bool
 ) -> list[dict[str, Any]]:
     """Normalised messages in the form their vendor gets."""
-    if newer and family in _NEWER:
-        messages = [_NEWER[family](message) for message in messages]
+    if newer and family in _PICTURES:
+        messages = [_prepared(family, message) for message in messages]
     lossless = newer and family == "responses"
     convert = _all_for_responses if lossless else _FORMS[family]
     return [item for message in messages for item in convert(message)]
@@ -216,7 +212,9 @@ def _results(message: Message) -> list[tuple[object, object]]:
     """Call ids and contents of the tool results of a message, in either form."""
     if message["role"] == "tool":
         return [(message.get("tool_call_id"), message["content"])]
-    return [(part["tool_use_id"], part["content"]) for part in _parts(message, "tool_result")]
+    return [
+        (part.get("tool_use_id"), part.get("content")) for part in _parts(message, "tool_result")
+    ]
 
 
 def _encode(arguments: object) -> str:
@@ -234,24 +232,22 @@ _FORMS: Mapping[Family, Callable[[dict[str, Any]], list[dict[str, Any]]]] = {
 # --- what the server of 2026-10 does before -------------------------------------------------------
 
 
-def _prepared(
-    message: dict[str, Any], image: Callable[[str], dict[str, Any]], details_in_front: bool
-) -> dict[str, Any]:
-    """Pictures by ``image``, films as a sentence, and thoughts where the vendor wants them."""
+def _prepared(family: Family, message: dict[str, Any]) -> dict[str, Any]:
+    """Pictures in the vendor's form, films as a sentence, and thoughts where it wants them."""
     message = {key: message[key] for key in message if key not in ("reasoning", "refusal")}
     if isinstance(message["content"], list):
-        message["content"] = [_prepared_part(part, image) for part in message["content"]]
-    if details_in_front and (details := message.pop("reasoning_details", ())):
+        message["content"] = [_prepared_part(family, part) for part in message["content"]]
+    if family == "claude" and (details := message.pop("reasoning_details", ())):
         message["content"] = [*details, *message["content"]]
     return message
 
 
-def _prepared_part(part: dict[str, Any], image: Callable[[str], dict[str, Any]]) -> dict[str, Any]:
+def _prepared_part(family: Family, part: dict[str, Any]) -> dict[str, Any]:
     if part.get("type") == "video_url":
         reason = "input file has unsupported MIME type"
         return {"type": "text", "text": f"{{error: {reason}; the user did not write this message}}"}
     given = part.get("image_url") if part.get("type") == "image_url" else None
-    return image(given["url"]) if isinstance(given, dict) and "url" in given else part
+    return _PICTURES[family](given["url"]) if isinstance(given, dict) and "url" in given else part
 
 
 def _claude_image(url: str) -> dict[str, Any]:
@@ -260,11 +256,7 @@ def _claude_image(url: str) -> dict[str, Any]:
     return {"type": "image", "source": kind if comma else {"type": "url", "url": url}}
 
 
-def _responses_image(url: str) -> dict[str, Any]:
-    return {"type": "input_image", "image_url": url}
-
-
-_NEWER: Mapping[Family, Callable[[dict[str, Any]], dict[str, Any]]] = {
-    "claude": lambda message: _prepared(message, _claude_image, details_in_front=True),
-    "responses": lambda message: _prepared(message, _responses_image, details_in_front=False),
+_PICTURES: Mapping[Family, Callable[[str], dict[str, Any]]] = {
+    "claude": _claude_image,
+    "responses": lambda url: {"type": "input_image", "image_url": url},
 }

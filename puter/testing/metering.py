@@ -132,11 +132,12 @@ class Metering:
         if cost > 0 and cost > self.remaining(user):
             raise ApiError(402, refusal, "insufficient_funds")
 
-    def book(self, user: User) -> dict[str, dict[str, float]]:
-        """Units, cost and count by key."""
-        names = ("units", "cost", "count")
+    def book(self, user: User, rate: float = 1) -> dict[str, dict[str, float]]:
+        """Units, cost (at ``rate`` for a micro-cent) and count by key."""
+        lines = self._books[user.uuid].items()
         return {
-            key: dict(zip(names, line, strict=True)) for key, line in self._books[user.uuid].items()
+            key: {"units": units, "cost": cost * rate, "count": count}
+            for key, (units, cost, count) in lines
         }
 
 
@@ -151,7 +152,7 @@ def allowance_of(user: User) -> float:
 async def usage(exchange: Exchange) -> web.StreamResponse:
     user, metering = exchange.authorise(), exchange.backend.metering
     rate, unit = _unit(exchange.backend)
-    book, total = _told(metering.book(user), rate), metering.total(user) * rate
+    book, total = metering.book(user, rate), metering.total(user) * rate
     used = {"total": total, "allowanceUsed": total, **book} if book else {"total": 0}
     # What no app did is under this name; LocalPuter has no apps.
     apps = {_NO_APP: {"total": total, "count": len(book)}} if book else {}
@@ -164,7 +165,7 @@ async def app_usage(exchange: Exchange) -> web.StreamResponse:
     user, metering = exchange.authorise(), exchange.backend.metering
     app, (rate, unit) = exchange.request.match_info["app"], _unit(exchange.backend)
     if app == _NO_APP:
-        book = _told(metering.book(user), rate)
+        book = metering.book(user, rate)
         return exchange.json({"total": metering.total(user) * rate, **book, **unit})
     if not app.startswith("app-"):
         raise ApiError(404, "App not found", None)
@@ -198,7 +199,3 @@ def _unit(backend: Backend) -> tuple[float, dict[str, str]]:
     if backend.credits_per_dollar is None:
         return 1, {}
     return backend.credits_per_dollar / (100 * MICROCENTS_PER_CENT), {"unit": "credits"}
-
-
-def _told(book: Mapping[str, dict[str, float]], rate: float) -> dict[str, dict[str, float]]:
-    return {key: {**line, "cost": line["cost"] * rate} for key, line in book.items()}

@@ -34,10 +34,7 @@ _STRING = (
 )
 _FORMATS: Mapping[str, tuple[str, str]] = recorded("string_formats")
 _NULL = {"type": "null"}
-_COMMON = frozenset(
-    "get set with from this that what which when tell give show current return value given all"
-    " and the for your use call ask".split()
-)
+_COMMON = frozenset(recorded("common_words"))
 _DEPTH = 6  # levels of a schema that refers to itself
 _MANY = 20  # items of an array
 

@@ -6,6 +6,7 @@ imports what it needs when a test asks for it.
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -44,7 +45,7 @@ class MockPuter:
         return. ``"Hello!"`` when empty."""
         self.requests: list[MockRequest] = []
         """All requests so far, in order."""
-        self._clients: list[PuterAI] = []
+        self._clients = ExitStack()
 
     def client(self, **settings: Any) -> PuterAI:
         """A `PuterAI` with ``settings`` whose calls are answered from `replies`."""
@@ -52,14 +53,11 @@ class MockPuter:
         from puter.testing import MockTransport
 
         settings = {"token": "mock", "transport": MockTransport(self._answer), **settings}
-        client = PuterAI(**settings)
-        self._clients.append(client)
-        return client
+        return self._clients.enter_context(PuterAI(**settings))
 
     def close(self) -> None:
         """Close all clients."""
-        for client in self._clients:
-            client.close()
+        self._clients.close()
 
     def _answer(self, request: MockRequest) -> Any:
         self.requests.append(request)

@@ -57,7 +57,7 @@ def _last(call: ChatCall, reply: Reply, usage: Line) -> dict[str, Any]:
         line |= {**forms.stop_about(call, reply), "stopDetails": None}
         line["finish_reason"] = forms.finish_reason(call, reply)
         if not reply.no_usage:
-            line["usageDetails"] = details_of(usage, reply)
+            line["usageDetails"] = details_of(call, usage, reply)
         if reply.usage_limited:
             line["metadata"] = {"usage_limited": True}
     return line

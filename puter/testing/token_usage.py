@@ -25,17 +25,9 @@ def count_usage(call: ChatCall, reply: Reply) -> dict[str, Any]:
         return {"input_tokens": 0, "output_tokens": 1, "usd_cents": None, **given}
     sent = sum(tokens_in(text_of(message)) + 3 for message in call.normalized)
     said = "".join(filter(None, (reply.text, reply.reasoning, reply.refusal)))
-    told = tokens_in(said) + 10 * len(reply.tool_calls)
-    usage: dict[str, Any]
-    if call.family == "claude":
-        usage = {"input_tokens": sent, **recorded("claude_cache"), "output_tokens": told}
-        usage["thinking_tokens"] = tokens_in(reply.reasoning or "")
-    elif call.provider in ("ollama", "openrouter", "infron"):
-        usage = {"prompt": sent, "completion": told, "input_cache_read": 0}
-        if call.provider != "ollama":
-            usage["request"] = 1
-    else:
-        usage = {"prompt_tokens": sent, "completion_tokens": told, "cached_tokens": 0}
+    counts = {"sent": sent, "said": tokens_in(said) + 10 * len(reply.tool_calls)}
+    counts["thought"] = tokens_in(reply.reasoning or "")
+    usage = {name: counts.get(what, what) for name, what in _names(call).items()}
     usage.update(given)
     usage.setdefault("usd_cents", _cost_of(model, usage))
     return usage
@@ -50,17 +42,20 @@ def _cost_of(model: Model, usage: Mapping[str, Any]) -> float | None:
     return round(float(cents), 12)
 
 
-def details_of(usage: Mapping[str, Any], reply: Reply) -> dict[str, Any]:
+def _names(call: ChatCall) -> dict[str, Any]:
+    """What the route counts: which number is under which name, the constants among them."""
+    names = recorded("usage_names")
+    found: dict[str, Any] = names.get(call.provider, names.get(call.family, names[""]))
+    return found
+
+
+def details_of(call: ChatCall, usage: Mapping[str, Any], reply: Reply) -> dict[str, Any]:
     """The ``usageDetails`` of the server of 2026-10: the counts under the same names everywhere."""
-    names = {
-        "inputTokens": ("prompt_tokens", "input_tokens", "prompt"),
-        "outputTokens": ("completion_tokens", "output_tokens", "completion"),
-    }
-    counts = {
-        name: next((usage[key] for key in keys if key in usage), 0) for name, keys in names.items()
-    }
-    thought = tokens_in(reply.reasoning or "")
-    return {**counts, **({"reasoningTokens": thought} if thought else {})}
+    counts = {what: usage.get(name, 0) for name, what in _names(call).items()}
+    details = {"inputTokens": counts["sent"], "outputTokens": counts["said"]}
+    if thought := tokens_in(reply.reasoning or ""):
+        details["reasoningTokens"] = thought
+    return details
 
 
 def estimate_prompt(texts: str) -> int:
