@@ -9,42 +9,19 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from puter.testing.accounts import User
-    from puter.testing.chat_call import ChatCall
-    from puter.testing.gate import Gate
-    from puter.testing.journal import RecordedRequest
-    from puter.testing.limits import Tier
-    from puter.testing.media_call import AudioBody, MediaCall
-    from puter.testing.media_files import MediaInput
-    from puter.testing.replies import (
-        Disconnect,
-        Failure,
-        Fault,
-        Garbage,
-        Hang,
-        InvalidUtf8,
-        Redirect,
-        Reply,
-        Reset,
-        StreamCut,
-        StreamDisconnect,
-        StreamEnd,
-        StreamError,
-        StreamFault,
-        StreamReset,
-        Truncate,
-        UpstreamFailure,
-    )  # fmt: skip
-    from puter.testing.server import LocalPuter
-    from puter.transports.mock import MockReply, MockRequest, MockTransport
-
-__all__ = [
-    "AudioBody", "ChatCall", "Disconnect", "Failure", "Fault", "Garbage", "Gate", "Hang",
-    "InvalidUtf8", "LocalPuter", "MediaCall", "MediaInput", "MockReply", "MockRequest",
-    "MockTransport", "RecordedRequest", "Redirect", "Reply",
-    "Reset", "StreamCut", "StreamDisconnect", "StreamEnd", "StreamError", "StreamFault",
-    "StreamReset", "Tier", "Truncate", "UpstreamFailure", "User",
-]  # fmt: skip
+    from puter.testing.accounts import User as User
+    from puter.testing.chat_call import ChatCall as ChatCall
+    from puter.testing.gate import Gate as Gate
+    from puter.testing.journal import RecordedRequest as RecordedRequest
+    from puter.testing.limits import Tier as Tier
+    from puter.testing.media_call import AudioBody as AudioBody
+    from puter.testing.media_call import MediaCall as MediaCall
+    from puter.testing.media_files import MediaInput as MediaInput
+    from puter.testing.replies import *  # noqa: F403 - each is named in one place, there
+    from puter.testing.server import LocalPuter as LocalPuter
+    from puter.transports.mock import MockReply as MockReply
+    from puter.transports.mock import MockRequest as MockRequest
+    from puter.transports.mock import MockTransport as MockTransport
 
 _MODULES = {
     "AudioBody": "puter.testing.media_call",
@@ -62,13 +39,18 @@ _MODULES = {
 }
 
 
-def __getattr__(name: str) -> Any:
-    if name not in __all__:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    module = importlib.import_module(_MODULES.get(name, "puter.testing.replies"))
-    value = globals()[name] = getattr(module, name)
-    return value
+if not TYPE_CHECKING:  # a type checker shall refuse names that are not above
 
+    def __getattr__(name: str) -> Any:
+        module = importlib.import_module(_MODULES.get(name, "puter.testing.replies"))
+        if name == "__all__":
+            value = sorted([*_MODULES, *module.__all__])
+        elif name in _MODULES or name in module.__all__:
+            value = getattr(module, name)
+        else:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        globals()[name] = value
+        return value
 
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    def __dir__() -> list[str]:
+        return sorted({*globals(), *__getattr__("__all__")})

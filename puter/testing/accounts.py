@@ -56,10 +56,7 @@ class User:
 
 @dataclass(eq=False)
 class Token:
-    """What the server knows of a token it issued.
-
-    ``expires`` is a ``time.time()``.
-    """
+    """What the server knows of a token it issued; ``expires`` is a ``time.time()``."""
 
     user: User
     kind: TokenKind
@@ -81,11 +78,10 @@ class Accounts:
         self._tokens: dict[str, Token] = {}
         self._anti_csrf: dict[str, User] = {}
 
-    def add(self, user: User) -> User:
+    def add(self, user: User) -> None:
         """Take in a user. Raises ValueError when the name is taken."""
         if self._users.setdefault(user.username, user) is not user:
             raise ValueError(f"there is a user {user.username!r} already; choose another name.")
-        return user
 
     def find(self, *, username: str | None = None, email: str | None = None) -> User | None:
         """The user of that name, or of that address: each is looked up in its own field only."""

@@ -11,7 +11,7 @@ from typing import Any, Literal, get_args
 from puter.testing import catalogue
 from puter.testing.accounts import Accounts
 from puter.testing.catalogue import Catalogue
-from puter.testing.file_tree import CAPACITY, FileTree
+from puter.testing.file_tree import FileTree
 from puter.testing.journal import Journal
 from puter.testing.limits import Limits, Tier
 from puter.testing.metering import Metering
@@ -37,7 +37,6 @@ class Backend:
     allowance: float | None = None
     credits_per_dollar: float | None = None
     vendors: tuple[str, ...] = VENDORS
-    capacity: int = CAPACITY
     accounts: Accounts = field(default_factory=Accounts)
     limits: Limits = field(default_factory=Limits)
     journal: Journal = field(default_factory=Journal)
@@ -47,12 +46,9 @@ class Backend:
     # The latest results of media calls that are told by URL: bytes and type by path.
     samples: dict[str, tuple[bytes, str]] = field(default_factory=dict)
     sample_numbers: Iterator[int] = field(default_factory=itertools.count)
-    files: FileTree = field(init=False)
+    files: FileTree = field(default_factory=FileTree)
     running_now: int = 0
     peak_running: int = 0
-
-    def __post_init__(self) -> None:
-        self.files = FileTree(self.accounts, self.capacity)
 
     @property
     def newer(self) -> bool:

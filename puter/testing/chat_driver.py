@@ -62,7 +62,7 @@ async def _answer(call: DriverCall, chat: ChatCall, hold: Hold) -> web.StreamRes
     if answer.blocked:
         chat = replace(chat, routes=backend.catalogue("chat").routes("fake"))
         answer = Reply(text=LOREM)
-    bill = _Bill(call, chat, answer, hold)
+    bill = _Bill(call, chat, hold, count_usage(chat, answer))
     try:
         await pause(answer.delay)
         if not streamed:
@@ -92,14 +92,10 @@ class _Bill:
 
     call: DriverCall
     chat: ChatCall
-    answer: Reply
     hold: Hold
-    usage: dict[str, Any] = field(init=False)
+    usage: dict[str, Any]
     _sent: list[bytes] = field(default_factory=list)
     _settled: bool = False
-
-    def __post_init__(self) -> None:
-        self.usage = count_usage(self.chat, self.answer)
 
     def watch(self, lines: list[bytes]) -> Iterator[bytes]:
         """Keep account of what is sent; the bill is settled before a reader sees the end."""

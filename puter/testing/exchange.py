@@ -165,12 +165,9 @@ class Exchange:
             raise ApiError(413, "request entity too large", "client_bad_request") from error
         except web.RequestPayloadError as error:
             raise ApiError(400, "Malformed request body", "client_bad_request") from error
-        content_type = self.request.headers.get("Content-Type", "")
+        kind = self.request.headers.get("Content-Type", "")
         # puter.js's type is compared byte for byte: a space or a charset and the body is ignored.
-        if (
-            content_type == "text/plain;actually=json"
-            or content_type.partition(";")[0].strip().lower() == "application/json"
-        ):
+        if kind == "text/plain;actually=json" or self.request.content_type == "application/json":
             self.record.json = body = _parse_json(self.record.body, self.request.charset or "utf-8")
             self.fields = body if isinstance(body, dict) else {}
 

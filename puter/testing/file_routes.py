@@ -26,20 +26,11 @@ async def write(exchange: Exchange) -> web.StreamResponse:
         raise bad_request("Unsupported file content payload")
     is_base64 = fields.get("encoding") == "base64"
     data = decode_base64(content) if is_base64 else content.encode(errors="replace")
-    entry, replaced = files.write(
-        files.place(exchange.token, path),
-        data,
-        str(meta.get("contentType") or OCTETS),
-        overwrite=bool(meta.get("overwrite")),
-    )
-    return exchange.json(
-        {
-            "fsEntry": described(entry, files),
-            "wasOverwrite": replaced,
-            "requestedThumbnail": None,
-            "contentHashSha256": hashlib.sha256(data).hexdigest(),
-        }
-    )
+    place, kind = files.place(exchange.token, path), str(meta.get("contentType") or OCTETS)
+    entry, replaced = files.write(place, data, kind, overwrite=bool(meta.get("overwrite")))
+    about: dict[str, Any] = {"wasOverwrite": replaced, "requestedThumbnail": None}
+    about["contentHashSha256"] = hashlib.sha256(data).hexdigest()
+    return exchange.json({"fsEntry": described(entry, files), **about})
 
 
 async def stat(exchange: Exchange) -> web.StreamResponse:

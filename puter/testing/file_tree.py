@@ -10,7 +10,7 @@ from collections.abc import Iterator, MutableMapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from puter.testing.accounts import Accounts, Token
+from puter.testing.accounts import Token
 from puter.testing.recorded import recorded
 from puter.testing.refusals import ApiError, bad_request
 from puter.types.mime import mime_of
@@ -57,9 +57,8 @@ def decode_base64(text: str) -> bytes:
 class FileTree:
     """A file system; each change is one step, so any thread may make it."""
 
-    def __init__(self, accounts: Accounts, capacity: int = CAPACITY) -> None:
+    def __init__(self, capacity: int = CAPACITY) -> None:
         self._capacity = capacity
-        self._accounts = accounts
         self._entries: dict[str, Entry] = {}
 
     @staticmethod
@@ -70,11 +69,12 @@ class FileTree:
             path = f"/{username}{path[1:]}"
         return posixpath.normpath("/" + path.lstrip("/"))
 
+    def add_home(self, home: str) -> None:
+        """Give a new user the directory ``home`` and what is in it from the start."""
+        for folder in (home, *(f"{home}/{name}" for name in FOLDERS)):
+            self._entries[folder] = Entry(folder, is_dir=True)
+
     def get(self, path: str) -> Entry | None:
-        home = "/".join(path.split("/")[:2])
-        if home not in self._entries and self._accounts.find(username=home[1:]):
-            for folder in (home, *(f"{home}/{name}" for name in FOLDERS)):
-                self._entries[folder] = Entry(folder, is_dir=True)
         return self._entries.get(path)
 
     def find(self, token: Token, path: object) -> Entry:
@@ -132,6 +132,8 @@ class FileTree:
             raise ApiError(409, "Directory is not empty", "conflict")
         for path in (*inside, entry.path):
             self._entries.pop(path, None)
+        if entry.is_dir and entry.parent == "/":  # homes are only emptied
+            self.add_home(entry.path)
 
     def _make_directory(self, path: str) -> None:
         old = self.get(path)

@@ -82,7 +82,8 @@ async def ask_vendor(
     """
     backend = call.backend
     call.exchange.record.media = media
-    backend.metering.require(call.user, bill.cost if least is None else least, refusal)
+    if (bill.cost if least is None else least) > backend.metering.remaining(call.user):
+        raise ApiError(402, refusal, "insufficient_funds")
     result = await backend.script.media_answer(media)
     if isinstance(result, Fault):
         await pause(backend.latency + result.delay)

@@ -30,7 +30,7 @@ NO_LIMIT = 2**53 - 1
 _NO_APP = "os-global"
 _MONEY = {"costs_currency": "usd-cents"}
 
-NO_USAGE_LEFT = "No usage left for request."
+_NO_USAGE_LEFT = "No usage left for request."
 _RESERVED = "Usage is reserved by requests still running. Try again once they have ended."
 
 
@@ -85,7 +85,7 @@ class Metering:
             for money in (left, left - sum(hold.amount for hold in holds))
         )
         if min(most, owned) < 1 or (free < 1 and not newer):
-            raise ApiError(402, NO_USAGE_LEFT, "insufficient_funds")
+            raise ApiError(402, _NO_USAGE_LEFT, "insufficient_funds")
         if free < 1:
             more = {"errorCode": "credits_reserved"}
             raise ApiError(429, _RESERVED, "too_many_requests", **more)
@@ -126,11 +126,6 @@ class Metering:
     def remaining(self, user: User) -> float:
         """Micro-cents left of this month's allowance."""
         return max(0, allowance_of(user) - self.total(user))
-
-    def require(self, user: User, cost: float, refusal: str) -> None:
-        """Raises ApiError 402 with the text ``refusal`` when ``user`` cannot pay ``cost``."""
-        if cost > 0 and cost > self.remaining(user):
-            raise ApiError(402, refusal, "insufficient_funds")
 
     def book(self, user: User, rate: float = 1) -> dict[str, dict[str, float]]:
         """Units, cost (at ``rate`` for a micro-cent) and count by key."""

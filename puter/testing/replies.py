@@ -15,6 +15,12 @@ from puter.testing.gate import Gate
 from puter.testing.recorded import recorded
 from puter.testing.refusals import ApiError, dumps
 
+__all__ = [
+    "Disconnect", "Failure", "Fault", "Garbage", "Hang", "InvalidUtf8", "Redirect", "Reply",
+    "Reset", "StreamCut", "StreamDisconnect", "StreamEnd", "StreamError", "StreamFault",
+    "StreamReset", "Truncate", "UpstreamFailure",
+]  # fmt: skip
+
 _JSON = {"Content-Type": "application/json; charset=utf-8"}
 
 

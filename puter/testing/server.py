@@ -14,7 +14,7 @@ from aiohttp import web
 from puter.testing import app
 from puter.testing.accounts import Requirement, TokenKind, User
 from puter.testing.backend import GENERATIONS, VENDORS, Backend, Generation
-from puter.testing.file_tree import CAPACITY, FileView
+from puter.testing.file_tree import CAPACITY, FileTree, FileView
 from puter.testing.journal import RecordedRequest
 from puter.testing.limits import TIERS, Tier
 from puter.testing.media_call import MediaResponder, MediaResult
@@ -98,7 +98,7 @@ class LocalPuter:
             latency=latency,
             default_model=default_model,
             vendors=_vendors(providers),
-            capacity=storage,
+            files=FileTree(storage),
             allowance=allowance,
             credits_per_dollar=credits_per_dollar,
         )
@@ -227,7 +227,9 @@ class LocalPuter:
         user.recovery_codes = set(recovery_codes)
         user.tier = self._backend.tier if tier is None else _tier(tier)
         user.allowance = self._backend.allowance if allowance is None else allowance
-        return self._backend.accounts.add(user)
+        self._backend.accounts.add(user)
+        self._backend.files.add_home(f"/{username}")
+        return user
 
     def issue_token(self, user: str | User, kind: TokenKind = "session") -> str:
         """A new token for ``user``: ``session``, ``api``, ``app``, ``scoped`` or ``worker``.
