@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 from puter.testing.catalogue import Model
-from puter.testing.chat_options import read_by_vendor
 from puter.testing.messages import Family, canonical_media, for_vendor, normalize, text_of
+from puter.testing.recorded import recorded
 
 OPENAI_PROVIDERS = ("openai-completion", "azure-openai")
 # Puter backend: answers of models released since then have OpenAI's form by default.
 _OPENAI_FORM_SINCE = "2026-09"
+_THOUGHT = ("reasoning_effort", "verbosity")
+# Puter backend: these get no temperature and no top_p.
+_NEWEST_CLAUDES = re.compile("fable|(?:opus|sonnet|haiku)-(?:4-[7-9]|[5-9])")
+_KINDS = {"auto": "auto", "none": "none", "required": "any"}
 
 
 @dataclass(frozen=True)
@@ -115,7 +120,7 @@ class ChatCall:
         ``tool_choice`` is ``{"type": "auto"}``, ``any``, ``none``, or ``{"type": "tool", "name":
         ...}`` whatever the form it came in.
         """
-        return read_by_vendor(self)
+        return _read_by_vendor(self)
 
     @property
     def last_role(self) -> str:
@@ -131,3 +136,45 @@ class ChatCall:
     def user_texts(self) -> list[str]:
         """The texts of all messages of the user."""
         return [text_of(message) for message in self.normalized if message["role"] == "user"]
+
+
+def _read_by_vendor(call: ChatCall) -> dict[str, Any]:
+    """What the call's route reads of the options; the rest is dropped silently."""
+    # By provider, else by family; what is in neither table reads the least.
+    table = recorded("options_read", newer=call.newer)
+    route = call.provider if call.provider in table and call.family != "responses" else call.family
+    names = table.get(route, table[""])
+    told = {name: call.args[name] for name in names if call.args.get(name) is not None}
+    if not call.newer and call.family == "openai" and call.model.startswith("gpt-5"):
+        told = {name: told[name] for name in told if name not in _THOUGHT}
+    if call.provider == "claude":
+        if _NEWEST_CLAUDES.search(call.model):
+            told = {name: told[name] for name in told if name not in ("temperature", "top_p")}
+        else:
+            told.setdefault("temperature", 0)
+    choice, several = told.pop("tool_choice", None), told.pop("parallel_tool_calls", None)
+    if call.tools:
+        if (choice := _read_choice(choice, call)) is not None:
+            told["tool_choice"] = choice
+        if call.provider == "claude":
+            several = several is True
+        if several is not None:
+            told["parallel_tool_calls"] = several
+    return told
+
+
+def _read_choice(given: Any, call: ChatCall) -> dict[str, Any] | None:
+    choice: dict[str, Any] | None = None
+    if isinstance(given, str) and given in _KINDS:
+        choice = {"type": _KINDS[given]}
+    elif isinstance(given, dict):
+        kind, named = given.get("type"), given
+        if kind == "function" and (call.newer or call.family != "responses"):
+            named = given.get("function") or {}
+        if kind == "function" or (kind == "tool" and call.newer):
+            choice = {"type": "tool", "name": named["name"]} if "name" in named else None
+        elif kind in ("auto", "any", "none") and call.newer:
+            choice = {"type": kind}
+    if choice != {"type": "auto"} and call.newer and call.provider == "meta":
+        return None
+    return choice

@@ -33,7 +33,9 @@ async def complete(call: DriverCall) -> web.StreamResponse:
     """The method ``complete``. Raises ApiError or FaultRaised."""
     chat = call.exchange.record.chat = accept(call)
     prompt = estimate_prompt(" ".join(chat.user_texts))
-    asked, newer = _max_tokens(chat.args), chat.newer
+    newer, asked = chat.newer, chat.args.get("max_tokens")
+    if isinstance(asked, bool) or not isinstance(asked, int | float):
+        asked = None
     with call.backend.metering.hold(call.user, chat.routes[0], prompt, asked, newer=newer) as hold:
         return await _answer(call, chat, hold)
 
@@ -106,14 +108,10 @@ class _Bill:
             self._sent.append(line)
 
     def close(self) -> None:
-        """Settle what is left to settle: the client is gone.
-
-        The server of 2026-08 lets the vendor finish; that of 2026-10 stops it and charges what
-        was produced.
-        """
+        """Settle what a client that left has to pay."""
         if self._settled:
             return
-        if not self.chat.newer:
+        if not self.chat.newer:  # lets the vendor finish
             self.settle(self.usage)
         elif produced := text_in(self._sent):
             self.settle(count_usage(self.chat, Reply(text=produced)))
@@ -175,11 +173,6 @@ def _choose(args: Mapping[str, Any], backend: Backend) -> list[Model]:
     return [route for route in routes if route["provider"] == provider] or routes
 
 
-def _max_tokens(args: Mapping[str, Any]) -> float | None:
-    limit = args.get("max_tokens")
-    return limit if isinstance(limit, int | float) and not isinstance(limit, bool) else None
-
-
 def built_in(call: ChatCall, hold: Hold) -> Reply:
     """The answer when nothing is scripted."""
     if call.provider == "fake-chat":
@@ -187,12 +180,9 @@ def built_in(call: ChatCall, hold: Hold) -> Reply:
     if calls := partner.tool_calls(call):
         return Reply(tool_calls=calls)
     text = partner.answer(call)
-    stops = call.upstream_options.get("stopSequences", ())
-    found: list[tuple[int, str | None]] = [
-        (text.find(stop), stop) for stop in stops if stop in text
-    ]
-    end, stop = min(found, default=(len(text), None))
-    text, limit = text[:end], hold.limit
+    stops = [one for one in call.upstream_options.get("stopSequences", ()) if one in text]
+    stop = min(stops, key=text.index, default=None)
+    text, limit = text.split(stop)[0] if stop else text, hold.limit
     if limit is not None and tokens_in(text) > limit:
         text = text[: int(limit) * 4]
         return Reply(text=text, finish_reason="length", usage_limited=hold.poor)

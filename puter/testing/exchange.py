@@ -98,7 +98,7 @@ class Exchange:
     def finish(self, response: web.StreamResponse) -> web.StreamResponse:
         """Prepare an answer that is sent as a whole."""
         response.headers.setdefault("Vary", "Accept-Encoding")
-        self.done()
+        self.record.finished = time.monotonic()
         return self.start(response)
 
     def start(self, response: web.StreamResponse) -> web.StreamResponse:
@@ -115,9 +115,6 @@ class Exchange:
             headers["Keep-Alive"] = f"timeout={self.request.protocol.keepalive_timeout:g}"
         self.record.status = response.status
         return response
-
-    def done(self) -> None:
-        self.record.finished = time.monotonic()
 
     async def stream(
         self,
@@ -144,7 +141,7 @@ class Exchange:
             await response.write_eof()
         except ConnectionResetError:
             await hang()  # the client left, which cancels this request
-        self.done()
+        self.record.finished = time.monotonic()
         return response
 
     async def cut(self, *, reset: bool = False) -> NoReturn:

@@ -135,11 +135,9 @@ def _ratio(args: Mapping[str, Any]) -> tuple[int, int]:
 def _image_price(model: Model, quality: str, width: int, height: int) -> tuple[str, float]:
     """The key of the price that applies, and US cents."""
     costs = model["costs"]
-    for key in (f"{quality}:{width}x{height}", f"output:{quality}", quality, "per-image"):
-        if key in costs:
-            return key, float(costs[key])
-    key = str(model["index_cost_key"])
-    return key, float(costs[key])
+    keys = (f"{quality}:{width}x{height}", f"output:{quality}", quality, "per-image")
+    key = next((key for key in keys if key in costs), model.get("index_cost_key"))
+    return str(key), float(costs[key])
 
 
 def _address(call: DriverCall, provider: str, image: bytes) -> str:

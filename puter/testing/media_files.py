@@ -46,7 +46,11 @@ def load(
     if text.startswith(("http://", "https://")):
         if not from_web:
             raise bad_request("Invalid path")
-        return _from_web(text)
+        parts = urlsplit(text)
+        if re.fullmatch(r"[\d.]+|.*:.*", parts.hostname or ""):
+            raise bad_request("IP-addressed URLs are not allowed")
+        name = posixpath.basename(parts.path) or "input"
+        return MediaInput(name, mime_of(None, name) or OCTETS, url=text)
     # Puter backend: a directory is refused as such before anybody asks whose it is.
     found = files.get(files.resolve(text, call.user.username))
     if found is not None and found.is_dir:
@@ -74,14 +78,6 @@ def _check_size(what: str, data: bytes, limit: int | None) -> None:
     if limit is not None and len(data) > limit:
         text = f"{what} exceeds max size ({limit} bytes)"
         raise ApiError(413, text, "storage_limit_reached")
-
-
-def _from_web(url: str) -> MediaInput:
-    parts = urlsplit(url)
-    if re.fullmatch(r"[\d.]+|.*:.*", parts.hostname or ""):
-        raise bad_request("IP-addressed URLs are not allowed")
-    name = posixpath.basename(parts.path) or "input"
-    return MediaInput(name, mime_of(None, name) or OCTETS, url=url)
 
 
 def address_of(call: DriverCall, data: bytes, content_type: str) -> str:

@@ -229,9 +229,6 @@ _FORMS: Mapping[Family, Callable[[dict[str, Any]], list[dict[str, Any]]]] = {
 }
 
 
-# --- what the server of 2026-10 does before -------------------------------------------------------
-
-
 def _prepared(family: Family, message: dict[str, Any]) -> dict[str, Any]:
     """Pictures in the vendor's form, films as a sentence, and thoughts where it wants them."""
     message = {key: message[key] for key in message if key not in ("reasoning", "refusal")}

@@ -87,8 +87,7 @@ class Metering:
         if min(most, owned) < 1 or (free < 1 and not newer):
             raise ApiError(402, _NO_USAGE_LEFT, "insufficient_funds")
         if free < 1:
-            more = {"errorCode": "credits_reserved"}
-            raise ApiError(429, _RESERVED, "too_many_requests", **more)
+            raise ApiError(429, _RESERVED, "too_many_requests", errorCode="credits_reserved")
         limit = math.floor(min(most, free))
         hold = Hold(prompt * per_prompt + limit * per_output, limit, poor=free < most)
         holds.append(hold)

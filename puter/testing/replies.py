@@ -143,21 +143,18 @@ class Failure(Fault):
     body: bytes | str | None = None
     content_type: str = "text/html; charset=utf-8"
 
-    def error(self) -> ApiError:
-        """The failure in Puter's flat form."""
+    async def carry_out(self, exchange: Exchange) -> web.StreamResponse:
+        if self.body is not None:
+            body = self.body.encode() if isinstance(self.body, str) else self.body
+            headers = {"Content-Type": self.content_type, **self.headers}
+            return exchange.finish(web.Response(status=self.status, body=body, headers=headers))
         # Puter backend: the text and code that usually come with a status.
         usual = recorded("usual_errors")
         message, code = usual.get(str(self.status), usual["500"])
         message = message if self.message is None else self.message
         code = code if self.code is None else self.code
-        return ApiError(self.status, message, code, **self.extra)
-
-    async def carry_out(self, exchange: Exchange) -> web.StreamResponse:
-        if self.body is None:
-            return exchange.json(self.error().body, self.status, self.headers)
-        body = self.body.encode() if isinstance(self.body, str) else self.body
-        headers = {"Content-Type": self.content_type, **self.headers}
-        return exchange.finish(web.Response(status=self.status, body=body, headers=headers))
+        error = ApiError(self.status, message, code, **self.extra)
+        return exchange.json(error.body, self.status, self.headers)
 
 
 @dataclass(frozen=True)
