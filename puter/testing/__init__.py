@@ -24,28 +24,26 @@ if TYPE_CHECKING:
     from puter.transports.mock import MockTransport as MockTransport
 
 _MODULES = {
-    "AudioBody": "puter.testing.media_call",
-    "ChatCall": "puter.testing.chat_call",
-    "Gate": "puter.testing.gate",
-    "LocalPuter": "puter.testing.server",
-    "MediaCall": "puter.testing.media_call",
-    "MediaInput": "puter.testing.media_files",
-    "MockReply": "puter.transports.mock",
-    "MockRequest": "puter.transports.mock",
-    "MockTransport": "puter.transports.mock",
-    "RecordedRequest": "puter.testing.journal",
-    "Tier": "puter.testing.limits",
-    "User": "puter.testing.accounts",
+    "puter.testing.accounts": ("User",),
+    "puter.testing.chat_call": ("ChatCall",),
+    "puter.testing.gate": ("Gate",),
+    "puter.testing.journal": ("RecordedRequest",),
+    "puter.testing.limits": ("Tier",),
+    "puter.testing.media_call": ("AudioBody", "MediaCall"),
+    "puter.testing.media_files": ("MediaInput",),
+    "puter.testing.server": ("LocalPuter",),
+    "puter.transports.mock": ("MockReply", "MockRequest", "MockTransport"),
 }
+_MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}
 
 
 if not TYPE_CHECKING:  # a type checker shall refuse names that are not above
 
     def __getattr__(name: str) -> Any:
-        module = importlib.import_module(_MODULES.get(name, "puter.testing.replies"))
+        module = importlib.import_module(_MODULE_OF.get(name, "puter.testing.replies"))
         if name == "__all__":
-            value = sorted([*_MODULES, *module.__all__])
-        elif name in _MODULES or name in module.__all__:
+            value = sorted([*_MODULE_OF, *module.__all__])
+        elif name in _MODULE_OF or name in module.__all__:
             value = getattr(module, name)
         else:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

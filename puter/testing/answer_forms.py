@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from puter.testing.chat_call import ChatCall
-from puter.testing.messages import Family, calls_in
+from puter.testing.messages import Family, calls_in, openai_call, tool_use
 from puter.testing.recorded import recorded
 from puter.testing.refusals import dumps
 from puter.testing.replies import Reply
@@ -107,14 +107,9 @@ def _in_openai_form(result: dict[str, Any]) -> dict[str, Any]:
     if thoughts:
         message["reasoning_details"] = thoughts
     if uses := blocks.get("tool_use"):
-        message["tool_calls"] = [_as_openai_call(use) for use in uses]
+        message["tool_calls"] = [openai_call(use) for use in uses]
     reason = native["stop_reason"]
     return {**result, "message": message, "finish_reason": _FINISH_REASONS.get(reason, reason)}
-
-
-def _as_openai_call(use: Mapping[str, Any]) -> dict[str, Any]:
-    function = {"name": use["name"], "arguments": dumps(use["input"]).decode()}
-    return {"id": use["id"], "type": "function", "function": function}
 
 
 def _put_into_blocks(message: dict[str, Any]) -> None:
@@ -205,12 +200,6 @@ def _anthropic_usage(usage: Mapping[str, Any]) -> dict[str, Any]:
     """Claude's own usage block, inside the message."""
     names = ("input_tokens", "output_tokens", "cache_read_input_tokens")
     return {**recorded("claude_usage"), **{name: usage[name] for name in names}}
-
-
-def tool_use(call: Mapping[str, Any]) -> dict[str, Any]:
-    function = call["function"]
-    block = {"id": call["id"], "name": function["name"], "input": function["arguments"]}
-    return {"type": "tool_use", **block}
 
 
 def tool_calls(call: ChatCall, reply: Reply) -> list[dict[str, Any]]:

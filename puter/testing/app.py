@@ -28,6 +28,11 @@ async def _healthcheck(exchange: Exchange) -> web.StreamResponse:
     return exchange.json({"ok": True})
 
 
+async def _no_route(exchange: Exchange) -> web.StreamResponse:
+    del exchange
+    raise ApiError(404, "Not Found", "not_found")
+
+
 def _public_list(kind: str, *, details: bool) -> Handler:
     async def models(exchange: Exchange) -> web.StreamResponse:
         known = exchange.backend.catalogue(kind)
@@ -61,12 +66,8 @@ ROUTES: tuple[tuple[Host, str, str, Handler], ...] = (
     ("api", "POST", "/readdir", file_routes.readdir),
     ("api", "POST", "/delete", file_routes.delete),
     ("api", "GET", "/sample/{name}", file_routes.sample),
+    ("api", "*", "/{anything:.*}", _no_route),
 )
-
-
-async def _no_route(exchange: Exchange) -> web.StreamResponse:
-    del exchange
-    raise ApiError(404, "Not Found", "not_found")
 
 
 def build(backend: Backend, *, one_port: bool) -> web.Application:
@@ -75,8 +76,6 @@ def build(backend: Backend, *, one_port: bool) -> web.Application:
     for host, method, path, handler in ROUTES:
         served = _served(backend, "both" if one_port else host, handler)
         app.router.add_route(method, path, served)
-    no_route = _served(backend, "both" if one_port else "api", _no_route)
-    app.router.add_route("*", "/{anything:.*}", no_route)
     return app
 
 

@@ -67,10 +67,7 @@ def _preference(model: Model) -> tuple[int, float, str]:
 
 @cache
 def load(kind: str, vendors: tuple[str, ...] = (), *, newer: bool = False) -> Catalogue:
-    """The models of ``chat``; those of ``image`` or ``video`` that ``vendors`` offer.
-
-    ``newer`` as the server of 2026-10 lists them.
-    """
+    """The models of ``chat``; those of ``image`` or ``video`` that ``vendors`` offer."""
     models: list[Model] = recorded(kind, "catalogue.json", "puter")
     if newer:
         gone, added = (recorded(name, "newer.json") for name in ("gone_providers", "models"))

@@ -160,9 +160,9 @@ def _choose(args: Mapping[str, Any], backend: Backend) -> list[Model]:
     if model and not isinstance(model, str):
         raise internal_error()
     if not model and not provider:
-        model, provider = default_model or DEFAULT_MODEL, None
-        if default_model is None:
-            provider = DEFAULT_PROVIDER
+        model, provider = DEFAULT_MODEL, DEFAULT_PROVIDER
+        if default_model is not None:
+            model, provider = default_model, None
     elif not model:
         defaults = recorded("provider_defaults")
         model = defaults.get(provider) if isinstance(provider, str) else None

@@ -49,10 +49,18 @@ async def _key_value(call: DriverCall) -> web.StreamResponse:
 METHODS: dict[str, Mapping[str, Method]] = {
     "puter-chat-completion": {"complete": chat_driver.complete, "list": _ids("chat")},
     "puter-image-generation": {"generate": generate_image, "list": _ids("image")},
-    "puter-tts": tts_driver.METHODS,
+    "puter-tts": {
+        "synthesize": tts_driver.synthesize,
+        "list": tts_driver.list_providers,
+        "list_engines": tts_driver.list_engines,
+        "list_voices": tts_driver.list_voices,
+    },
     "puter-video-generation": {"generate": generate_video, "list": _ids("video")},
     "puter-speech2speech": {"convert": tts_driver.convert},
-    "puter-speech2txt": recognition_driver.STT_METHODS,
+    "puter-speech2txt": {
+        **dict.fromkeys(("transcribe", "translate"), recognition_driver.transcribe),
+        "list": recognition_driver.list_providers,
+    },
     "puter-ocr": {"recognize": recognition_driver.recognize},
     "puter-kvstore": dict.fromkeys(("get", "set", "del", "list", "incr"), _key_value),
 }

@@ -106,10 +106,7 @@ class FileTree:
     def write(
         self, path: str, data: bytes, content_type: str = OCTETS, *, overwrite: bool = True
     ) -> tuple[Entry, bool]:
-        """Store a file at an absolute path, and make missing directories.
-
-        Returns the file, and if one was there. Raises ApiError.
-        """
+        """Store a file; returns it, and if one was there before. Raises ApiError."""
         old = self.get(path)
         if old is not None and not overwrite:
             text = "A file already exists at this path and overwrite was not requested"

@@ -19,10 +19,6 @@ from puter.testing.recorded import recorded
 from puter.testing.refusals import bad_request, internal_error
 from puter.types.mime import mime_of
 
-# Puter backend: what test mode answers.
-SAMPLE_IMAGE = "https://puter-sample-data.puter.site/image_example.png"
-SAMPLE_VIDEO = "https://assets.puter.site/txt2vid.mp4"
-
 # Vendors that answer with a URL; the others send the image itself.
 _TOGETHER = "together-image-generation"
 _BY_URL = (_TOGETHER, "xai-image-generation")
@@ -37,8 +33,8 @@ async def generate_image(call: DriverCall) -> web.StreamResponse:
     _refuse_newer(call, model)
     prompt, provider = args.get("prompt"), str(model["provider"])
     if args.get("test_mode"):
-        save(call, output, SAMPLE_IMAGE, samples.PNG, "image/png")
-        return call.result(SAMPLE_IMAGE)
+        save(call, output, None, samples.PNG, "image/png")
+        return call.result(recorded("image_sample"))
     if not isinstance(prompt, str):
         raise bad_request("`prompt` must be a string")
     inputs = _inputs(call, provider)
@@ -157,8 +153,8 @@ async def generate_video(call: DriverCall) -> web.StreamResponse:
     if not isinstance(prompt, str) or not prompt.strip():
         raise bad_request("prompt must be a non-empty string")
     if args.get("test_mode"):
-        save(call, output, SAMPLE_VIDEO, samples.MP4, "video/mp4")
-        return call.result(SAMPLE_VIDEO)
+        save(call, output, None, samples.MP4, "video/mp4")
+        return call.result(recorded("video_sample"))
     seconds = _offered(model["durationSeconds"], args.get("seconds"))
     size = _offered(model["dimensions"], args.get("size") or args.get("resolution"))
     if call.backend.newer:

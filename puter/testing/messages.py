@@ -42,7 +42,7 @@ def _tidy(given: Any) -> dict[str, Any]:
     if not content and not isinstance(content, dict | list):
         if not given.get("tool_calls"):
             raise bad_request("each message must have a 'content' property")
-        content = [_tool_use(call) for call in message.pop("tool_calls")]
+        content = [tool_use(call) for call in message.pop("tool_calls")]
     message["content"] = [
         _part(one) for one in (content if isinstance(content, list) else [content])
     ]
@@ -81,12 +81,19 @@ def _canonical(part: dict[str, Any]) -> dict[str, Any]:
     return {"type": "image_url", "image_url": {"url": url}}
 
 
-def _tool_use(call: Any) -> dict[str, Any]:
+def tool_use(call: Any) -> dict[str, Any]:
+    """OpenAI's form of a call as a ``tool_use`` block. Raises ApiError."""
     function = call.get("function") if isinstance(call, dict) else None
     if not isinstance(function, dict):
         raise internal_error()
     use = {"id": call.get("id"), "name": function.get("name"), "input": function.get("arguments")}
     return {"type": "tool_use", **use}
+
+
+def openai_call(use: Message) -> dict[str, Any]:
+    """The call in a ``tool_use`` block as OpenAI writes it."""
+    function = {"name": use["name"], "arguments": _encode(use["input"])}
+    return {"id": use["id"], "type": "function", "function": function}
 
 
 def _has_tools(message: Message) -> bool:
@@ -101,15 +108,15 @@ def text_of(message: Message) -> str:
     content = message["content"]
     if isinstance(content, str):
         return content
-    return "".join(str(part.get("text", "")) for part in _parts(message, "text"))
+    return "".join(str(part.get("text", "")) for part in parts_of(message, "text"))
 
 
 def calls_in(messages: Sequence[Message]) -> list[dict[str, Any]]:
     """The tool calls of normalised messages as ``tool_use`` blocks."""
     found: list[dict[str, Any]] = []
     for message in messages:
-        found += _parts(message, "tool_use")
-        found += [_tool_use(call) for call in message.get("tool_calls") or ()]
+        found += parts_of(message, "tool_use")
+        found += [tool_use(call) for call in message.get("tool_calls") or ()]
     return found
 
 
@@ -133,7 +140,7 @@ def for_vendor(
     return [item for message in messages for item in convert(message)]
 
 
-def _parts(message: Message, kind: str) -> list[dict[str, Any]]:
+def parts_of(message: Message, kind: str) -> list[dict[str, Any]]:
     content = message["content"]
     parts = content if isinstance(content, list) else []
     return [part for part in parts if part.get("type") == kind]
@@ -142,15 +149,12 @@ def _parts(message: Message, kind: str) -> list[dict[str, Any]]:
 def _for_openai(message: dict[str, Any]) -> list[dict[str, Any]]:
     if message["role"] == "tool":
         return [{**message, "tool_use_id": message.get("tool_call_id")}]
-    if uses := _parts(message, "tool_use"):  # any text beside them is dropped
-        calls: list[dict[str, Any]] = []
-        for use in reversed(uses):
-            function = {"name": use["name"], "arguments": _encode(use["input"])}
-            calls.append({"id": use["id"], "type": "function", "function": function})
+    if uses := parts_of(message, "tool_use"):  # any text beside them is dropped
+        calls = [openai_call(use) for use in reversed(uses)]
         return [{"role": message["role"], "content": None, "tool_calls": calls}]
     return [
         {"role": "tool", "content": result["content"], "tool_call_id": result["tool_use_id"]}
-        for result in _parts(message, "tool_result")
+        for result in parts_of(message, "tool_result")
     ] or [message]
 
 
@@ -162,7 +166,7 @@ def _for_mistral(message: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def _for_responses(message: dict[str, Any]) -> list[dict[str, Any]]:
-    if uses := _parts(message, "tool_use"):  # only the last call survives
+    if uses := parts_of(message, "tool_use"):  # only the last call survives
         return [_function_call(uses[-1])]
     return _item_for_responses(message)
 
@@ -198,7 +202,7 @@ def _for_claude(message: dict[str, Any]) -> list[dict[str, Any]]:
     if results := _results(message):
         blocks = [{"type": "tool_result", "tool_use_id": use, "content": c} for use, c in results]
         return [{"role": "user", "content": [block]} for block in blocks]
-    uses = [_tool_use(call) for call in message.get("tool_calls") or ()]
+    uses = [tool_use(call) for call in message.get("tool_calls") or ()]
     content = [
         {**part, "input": json.loads(part["input"])}
         if part.get("type") == "tool_use" and isinstance(part["input"], str)
@@ -213,7 +217,7 @@ def _results(message: Message) -> list[tuple[object, object]]:
     if message["role"] == "tool":
         return [(message.get("tool_call_id"), message["content"])]
     return [
-        (part.get("tool_use_id"), part.get("content")) for part in _parts(message, "tool_result")
+        (part.get("tool_use_id"), part.get("content")) for part in parts_of(message, "tool_result")
     ]
 
 

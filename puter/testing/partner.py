@@ -125,10 +125,7 @@ def _schema_in(text: str) -> tuple[Mapping[str, Any], str] | None:
 
 
 def fill(schema: Mapping[str, Any], prompt: str) -> Any:
-    """An instance of ``schema``: values of the prompt in their order, else the least that fits.
-
-    An object gets its required properties, or all where none is required.
-    """
+    """An instance of ``schema``: values of the prompt in their order, else the least that fits."""
     return _Filler(schema, prompt).value(schema)
 
 

@@ -19,7 +19,6 @@ from puter.testing.token_usage import tokens_in
 
 # Puter backend: micro-cents a second.
 _XAI_PRICE = 2778.0
-_WHISPER = "whisper-1"
 # ``price`` in micro-cents a page; newer: bytes that a vendor takes, stored and in a data URI, and a
 # word in the names of its models.
 _OCR_VENDORS: Mapping[str, Mapping[str, Any]] = recorded("ocr_vendors")
@@ -61,9 +60,6 @@ async def list_providers(call: DriverCall) -> web.StreamResponse:
     return call.result(["openai", "xai"])
 
 
-STT_METHODS = {"transcribe": transcribe, "translate": transcribe, "list": list_providers}
-
-
 def _form(args: Mapping[str, Any], name: str, known: Mapping[str, Any]) -> tuple[str, float]:
     """The format of the answer, and the price of a second. Raises ApiError."""
     model = known.get(name)
@@ -82,7 +78,7 @@ def _openai(media: MediaCall, text: str, seconds: float) -> Any:
     form = media.chosen["response_format"]
     if subtitles := recorded("stt_subtitles").get(form):
         return subtitles.format(text)
-    if media.model == _WHISPER:
+    if media.model == "whisper-1":
         usage: dict[str, Any] = {"type": "duration", "seconds": seconds}
     else:
         told = {"input_tokens": seconds * 10, "output_tokens": tokens_in(text)}

@@ -17,9 +17,6 @@ def _all(file: str, package: str) -> dict[str, Any]:
 def recorded(
     name: str, file: str = "recorded.json", package: str = "puter.testing", *, newer: bool = False
 ) -> Any:
-    """The entry ``name`` of a data file; it is shared, so do not change it.
-
-    ``newer`` prefers what ``newer.json`` has under that name.
-    """
+    """The entry ``name`` of ``newer.json`` or ``file``; it is shared, so do not change it."""
     changed = _all("newer.json", "puter.testing") if newer else {}
     return changed[name] if name in changed else _all(file, package)[name]

@@ -185,17 +185,14 @@ class UpstreamFailure(Fault):
         told = self.told(provider)
         code = {"code": self.code} if self.code else {}
         tried = attempts(routes, status=self.status, **code, error=told)
-        more = self._newer_fields(provider) if newer else {}
+        fields: dict[str, Any] = {
+            "upstreamStatus": self.status,
+            "errorCode": self.kind(provider) if self.status < 500 else None,
+            "retryAfter": self.retry_after,
+        }
+        more = {name: fields[name] for name in fields if newer and fields[name] is not None}
         answer = upstream_error(self.status, self.message if newer else told, newer=newer)
         return ApiError(*answer, **more, attempts=tried)
-
-    def _newer_fields(self, provider: str) -> dict[str, Any]:
-        fields: dict[str, Any] = {"upstreamStatus": self.status}
-        if self.status < 500:
-            fields["errorCode"] = self.kind(provider)
-        if self.retry_after is not None:
-            fields["retryAfter"] = self.retry_after
-        return fields
 
     def kind(self, provider: str) -> str:
         """The vendor's code, or Anthropic's word for the status."""

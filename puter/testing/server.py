@@ -105,7 +105,8 @@ class LocalPuter:
         self.username = username
         self.password = password
         self.add_user(username, password, email=f"{username}@example.com")
-        self._token = self.issue_token(username)
+        self.token: str = self.issue_token(username)
+        """A session token of the default user."""
         self._running: _Running | None = None
         self._lock = threading.Lock()
 
@@ -148,7 +149,7 @@ class LocalPuter:
     @property
     def url(self) -> str:
         """Base of the API, for example ``http://127.0.0.1:43123``."""
-        return self._origin("" if self._one_port else "api.")
+        return self._origin("api.")
 
     api_base = url
     """The same as `url`."""
@@ -173,11 +174,6 @@ class LocalPuter:
             raise RuntimeError("LocalPuter has no address yet: call start(), or use `with`.")
         host = f"[{self._host}]" if ":" in self._host else self._host
         return f"http://{host if self._one_port else label + 'localhost'}:{self._port}"
-
-    @property
-    def token(self) -> str:
-        """A session token of the default user."""
-        return self._token
 
     def client(self, **options: Any) -> PuterAI:
         """A `PuterAI` that talks to this server; ``options`` override its settings."""
@@ -221,10 +217,9 @@ class LocalPuter:
         Raises:
             ValueError: the name is taken, or there is no such tier.
         """
-        user = User(username, password, email, suspended=suspended, requires=requires)
+        codes = (otp,) if isinstance(otp, str) else tuple(otp or ())
+        user = User(username, password, email, codes, set(recovery_codes), suspended, requires)
         user.trusted = trusted
-        user.otp = (otp,) if isinstance(otp, str) else tuple(otp or ())
-        user.recovery_codes = set(recovery_codes)
         user.tier = self._backend.tier if tier is None else _tier(tier)
         user.allowance = self._backend.allowance if allowance is None else allowance
         self._backend.accounts.add(user)

@@ -9,6 +9,7 @@ from typing import Any
 
 from puter.testing import answer_forms as forms
 from puter.testing.chat_call import ChatCall
+from puter.testing.messages import tool_use
 from puter.testing.refusals import dumps
 from puter.testing.replies import Reply
 from puter.testing.token_usage import details_of
@@ -102,7 +103,7 @@ def _calls(call: ChatCall, reply: Reply) -> Iterator[Line]:
     # Puter backend of 2026-08: chat-completions routes lose all parallel calls but the last.
     lossy = not call.newer and call.family in ("openai", "mistral")
     for entry in calls[-1:] if lossy else calls:
-        use = forms.tool_use(entry)
+        use = tool_use(entry)
         if call.newer and call.args.get("streamToolInput"):
             yield {"type": "tool_use_start", "id": use["id"], "name": use["name"]}
             for piece in filter(None, _WORDS.findall(use["input"])):

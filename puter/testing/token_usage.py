@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from puter.testing.catalogue import Model
-from puter.testing.catalogue import prices as prices_of
+from puter.testing.catalogue import Model, prices
 from puter.testing.chat_call import ChatCall
 from puter.testing.messages import text_of
 from puter.testing.recorded import recorded
@@ -37,8 +36,8 @@ def _cost_of(model: Model, usage: Mapping[str, Any]) -> float | None:
     """US cents for ``usage``, or ``None`` when the model has no price."""
     if "input_cost_key" not in model:
         return None
-    prices = prices_of(model)
-    cents = sum(count * prices.get(key, 0) for key, count in usage.items())
+    known = prices(model)
+    cents = sum(count * known.get(key, 0) for key, count in usage.items())
     return round(float(cents), 12)
 
 

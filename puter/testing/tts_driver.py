@@ -19,8 +19,6 @@ from puter.testing.refusals import ApiError, bad_request
 # Puter backend: micro-cents a second of converted sound.
 _STS_PRICE = 270_000
 
-# Puter backend: what test mode answers instead of audio.
-SAMPLE_AUDIO = "https://puter-sample-data.puter.site/tts_example.mp3"
 _PIECE = 16 * 1024
 _MOST_CHARACTERS = 3_000  # newer
 _IDENTIFIER = re.compile(r"[A-Za-z0-9_-]+")
@@ -38,7 +36,7 @@ async def synthesize(call: DriverCall) -> web.StreamResponse:
         available = ", ".join(present)
         raise bad_request(f"TTS provider not configured: {provider}. Available: {available}")
     if args.get("test_mode"):
-        return call.result({"url": SAMPLE_AUDIO, "content_type": "audio"})
+        return call.result({"url": recorded("sound_sample"), "content_type": "audio"})
     model, text = _model(provider, args), args.get("text")
     if not isinstance(text, str) or not text.strip():
         raise ApiError(400, "Missing required field: text", "field_required", key="text")
@@ -66,14 +64,6 @@ async def list_engines(call: DriverCall) -> web.StreamResponse:
 
 async def list_providers(call: DriverCall) -> web.StreamResponse:
     return call.result(_present(call))
-
-
-METHODS = {
-    "synthesize": synthesize,
-    "list": list_providers,
-    "list_engines": list_engines,
-    "list_voices": list_voices,
-}
 
 
 def _asked_for(call: DriverCall) -> list[str]:
@@ -141,7 +131,7 @@ async def convert(call: DriverCall) -> web.StreamResponse:
     args = call.args
     vendor_named(call, "sts")
     if args.get("test_mode"):
-        return call.result({"url": SAMPLE_AUDIO, "content_type": "audio/mpeg"})
+        return call.result({"url": recorded("sound_sample"), "content_type": "audio/mpeg"})
     require_vendor(call, "sts", "elevenlabs")
     if not args.get("audio"):
         raise bad_request("`audio` is required")

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from puter.testing.chat_call import ChatCall
-from puter.testing.messages import text_of
+from puter.testing.messages import parts_of, text_of
 from puter.testing.recorded import recorded
 from puter.testing.refusals import ApiError, bad_request
 from puter.testing.replies import UpstreamFailure, attempts
@@ -34,25 +34,22 @@ def _fault_of_route(call: ChatCall) -> str | None:
     if isinstance(call.args.get("tools"), dict) and call.provider.startswith(("openai", "azure")):
         return "tools.some is not a function"
     if call.provider == "mistral":
-        pictures = (part for part in _parts(call) if part.get("type") == "image_url")
-        if call.searches or any("imageUrl" not in part for part in pictures):
-            return "Input validation failed"
+        misnamed = any("imageUrl" not in part for part in _parts(call, "image_url"))
+        return "Input validation failed" if call.searches or misnamed else None
     if call.provider == "claude" and call.searches and not call.newer:
         return "Cannot read properties of undefined (reading 'name')"
     return None
 
 
-def _parts(call: ChatCall) -> list[dict[str, Any]]:
-    contents = [message["content"] for message in call.normalized]
-    return [part for content in contents if isinstance(content, list) for part in content]
+def _parts(call: ChatCall, kind: str) -> list[dict[str, Any]]:
+    return [part for message in call.normalized for part in parts_of(message, kind)]
 
 
 def _check_modalities(call: ChatCall) -> None:
     """Raises ApiError 400 for pictures or films that the model cannot see."""
     seen = call.routes[0].get("modalities", {"input": ("image", "video")})["input"]
     for kind in ("image", "video"):
-        sent = any(part.get("type") == f"{kind}_url" for part in _parts(call))
-        if sent and kind not in seen:
+        if kind not in seen and _parts(call, f"{kind}_url"):
             raise bad_request(f"Model {call.model} does not support {kind} input")
 
 
