@@ -121,9 +121,8 @@ class Accounts:
                 raise ApiError(401, "Authentication failed.", "token_auth_failed")
             extra = {"reason": "token_v1"}
         elif token.revoked or (token.expires is not None and token.expires <= time.time()):
-            reason = "session_revoked" if token.revoked else "session_expired"
-            hint = secrets.token_hex(16)
-            extra = {"reason": reason, "auth_id": token.user.uuid, "reauth_token": hint}
+            extra = {"reason": "session_revoked" if token.revoked else "session_expired"}
+            extra |= {"auth_id": token.user.uuid, "reauth_token": secrets.token_hex(16)}
         else:
             return token
         raise ApiError(401, "Re-authentication required", "reauth_required", **extra)

@@ -199,10 +199,6 @@ class DriverCall:
     def backend(self) -> Backend:
         return self.exchange.backend
 
-    @property
-    def token(self) -> Token:
-        return self.exchange.token
-
     def recorded(self, name: str) -> Any:
         """The entry ``name`` of the data of the generation that is played."""
         return recorded(name, newer=self.backend.newer)

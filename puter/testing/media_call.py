@@ -101,8 +101,7 @@ async def ask_vendor(
 def _vendor_error(failure: UpstreamFailure, provider: str, *, newer: bool) -> ApiError:
     """A vendor's failure as media calls report it."""
     if failure.code == "upstream_failed":  # the vendor took the job, and the job failed
-        status = 502 if newer else 400
-        return ApiError(status, failure.message, failure.code, provider=provider)
+        return ApiError(502 if newer else 400, failure.message, failure.code, provider=provider)
     if failure.code == "moderation_flagged":
         if newer and provider == "gemini-video-generation":
             return ApiError(400, failure.message, "disallowed_value")

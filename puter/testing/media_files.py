@@ -55,7 +55,7 @@ def load(
     found = files.get(files.resolve(text, call.user.username))
     if found is not None and found.is_dir:
         raise bad_request("Expected a file, got a directory")
-    entry = files.find(call.token, value)
+    entry = files.find(call.exchange.token, value)
     _check_size("File", entry.data, limit)
     return MediaInput(entry.name, entry.content_type or OCTETS, entry.data)
 
@@ -94,7 +94,7 @@ def output_path(call: DriverCall) -> str | None:
     """Where an image or video goes as well. Raises ApiError before anything is made."""
     path = call.args.get("puter_output_path")
     denied = ApiError(403, "Write access denied for destination", "access_denied")
-    return call.backend.files.place(call.token, path, denied) if path else None
+    return call.backend.files.place(call.exchange.token, path, denied) if path else None
 
 
 def save(call: DriverCall, path: str | None, result: object, sample: bytes, kind: str) -> None:

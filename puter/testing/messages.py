@@ -91,8 +91,8 @@ def tool_use(call: Any) -> dict[str, Any]:
 
 
 def openai_call(use: Message) -> dict[str, Any]:
-    """The call in a ``tool_use`` block as OpenAI writes it."""
-    function = {"name": use["name"], "arguments": _encode(use["input"])}
+    """A ``tool_use`` block in OpenAI's form; arguments in JSON already are encoded twice."""
+    function = {"name": use["name"], "arguments": dumps(use["input"]).decode()}
     return {"id": use["id"], "type": "function", "function": function}
 
 
@@ -179,7 +179,7 @@ def _all_for_responses(message: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def _function_call(use: Message) -> dict[str, Any]:
-    call = {"name": use["name"], "arguments": _encode(use["input"]), "type": "function_call"}
+    call = {"name": use["name"], "arguments": dumps(use["input"]).decode(), "type": "function_call"}
     own = {"id": use["canonical_id"]} if "canonical_id" in use else {}
     return {"call_id": use["id"], **call, **own}
 
@@ -219,10 +219,6 @@ def _results(message: Message) -> list[tuple[object, object]]:
     return [
         (part.get("tool_use_id"), part.get("content")) for part in parts_of(message, "tool_result")
     ]
-
-
-def _encode(arguments: object) -> str:
-    return dumps(arguments).decode()  # a JSON string is encoded a second time
 
 
 _FORMS: Mapping[Family, Callable[[dict[str, Any]], list[dict[str, Any]]]] = {

@@ -30,7 +30,6 @@ NO_LIMIT = 2**53 - 1
 _NO_APP = "os-global"
 _MONEY = {"costs_currency": "usd-cents"}
 
-_NO_USAGE_LEFT = "No usage left for request."
 _RESERVED = "Usage is reserved by requests still running. Try again once they have ended."
 
 
@@ -85,7 +84,7 @@ class Metering:
             for money in (left, left - sum(hold.amount for hold in holds))
         )
         if min(most, owned) < 1 or (free < 1 and not newer):
-            raise ApiError(402, _NO_USAGE_LEFT, "insufficient_funds")
+            raise ApiError(402, "No usage left for request.", "insufficient_funds")
         if free < 1:
             raise ApiError(429, _RESERVED, "too_many_requests", errorCode="credits_reserved")
         limit = math.floor(min(most, free))

@@ -208,8 +208,7 @@ class UpstreamFailure(Fault):
         return f"{self.status} {message}"
 
     async def carry_out(self, exchange: Exchange) -> web.StreamResponse:
-        error = self.error(newer=exchange.backend.newer)
-        return exchange.json(error.body, error.status)
+        raise self.error(newer=exchange.backend.newer)
 
 
 def attempts(routes: Sequence[Mapping[str, Any]], **what: Any) -> list[dict[str, Any]]:
