@@ -40,13 +40,16 @@ _MODULE_OF = {name: module for module, names in _MODULES.items() for name in nam
 if not TYPE_CHECKING:  # a type checker shall refuse names that are not above
 
     def __getattr__(name: str) -> Any:
+        unknown = AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        if name != "__all__" and not name[0].isupper():  # a module of this package, perhaps
+            raise unknown
         module = importlib.import_module(_MODULE_OF.get(name, "puter.testing.replies"))
         if name == "__all__":
             value = sorted([*_MODULE_OF, *module.__all__])
         elif name in _MODULE_OF or name in module.__all__:
             value = getattr(module, name)
         else:
-            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+            raise unknown
         globals()[name] = value
         return value
 

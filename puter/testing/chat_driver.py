@@ -17,7 +17,16 @@ from puter.testing.exchange import DriverCall, pause
 from puter.testing.metering import Hold
 from puter.testing.recorded import recorded
 from puter.testing.refusals import ApiError, bad_request, internal_error
-from puter.testing.replies import Fault, FaultRaised, Reply, StreamFault, UpstreamFailure, attempts
+from puter.testing.replies import (
+    Disconnect,
+    Fault,
+    FaultRaised,
+    Reply,
+    Reset,
+    StreamFault,
+    UpstreamFailure,
+    attempts,
+)
 from puter.testing.stream_lines import encode, line_of, text_in
 from puter.testing.token_usage import count_usage, estimate_prompt, tokens_in
 
@@ -72,7 +81,8 @@ async def _answer(call: DriverCall, chat: ChatCall, hold: Hold) -> web.StreamRes
         lines = encode(chat, answer, bill.usage)
         if fault is not None:
             lines = fault.spoil(lines, newer=newer)
-        end, sent = None if fault is None else fault.end, bill.watch(lines)
+        end = fault.carry_out if isinstance(fault, Disconnect | Reset) else None
+        sent = bill.watch(lines)
         pace, gate = answer.pace, answer.gate
         return await call.exchange.stream(NDJSON, sent, pace=pace, gate=gate, end=end)
     finally:

@@ -46,8 +46,7 @@ async def pause(seconds: float) -> None:
 class Exchange:
     """One request on its way to an answer; ``fields`` are those of its body, when it is JSON."""
 
-    token: Token
-    """What `authorise` found."""
+    token: Token  # what authorise() found
 
     def __init__(self, request: web.Request, backend: Backend) -> None:
         self.request = request

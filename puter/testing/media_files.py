@@ -76,8 +76,7 @@ def _from_data_uri(uri: str, limit: int | None) -> MediaInput:
 
 def _check_size(what: str, data: bytes, limit: int | None) -> None:
     if limit is not None and len(data) > limit:
-        text = f"{what} exceeds max size ({limit} bytes)"
-        raise ApiError(413, text, "storage_limit_reached")
+        raise ApiError(413, f"{what} exceeds max size ({limit} bytes)", "storage_limit_reached")
 
 
 def address_of(call: DriverCall, data: bytes, content_type: str) -> str:

@@ -44,15 +44,11 @@ class Bill:
 
 @dataclass(eq=False)
 class Hold:
-    """What a running chat may still cost; nothing else can be bought with it.
-
-    ``limit`` is the number of output tokens that the vendor is told, ``None`` when nobody set
-    one; ``poor`` says that the balance did.
-    """
+    """What a running chat may still cost; nothing else can be bought with it."""
 
     amount: float = 0
-    limit: float | None = None
-    poor: bool = False
+    limit: float | None = None  # of output tokens, as the vendor is told
+    poor: bool = False  # whether the balance set the limit
 
 
 class Metering:

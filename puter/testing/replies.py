@@ -307,9 +307,6 @@ class StreamFault(Fault):
         # The empty line sends nothing, but has its pace and its turn at the gate.
         return [*self._before(lines), b""]
 
-    async def end(self, exchange: Exchange) -> object:
-        """What follows the last line, if not a clean end."""
-
     def _before(self, lines: list[bytes]) -> list[bytes]:
         return lines[: min(self.after, len(lines) - 1)]
 
@@ -362,14 +359,10 @@ class StreamCut(StreamFault):
 class StreamDisconnect(StreamFault, Disconnect):
     """The connection closes before the body is complete."""
 
-    end = Disconnect.carry_out
-
 
 @dataclass(frozen=True)
 class StreamReset(StreamFault, Reset):
     """The connection is reset before the body is complete."""
-
-    end = Reset.carry_out
 
 
 @dataclass(frozen=True)

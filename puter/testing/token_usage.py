@@ -26,7 +26,7 @@ def count_usage(call: ChatCall, reply: Reply) -> dict[str, Any]:
     said = "".join(filter(None, (reply.text, reply.reasoning, reply.refusal)))
     counts = {"sent": sent, "said": tokens_in(said) + 10 * len(reply.tool_calls)}
     counts["thought"] = tokens_in(reply.reasoning or "")
-    usage = {name: counts.get(what, what) for name, what in _names(call).items()}
+    usage: dict[str, Any] = {name: counts.get(what, what) for name, what in _names(call).items()}
     usage.update(given)
     usage.setdefault("usd_cents", _cost_of(model, usage))
     return usage
