@@ -100,8 +100,8 @@ def object_adapter(
     return compiler.with_definitions(compiler.record(parameters, build, of, null_is_default=True))
 
 
-def convert(adapter: TypeAdapter, value: Any) -> Any:
-    """The Python value of a JSON value: taken strictly if that works, else laxly.
+def convert(adapter: TypeAdapter, value: Any, *, lax: bool = True) -> Any:
+    """The Python value of a JSON value: taken strictly if that works, else laxly if it may be.
 
     Raises:
         Mismatch: It does not fit, or a check of the type's own raised something.
@@ -110,6 +110,8 @@ def convert(adapter: TypeAdapter, value: Any) -> Any:
         try:
             return adapter.validate(value, "", False)
         except Mismatch:
+            if not lax:
+                raise
             return adapter.validate(value, "", True)
     except Mismatch:
         raise

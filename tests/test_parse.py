@@ -473,9 +473,8 @@ async def test_the_reply_may_come_along_with_the_cost_of_all_rounds(door: Door) 
     assert isinstance(reply, ChatReply)
     assert reply == f"So: {PARIS}"
     assert (reply.attempts, reply.cost, reply.usage.output_tokens) == (2, Decimal("0.000156"), 14)
-    assert [one["content"] for one in reply.messages] == [
-        "The capital?", "No idea.", correction(_NOTHING), f"So: {PARIS}",
-    ]  # fmt: skip
+    assert list(reply.messages) == ai.chat_history
+    assert [one["content"] for one in reply.messages] == ["The capital?", f"So: {PARIS}"]
     assert ChatReply.from_dict(reply.to_dict()) == reply
     door.answers(chat_body("1"))
     talk: Any = ai.conversation()
@@ -699,3 +698,193 @@ async def test_constraints_are_told_and_checked(door: Door) -> None:
     first, second = (one.args["messages"] for one in door.sent)
     assert '"maximum": 5' in first[0]["content"]
     assert "expected less than or equal to 5, got 9" in second[-1]["content"]
+
+
+# ------------------------------------------------------------ the wrapper
+
+
+class Plan(pydantic.BaseModel):
+    city: str = ""
+    days: int = 0
+
+
+class Loose(pydantic.BaseModel, extra="allow"):
+    city: str = ""
+
+
+class Box(pydantic.BaseModel):
+    value: str | None = ""
+
+
+ROME = {"city": "Rome", "days": 3}
+
+
+@pytest.mark.parametrize(
+    ("told", "of", "value"),
+    [
+        ({"value": ROME}, Plan | None, Plan(**ROME)),
+        ({"value": {"city": "Rome", "days": "3"}}, Plan | None, Plan(**ROME)),
+        ({"value": None}, Plan | None, None),
+        ({"value": ROME}, Plan | str, Plan(**ROME)),
+        ({"value": "Rome"}, Plan | str, "Rome"),
+        ({"value": {"city": "Rome"}}, Loose | None, Loose(city="Rome")),
+        ({"value": {"a": 1}}, dict | None, {"a": 1}),
+        ({"value": None}, dict | None, None),
+        ({"value": 5}, dict[str, int] | int, 5),
+        ({"value": {"a": "1"}}, dict[str, int] | None, {"a": 1}),
+        ({"value": {"value": None}}, Box | None, Box(value=None)),
+        # What does not fit inside may be the whole, where the type takes such a key.
+        ({"value": 5}, dict | None, {"value": 5}),
+        ({"value": ""}, dict[str, str] | None, {"value": ""}),
+        ({"value": ""}, Box | None, Box(value="")),
+        ({"value": "x"}, Loose | None, Loose(value="x")),
+        # Another name, or no wrapper that was asked for.
+        ({"result": ROME}, Plan, Plan(**ROME)),
+        ({"result": ROME}, Plan | None, Plan(**ROME)),
+        ({"result": {"city": "Rome"}}, Loose, Loose(city="Rome")),
+        ({"result": "x"}, Loose, Loose(result="x")),
+        ({"result": {"a": 1}}, dict[str, Any], {"result": {"a": 1}}),
+        ({"value": "x"}, Box, Box(value="x")),
+        ({"city": "Rome"}, Plan, Plan(city="Rome")),
+    ],
+    ids=str,
+)
+def test_a_wrapper_is_taken_off_before_a_type_takes_it_for_its_own(
+    told: Any, of: Any, value: Any
+) -> None:
+    assert read(json.dumps(told), of) == value
+
+
+@pytest.mark.parametrize(
+    ("told", "of", "fault"),
+    [
+        ({"value": {"city": []}}, Plan | None, "city: expected a valid string, got []"),
+        ({"result": {"days": "many"}}, Plan, "days: expected a valid integer"),
+        ({"value": 5}, Plan | Box, "the value: expected Plan or Box, got 5"),
+    ],
+)
+def test_defaults_do_not_stand_in_for_what_a_wrapper_holds(told: Any, of: Any, fault: str) -> None:
+    with pytest.raises(ValueError, match=r".") as caught:
+        read(json.dumps(told), of)
+    assert str(caught.value).startswith(fault)
+
+
+# ------------------------------------------------------------ what several rounds leave behind
+
+LOOK = [{"id": "c1", "type": "function", "function": {"name": "look", "arguments": "{}"}}]
+CALL = chat_body(None, message={"tool_calls": LOOK})
+NO_FORMAT = (400, error_body("Invalid schema for response_format", "upstream_bad_request"))
+
+
+def look() -> str:
+    """Look it up."""
+    return "two"
+
+
+async def test_a_resumed_parse_remembers_the_question_and_the_answer_that_fitted(
+    door: Door,
+) -> None:
+    ai = door.client()
+    door.answers(chat_body("No idea."), (400, error_body("Too low", "bad_request")))
+    with pytest.raises(puter.PuterBadRequestError) as caught:
+        await door(ai, "parse", "Count", int)
+    partial = caught.value.partial
+    assert isinstance(partial, ChatReply)
+    assert [one["content"] for one in partial.messages] == [
+        "Count", "No idea.", correction(_NOTHING),
+    ]  # fmt: skip
+    door.answers(chat_body("2"))
+    stored = ChatReply.from_dict(json.loads(json.dumps(partial.to_dict())))
+    assert await door(ai, "parse", None, int, resume=stored) == 2
+    assert [one["content"] for one in door.sent[-1].args["messages"][1:]] == [
+        "Count", "No idea.", correction(_NOTHING),
+    ]  # fmt: skip
+    assert [one["content"] for one in ai.chat_history] == ["Count", "2"]
+
+
+async def test_tools_that_ran_in_any_round_are_remembered(door: Door) -> None:
+    ai = door.client()
+    door.answers(CALL, chat_body("No idea."), CALL, chat_body("2"))
+    number, reply = await door(ai, "parse", "Count", int, tools=[look], with_reply=True)
+    assert (number, reply.attempts) == (2, 4)
+    once = ["assistant", "tool"]
+    assert [one["role"] for one in ai.chat_history] == ["user", *once, *once, "assistant"]
+    assert list(reply.messages) == ai.chat_history
+    assert "No idea." not in str(ai.chat_history)
+
+
+async def test_the_history_shares_nothing_with_the_reply(door: Door) -> None:
+    ai = door.client()
+    door.answers(chat_body("2"))
+    part = {"type": "text", "text": "Count"}
+    _, reply = await door(ai, "parse", None, int, content_parts=[part], with_reply=True)
+    assert list(reply.messages) == ai.chat_history
+    reply.messages[0]["content"][0]["text"] = "Sing"
+    reply.messages[1]["content"] = "La"
+    assert [one["content"] for one in ai.chat_history] == [[part], "2"]
+
+
+@pytest.mark.parametrize("choice", ["required", "look"])
+async def test_a_tool_is_forced_in_the_first_round_of_all(door: Door, choice: str) -> None:
+    ai = door.client()
+    door.answers(CALL, chat_body("No idea."), chat_body("2"))
+    assert await door(ai, "parse", "Count", int, tools=[look], tool_choice=choice) == 2
+    first, *others = (one.args["tool_choice"] for one in door.sent)
+    assert first != "auto"
+    assert others == ["auto", "auto"]
+
+
+async def test_the_model_stays_the_same_in_all_rounds(door: Door) -> None:
+    ai = door.client()
+    other = {"providerUsed": "gpt-4o"}
+    door.answers(chat_body("No idea.", metadata=other), chat_body("2"))
+    assert await door(ai, "parse", "Count", int) == 2
+    first, second = (one.args["model"] for one in door.sent)
+    assert first == second
+
+
+# ------------------------------------------------------------ the form refused later on
+
+
+async def test_a_resumed_parse_does_without_a_refused_form(door: Door) -> None:
+    ai = door.client()
+    door.answers(CALL)
+    reply = await door(ai, "chat", "Count", tools=[look], run_tools=False)
+    door.answers(NO_FORMAT, chat_body("2"))
+    results = {"c1": "two"}
+    assert await door(ai, "parse", None, int, resume=reply, tool_results=results) == 2
+    assert ["outputFormat" in one.args for one in door.sent] == [False, True, False]
+    assert door.sent[1].args["messages"] == door.sent[2].args["messages"]
+    assert [one["role"] for one in ai.chat_history] == ["user", "assistant", "tool", "assistant"]
+
+
+async def test_no_tool_runs_again_when_the_form_is_refused_after_it(door: Door) -> None:
+    ran: list[int] = []
+
+    def look() -> str:
+        ran.append(1)
+        return "two"
+
+    ai = door.client()
+    door.answers(CALL, NO_FORMAT, chat_body("2"))
+    assert await door(ai, "parse", "Count", int, tools=[look]) == 2
+    assert ["outputFormat" in one.args for one in door.sent] == [True, True, False]
+    assert len(ran) == 1
+    assert [one["role"] for one in ai.chat_history] == ["user", "assistant", "tool", "assistant"]
+
+
+@pytest.mark.parametrize(
+    ("of", "options"),
+    [
+        (int, {"output_format": {"type": "json_object"}}),
+        (int, {"extra": {"outputFormat": {"type": "json_object"}}}),
+        (Any, {}),
+    ],
+)
+async def test_nothing_is_sent_twice_where_the_form_is_not_ours(
+    door: Door, of: Any, options: Any
+) -> None:
+    door.answers(NO_FORMAT)
+    with pytest.raises(puter.PuterBadRequestError):
+        await door(door.client(), "parse", "Count", of, **options)
+    assert len(door.sent) == 1

@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import re
+from collections.abc import Mapping
 from typing import Any
 
-from puter.api.turn import ChatRequest, run_turn, total_reply
+from puter.api.turn import ChatRequest, run_turn, target_of
 from puter.engine.context import CallContext
 from puter.engine.effects import Flow
-from puter.exceptions import PuterBadRequestError, PuterError, PuterParseError, Reply
+from puter.exceptions import PuterBadRequestError, PuterError, PuterParseError
 from puter.history import History
 from puter.schema import TypeAdapter
 from puter.types.replies import ChatReply
-from puter.wire.messages import Message, assistant_messages, user_message
-from puter.wire.typed import correction, instructions, output_format, read_typed
+from puter.wire.messages import user_message
+from puter.wire.typed import (
+    correction,
+    instructions,
+    output_format,
+    read_typed,
+    without_corrections,
+)
 
 _ENDS = ("}", "]", '"', "```", "~~~")
 _NO_FIT = (
@@ -28,71 +36,78 @@ def typed_answer(
 ) -> Flow[tuple[Any, ChatReply]]:
     """The value in the answer, and the answer with the cost of all.
 
-    Only the question and the good answer are remembered.
+    Remembered are the question, the tools that ran, and the answer that fitted.
 
     Raises:
         PuterError: With the answers of all rounds in ``partial``.
     """
     instruction = instructions(wanted)
     system = request.system or history.system
-    form = {"output_format": output_format(wanted), **request.options}
+    model = target_of(call, history, request).model
+    form = _with_form(request.options, wanted)
     asked = dataclasses.replace(
         request,
         system=f"{system}\n\n{instruction}" if system else instruction,
         remember=False,
         options=form,
     )
-    before = [] if request.standalone else history.snapshot()
-    turn: list[Message] = []
-    replies: list[ChatReply] = []
     while True:
         try:
             reply = yield from run_turn(call, history, asked)
         except PuterError as error:
-            if asked.options is form and error.partial is None and _is_of_format(error):
-                asked = dataclasses.replace(asked, options=request.options)
-                continue  # the vendor refused the schema and ran nothing: the instructions do
-            if replies:
-                every = _all_of(replies, error.partial, before, turn)
-                error.partial = every.copy_with(standalone=request.standalone)
-            raise
-        replies.append(_without(before, reply) if replies else reply)
-        whole = total_reply(replies).copy_with(standalone=request.standalone)
+            if asked.options is request.options or not _is_of_format(error):
+                raise
+            if isinstance(error.partial, ChatReply):  # what was answered and run is not repeated
+                asked = _going_on(asked, error.partial)
+            asked = dataclasses.replace(asked, options=request.options)  # the instructions do
+            continue
         if reply.tool_calls:
             raise PuterParseError(
                 "The model called tools instead of answering",
                 hint="Let their calls be run: pass functions as tools=, without run_tools=False.",
-                reply=whole,
-                partial=whole,
+                reply=reply,
+                partial=reply,
             )
         try:
             value = _value_in(reply, wanted)
         except ValueError as error:
-            if len(replies) > retries:
+            if not retries:
                 raise PuterParseError(
                     f"The answer does not fit: {error}",
                     hint=_CUT_OFF if reply.finish_reason == "length" else _NO_FIT,
-                    reply=whole,
-                    partial=whole,
+                    reply=reply,
+                    partial=reply,
                 ) from error
-            turn = [*whole.messages, user_message(correction(str(error)))]
-            asked = dataclasses.replace(
-                asked,
-                prompt=None,
-                messages=[*before, *turn],
-                images=None,
-                files=None,
-                content_parts=None,
-                resume=None,
-                tool_results={},
-            )
+            retries -= 1
+            messages = (*reply.messages, user_message(correction(str(error))))
+            asked = _going_on(asked, reply.copy_with(messages=messages, model=model))
         else:
+            turn = without_corrections(reply.messages)
             if request.remember and not request.standalone:
-                first = replies[0]
-                asked_for = len(first.messages) - len(assistant_messages(first))
-                said = reply.messages[-len(assistant_messages(reply)) :]
-                history.commit([*first.messages[:asked_for], *said])
-            return value, whole
+                history.commit(copy.deepcopy(turn))  # the reply's own stay the caller's
+            return value, reply.copy_with(messages=tuple(turn))
+
+
+def _with_form(options: Mapping[str, Any], wanted: TypeAdapter) -> Mapping[str, Any]:
+    """The options with the form of the answer; as they are where they have one, or none is due."""
+    form = output_format(wanted)
+    if form is None or "output_format" in options or "outputFormat" in options.get("extra", ()):
+        return options
+    return {**options, "output_format": form}
+
+
+def _going_on(asked: ChatRequest, reply: ChatReply) -> ChatRequest:
+    """The request that goes on after this much of the turn."""
+    return dataclasses.replace(
+        asked,
+        prompt=None,
+        messages=None,
+        images=None,
+        files=None,
+        content_parts=None,
+        resume=reply,
+        tool_results={},
+    )
 
 
 def _is_of_format(error: PuterError) -> bool:
@@ -106,17 +121,3 @@ def _value_in(reply: ChatReply, wanted: TypeAdapter) -> Any:
     if reply.finish_reason == "length" and not reply.text.rstrip().endswith(_ENDS):
         raise ValueError("it breaks off (finish reason: length)")
     return read_typed(reply.text, wanted)
-
-
-def _without(before: list[Message], reply: ChatReply) -> ChatReply:
-    """The reply with the messages of its turn alone."""
-    return reply.copy_with(messages=reply.messages[len(before) :])
-
-
-def _all_of(
-    replies: list[ChatReply], partial: Reply | None, before: list[Message], turn: list[Message]
-) -> ChatReply:
-    """What all rounds came to, the last of which failed."""
-    if isinstance(partial, ChatReply):
-        return total_reply([*replies, _without(before, partial)])
-    return total_reply(replies).copy_with(messages=tuple(turn))

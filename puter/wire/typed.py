@@ -5,7 +5,6 @@ Servers before 2026-10 drop every JSON mode, so the schema goes into the instruc
 
 from __future__ import annotations
 
-import contextlib
 import json
 import re
 from collections.abc import Iterable, Iterator
@@ -15,7 +14,9 @@ from typing import Any
 from puter.schema import Mismatch, Schema, TypeAdapter, convert
 from puter.wire.fragments import Fragment, fragments
 from puter.wire.json import BLANKS, read_model_json
+from puter.wire.messages import Message
 
+_REFUSED, _AGAIN = "That answer cannot be used: ", ". Answer again with the corrected JSON only."
 _NOTHING = "there is no JSON in it"
 _WRAPPERS = {"answer", "output", "response", "result", "value"}
 _YES_NO = {"yes": True, "no": False}
@@ -53,7 +54,7 @@ def output_format(adapter: TypeAdapter) -> dict[str, Any] | None:
     name = re.sub(r"[^\w-]", "_", str(schema.get("title", "answer")), flags=re.ASCII)[:64]
     if not schema or schema == {"type": "object"}:
         return None
-    if schema.get("type") != "object":
+    if _is_wrapped(schema):
         inner = {key: one for key, one in schema.items() if key != "$defs"}
         definitions = {"$defs": schema["$defs"]} if "$defs" in schema else {}
         schema = {
@@ -64,6 +65,11 @@ def output_format(adapter: TypeAdapter) -> dict[str, Any] | None:
             **definitions,
         }
     return {"type": "json_schema", "name": name, "schema": schema, "strict": _is_strict(schema)}
+
+
+def _is_wrapped(schema: Schema) -> bool:
+    """Whether the vendor is asked for an object with such a value in it."""
+    return bool(schema) and schema.get("type") != "object"
 
 
 def _is_strict(schema: Any) -> bool:
@@ -84,7 +90,30 @@ def _is_strict(schema: Any) -> bool:
 
 def correction(fault: str) -> str:
     """The message that asks for another answer when one does not fit."""
-    return f"That answer cannot be used: {fault}. Answer again with the corrected JSON only."
+    return f"{_REFUSED}{fault}{_AGAIN}"
+
+
+def without_corrections(messages: Iterable[Message]) -> list[Message]:
+    """The messages without the answers that did not fit and what was said about them."""
+    kept: list[Message] = []
+    for message in messages:
+        if _is_correction(message):
+            while kept and _is_answer(kept[-1]):
+                del kept[-1]
+        else:
+            kept.append(message)
+    return kept
+
+
+def _is_correction(message: Message) -> bool:
+    content = message.get("content")
+    return isinstance(content, str) and content.startswith(_REFUSED) and content.endswith(_AGAIN)
+
+
+def _is_answer(message: Message) -> bool:
+    """Whether it is of an answer in words, not of a tool call."""
+    in_words = message.get("role") == "assistant" and isinstance(message.get("content"), str)
+    return in_words or message.get("type") == "compaction"
 
 
 def read_typed(text: str, adapter: TypeAdapter) -> Any:
@@ -132,16 +161,43 @@ def _fitting(
 
 
 def _converted(value: Any, adapter: TypeAdapter) -> Any:
-    """The value as the type; models wrap what is no object: ``{"answer": 42}``."""
-    try:
-        return convert(adapter, value)
-    except Mismatch:
-        if isinstance(value, dict) and len(value) == 1:
-            ((name, inner),) = value.items()
-            if name.lower() in _WRAPPERS:
-                with contextlib.suppress(Mismatch):
-                    return convert(adapter, inner)
-        raise
+    """The value as the type; models wrap what is no object: ``{"answer": 42}``.
+
+    A wrapper comes off first where it was asked for, or where a type would ignore what it holds.
+    """
+    readings = [(value, True)]
+    if isinstance(value, dict) and len(value) == 1:
+        ((name, inner),) = value.items()
+        if name.lower() in _WRAPPERS:
+            readings = _readings(value, name, inner, adapter.schema)
+    faults: list[Mismatch] = []
+    for reading, lax in readings:
+        try:
+            return convert(adapter, reading, lax=lax)
+        except Mismatch as fault:
+            faults.append(fault)
+    raise faults[0]
+
+
+def _readings(value: Any, name: str, inner: Any, schema: Schema) -> list[tuple[Any, bool]]:
+    """What an object with one key may mean, the likeliest first, and whether laxly."""
+    objects = [one for one in _alternatives(schema) if one.get("type") == "object"]
+    ignoring = [one for one in objects if _ignores(one, name)]
+    if any("additionalProperties" not in one for one in ignoring):
+        return [(inner, True)]  # the whole would be made of defaults alone
+    asked_for = name == "value" and _is_wrapped(schema)
+    has_place = any(name in one.get("properties", (name,)) for one in objects)
+    if ignoring or (asked_for and not has_place):
+        return [(inner, True), (value, True)]
+    whole_first = [(value, True), (inner, True)]
+    return [(inner, False), *whole_first] if asked_for else whole_first
+
+
+def _ignores(schema: Schema, name: str) -> bool:
+    """Whether an object of this schema may have this key alone, which none of its fields is."""
+    fields = schema.get("properties")
+    closed = schema.get("additionalProperties") is False
+    return bool(fields) and name not in fields and not closed and not schema.get("required")
 
 
 @dataclass(frozen=True, slots=True)
