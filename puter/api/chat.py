@@ -152,7 +152,8 @@ def _parse(
 
     Returns:
         An instance of ``output_type``; with ``with_reply`` a pair of it and the ``ChatReply``,
-        whose ``usage``, ``cost`` and ``attempts`` are those of all rounds.
+        whose ``usage``, ``cost`` and ``attempts`` are those of all rounds, and whose ``messages``
+        leave out what did not fit, as the history does.
 
     Raises:
         PuterParseError: No answer fitted; ``.reply`` is the last, with the cost of all.

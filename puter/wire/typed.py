@@ -195,7 +195,7 @@ def _readings(value: Any, name: str, inner: Any, schema: Schema) -> list[tuple[A
 
 def _ignores(schema: Schema, name: str) -> bool:
     """Whether an object of this schema may have this key alone, which none of its fields is."""
-    fields = schema.get("properties")
+    fields = schema.get("properties", {})
     closed = schema.get("additionalProperties") is False
     return bool(fields) and name not in fields and not closed and not schema.get("required")
 
