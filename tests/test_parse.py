@@ -873,6 +873,20 @@ async def test_no_tool_runs_again_when_the_form_is_refused_after_it(door: Door) 
     assert [one["role"] for one in ai.chat_history] == ["user", "assistant", "tool", "assistant"]
 
 
+async def test_a_refusal_that_a_tool_raises_is_not_of_the_form(door: Door) -> None:
+    ran: list[int] = []
+
+    def look() -> str:
+        ran.append(1)
+        raise puter.PuterBadRequestError("Invalid schema", code="upstream_bad_request")
+
+    door.answers(CALL)
+    refused: Any = (puter.PuterBadRequestError,)
+    with pytest.raises(puter.PuterBadRequestError):
+        await door(door.client(), "parse", "Count", int, tools=[look], raise_tool_errors=refused)
+    assert (len(ran), len(door.sent)) == (1, 1)
+
+
 @pytest.mark.parametrize(
     ("of", "options"),
     [

@@ -8,13 +8,14 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from puter.api.turn import ChatRequest, run_turn, target_of
+from puter.api.turn import ChatRequest, run_turn
 from puter.engine.context import CallContext
 from puter.engine.effects import Flow
 from puter.exceptions import PuterBadRequestError, PuterError, PuterParseError
 from puter.history import History
 from puter.schema import TypeAdapter
 from puter.types.replies import ChatReply
+from puter.wire.dialects.base import forces_tool
 from puter.wire.messages import user_message
 from puter.wire.typed import (
     correction,
@@ -43,23 +44,26 @@ def typed_answer(
     """
     instruction = instructions(wanted)
     system = request.system or history.system
-    model = target_of(call, history, request).model
-    form = _with_form(request.options, wanted)
+    form = _form_of(wanted, request.options)
     asked = dataclasses.replace(
         request,
         system=f"{system}\n\n{instruction}" if system else instruction,
         remember=False,
-        options=form,
+        options=request.options if form is None else {**request.options, "output_format": form},
     )
     while True:
         try:
             reply = yield from run_turn(call, history, asked)
         except PuterError as error:
-            if asked.options is request.options or not _is_of_format(error):
+            so_far = error.partial if isinstance(error.partial, ChatReply) else None
+            of_tool = so_far is not None and bool(so_far.tool_calls)  # which raised it
+            if form is None or of_tool or not _is_of_format(error):
                 raise
-            if isinstance(error.partial, ChatReply):  # what was answered and run is not repeated
-                asked = _going_on(asked, error.partial)
-            asked = dataclasses.replace(asked, options=request.options)  # the instructions do
+            if so_far is not None:  # what was answered and run is not repeated
+                asked = _going_on(asked, so_far)
+            form, rest = None, {**asked.options}  # the instructions do
+            del rest["output_format"]
+            asked = dataclasses.replace(asked, options=rest)
             continue
         if reply.tool_calls:
             raise PuterParseError(
@@ -80,7 +84,10 @@ def typed_answer(
                 ) from error
             retries -= 1
             messages = (*reply.messages, user_message(correction(str(error))))
-            asked = _going_on(asked, reply.copy_with(messages=messages, model=model))
+            asked = _going_on(asked, reply.copy_with(messages=messages))
+            if forces_tool(asked.options.get("tool_choice", "auto")):
+                unforced = {**asked.options, "tool_choice": "auto"}
+                asked = dataclasses.replace(asked, options=unforced)
         else:
             turn = without_corrections(reply.messages)
             if request.remember and not request.standalone:
@@ -88,12 +95,10 @@ def typed_answer(
             return value, reply.copy_with(messages=tuple(turn))
 
 
-def _with_form(options: Mapping[str, Any], wanted: TypeAdapter) -> Mapping[str, Any]:
-    """The options with the form of the answer; as they are where they have one, or none is due."""
-    form = output_format(wanted)
-    if form is None or "output_format" in options or "outputFormat" in options.get("extra", ()):
-        return options
-    return {**options, "output_format": form}
+def _form_of(wanted: TypeAdapter, options: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The form that the vendor is to enforce; None where any will do, or the user gave one."""
+    given = "output_format" in options or "outputFormat" in options.get("extra", ())
+    return None if given else output_format(wanted)
 
 
 def _going_on(asked: ChatRequest, reply: ChatReply) -> ChatRequest:
