@@ -314,7 +314,7 @@ _STOP_SIGNALS = frozenset(("SoftTimeLimitExceeded", "TimeLimitExceeded", "JobTim
 """How the task queues Celery, Dramatiq and RQ stop the code that they run."""
 
 
-def lets_through(error: Exception, chosen: tuple[type[BaseException], ...]) -> bool:
+def raises_to_caller(error: Exception, chosen: tuple[type[BaseException], ...]) -> bool:
     """Whether a tool's exception is for the caller: one of the chosen, or a stop signal."""
     return isinstance(error, chosen) or any(
         kind.__name__ in _STOP_SIGNALS for kind in type(error).__mro__

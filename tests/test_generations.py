@@ -742,9 +742,9 @@ async def test_partial_of_a_tool_turn_has_its_rounds(door: Door) -> None:
 
 
 def test_a_tool_call_keeps_what_belongs_beside_it() -> None:
-    from puter.wire.messages import call_message, with_beside
+    from puter.wire.messages import call_message, with_reasoning
 
-    call = with_beside(ToolCall("1", "look"), {"reasoning_details": [SIGNED], "content": "x"})
+    call = with_reasoning(ToolCall("1", "look"), {"reasoning_details": [SIGNED], "content": "x"})
     message = call_message(call)
     assert message["reasoning_details"] == [SIGNED]
     assert "message" not in message["content"][0]

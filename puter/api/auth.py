@@ -159,12 +159,12 @@ def _refused(error: PuterAPIError) -> PuterAPIError | PuterAuthError:
 def ensure_signed_in(call: CallContext) -> Flow[None]:
     """Sign in before a call when there is a password but no token; once for all who wait."""
     who = call.shared.credentials
-    if who.token is not None or not call.config.auto_login or not who.may_sign_in_itself:
+    if who.token is not None or not call.config.auto_login or not who.can_auto_login:
         return
     refusals = who.refusals
     permit = yield from do(Acquire(who.sign_in_queue, timeout=call.time_left()))
     try:
-        if who.token is not None or not who.may_sign_in_itself:
+        if who.token is not None or not who.can_auto_login:
             return
         if who.refusals != refusals and who.refusal is not None:
             raise copy.copy(who.refusal)  # several raise it: none may share its traceback

@@ -78,7 +78,7 @@ def _legacy_of(data: bytes) -> str | None:
         import charset_normalizer  # as heavy as the rest of this package together
     except ImportError:
         return None
-    sample = _telling(data)
+    sample = _non_ascii_sample(data)
     # Letters with accents stand between others; those of other scripts stand together.
     is_latin = not re.search(rb"[\x80-\xff]{3}", sample)
     candidates = _LATIN if is_latin else _LATIN + _OTHERS
@@ -99,7 +99,7 @@ def _legacy_of(data: bytes) -> str | None:
     return "cp1252" if is_western else best.encoding
 
 
-def _telling(data: bytes) -> bytes:
+def _non_ascii_sample(data: bytes) -> bytes:
     """The first lines that are not ASCII, cut between two characters."""
     sample = b"\n".join(line for line in data.split(b"\n") if not line.isascii())
     if len(sample) > _SAMPLE:

@@ -10,10 +10,10 @@ from typing import Any
 from puter.engine.effects import Flow, Invoke, InvokeAll, Notify, do
 from puter.engine.events import ToolRan
 from puter.tool_results import clean_text, collected, result_content, unwritable
-from puter.tools import BeforeTool, StopChat, Toolbox, apply_approval, error_text, lets_through
+from puter.tools import BeforeTool, StopChat, Toolbox, apply_approval, error_text, raises_to_caller
 from puter.types.replies import ToolCall
 from puter.wire.dialects.base import read_tool_use
-from puter.wire.messages import Message, call_message, result_message, with_beside
+from puter.wire.messages import Message, call_message, result_message, with_reasoning
 from puter.wire.tool_messages import normalize_tool_messages, tool_use_in
 
 NOT_RUN = "Not run: the conversation was stopped."
@@ -73,7 +73,7 @@ def run_calls(
             content, fault = yield from _read(outcome, inline=planned[place].inline)
             if isinstance(fault, StopChat):
                 stop, fault = stop or fault, None
-            if fault is not None and lets_through(fault, raising):
+            if fault is not None and raises_to_caller(fault, raising):
                 raised = raised or fault
             else:
                 results[place] = content
@@ -96,12 +96,12 @@ def _carry_reasoning(calls: list[ToolCall], place: int) -> list[ToolCall]:
     extra = dict(calls[0].extra)
     beside = extra.pop("message", {})
     calls = [dataclasses.replace(calls[0], extra=extra), *calls[1:]]
-    calls[place] = with_beside(calls[place], beside)
+    calls[place] = with_reasoning(calls[place], beside)
     return calls
 
 
 def _ends(raising: tuple[type[BaseException], ...], error: Exception) -> bool:
-    return isinstance(error, StopChat) or lets_through(error, raising)
+    return isinstance(error, StopChat) or raises_to_caller(error, raising)
 
 
 def _read(outcome: Any, *, inline: bool) -> Flow[tuple[Any, Exception | None]]:
@@ -141,7 +141,7 @@ def pending_calls(messages: Sequence[Message]) -> tuple[list[Message], tuple[Too
         ):
             rest.append(message)
         else:
-            calls.append(with_beside(read_tool_use(block), message))
+            calls.append(with_reasoning(read_tool_use(block), message))
     return rest, tuple(calls)
 
 

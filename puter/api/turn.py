@@ -47,7 +47,7 @@ from puter.wire.messages import (
     check_messages,
     user_message,
     validate_reply,
-    with_beside,
+    with_reasoning,
 )
 
 T = TypeVar("T")
@@ -302,7 +302,7 @@ class Turn:
             return True
         first, *others = answer.tool_calls
         self.messages += messages[: -len(answer.tool_calls)]
-        self.pending = (with_beside(first, messages[-len(answer.tool_calls)]), *others)
+        self.pending = (with_reasoning(first, messages[-len(answer.tool_calls)]), *others)
         if self._rounds == request.max_rounds:
             raise PuterToolError(
                 f"The model still called tools after {request.max_rounds} rounds",

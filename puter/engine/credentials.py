@@ -56,7 +56,7 @@ class Credentials:
         self.closed = True
 
     @property
-    def may_sign_in_itself(self) -> bool:
+    def can_auto_login(self) -> bool:
         """Whether a call may sign in unasked."""
         return bool(self.username and self.password) and not self.signed_out
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from puter.types.replies import Usage
 
-UNNAMED = "unknown"
+UNKNOWN_MODEL = "unknown"
 """What ``by_model`` calls the model of a call that named none, where the answer does not either."""
 
 
@@ -76,7 +76,7 @@ class Ledger:
             cost: US dollars. Default: not known.
         """
         sent, received = (usage.input_tokens, usage.output_tokens) if usage else (0, 0)
-        self._new.append((operation, model or UNNAMED, sent, received, cost))
+        self._new.append((operation, model or UNKNOWN_MODEL, sent, received, cost))
         if len(self._new) > _MANY and self._lock.acquire(blocking=False):
             try:
                 self._add_up()

@@ -55,7 +55,7 @@ def may_repeat(config: PuterConfig, error: PuterError, request: HttpRequest) -> 
     return request.idempotent and isinstance(error, (PuterServerError, PuterUpstreamError))
 
 
-RESERVED_PATIENCE = 60.0
+RESERVED_MAX_WAIT = 60.0
 """Seconds to wait for running calls to give back the money that they hold."""
 
 
@@ -69,7 +69,7 @@ def attempts_left(config: PuterConfig, error: PuterError, attempts: int, waited:
         waited: Seconds since the first, until the next one.
     """
     if error.code == "credits_reserved" and config.max_retries > 0:
-        return waited <= RESERVED_PATIENCE
+        return waited <= RESERVED_MAX_WAIT
     return attempts <= config.max_retries
 
 

@@ -22,7 +22,7 @@ STRING = r"""
     |\u201c[^\u201d\\]*(?:\\.[^\u201d\\]*)*\u201d?
 """
 """A string as models write it, or its unclosed rest; a match never backtracks."""
-_SLIP = re.compile(
+_FIXABLE = re.compile(
     rf"(?P<string>{STRING})"
     r"|(?P<word>\b(?:True|False|None)\b)"
     r"|(?P<comma>(?<![\s,\[{]),(?=\s*[\]}]))"
@@ -43,12 +43,12 @@ def read_json(data: bytes) -> Any:
 def _decode(data: bytes | str, escapes: bool, **hooks: Any) -> Any:
     try:
         value = json.loads(data, **hooks)
-        return without_halves(value) if escapes else value
+        return replace_lone_surrogates(value) if escapes else value
     except RecursionError:
         raise ValueError("nested too deeply") from None
 
 
-def without_halves(value: Any) -> Any:
+def replace_lone_surrogates(value: Any) -> Any:
     """The value with ``?`` for half an emoji, such as max_tokens cuts off: it fits no request."""
     return json.loads(json.dumps(value, ensure_ascii=False).encode(errors="replace"))
 
@@ -91,7 +91,7 @@ def read_model_json(text: str) -> Any:
     try:
         return _decode(text, escapes, **hooks)
     except ValueError as error:
-        mended = _SLIP.sub(_mended, text)
+        mended = _FIXABLE.sub(_fixed, text)
         if mended == text or text[0] in "'\u201c":  # that is a quotation, not a string
             raise
         try:
@@ -100,7 +100,7 @@ def read_model_json(text: str) -> Any:
             raise error from None
 
 
-def _mended(slip: re.Match[str]) -> str:
+def _fixed(slip: re.Match[str]) -> str:
     """The JSON for a string, a word or a character that Python or a keyboard writes otherwise."""
     found = slip[0]
     match slip.lastgroup:

@@ -29,7 +29,7 @@ EXTRAS = ("canonical_id", "extra_content")
 MADE_BY = "made_by"
 """Key of a message that holds what one vendor alone understands: its family, and the model."""
 
-BESIDE = ("reasoning_details", MADE_BY)
+REASONING_KEYS = ("reasoning_details", MADE_BY)
 """Keys of an assistant message that go with the first of its pieces."""
 
 
@@ -219,7 +219,7 @@ def assistant_messages(reply: ChatReply, family: str = "", model: str = "") -> l
     if text:
         messages.append({"role": "assistant", "content": text, **beside})
     for place, call in enumerate(reply.tool_calls):
-        messages.append(call_message(call if text or place else with_beside(call, beside)))
+        messages.append(call_message(call if text or place else with_reasoning(call, beside)))
     return messages
 
 
@@ -231,9 +231,9 @@ def call_message(call: ToolCall) -> Message:
     return {"role": "assistant", "content": [{**block, **extra}], **beside}
 
 
-def with_beside(call: ToolCall, message: Message) -> ToolCall:
+def with_reasoning(call: ToolCall, message: Message) -> ToolCall:
     """The call, carrying the reasoning of its message: it goes back with the call."""
-    beside = {key: message[key] for key in BESIDE if key in message}
+    beside = {key: message[key] for key in REASONING_KEYS if key in message}
     return replace(call, extra={**call.extra, "message": beside}) if beside else call
 
 

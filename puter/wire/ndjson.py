@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from puter.wire.json import without_halves
+from puter.wire.json import replace_lone_surrogates
 
 
 class LineError(ValueError):
@@ -69,7 +69,7 @@ class NDJSONDecoder:
         kind = line.get("type")
         text = line.get(kind) if isinstance(kind, str) else None
         if not isinstance(kind, str) or not isinstance(text, str):
-            return [*(self._unjoined() if kind == "usage" else ()), without_halves(line)]
+            return [*(self._unjoined() if kind == "usage" else ()), replace_lone_surrogates(line)]
         half = self._halves.pop(kind, "")
         if half and "\udc00" <= text[:1] <= "\udfff":
             pair = (half + text[0]).encode("utf-16", "surrogatepass")
@@ -77,12 +77,14 @@ class NDJSONDecoder:
         text = half + text
         if "\ud800" <= text[-1:] <= "\udbff":
             self._halves[kind], text = text[-1], text[:-1]
-        return [without_halves({**line, kind: text})]
+        return [replace_lone_surrogates({**line, kind: text})]
 
     def _unjoined(self) -> list[dict[str, Any]]:
         """Lines for the halves whose other half never came."""
         halves, self._halves = self._halves, {}
-        return [without_halves({"type": kind, kind: half}) for kind, half in halves.items()]
+        return [
+            replace_lone_surrogates({"type": kind, kind: half}) for kind, half in halves.items()
+        ]
 
     def flush(self) -> list[dict[str, Any]]:
         """The last line, if the bytes ended in the middle of one."""

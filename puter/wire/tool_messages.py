@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import Any
 
 from puter.wire.json import read_model_json
-from puter.wire.messages import BESIDE, EXTRAS, Message, result_message
+from puter.wire.messages import EXTRAS, REASONING_KEYS, Message, result_message
 
 
 def normalize_tool_messages(messages: list[Message]) -> list[Message]:
@@ -109,7 +109,7 @@ def tool_use_in(message: Message) -> dict[str, Any] | None:
 def _pieces(message: Message) -> list[Message]:
     """One message as several; its reasoning stays with the first."""
     pieces = _split(message)
-    beside = {key: message[key] for key in BESIDE if key in message}
+    beside = {key: message[key] for key in REASONING_KEYS if key in message}
     if beside and pieces:
         pieces[0] = {**pieces[0], **beside}
     return pieces

@@ -127,7 +127,7 @@ def read_typed(text: str, adapter: TypeAdapter) -> Any:
     """
     faults: list[Fragment] = []
     try:
-        for candidates in _tiers(text, _Wanted.by(adapter.schema), faults):
+        for candidates in _candidates_by_likelihood(text, _Wanted.by(adapter.schema), faults):
             fitting = _fitting(candidates, adapter, faults)
             if len(fitting) > 1:
                 raise ValueError("several different values in it fit, and one is asked for")
@@ -247,7 +247,9 @@ def _alternatives(schema: Schema) -> Iterator[Schema]:
         yield one
 
 
-def _tiers(text: str, wanted: _Wanted, faults: list[Fragment]) -> Iterator[Iterable[Iterable[Any]]]:
+def _candidates_by_likelihood(
+    text: str, wanted: _Wanted, faults: list[Fragment]
+) -> Iterator[Iterable[Iterable[Any]]]:
     """What may be meant, the likeliest first: candidates, each with the ways to read it."""
     whole = _json(text, wanted)
     yield [whole]
