@@ -27,7 +27,10 @@ class AtomicFile:
     def __init__(self, beside: str | os.PathLike[str]) -> None:
         target = Path(os.path.realpath(beside))
         self._temporary = target.with_name(f".{uuid.uuid4().hex}.tmp")  # a name may be full length
-        self._file = self._temporary.open("xb")
+        try:
+            self._file = self._temporary.open("xb")
+        except OSError as error:
+            raise _of_path(error, beside) from None
         self.size: int = 0
         """Bytes written so far."""
 
@@ -43,7 +46,10 @@ class AtomicFile:
         self._file.flush()
         os.fsync(self._file.fileno())
         self._file.close()
-        self._temporary.replace(target)
+        try:
+            self._temporary.replace(target)
+        except OSError as error:
+            raise _of_path(error, path) from None
         return path
 
     def __enter__(self) -> Self:
@@ -54,6 +60,13 @@ class AtomicFile:
             self._file.close()  # a full disk is told here once more
         finally:
             self._temporary.unlink(missing_ok=True)
+
+
+def _of_path(error: OSError, path: str | os.PathLike[str]) -> OSError:
+    """The error as one of the path that was asked for, not of the temporary file."""
+    missing = isinstance(error, FileNotFoundError)
+    told = "There is no such folder to write to" if missing else error.strerror
+    return OSError(error.errno, told, os.fspath(path))
 
 
 def write_whole(path: str | os.PathLike[str], data: bytes) -> Path:

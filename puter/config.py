@@ -6,6 +6,7 @@ A new setting is a field of ``PuterConfig``, with its default and its docstring,
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import difflib
 import functools
@@ -163,7 +164,12 @@ def _public_headers(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
 
 def _check_headers(name: str, value: Any) -> Headers:
     if not isinstance(value, Mapping):
-        raise _fail(name, value, "a mapping of header names to str values")
+        raise _fail(
+            name,
+            value,
+            "a mapping of header names to str values; the variable PUTER_HEADERS holds a JSON "
+            """object, such as {"X-Team": "blue"}""",
+        )
     return Headers(value)
 
 
@@ -334,10 +340,6 @@ class PuterConfig:
                 found[name] = check(name, _parse(name, text))
             except PuterConfigError as error:
                 raise PuterConfigError(f"{variable}: {error.message}", hint=error.hint) from None
-            except (ValueError, RecursionError):
-                raise PuterConfigError(
-                    f"{variable} could not be read", hint=f"See PuterConfig.{name}."
-                ) from None
         found.update(overrides)
         return cls(**found)
 
@@ -420,7 +422,7 @@ def _derive_login(api_base: str) -> str:
 
 
 def _parse(name: str, text: str) -> Any:
-    """The value in an environment variable, by the type of the setting."""
+    """The value in an environment variable, by the type of the setting; else the text itself."""
     wanted = typing.get_type_hints(ConfigOptions)[name]
     kinds = {wanted, *typing.get_args(wanted)}
     word = text.strip().lower()
@@ -430,10 +432,13 @@ def _parse(name: str, text: str) -> Any:
         return _FLAGS[word]
     if wanted is bool:
         raise PuterConfigError(f"{text!r} is neither true nor false", hint="Use 1 or 0.")
-    if kinds & {int, float}:
-        number = float(word)
-        return int(number) if number.is_integer() else number
-    return json.loads(text) if typing.get_origin(wanted) is Mapping else text
+    with contextlib.suppress(ValueError, RecursionError):  # which the check refuses
+        if kinds & {int, float}:
+            number = float(word)
+            return int(number) if number.is_integer() else number
+        if typing.get_origin(wanted) is Mapping:
+            return json.loads(text)
+    return text
 
 
 _FLAGS = {
@@ -472,7 +477,7 @@ def _check_names(settings: Mapping[str, Any]) -> None:
 CREDENTIALS = ("username", "password", "token")
 """Arguments of ``PuterAI`` that are no settings."""
 
-_MEANT = {
+MEANT = {
     **dict.fromkeys(
         ("api_key", "auth_token", "access_token", "api_token", "puter_token", "key"), "token"
     ),
@@ -491,7 +496,7 @@ _MEANT = {
 
 def _unknown_setting(name: str) -> PuterConfigError:
     known = [*CREDENTIALS, *_checks()]
-    near = [_MEANT[name]] if name in _MEANT else difflib.get_close_matches(name, known, n=1)
+    near = [MEANT[name]] if name in MEANT else difflib.get_close_matches(name, known, n=1)
     if name in CREDENTIALS:
         hint = f"It belongs to the client: PuterAI({name}=...)."
     elif not near:

@@ -249,7 +249,7 @@ REFUSED: dict[str, tuple[Any, str]] = {
     "bad url": ("http://[", "is no URL"),
     "empty": (b"", "The data is empty"),
     "empty data uri": ("data:image/png;base64,", "The data is empty"),
-    "no data uri": ("data:image/png;base64,A", "is no data URI"),
+    "no data uri": ("data:image/png;base64,A", "does not hold valid base64"),
     "no comma": ("data:image/png", "The data is empty"),
     "text file": (io.StringIO("x"), "open for text"),
     "None inside": ([None], "images holds None"),

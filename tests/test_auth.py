@@ -601,3 +601,36 @@ def test_a_pickled_client_has_no_credentials_but_its_history() -> None:
     assert (twin.config.timeout, twin.chat_history) == (7, ai.chat_history)
     assert "'alice'" in repr(twin)
     assert "not signed in" in repr(twin)
+
+
+# ------------------------------------------------------------ what is missing, what is mistaken
+
+JWT = "eyJhbGciOiJIUzI1NiJ9.eyJ1IjoxfQ.c2ln_-s"
+
+
+def test_a_token_in_the_place_of_the_user_name_is_told_and_not_shown() -> None:
+    with pytest.raises(puter.PuterConfigError, match=r"PuterAI\(token=\.\.\.\)") as caught:
+        puter.PuterAI(JWT)
+    assert JWT[:12] not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["eyJeff", "eyJ.smith.jr@example.org", "a.b.c"])
+def test_a_user_name_may_look_a_little_like_a_token(name: str) -> None:
+    assert puter.PuterAI(name, "pw")._shared.credentials.username == name
+
+
+@pytest.mark.parametrize(
+    ("given", "missing"),
+    [
+        ({"username": "alice"}, ": the password is missing"),
+        ({"password": "pw"}, ": the user name is missing"),
+        ({}, r"\. Pass token="),
+    ],
+)
+@pytest.mark.parametrize("method", ["whoami", "login"])
+async def test_what_is_missing_to_sign_in_is_told(
+    door: Door, method: str, given: dict[str, str], missing: str
+) -> None:
+    with pytest.raises(puter.PuterAuthError, match=f"Not signed in{missing}"):
+        await door(puter.PuterAI(transport=door.transport, **given), method)
+    assert door.sent == []

@@ -196,6 +196,25 @@ def test_a_bad_variable_is_named(name: str, text: str, monkeypatch: pytest.Monke
     assert caught.value.hint
 
 
+@pytest.mark.parametrize(
+    ("variable", "text", "told"),
+    [
+        ("PUTER_TIMEOUT", "abc", ("'abc'", "a number of seconds above 0, or None")),
+        ("PUTER_MAX_RETRIES", "two", ("'two'", "a whole number, 0 or more")),
+        ("PUTER_HEADERS", "X-Team: s3cret", ("PUTER_HEADERS", '{"X-Team": "blue"}')),
+        ("PUTER_PROXY", "s3cret", ("PUTER_PROXY", "http://")),
+    ],
+)
+def test_a_bad_variable_is_shown_with_what_it_must_be(
+    variable: str, text: str, told: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(variable, text)
+    with pytest.raises(puter.PuterConfigError) as caught:
+        puter.PuterAI()
+    assert all(one in str(caught.value) for one in told)
+    assert "s3cret" not in str(caught.value)
+
+
 def test_none_stands_for_none_in_variables(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("proxy", "verify", "login_url", "deadline"):
         monkeypatch.setenv(f"PUTER_{name.upper()}", "none")

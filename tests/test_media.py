@@ -107,8 +107,43 @@ def test_bytes_become_a_data_uri_and_back() -> None:
     ],
 )
 def test_what_is_no_address_is_told(address: str) -> None:
-    with pytest.raises(puter.PuterResponseError):
+    with pytest.raises(puter.PuterInputError) as caught:
         Image.of(address)
+    assert "newer" not in str(caught.value)
+
+
+@pytest.mark.parametrize("what", [b"GIF89a", Path("cat.png"), None])
+def test_what_of_takes_is_told(what: Any) -> None:
+    with pytest.raises(puter.PuterInputError, match="takes a data URI or a URL") as caught:
+        Image.of(what)
+    assert "Image(data)" in caught.value.hint
+
+
+@pytest.mark.parametrize("payload", ["xx!!", "A", "R0lG=ODlh", "R0lGODl-"])
+def test_no_garbage_is_read_out_of_broken_base64(payload: str) -> None:
+    with pytest.raises(puter.PuterInputError, match="does not hold valid base64"):
+        Image.of(f"data:image/png;base64,{payload}")
+
+
+@pytest.mark.parametrize("payload", ["R0lGODk=", "R0lGODk", "R0lG ODk%3D", "R0lGODk=="])
+def test_base64_may_be_padded_or_not(payload: str) -> None:
+    assert Image.of(f"data:image/gif;base64,{payload}").bytes == b"GIF89"
+
+
+async def test_the_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
+    image, path = Image(PNG), tmp_path / "nodir" / "x.png"
+    told = "no such folder.*nodir/x.png"
+    with pytest.raises(FileNotFoundError, match=told):
+        image.save(path)
+    with pytest.raises(FileNotFoundError, match=told):
+        await image.async_save(path)
+
+
+def test_a_folder_is_no_file_to_write_and_nothing_else_is_named(tmp_path: Path) -> None:
+    (tmp_path / "x.png").mkdir()
+    with pytest.raises(OSError, match=r"x\.png'$"):
+        Image(PNG).save(tmp_path / "x.png")
+    assert [one.name for one in tmp_path.iterdir()] == ["x.png"]
 
 
 def test_either_bytes_or_a_url() -> None:

@@ -330,7 +330,7 @@ BAD: list[tuple[str, tuple[Any, ...], dict[str, Any], str]] = [
     ("img2txt", (b"",), {}, "is empty"),
     ("img2txt", (b"\x01?",), {}, "of no known kind"),
     ("img2txt", (WAV,), {}, "is audio/wav, not an image or a PDF"),
-    ("img2txt", ("data:image/png;base64,A",), {}, "is no data URI"),
+    ("img2txt", ("data:image/png;base64,A",), {}, "does not hold valid base64"),
     ("img2txt", (PNG + bytes(OCR_LIMIT),), {}, "larger than the 10 MiB"),
     ("img2txt", (PNG,), {"include_image_base64": 1}, "must be True or False"),
     ("txt2speech", (), {}, "text must be a non-empty str"),

@@ -293,3 +293,24 @@ async def test_copies_share_the_transport(mocked: Mocked) -> None:
     ai = mocked.client(lambda request: MESSAGE)
     await mocked(ai.with_options(timeout=3), "chat", "Hi")
     assert [one.timeout for one in mocked.transport.requests] == [3]
+
+
+# ------------------------------------------------------------ what no handler is, or returns
+
+
+def test_a_handler_is_a_function() -> None:
+    wrong: Any = "Paris"
+    with pytest.raises(TypeError, match="lambda request"):
+        MockTransport(wrong)
+
+
+@pytest.mark.parametrize("answer", [None, 5, 0.5])
+async def test_what_no_handler_returns_is_told(mocked: Mocked, answer: Any) -> None:
+    with pytest.raises(puter.PuterError, match=f"returned {answer}.*Return a dict"):
+        await mocked(mocked.client(lambda _: answer), "chat", "Hi")
+
+
+async def test_what_no_line_of_a_stream_is_is_told(mocked: Mocked) -> None:
+    ai = mocked.client(lambda _: iter(["Hello", "!"]))
+    with pytest.raises(puter.PuterError, match="is a dict or bytes, not str.*'type': 'text'"):
+        await chunks(await mocked(ai, "chat", "Hi", stream=True))

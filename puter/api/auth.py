@@ -56,9 +56,7 @@ def login(call: CallContext, *, otp: Code = None, recovery_code: Code = None) ->
         raise PuterInputError("Give otp= or recovery_code=, not both")
     who = call.shared.credentials
     if who.username is None or who.password is None:
-        raise PuterAuthError(
-            "There is no user name and password to sign in with", hint=HOW_TO_SIGN_IN
-        )
+        raise who.not_signed_in()
     field = "email" if "@" in who.username else "username"
     answer = yield from _post(call, "", {field: who.username, "password": who.password})
     if answer.get("next_step") == "otp":

@@ -12,11 +12,12 @@ from puter import checks
 from puter.api.parse import typed_answer
 from puter.api.streamed import streamed_answer
 from puter.api.turn import ChatRequest, in_order, run_turn, target_of
+from puter.config import CREDENTIALS, MEANT, ConfigOptions
 from puter.docstrings import documented_by
 from puter.engine.client import Client, signature_of
 from puter.engine.context import CallContext
 from puter.engine.effects import Flow
-from puter.exceptions import PuterInputError, PuterOptionWarning, Reply
+from puter.exceptions import PuterConfigError, PuterInputError, PuterOptionWarning, Reply
 from puter.history import History
 from puter.options import CHAT_HINTS, ChatOptions, check_refused, validate_options
 from puter.schema import adapter
@@ -380,6 +381,15 @@ class ChatMethods:
         value, reply = await self._client._async_carry_out(call, flow)
         return (value, reply) if with_reply else value
 
+    if not TYPE_CHECKING:  # a type checker shall refuse names that are not there
+
+        def __setattr__(self, name: str, value: Any) -> None:
+            cls = type(self)
+            known = name.startswith("_") or hasattr(cls, name) or name in cls.__annotations__
+            if not known and cls.__module__.startswith("puter."):  # a user's class may add its own
+                raise _no_attribute(cls, name)
+            super().__setattr__(name, value)
+
     def _start(
         self, method: str, prompt: Any, model: Any, stream: Any, arguments: Mapping[str, Any]
     ) -> tuple[CallContext, Flow[ChatReply]]:
@@ -437,6 +447,23 @@ class ChatMethods:
                         stacklevel=4,
                     )
         return call
+
+
+def _no_attribute(cls: type, name: str) -> PuterConfigError:
+    """The error of an assignment that no call would heed."""
+    meant = "current_model" if name == "model" else MEANT.get(name, name)
+    if meant in (*CREDENTIALS, "transport"):
+        hint = f"Make a new client: PuterAI({meant}=...)."
+    elif meant in ConfigOptions.__annotations__:
+        hint = f"It is a setting of the client: ai.config.{meant} = ..."
+    elif meant in ChatArguments.__annotations__:
+        hint = f"It goes with each call: chat(prompt, {meant}=...)"
+        hint += ", or conversation(system=...)." if meant == "system" else "."
+    else:
+        known = [one for one in dir(cls) if not one.startswith("_")]
+        near = checks.near_misses(meant, [*known, *ConfigOptions.__annotations__], 1)
+        hint = checks.did_you_mean(near) or "A subclass may have attributes of its own."
+    return PuterConfigError(f"{cls.__name__} has no attribute {name!r} to set", hint=hint)
 
 
 def chat_request(method: str, prompt: Any, model: Any, arguments: Mapping[str, Any]) -> ChatRequest:

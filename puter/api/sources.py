@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 from puter.api.text_files import encoding_of
 from puter.engine.effects import Flow, Invoke, do
-from puter.exceptions import PuterInputError, PuterResponseError
+from puter.exceptions import PuterInputError
 from puter.types.media import Media, from_data_uri
 from puter.types.mime import canonical, is_textual, mime_of, mime_of_bytes
 from puter.types.puter_file import PuterFile, Source
@@ -260,10 +260,7 @@ def _beginning(pieces: Iterable[bytes], limit: int) -> bytes:
 
 
 def _read_data_uri(address: str) -> tuple[bytes, str, str]:
-    try:
-        data, mime_type = from_data_uri(address)
-    except PuterResponseError:
-        raise PuterInputError(f"{address[:40]!r} is no data URI") from None
+    data, mime_type = from_data_uri(address)
     return data, "", mime_type
 
 

@@ -7,12 +7,14 @@ from typing import Any
 
 from puter.config import PuterConfig, origin_of
 from puter.engine.throttle import Throttle
-from puter.exceptions import PuterAuthError, PuterError, PuterInputError
+from puter.exceptions import PuterAuthError, PuterConfigError, PuterError, PuterInputError
 
 HOW_TO_SIGN_IN = (
     "Pass token=... or set PUTER_AUTH_TOKEN, or pass username=... and password=... "
     "(PUTER_USERNAME, PUTER_PASSWORD) and call login()."
 )
+
+_JWT = re.compile(r"eyJ[\w-]*\.[\w-]+\.[\w-]*", re.ASCII)
 
 
 class Credentials:
@@ -23,6 +25,10 @@ class Credentials:
 
     def __init__(self, username: str | None, password: str | None, token: str | None) -> None:
         self.username: str | None = _text("username", username)
+        if self.username and _JWT.fullmatch(self.username.strip()):
+            raise PuterConfigError(
+                "The user name looks like a token", hint="Did you mean PuterAI(token=...)?"
+            )
         self.password = _text("password", password)
         self.token = None if token is None else check_token(token)
         self.secrets: tuple[str, ...] = ()
@@ -71,7 +77,7 @@ class Credentials:
         if self.token is None:
             if self.signed_out:
                 raise PuterAuthError("Not signed in since logout()", hint="Call login().")
-            raise PuterAuthError("Not signed in", hint=HOW_TO_SIGN_IN)
+            raise self.not_signed_in()
         if self._hosts is None:
             self._hosts = _hosts(config)
         if self._hosts != _hosts(config):
@@ -82,6 +88,13 @@ class Credentials:
             )
         self.bound_to = (config.api_base, config.login_url)
         return self.token
+
+    def not_signed_in(self) -> PuterAuthError:
+        """The error of a call that needs a token, or user name and password, and has neither."""
+        missing = ""
+        if (self.username is None) is not (self.password is None):
+            missing = f": the {'user name' if self.username is None else 'password'} is missing"
+        return PuterAuthError(f"Not signed in{missing}", hint=HOW_TO_SIGN_IN)
 
     def _list_secrets(self) -> None:
         self.secrets = tuple(one for one in (self.token, self.password) if one)

@@ -41,6 +41,9 @@ class Script:
         self._media.extend(results)
 
     def plan(self, fault: Fault, times: int, path: str | None) -> None:
+        """Lay down a failure for requests. Raises TypeError for anything that is none."""
+        if not isinstance(fault, Fault):
+            raise TypeError(f"a fault is such as Failure(500), not {type(fault).__name__}.")
         self._planned += [(fault, path)] * max(times, 1)
 
     def planned_for(self, path: str) -> Fault | None:

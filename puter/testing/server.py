@@ -286,7 +286,11 @@ class LocalPuter:
         return responder
 
     def fail_next(self, fault: Fault, times: int = 1, path: str | None = None) -> None:
-        """Let the next ``times`` requests (to ``path``, when given) meet ``fault``."""
+        """Let the next ``times`` requests (to ``path``, when given) meet ``fault``.
+
+        Raises:
+            TypeError: it is no fault.
+        """
         self._backend.script.plan(fault, times, path)
 
     def reset_limits(self) -> None:

@@ -23,6 +23,9 @@ from puter.wire.http import HttpRequest
 from puter.wire.redact import redact
 
 _HTTP_LIBRARIES = ("requests.", "urllib3.", "aiohttp.")
+_NO_TLS = {"HTTP_REQUEST", "PACKET_LENGTH_TOO_LONG", "RECORD_LAYER_FAILURE", "UNKNOWN_PROTOCOL",
+           "WRONG_VERSION_NUMBER"}
+"""What OpenSSL calls a first answer that is not TLS."""
 
 
 @dataclass(eq=False)
@@ -112,10 +115,21 @@ class Exchange:
 
     def not_connected(self, error: BaseException) -> PuterError:
         inner, reason = _innermost(error), _reason(error, self.secrets)
+        if isinstance(inner, ssl.SSLError) and inner.reason in _NO_TLS:
+            return self.no_tls()
         told = f"No connection to {self._next_host}: {reason}"
         if self.proxy and not (isinstance(inner, OSError) and inner.errno):
             told = f"No connection to {self._host} through {self._next_host}: {reason}"
         return PuterConnectionError(told, sent=False, retryable=True, hint=self._check_network)
+
+    def no_tls(self) -> PuterError:
+        by_proxy = (self.proxy or "").startswith("https:")
+        return PuterConnectionError(
+            f"{self._next_host if by_proxy else self._host} did not speak TLS on that port",
+            sent=False,
+            hint=f"Does the URL of {'the proxy' if by_proxy else 'the server'} begin with http://, "
+            "or is the port another?",
+        )
 
     def bad_certificate(self, error: BaseException) -> PuterError:
         return PuterConnectionError(
@@ -185,6 +199,9 @@ def _reason(error: BaseException, secrets: tuple[str, ...]) -> str:
     inner = _innermost(error)
     if isinstance(inner, ssl.SSLCertVerificationError):
         return str(redact(inner.verify_message or "certificate verify failed", secrets))
+    if isinstance(inner, ssl.SSLError):  # its errno is OpenSSL's, not the system's
+        failed = inner.reason or type(inner).__name__
+        return f"the TLS handshake failed ({failed.replace('_', ' ').lower()})"
     if isinstance(inner, OSError) and inner.errno is not None and inner.errno in errno.errorcode:
         return f"{os.strerror(inner.errno)} ({errno.errorcode[inner.errno]})"
     words = str(inner) if not isinstance(inner, OSError) or inner.args else ""

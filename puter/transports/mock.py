@@ -71,6 +71,9 @@ class MockTransport(Transport):
 
             For the async methods it may be a coroutine function.
 
+    Raises:
+        TypeError: The handler is no function.
+
     Examples:
         >>> from puter import PuterAI
         >>> from puter.testing import MockTransport
@@ -82,6 +85,11 @@ class MockTransport(Transport):
     """
 
     def __init__(self, handler: Handler) -> None:
+        if not callable(handler):
+            raise TypeError(
+                f"MockTransport() takes a function of a MockRequest, not {type(handler).__name__}: "
+                "write MockTransport(lambda request: ...)"
+            )
         self.requests: list[MockRequest] = []
         """What was sent so far."""
         self._handler = handler
@@ -140,6 +148,12 @@ def _mock_reply(request: MockRequest, answer: Any) -> MockReply:
         return MockReply(lines=answer)
     if isinstance(answer, AsyncIterator):
         raise PuterError("Lines come from a plain iterator; a line may be an async function")
+    if answer is None or (isinstance(answer, (int, float)) and not isinstance(answer, bool)):
+        raise PuterError(
+            f"The handler of MockTransport returned {answer!r}",
+            hint="Return a dict, list, str, bytes, iterator of lines or exception; for other JSON "
+            "a MockReply(json=...), or on /drivers/call MockReply(json={'result': ...}).",
+        )
     if request.url.endswith("/drivers/call"):
         return MockReply(json={"success": True, "result": _result(request, answer)})
     return MockReply(json=answer)
@@ -178,7 +192,14 @@ class MockBody:
         line = b"" if self.closed else next(self._lines, b"")
         if isinstance(line, BaseException):
             raise line
-        return json.dumps(line).encode() + b"\n" if isinstance(line, Mapping) else line
+        if isinstance(line, Mapping):
+            return json.dumps(line).encode() + b"\n"
+        if not isinstance(line, bytes) and not callable(line):
+            raise PuterError(
+                f"A line of MockTransport is a dict or bytes, not {type(line).__name__}",
+                hint="A piece of text is {'type': 'text', 'text': '...'}.",
+            )
+        return line
 
     def close(self) -> None:
         self.closed = True

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar
 from urllib.parse import unquote_to_bytes, urlsplit
 
 from puter.docstrings import documented_by
-from puter.exceptions import NEWER_SERVER, PuterError, PuterInputError, PuterResponseError
+from puter.exceptions import PuterError, PuterInputError
 from puter.types.immutable import Immutable
 from puter.types.mime import canonical, mime_of, with_extension
 
@@ -101,19 +101,24 @@ class Media(Immutable):
         """From a data URI or an http(s) URL.
 
         Raises:
-            PuterResponseError: It is neither.
+            PuterInputError: It is neither, or its data is no base64.
 
         Examples:
             >>> Image.of("data:image/gif;base64,R0lGODlh").mime_type
             'image/gif'
         """
+        if not isinstance(address, str):
+            raise PuterInputError(
+                f"{cls.__name__}.of() takes a data URI or a URL, not {type(address).__name__}",
+                hint=_OF_BYTES.format(cls.__name__),
+            )
         if address[:5].lower() == "data:":
             data, mime_type = from_data_uri(address)
             return cls(data, mime_type=mime_of(data, "") or mime_type)
         if not address.lower().startswith(("http://", "https://")):
-            raise PuterResponseError(
+            raise PuterInputError(
                 f"{address[:40]!r} is neither a data URI nor a URL",
-                hint=NEWER_SERVER,
+                hint=_OF_BYTES.format(cls.__name__),
             )
         return cls(url=address)
 
@@ -366,19 +371,21 @@ def _path_of(url: str) -> str:
         return ""
 
 
+_OF_BYTES = "For bytes write {0}(data), for a file {0}(Path(name).read_bytes())."
+
+
 def from_data_uri(address: str) -> tuple[bytes, str]:
     """The bytes in a data URI, and their MIME type without parameters.
 
     Raises:
-        PuterResponseError: It cannot be decoded.
+        PuterInputError: It cannot be decoded.
     """
     head, _, payload = address[5:].partition(",")
     data = unquote_to_bytes(payload)
     if head.lower().endswith(";base64"):
         try:
-            data = base64.b64decode(b"".join(data.split()) + b"==")
-        except binascii.Error as error:
-            raise PuterResponseError(
-                "A data URI in the answer could not be decoded", hint="Ask again."
-            ) from error
+            bare = b"".join(data.split()).rstrip(b"=")
+            data = base64.b64decode(bare + b"=" * (-len(bare) % 4), validate=True)
+        except binascii.Error:
+            raise PuterInputError(f"{address[:40]!r} does not hold valid base64") from None
     return data, canonical(head)

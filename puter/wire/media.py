@@ -15,6 +15,7 @@ from puter.exceptions import (
     NEWER_SERVER,
     PuterAPIError,
     PuterBadRequestError,
+    PuterInputError,
     PuterInsufficientFundsError,
     PuterModelNotFoundError,
     PuterResponseError,
@@ -178,7 +179,13 @@ def read_media(kind: type[M], result: Any) -> M:
         found = (result.get(name) for name in ("url", "asset_url", "href", "src"))
         address = next((one for one in found if isinstance(one, str)), None)
     if isinstance(address, str) and address:
-        return kind.of(address)
+        try:
+            return kind.of(address)
+        except PuterInputError as error:
+            raise PuterResponseError(
+                f"The {kind.__name__.lower()} in the answer cannot be read: {error.message}",
+                hint=NEWER_SERVER,
+            ) from None
     if is_inner_object(result):
         raise PuterResponseError(
             "OpenAI's video cannot be fetched from the answer: the server sent an inner object",

@@ -46,6 +46,8 @@ def test_a_reply_must_be_one(puter: LocalPuter) -> None:
     wrong: Any = 5
     with pytest.raises(TypeError, match="not int"):
         puter.reply_with("fine", wrong)
+    with pytest.raises(TypeError, match="a fault is such as Failure"):
+        puter.fail_next(wrong)
 
 
 def test_a_responder_sees_the_call(caller: Caller) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 import puter
+from tests.sockets.proxy import Proxy
 from tests.sockets.raw import RawServer, keeps
 
 if TYPE_CHECKING:
@@ -45,6 +46,36 @@ async def test_a_certificate_of_nobody_we_know(live: Live, secure: RawServer) ->
     assert "verify=" in caught.value.hint
     await live.close()
     assert (secure.connections, secure.requests) == (1, [])
+
+
+async def test_a_port_that_speaks_plain_http(live: Live) -> None:
+    ai = live.client_at(f"https://127.0.0.1:{live.puter.port}")
+    with pytest.raises(puter.PuterConnectionError, match="did not speak TLS") as caught:
+        await live(ai, "chat", "Hi")
+    assert "http://" in caught.value.hint
+    assert "EPERM" not in str(caught.value)
+    assert (caught.value.sent, caught.value.attempts) == (False, 1)
+
+
+async def test_a_proxy_that_speaks_plain_http(live: Live) -> None:
+    with Proxy() as proxy:
+        ai = live.client_at("https://127.0.0.1:1", proxy=f"https://127.0.0.1:{live.puter.port}")
+        with pytest.raises(puter.PuterConnectionError, match="proxy .* did not speak TLS"):
+            await live(ai, "chat", "Hi")
+        ai = live.client_at(f"https://127.0.0.1:{live.puter.port}", proxy=proxy.url)
+        with pytest.raises(puter.PuterConnectionError, match="did not speak TLS") as caught:
+            await live(ai, "chat", "Hi")
+    assert "proxy" not in str(caught.value)
+
+
+async def test_a_handshake_that_fails_is_no_error_of_the_system(
+    live: Live, bundle: str
+) -> None:
+    without_certificate = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    with RawServer(keeps(), tls=without_certificate) as server:
+        with pytest.raises(puter.PuterConnectionError, match="TLS handshake failed") as caught:
+            await live(live.client_at(server.url, verify=bundle), "chat", "Hi")
+    assert "EPERM" not in str(caught.value)
 
 
 async def test_the_environment_is_not_asked_with_verify_true(

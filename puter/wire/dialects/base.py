@@ -406,7 +406,7 @@ def read_images(images: Any) -> tuple[Image, ...]:
         where = image.get("image_url", image.get("url")) if isinstance(image, dict) else image
         url = where.get("url") if isinstance(where, dict) else where
         if isinstance(url, str) and url:
-            with contextlib.suppress(PuterResponseError, ValueError):
+            with contextlib.suppress(ValueError):
                 found.append(Image.of(url))
     return tuple(found)
 
