@@ -32,6 +32,7 @@ from puter.engine.transport import Transport
 from puter.exceptions import PuterConfigError
 from puter.history import History, load
 from puter.models import registry
+from puter.options import suggesting
 from puter.types.model import CostEstimate, Model
 from puter.wire.catalogue import estimate_cost, read_model
 from puter.wire.messages import check_messages
@@ -173,6 +174,7 @@ class PuterAI(Client, ChatMethods):
         """Forget the messages exchanged so far."""
         self._history.clear()
 
+    @suggesting
     def conversation(
         self,
         *,

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Annotated, Any, TypedDict
+from types import MappingProxyType
+from typing import Annotated, Any, TypedDict, TypeVar, cast
 
 from puter.checks import (
     SECONDS,
@@ -18,6 +20,8 @@ from puter.checks import (
 )
 from puter.config import ConfigOptions
 from puter.exceptions import PuterInputError
+
+F = TypeVar("F", bound=Callable[..., Any])
 
 Timeout = Annotated[float | None, SECONDS]
 
@@ -189,14 +193,32 @@ def validate_options(
     checks = checks_of(kind)
     for name, value in options.items():
         if name not in checks:
-            raise _unexpected(method, name, checks, {**hints, **_HINTS})
+            raise unexpected(method, name, checks, {**hints, **_HINTS})
         if value is not None:
             checks[name](name, value)
 
 
-def _unexpected(
-    method: Callable[..., Any], name: str, options: Iterable[str], hints: Mapping[str, str]
+def suggesting(function: F) -> F:
+    """The method; a keyword argument that it does not have is refused with a suggestion."""
+    known = inspect.signature(function).parameters
+
+    @functools.wraps(function)
+    def checked(*args: Any, **kwargs: Any) -> Any:
+        for name in kwargs:
+            if name not in known:
+                raise unexpected(function, name)
+        return function(*args, **kwargs)
+
+    return cast("F", checked)
+
+
+def unexpected(
+    method: Callable[..., Any],
+    name: str,
+    options: Iterable[str] = (),
+    hints: Mapping[str, str] = MappingProxyType({}),
 ) -> TypeError:
+    """Python's error for a keyword argument that a method does not have, and what may be meant."""
     _call, *parameters = inspect.signature(method).parameters.values()
     explicit = [one.name for one in parameters if one.kind is not one.VAR_KEYWORD]
     known = [*options, *explicit]

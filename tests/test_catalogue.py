@@ -491,3 +491,39 @@ async def test_a_list_of_unknown_shape_is_told(door: Door, answer: Any) -> None:
     door.answers(answer)
     with pytest.raises(puter.PuterResponseError, match="api_base"):
         await door(door.client(), "list_models")
+
+
+# ------------------------------------------------------------ what is asked of a list
+
+
+@pytest.mark.parametrize(
+    ("wanted", "told"),
+    [
+        ({"text": 5}, "text must be a str or None, not 5"),
+        ({"provider": 5}, "provider must be a str"),
+        ({"max_output_price": "5"}, "max_output_price must be a number or None, not '5'"),
+        ({"min_context": True}, "min_context must be a number"),
+        ({"tools": "yes"}, "tools must be True, False or None"),
+    ],
+)
+def test_what_a_list_cannot_look_for_is_told(wanted: Any, told: str) -> None:
+    with pytest.raises(puter.PuterInputError, match=told):
+        MODELS.find(**wanted)
+
+
+def test_a_misspelt_name_is_told() -> None:
+    wrong: Any = {"tool": True}
+    for look in (MODELS.find, MODELS.cheapest):
+        with pytest.raises(TypeError, match="unexpected keyword argument 'tool'.*'tools'"):
+            look(**wrong)
+    with pytest.raises(TypeError, match="unexpected keyword argument 'modell'.*'model'"):
+        puter.PuterAI(token="t").conversation(**{"modell": "gpt-4.1"})  # type: ignore[arg-type]
+
+
+def test_a_model_is_found_by_place_id_or_alias() -> None:
+    models = ModelList([Model("b", "x", aliases=("a",)), Model("gpt-4.1", "y"), Model("a", "z")])
+    assert models["gpt-4.1"] is models[1]
+    assert models["a"] is models[2]
+    assert ModelList(models[:2])["a"] is models[0]
+    with pytest.raises(puter.PuterInputError, match=r"no model 'gpt-4\.2'.*'gpt-4\.1'"):
+        models["gpt-4.2"]

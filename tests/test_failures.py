@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import copy
 import logging
+import os
 import pickle
 import socket
 import subprocess
@@ -306,3 +307,74 @@ async def test_nobody_is_warned_without_need(caught: Any, monkeypatch: pytest.Mo
 def test_a_sync_call_without_a_loop_warns_of_nothing(caught: Any) -> None:
     Door("sync").client().chat("hi")
     assert blocking(caught) == []
+
+
+# ------------------------------------------------------------ arguments
+
+
+class Plain:
+    pass
+
+
+WRONG: dict[str, tuple[str, tuple[Any, ...], dict[str, Any]]] = {
+    "option of a picture": ("txt2img", ("hi",), {"size": 5}),
+    "value of an option": ("txt2img", ("hi",), {"width": "5"}),
+    "option of a chat": ("chat", ("hi",), {"temprature": 1}),
+    "value of a chat": ("chat", ("hi",), {"max_tokens": 0}),
+    "tool": ("chat", ("hi",), {"tools": [5]}),
+    "tool's type": ("chat", ("hi",), {"tools": [lambda x: x], "tool_choice": "y"}),
+    "value as a type": ("parse", ("hi", 5), {}),
+    "list as a type": ("parse", ("hi", [int]), {}),
+    "plain class": ("parse", ("hi", Plain), {}),
+    "retries": ("parse", ("hi", int), {"retries": -1}),
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+async def test_wrong_arguments_are_shown_in_few_lines(door: Door, name: str) -> None:
+    method, args, kwargs = WRONG[name]
+    ai = door.client()
+    with pytest.raises((TypeError, puter.PuterInputError)) as caught:
+        await door(ai, method, *args, **kwargs)
+    text = shown(caught.value)
+    assert text.count("Traceback") == 1, text
+    assert text.count(f"{os.sep}puter{os.sep}") <= 4, text
+    assert door.sent == []
+
+
+async def test_a_type_error_of_our_own_making_keeps_its_frames(
+    door: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("puter.api.images.driver_args", None)
+    with pytest.raises(TypeError) as caught:
+        await door(door.client(), "txt2img", "hi")
+    assert "driver_args(" in shown(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("method", "args", "hint"),
+    [
+        ("txt2speech", ("hi", "nova"), r"keyword arguments, such as voice=\.\.\. or model="),
+        ("img2txt", (b"x", "describe"), "keyword arguments, such as"),
+        ("speech2txt", (b"x", "whisper-1"), r"keyword arguments, such as model="),
+        ("txt2img", ("x", "m", {}), r"keyword arguments, such as ratio="),
+    ],
+)
+async def test_options_by_position_are_told_to_be_keyword_arguments(
+    door: Door, method: str, args: tuple[Any, ...], hint: str
+) -> None:
+    with pytest.raises(TypeError, match=f"positional arguments but .*{hint}"):
+        await door(door.client(), method, *args)
+    assert door.sent == []
+
+
+async def test_other_slips_of_a_call_are_told_as_python_does(door: Door) -> None:
+    with pytest.raises(TypeError, match=r"missing .* 'method'$"):
+        await door(door.client(), "call", "puter-kvstore")
+    with pytest.raises(TypeError, match="unexpected keyword argument 'drivr'.*'driver'"):
+        await door(door.client(), "call", "puter-kvstore", "get", drivr="x")
+
+
+async def test_options_as_a_dict_in_the_place_of_the_model(door: Door) -> None:
+    with pytest.raises(puter.PuterInputError, match="model must be"):
+        await door(door.client(), "txt2img", "x", {"quality": "low"})

@@ -17,7 +17,8 @@ from puter.docstrings import documented_by
 from puter.engine.client import Client, signature_of
 from puter.engine.context import CallContext
 from puter.engine.effects import Flow
-from puter.exceptions import PuterConfigError, PuterInputError, PuterOptionWarning, Reply
+from puter.engine.failures import short
+from puter.exceptions import PuterConfigError, PuterError, PuterInputError, PuterOptionWarning, Reply
 from puter.history import History
 from puter.options import CHAT_HINTS, ChatOptions, check_refused, validate_options
 from puter.schema import adapter
@@ -393,10 +394,13 @@ class ChatMethods:
     def _start(
         self, method: str, prompt: Any, model: Any, stream: Any, arguments: Mapping[str, Any]
     ) -> tuple[CallContext, Flow[ChatReply]]:
-        request = chat_request(method, prompt, model, arguments)
-        if not isinstance(stream, bool):
-            raise PuterInputError(f"stream must be True or False, not {stream!r}")
-        call = self._prepare("chat", request)
+        try:
+            request = chat_request(method, prompt, model, arguments)
+            if not isinstance(stream, bool):
+                raise PuterInputError(f"stream must be True or False, not {stream!r}")
+            call = self._prepare("chat", request)
+        except (PuterError, TypeError) as error:
+            raise short(error)  # noqa: B904 - it is the same
         history = self._history
         flow = run_turn(call, history, request, streamed_answer if stream else None)
         return call, in_order(history, call, flow)
@@ -411,13 +415,16 @@ class ChatMethods:
         with_reply: Any,
         arguments: Mapping[str, Any],
     ) -> tuple[CallContext, Flow[tuple[Any, ChatReply]]]:
-        checks.whole_number("retries", retries, least=0)
-        checks.flag("with_reply", with_reply)
         if "stream" in arguments:
             raise TypeError(f"{method}() cannot stream: a typed answer is read as a whole")
-        request = chat_request(method, prompt, model, arguments)
-        wanted = adapter(output_type)
-        call = self._prepare("parse", request)
+        try:
+            checks.whole_number("retries", retries, least=0)
+            checks.flag("with_reply", with_reply)
+            request = chat_request(method, prompt, model, arguments)
+            wanted = adapter(output_type)
+            call = self._prepare("parse", request)
+        except (PuterError, TypeError) as error:
+            raise short(error)  # noqa: B904 - it is the same
         history = self._history
         flow = typed_answer(call, history, request, wanted, retries)
         return call, in_order(history, call, flow)

@@ -16,6 +16,7 @@ from puter.engine.context import CallContext, SharedState
 from puter.engine.effects import Flow
 from puter.engine.failures import report, warn_of_blocking
 from puter.engine.throttle import Throttle
+from puter.options import unexpected
 from puter.types.model import ModelList
 
 P = ParamSpec("P")
@@ -73,11 +74,19 @@ class Client:
 
     def _run(self, operation: Callable[..., Flow[T]], *args: Any, **kwargs: Any) -> T:
         call = self._begin(operation.__name__)
-        return self._carry_out(call, operation(call, *args, **kwargs))
+        try:
+            flow = operation(call, *args, **kwargs)
+        except TypeError as error:  # a generator function raises it for its arguments alone
+            raise _bad_call(operation, kwargs, error) from None
+        return self._carry_out(call, flow)
 
     async def _async_run(self, operation: Callable[..., Flow[T]], *args: Any, **kwargs: Any) -> T:
         call = self._begin(operation.__name__)
-        return await self._async_carry_out(call, operation(call, *args, **kwargs))
+        try:
+            flow = operation(call, *args, **kwargs)
+        except TypeError as error:
+            raise _bad_call(operation, kwargs, error) from None
+        return await self._async_carry_out(call, flow)
 
     def _carry_out(self, call: CallContext, flow: Flow[T]) -> T:
         if asyncio._get_running_loop() is not None:
@@ -94,6 +103,26 @@ class Client:
         except Exception as error:
             report(call, error)
             raise error
+
+
+_USUAL = ("voice", "ratio", "model", "provider")
+"""Options that are often passed by position."""
+
+
+def _bad_call(
+    operation: Callable[..., Any], kwargs: Mapping[str, Any], error: TypeError
+) -> TypeError:
+    """Python's error for arguments that an operation does not take, and how it is called."""
+    parameters = signature_of(operation).parameters
+    for name in kwargs:
+        if name not in parameters:
+            return unexpected(operation, name)
+    named = [name for name, one in parameters.items() if one.kind is one.KEYWORD_ONLY]
+    if "positional argument" not in str(error) or "missing" in str(error) or not named:
+        return TypeError(str(error))
+    usual = [name for name in _USUAL if name in named] or named
+    shown = " or ".join(f"{name}=..." for name in usual[:2])
+    return TypeError(f"{error}. The others are keyword arguments, such as {shown}")
 
 
 def limits_of(config: PuterConfig) -> tuple[float, float, float]:

@@ -6,10 +6,14 @@ import asyncio
 import logging
 import sys
 import warnings
+from typing import TypeVar
 
 from puter.engine.context import CallContext
 from puter.engine.frames import from_signal_handler, from_users_frame, is_inner
 from puter.exceptions import PuterBlockingWarning, PuterError
+from puter.options import validate_options
+
+E = TypeVar("E", PuterError, TypeError)
 
 _LOGGER = logging.getLogger("puter.errors")
 _NOTEBOOKS = {"ipykernel", "marimo"}
@@ -22,8 +26,25 @@ def report(call: CallContext, error: Exception) -> None:
     if isinstance(error, PuterError):
         error.attempts = error.attempts or call.attempts
         _shorten(error)
+    elif _of_options(error):
+        _shorten(error)
     elif not from_signal_handler(error):  # of a user's function, or it stays as it is
         error.__traceback__ = from_users_frame(error.__traceback__) or error.__traceback__
+
+
+def short(error: E) -> E:
+    """The error of an argument, without our frames; a TypeError of our own making keeps them."""
+    if isinstance(error, PuterError) or _of_options(error):
+        _shorten(error)
+    return error
+
+
+def _of_options(error: Exception) -> bool:
+    """Whether the check of the options raised it."""
+    place = error.__traceback__
+    while place is not None and place.tb_next is not None:
+        place = place.tb_next
+    return place is not None and place.tb_frame.f_code is validate_options.__code__
 
 
 def _shorten(error: BaseException) -> None:

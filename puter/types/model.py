@@ -6,7 +6,11 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Any
+from typing import Any, SupportsIndex, overload
+
+from puter import checks
+from puter.exceptions import PuterInputError
+from puter.options import suggesting
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,8 +107,32 @@ class ModelList(list[Model]):
         >>> models = ModelList([Model("a", "x", tools=True), Model("b", "y")])
         >>> models.find(tools=True)
         [Model(id='a', provider='x', ...)]
+        >>> models["b"].provider
+        'y'
     """
 
+    @overload
+    def __getitem__(self, place: SupportsIndex | str, /) -> Model: ...
+    @overload
+    def __getitem__(self, place: slice, /) -> list[Model]: ...
+    def __getitem__(self, place: Any, /) -> Any:
+        """The model at a place, or the first of an id or alias.
+
+        Raises:
+            PuterInputError: None has that name.
+        """
+        if not isinstance(place, str):
+            return super().__getitem__(place)
+        aliases = {name: one for one in reversed(self) for name in one.aliases}
+        named = {**aliases, **{one.id: one for one in reversed(self)}}
+        if place not in named:
+            raise PuterInputError(
+                f"There is no model {place!r} in this list",
+                hint=checks.did_you_mean(checks.near_misses(place, named)),
+            )
+        return named[place]
+
+    @suggesting
     def find(
         self,
         text: str | None = None,
@@ -128,7 +156,17 @@ class ModelList(list[Model]):
             min_context: Tokens of context at least.
             max_input_price: US dollars per million tokens sent at most.
             max_output_price: US dollars per million tokens received at most.
+
+        Raises:
+            PuterInputError: An argument is of another type.
         """
+        _TEXT("text", text)
+        _TEXT("provider", provider)
+        for name, flag in (("vision", vision), ("tools", tools), ("free", free)):
+            _FLAG(name, flag)
+        _LIMIT("min_context", min_context)
+        _LIMIT("max_input_price", max_input_price)
+        _LIMIT("max_output_price", max_output_price)
         part = text.lower() if text is not None else None
         fitting = [
             one
@@ -148,6 +186,19 @@ class ModelList(list[Model]):
         """The first that ``find()`` finds, if it has a price; None when there is none."""
         found = self.find(text, **wanted)
         return found[0] if found and _price(found[0])[0] == _KNOWN else None
+
+
+_TEXT: checks.Kind[Any] = checks.Kind(
+    "a str or None", lambda value: value is None or isinstance(value, str)
+)
+_FLAG: checks.Kind[Any] = checks.Kind(
+    "True, False or None", lambda value: value is None or isinstance(value, bool)
+)
+_LIMIT: checks.Kind[Any] = checks.Kind(
+    "a number or None",
+    lambda value: value is None
+    or (isinstance(value, (int, float, Decimal)) and not isinstance(value, bool)),
+)
 
 
 def _names(model: Model) -> Iterable[str]:
