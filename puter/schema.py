@@ -37,6 +37,33 @@ Schema = dict[str, Any]
 Validate = Callable[[Any, str, bool], Any]
 
 
+class Exact(float):
+    """A number in JSON that knows how it was written: ``1.10`` is more than 1.1 to a Decimal."""
+
+    __slots__ = ("_text",)
+
+    def __new__(cls, text: str) -> Exact:
+        self = super().__new__(cls, text)
+        self._text = text
+        return self
+
+    def __str__(self) -> str:
+        return str(self._text)
+
+
+def plain(value: Any) -> Any:
+    """The JSON value with mere floats in it."""
+    match value:
+        case Exact():
+            return float(value)
+        case dict():
+            return {name: plain(each) for name, each in value.items()}
+        case list():
+            return [plain(each) for each in value]
+        case _:
+            return value
+
+
 class Mismatch(ValueError):
     """A JSON value does not fit: where, and what is wrong there."""
 
@@ -278,18 +305,21 @@ class _Compiler:
             value = _unpacked(value, lax)
             if not isinstance(value, Mapping):
                 raise _mismatch(path, f"an object ({of})", value)
-            for name in value:
+            known = f"there are {', '.join(parts)}" if parts else "there are none"
+            values: dict[str, Any] = {}
+            faults: list[str] = []
+            for name, part in value.items():
                 if name not in parts:
-                    known = f"there are {', '.join(parts)}" if parts else "there are none"
-                    raise Mismatch(f"{_under(path, str(name))}: no such field; {known}")
-            for name in required:
-                if name not in value:
-                    raise Mismatch(f"{_under(path, name)}: it is missing")
-            values = {
-                name: parts[name].validate(part, _under(path, name), lax)
-                for name, part in value.items()
-                if not (lax and null_is_default and left_out(name, part))
-            }
+                    faults.append(f"{_under(path, str(name))}: no such field; {known}")
+                elif not (lax and null_is_default and left_out(name, part)):
+                    try:
+                        values[name] = parts[name].validate(part, _under(path, name), lax)
+                    except Mismatch as error:
+                        faults.append(str(error))
+            absent = (_under(path, name) for name in required if name not in value)
+            faults += [f"{name}: it is missing" for name in absent]
+            if faults:
+                raise Mismatch("; ".join(faults))
             try:
                 return build(values)
             except Exception as error:  # whatever the type's own checks raise
@@ -471,6 +501,8 @@ def _takes_its_fields(of: Any) -> bool:
 
 def _pydantic_adapter(of: Any, ref_template: str) -> tuple[Any, Schema]:
     """The reader and the schema that pydantic makes of a type."""
+    if hint := _no_type(of):
+        raise PuterInputError(f"{repr(of)[:80]} is a value, not a type", hint=hint)
     try:
         import pydantic
     except ImportError:
@@ -490,11 +522,26 @@ def _pydantic_adapter(of: Any, ref_template: str) -> tuple[Any, Schema]:
         return reader, reader.json_schema(ref_template=ref_template)
     except Exception as error:
         reason = words_of(error).partition("\n")[0]
+        own = isinstance(error, pydantic.errors.PydanticErrorMixin)  # its frames say no more
+        is_class = own and isinstance(of, type) and get_origin(of) is None
         raise PuterInputError(
             f"The type {_name(of)!r} has no form in JSON: {reason}",
-            hint="Use str, int, float, bool, list, dict, Literal, Enum, dataclass, TypedDict, "
-            "datetime, pydantic models and the like.",
-        ) from error
+            hint=f"{'Make it a dataclass, or use' if is_class else 'Use'} str, int, float, bool, "
+            "list, dict, Literal, Enum, dataclass, TypedDict, datetime, pydantic models and the "
+            "like.",
+        ) from (None if own else error)
+
+
+def _no_type(of: Any) -> str:
+    """What was meant by a value in the place of a type; "" for what may be a type."""
+    if isinstance(of, (list, tuple, set)):
+        inner = ", ".join(map(_name, of))
+        return f"Did you mean {type(of).__name__}[{inner or '...'}]?"
+    if isinstance(of, dict):
+        return "Write a TypedDict or a dataclass."
+    if isinstance(of, (bool, int, float, bytes, enum.Enum)) or dataclasses.is_dataclass(of):
+        return "" if isinstance(of, type) else f"Pass the type itself: {type(of).__name__}."
+    return ""
 
 
 def _pydantic_faults(error: Exception, path: str) -> str:
@@ -673,7 +720,7 @@ def _zulu(text: str) -> str:
 
 
 def _anything(value: Any, path: str, lax: bool) -> Any:
-    return value
+    return plain(value)
 
 
 def _path(value: Any, path: str, lax: bool) -> Path:

@@ -8,6 +8,7 @@ import datetime as dt
 import enum
 import json
 import re
+import sys
 import time
 from decimal import Decimal
 from typing import Annotated, Any, Literal, NamedTuple, TypedDict
@@ -543,8 +544,14 @@ async def test_bad_arguments_are_refused_before_anything_is_sent(door: Door) -> 
             await door(ai, "parse", "Count", int, retries=retries)
     with pytest.raises(PuterInputError, match="with_reply"):
         await door(ai, "parse", "Count", int, with_reply="yes")
-    with pytest.raises(PuterInputError, match="has no form in JSON"):
+    with pytest.raises(PuterInputError, match=r"has no form in JSON.*Make it a dataclass"):
         await door(ai, "parse", "Count", type("Odd", (), {}))
+    with pytest.raises(PuterInputError, match="Pass the type itself, not its name"):
+        await door(ai, "parse", "Count", "int")
+    with pytest.raises(PuterInputError, match=r"Did you mean list\[int\]\?"):
+        await door(ai, "parse", "Count", [int])
+    with pytest.raises(PuterInputError, match=r"Pass the type itself: City\."):
+        await door(ai, "parse", "Count", City("Paris"))
     with pytest.raises(TypeError, match=r"parse\(\) cannot stream"):
         await door(ai, "parse", "Count", int, stream=True)
     with pytest.raises(TypeError, match="temprature"):
@@ -902,3 +909,104 @@ async def test_nothing_is_sent_twice_where_the_form_is_not_ours(
     with pytest.raises(puter.PuterBadRequestError):
         await door(door.client(), "parse", "Count", of, **options)
     assert len(door.sent) == 1
+
+
+# ------------------------------------------------------------ raw JSON Schemas
+
+SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "properties": {"name": {"type": "string"}, "people": {"type": "integer"}},
+    "required": ["name", "people"],
+}
+
+
+@pytest.fixture(params=["with jsonschema", "without"])
+def judge(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    if request.param == "without":
+        monkeypatch.setitem(sys.modules, "jsonschema", None)
+
+
+@pytest.mark.usefixtures("judge")
+async def test_a_json_schema_gives_plain_data(door: Door) -> None:
+    door.answers(chat_body("Here it is: " + PARIS))
+    found = await door(door.client(), "parse", "Which city?", SCHEMA)
+    assert found == {"name": "Paris", "people": 2}
+    assert json.dumps(SCHEMA) in door.sent[0].json["args"]["messages"][0]["content"]
+    assert door.sent[0].json["args"]["outputFormat"]["schema"] == SCHEMA
+
+
+@pytest.mark.usefixtures("judge")
+@pytest.mark.parametrize("answer", ["[1]", '{"name": "Paris"}', "Paris", "true"])
+async def test_an_answer_that_does_not_fit_a_json_schema_is_asked_for_again(
+    door: Door, answer: str
+) -> None:
+    door.answers(chat_body(answer), chat_body(PARIS))
+    assert await door(door.client(), "parse", "Which?", SCHEMA) == json.loads(PARIS)
+    door.answers(chat_body(answer))
+    with pytest.raises(PuterParseError):
+        await door(door.client(), "parse", "Which?", SCHEMA, retries=0)
+
+
+@pytest.mark.usefixtures("judge")
+@pytest.mark.parametrize(
+    ("schema", "answer", "value"),
+    [
+        ({"type": "array", "items": {"type": "number"}}, "[1, 2.5]", [1, 2.5]),
+        ({"type": ["integer", "null"]}, "5", 5),
+        ({"enum": ["good", "bad"]}, "**Good.**", "good"),
+        ({"anyOf": [{"type": "string"}, {"type": "null"}]}, "Paris", "Paris"),
+        ({"$ref": "#/$defs/n", "$defs": {"n": {"type": "integer"}}}, "5", 5),
+    ],
+)
+async def test_json_schemas_of_any_kind(door: Door, schema: Any, answer: str, value: Any) -> None:
+    door.answers(chat_body(answer))
+    assert await door(door.client(), "parse", "What?", schema) == value
+
+
+async def test_jsonschema_judges_what_is_inside(door: Door) -> None:
+    door.answers(chat_body('{"name": 5, "people": "many"}'))
+    with pytest.raises(PuterParseError, match="name: 5 is not of type 'string'; people: "):
+        await door(door.client(), "parse", "Which?", SCHEMA, retries=0)
+
+
+@pytest.mark.parametrize(
+    ("schema", "told"),
+    [
+        ({"name": str}, "no JSON Schema"),
+        ({"type": int}, "no JSON Schema"),
+        ({"name": "str"}, "no JSON Schema"),
+        ({}, "no JSON Schema"),
+        ({"$ref": "https://example.org/x.json"}, "another document"),
+        ({"type": "text"}, "no valid JSON Schema"),
+    ],
+)
+async def test_a_dict_that_is_no_json_schema_is_refused(door: Door, schema: Any, told: str) -> None:
+    with pytest.raises(PuterInputError, match=told):
+        await door(door.client(), "parse", "What?", schema)
+    assert door.sent == []
+
+
+# ------------------------------------------------------------ numbers as they are written
+
+
+@dataclasses.dataclass
+class Price:
+    total: Decimal
+
+
+@pytest.mark.parametrize("number", ["12345678901234567.89", "1.10", "-0.30", "1E+2", "5"])
+def test_a_decimal_has_all_digits_of_the_answer(number: str) -> None:
+    assert str(read(number, Decimal)) == number
+    for answer in (f'{{"total": {number}}}', f'So: {{"total": {number}}} caf\u00e9'):
+        assert str(read(answer, Price).total) == number
+    assert str(read(f'[{number}, "caf\\u00e9"]', tuple[Decimal, str])[0]) == number
+    assert str(read(f"[{number}]", list[Decimal])[0]) == number
+
+
+@pytest.mark.parametrize("of", [Any, float, list[Any], dict[str, float], float | None])
+def test_other_numbers_are_mere_floats(of: Any) -> None:
+    texts = {list[Any]: "[1.10]", dict[str, float]: '{"a": 1.10}'}
+    found = read(texts.get(of, "1.10"), of)
+    inner = found if isinstance(found, float) else [*found][0] if of == list[Any] else found["a"]
+    assert type(inner) is float
+    assert inner == 1.1

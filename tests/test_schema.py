@@ -275,7 +275,12 @@ def test_a_default_is_told_if_json_has_it(default: Any, told: dict[str, Any]) ->
         (Callable[[int], str], "has no form in JSON"),
         (list[Odd], "'Odd' has no form"),
         (Generic, "has no form"),
-        ([int], "has no form"),  # unhashable, even
+        ([int], r"\[<class 'int'>\] is a value, not a type\. Did you mean list\[int\]\?"),
+        ((int, str), r"Did you mean tuple\[int, str\]\?"),
+        ([], r"Did you mean list\[\.\.\.\]\?"),
+        ({"a": int}, "Write a TypedDict or a dataclass"),
+        (5, "5 is a value, not a type. Pass the type itself: int"),
+        (Odd, "Make it a dataclass"),
         (type("Plain", (), {}), "'Plain' has no form"),
         (dict[tuple[int, int], int], "keys of a dict cannot be"),
         (enum.Enum("Odd", {"A": [1]}), "must be str, numbers"),

@@ -1814,3 +1814,11 @@ def test_a_tool_knows_itself() -> None:
     assert not tool.is_async
     assert to_json(tool.schema)["function"]["name"] == "add"
     assert lines(tool.schema).endswith(b"\n")
+
+
+async def test_all_wrong_arguments_are_told_at_once(door: Door) -> None:
+    def book(seats: int, name: str, paid: bool) -> str:
+        return "booked"
+
+    with pytest.raises(ValueError, match=r"^seats: exp.*; paid: exp.*; x: no .*; name: it is"):
+        Tool(book).bind({"seats": "two", "paid": "perhaps", "x": 1})

@@ -9,6 +9,7 @@ from dataclasses import MISSING, fields
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
 from puter import checks
+from puter.api.output_types import output_adapter
 from puter.api.parse import typed_answer
 from puter.api.streamed import streamed_answer
 from puter.api.turn import ChatRequest, in_order, run_turn, target_of
@@ -18,10 +19,15 @@ from puter.engine.client import Client, signature_of
 from puter.engine.context import CallContext
 from puter.engine.effects import Flow
 from puter.engine.failures import short
-from puter.exceptions import PuterConfigError, PuterError, PuterInputError, PuterOptionWarning, Reply
+from puter.exceptions import (
+    PuterConfigError,
+    PuterError,
+    PuterInputError,
+    PuterOptionWarning,
+    Reply,
+)
 from puter.history import History
 from puter.options import CHAT_HINTS, ChatOptions, check_refused, validate_options
-from puter.schema import adapter
 from puter.streaming import AsyncChatStream, ChatStream
 from puter.tools import BeforeTool, Toolbox, ToolLike, refuse_async
 from puter.types.puter_file import Source
@@ -421,7 +427,7 @@ class ChatMethods:
             checks.whole_number("retries", retries, least=0)
             checks.flag("with_reply", with_reply)
             request = chat_request(method, prompt, model, arguments)
-            wanted = adapter(output_type)
+            wanted = output_adapter(output_type)
             call = self._prepare("parse", request)
         except (PuterError, TypeError) as error:
             raise short(error)  # noqa: B904 - it is the same

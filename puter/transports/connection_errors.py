@@ -23,8 +23,13 @@ from puter.wire.http import HttpRequest
 from puter.wire.redact import redact
 
 _HTTP_LIBRARIES = ("requests.", "urllib3.", "aiohttp.")
-_NO_TLS = {"HTTP_REQUEST", "PACKET_LENGTH_TOO_LONG", "RECORD_LAYER_FAILURE", "UNKNOWN_PROTOCOL",
-           "WRONG_VERSION_NUMBER"}
+_NO_TLS = {
+    "HTTP_REQUEST",
+    "PACKET_LENGTH_TOO_LONG",
+    "RECORD_LAYER_FAILURE",
+    "UNKNOWN_PROTOCOL",
+    "WRONG_VERSION_NUMBER",
+}
 """What OpenSSL calls a first answer that is not TLS."""
 
 

@@ -196,8 +196,9 @@ _FLAG: checks.Kind[Any] = checks.Kind(
 )
 _LIMIT: checks.Kind[Any] = checks.Kind(
     "a number or None",
-    lambda value: value is None
-    or (isinstance(value, (int, float, Decimal)) and not isinstance(value, bool)),
+    lambda value: (
+        value is None or (isinstance(value, (int, float, Decimal)) and not isinstance(value, bool))
+    ),
 )
 
 

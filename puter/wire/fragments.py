@@ -128,7 +128,7 @@ class _Reader:
         end = _end_of_value(self._text, start)
         piece = self._text[start:end]
         try:
-            value = read_model_json(piece)
+            value = read_model_json(piece, exact=True)
         except ValueError as error:
             fault = ValueError(f"its JSON is broken: {error}")
             if end is not None:

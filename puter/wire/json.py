@@ -9,6 +9,7 @@ from decimal import Decimal
 from typing import Any
 
 from puter.exceptions import PuterInputError
+from puter.schema import Exact
 
 BLANKS = " \t\n\r\f\v\xa0\u200b\u2060\ufeff"
 """What may stand around a model's answer and means nothing."""
@@ -29,6 +30,7 @@ _FIXABLE = re.compile(
     r"|(?P<blank>[^\S \t\n\r])",
     re.VERBOSE | re.DOTALL,
 )
+_HALVES = re.compile(r"\\u[dD][89a-fA-F]")
 _WORDS = {"True": "true", "False": "false", "None": "null"}
 _QUOTED = ('""', "''", "\u201c\u201d")
 _QUOTE = re.compile(r"""\\.|\"""", re.DOTALL)
@@ -53,9 +55,9 @@ def replace_lone_surrogates(value: Any) -> Any:
     return json.loads(json.dumps(value, ensure_ascii=False).encode(errors="replace"))
 
 
-def _finite(number: str) -> float:
+def _finite(number: str, kind: type[float] = float) -> float:
     """The number, unless it is NaN or infinite, which JSON does not know."""
-    value = float(number)
+    value = kind(number)
     if not math.isfinite(value):
         raise ValueError(f"{number} is not a number in JSON")
     return value
@@ -71,11 +73,19 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return value
 
 
-def read_model_json(text: str) -> Any:
+def _exact(number: str) -> float:
+    return _finite(number, Exact)
+
+
+def read_model_json(text: str, *, exact: bool = False) -> Any:
     """Decode JSON that a model wrote, into what can be sent again.
 
     Slips with one meaning are read: line breaks and tabs in strings, Python's ``True`` and quotes,
     curly quotes, a trailing comma, a byte order mark.
+
+    Args:
+        text: What it wrote.
+        exact: Numbers with a fraction know how they are written.
 
     Raises:
         ValueError: It is none, or has a comment, NaN, or a key with two values.
@@ -83,11 +93,11 @@ def read_model_json(text: str) -> Any:
     text = text.encode(errors="replace").decode().strip(BLANKS)
     hooks = {
         "strict": False,
-        "parse_float": _finite,
+        "parse_float": _exact if exact else _finite,
         "parse_constant": _finite,
         "object_pairs_hook": _unique,
     }
-    escapes = r"\u" in text
+    escapes = _HALVES.search(text) is not None
     try:
         return _decode(text, escapes, **hooks)
     except ValueError as error:

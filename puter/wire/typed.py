@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from puter.schema import Mismatch, Schema, TypeAdapter, convert
+from puter.schema import Exact, Mismatch, Schema, TypeAdapter, convert
 from puter.wire.fragments import Fragment, fragments
 from puter.wire.json import BLANKS, read_model_json
 from puter.wire.messages import Message
@@ -24,7 +24,7 @@ _KINDS: dict[type, frozenset[str]] = {
     str: frozenset({"string"}),
     bool: frozenset({"boolean"}),
     int: frozenset({"integer", "number"}),
-    float: frozenset({"number"}),
+    **dict.fromkeys((float, Exact), frozenset({"number"})),
     type(None): frozenset({"null"}),
 }
 _EMPHASIS = BLANKS + "*_`\"'\u2018\u2019\u201c\u201d"
@@ -277,7 +277,7 @@ def _candidates_by_likelihood(
 def _json(text: str, wanted: _Wanted) -> list[Any]:
     """The JSON that this text is, if so; where text is wanted and no number, digits are text."""
     try:
-        value = read_model_json(text)
+        value = read_model_json(text, exact=True)
     except ValueError:
         return []
     kinds = _KINDS.get(type(value), wanted.kinds)

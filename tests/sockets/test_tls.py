@@ -68,9 +68,7 @@ async def test_a_proxy_that_speaks_plain_http(live: Live) -> None:
     assert "proxy" not in str(caught.value)
 
 
-async def test_a_handshake_that_fails_is_no_error_of_the_system(
-    live: Live, bundle: str
-) -> None:
+async def test_a_handshake_that_fails_is_no_error_of_the_system(live: Live, bundle: str) -> None:
     without_certificate = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     with RawServer(keeps(), tls=without_certificate) as server:
         with pytest.raises(puter.PuterConnectionError, match="TLS handshake failed") as caught:
