@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import re
 from collections.abc import Mapping, Sequence
 from functools import cached_property, lru_cache
 from importlib.resources import files
@@ -110,18 +111,48 @@ class ModelRegistry:
             kind: ``chat``, ``image`` or ``video``.
             listed: Entries of the server's own list. Default: those of the snapshot.
         """
-        known = self._ids
+        known = self._spoken
         if kind != "chat":
             entries = listed or self.catalogue.get(kind, ())
             aliases = [alias for one in entries for alias in one.get("aliases", ())]
             short = [alias for alias in aliases if "/" not in alias]
             known = {one.lower(): one for one in (*short, *(one["id"] for one in entries))}
         key = name.strip().lower()
-        others = [one for one in known if one != key]
-        near = difflib.get_close_matches(key, others, n=count, cutoff=0.6)
-        if len(near) < count and len(key) >= 3:
-            near += sorted(one for one in others if key in one and one not in near)
-        return tuple(known[one] for one in near[:count])
+        if kind != "chat" and not listed and key in known:
+            return ()  # this server lacks its vendor, and so the models like it
+        others = [one for one in known if known[one].lower() != key]
+        return tuple(dict.fromkeys(known[one] for one in _near(key, others)))[:count]
+
+    @cached_property
+    def _spoken(self) -> dict[str, str]:
+        """What users call the models, in lower case -> id: ids, aliases, and ids without vendor."""
+        aliases = {alias: meant[0][1] for alias, meant in self._meant.items()}
+        bare = {one.rpartition("/")[2]: known for one, known in self._ids.items()}
+        return {**bare, **aliases, **self._ids}
+
+
+_WORD = re.compile("[a-z]{3,}")
+
+
+def _near(key: str, names: Sequence[str]) -> list[str]:
+    """Names like this one: those of its family first, the most alike first."""
+    words = {name: set(_WORD.findall(name)) for name in names}
+    every = set().union(*words.values())
+    families = [
+        set(difflib.get_close_matches(word, every, cutoff=0.8)) for word in _WORD.findall(key)
+    ]
+
+    def kinship(name: str) -> int:
+        return sum(not family.isdisjoint(words[name]) for family in families)
+
+    def rank(name: str) -> tuple[int, float]:
+        return -kinship(name), -difflib.SequenceMatcher(None, key, name).ratio()
+
+    alike = difflib.get_close_matches(key, names, n=20, cutoff=0.6)
+    most = max(map(kinship, names), default=0)
+    kin = [name for name in names if kinship(name) == most] if 2 * most > len(families) else []
+    parts = [name for name in names if len(key) >= 3 and key in name]
+    return sorted(dict.fromkeys((*alike, *kin, *parts)), key=rank)
 
 
 @lru_cache(maxsize=1)

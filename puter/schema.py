@@ -40,15 +40,11 @@ Validate = Callable[[Any, str, bool], Any]
 class Exact(float):
     """A number in JSON that knows how it was written: ``1.10`` is more than 1.1 to a Decimal."""
 
-    __slots__ = ("_text",)
-
-    def __new__(cls, text: str) -> Exact:
-        self = super().__new__(cls, text)
+    def __init__(self, text: str) -> None:
         self._text = text
-        return self
 
     def __str__(self) -> str:
-        return str(self._text)
+        return self._text
 
 
 def plain(value: Any) -> Any:
@@ -520,7 +516,7 @@ def _pydantic_adapter(of: Any, ref_template: str) -> tuple[Any, Schema]:
                 raise
             reader = pydantic.TypeAdapter(of)  # it has a configuration of its own
         return reader, reader.json_schema(ref_template=ref_template)
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - the type's own code may raise anything
         reason = words_of(error).partition("\n")[0]
         own = isinstance(error, pydantic.errors.PydanticErrorMixin)  # its frames say no more
         is_class = own and isinstance(of, type) and get_origin(of) is None

@@ -253,6 +253,7 @@ REFUSED: dict[str, tuple[Any, str]] = {
     "no comma": ("data:image/png", "The data is empty"),
     "text file": (io.StringIO("x"), "open for text"),
     "None inside": ([None], "images holds None"),
+    "dict": ({"a": 1}, "A dict must be a ready part of a message"),
     "number": (5, "A int is neither an image nor a file"),
     "object": ([object()], "A object is neither an image nor a file"),
     "set": ({1}, "A set is neither"),

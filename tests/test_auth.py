@@ -629,7 +629,7 @@ def test_a_user_name_may_look_a_little_like_a_token(name: str) -> None:
 )
 @pytest.mark.parametrize("method", ["whoami", "login"])
 async def test_what_is_missing_to_sign_in_is_told(
-    door: Door, method: str, given: dict[str, str], missing: str
+    door: Door, method: str, given: Any, missing: str
 ) -> None:
     with pytest.raises(puter.PuterAuthError, match=f"Not signed in{missing}"):
         await door(puter.PuterAI(transport=door.transport, **given), method)

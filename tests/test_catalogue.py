@@ -514,10 +514,11 @@ def test_what_a_list_cannot_look_for_is_told(wanted: Any, told: str) -> None:
 def test_a_misspelt_name_is_told() -> None:
     wrong: Any = {"tool": True}
     for look in (MODELS.find, MODELS.cheapest):
-        with pytest.raises(TypeError, match="unexpected keyword argument 'tool'.*'tools'"):
+        with pytest.raises(TypeError, match=r"unexpected keyword argument 'tool'.*'tools'"):
             look(**wrong)
-    with pytest.raises(TypeError, match="unexpected keyword argument 'modell'.*'model'"):
-        puter.PuterAI(token="t").conversation(**{"modell": "gpt-4.1"})  # type: ignore[arg-type]
+    talk, wrong = puter.PuterAI(token="t").conversation, {"modell": "gpt-4.1"}
+    with pytest.raises(TypeError, match=r"unexpected keyword argument 'modell'.*'model'"):
+        talk(**wrong)
 
 
 def test_a_model_is_found_by_place_id_or_alias() -> None:

@@ -371,7 +371,7 @@ async def test_options_by_position_are_told_to_be_keyword_arguments(
 async def test_other_slips_of_a_call_are_told_as_python_does(door: Door) -> None:
     with pytest.raises(TypeError, match=r"missing .* 'method'$"):
         await door(door.client(), "call", "puter-kvstore")
-    with pytest.raises(TypeError, match="unexpected keyword argument 'drivr'.*'driver'"):
+    with pytest.raises(TypeError, match=r"unexpected keyword argument 'drivr'.*'driver'"):
         await door(door.client(), "call", "puter-kvstore", "get", drivr="x")
 
 

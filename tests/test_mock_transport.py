@@ -312,5 +312,5 @@ async def test_what_no_handler_returns_is_told(mocked: Mocked, answer: Any) -> N
 
 async def test_what_no_line_of_a_stream_is_is_told(mocked: Mocked) -> None:
     ai = mocked.client(lambda _: iter(["Hello", "!"]))
-    with pytest.raises(puter.PuterError, match="is a dict or bytes, not str.*'type': 'text'"):
+    with pytest.raises(puter.PuterError, match=r"is a dict or bytes, not str.*'type': 'text'"):
         await chunks(await mocked(ai, "chat", "Hi", stream=True))

@@ -80,6 +80,7 @@ def test_the_servers_canned_models_are_known_but_not_listed(name: str) -> None:
         ("gpt-5-nanno", "gpt-5-nano"),
         ("GPT5-NANO", "gpt-5-nano"),
         ("sonnet", "claude-sonnet-4-5-20250929"),
+        ("sonet", "claude-sonnet-4-5-20250929"),
     ],
 )
 def test_near_names_are_suggested(asked: str, near: str) -> None:
@@ -87,6 +88,27 @@ def test_near_names_are_suggested(asked: str, near: str) -> None:
     assert near in found
     assert len(registry().suggest(asked)) <= 3
     assert len(set(found)) == len(found)
+
+
+@pytest.mark.parametrize(
+    ("asked", "first"),
+    [
+        ("claude-hiku", "claude-haiku-4-5-20251001"),
+        ("claude-haiku-5", "claude-haiku-4-5-20251001"),
+        ("haiku 4.5", "claude-haiku-4-5-20251001"),
+        ("gpt-4.1-mni", "gpt-4.1-mini"),
+        ("claude-3-5-sonnet-latest", "claude-sonnet-5"),
+    ],
+)
+def test_names_of_the_same_family_come_first(asked: str, first: str) -> None:
+    assert registry().suggest(asked)[0] == first
+
+
+def test_known_models_of_media_do_not_suggest_each_other_in_a_circle() -> None:
+    assert registry().suggest("sora2", kind="video")[0] == "sora-2"
+    assert registry().suggest("sora-2", kind="video") == ()
+    listed = [{"id": "sora-2-pro"}, {"id": "veo-3"}]
+    assert registry().suggest("sora-2", kind="video", listed=listed) == ("sora-2-pro",)
 
 
 def test_nothing_is_suggested_for_noise_nor_a_name_for_itself() -> None:
@@ -199,7 +221,7 @@ def test_refresh_fails_with_a_sentence_and_touches_nothing(
     for arguments, told in (
         (["--api-base", "nonsense", "--output", here], "api_base"),
         (["--api-base", "http://example.org", "--output", here], "allow_http"),
-        (["--api-base", server.api_base, "--output", gone], "No such file"),
+        (["--api-base", server.api_base, "--output", gone], "no such folder"),
     ):
         done = refresh(*arguments)
         assert done.returncode == 1

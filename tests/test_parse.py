@@ -1005,8 +1005,9 @@ def test_a_decimal_has_all_digits_of_the_answer(number: str) -> None:
 
 @pytest.mark.parametrize("of", [Any, float, list[Any], dict[str, float], float | None])
 def test_other_numbers_are_mere_floats(of: Any) -> None:
-    texts = {list[Any]: "[1.10]", dict[str, float]: '{"a": 1.10}'}
-    found = read(texts.get(of, "1.10"), of)
-    inner = found if isinstance(found, float) else [*found][0] if of == list[Any] else found["a"]
+    inside = {list[Any]: ("[1.10]", 0), dict[str, float]: ('{"a": 1.10}', "a")}
+    text, key = inside.get(of, ("1.10", None))
+    found = read(text, of)
+    inner = found if key is None else found[key]
     assert type(inner) is float
     assert inner == 1.1

@@ -27,6 +27,11 @@ def part_of(source: Source, *, image: bool) -> dict[str, Any]:
     if isinstance(source, Mapping):
         if not source:
             raise PuterInputError("A ready part is empty", hint="Leave it out.")
+        if not ("type" in source or "puter_path" in source):
+            raise PuterInputError(
+                f"A dict must be a ready part of a message, with a 'type': {str(source)[:80]}",
+                hint="Pass several files as a list: files=['a.pdf', 'b.txt'].",
+            )
         return dict(source)
     resolved = resolve(source)
     if resolved.path is not None:

@@ -9,7 +9,6 @@ from typing import Any, TypeAlias
 from puter.checks import text
 from puter.config import origin_of
 from puter.engine.context import CallContext
-from puter.engine.credentials import HOW_TO_SIGN_IN
 from puter.engine.effects import Acquire, Flow, Invoke, do
 from puter.engine.pipeline import exchange
 from puter.exceptions import (

@@ -152,7 +152,8 @@ def _parse(
     Args:
         prompt: What to say.
         output_type: dataclass, TypedDict, NamedTuple, Enum, Literal, a builtin generic such as
-            ``list[int]``, or a pydantic model.
+            ``list[int]``, or a pydantic model; or a JSON Schema as a dict, for plain data, which
+            jsonschema checks where it is installed.
         model: Which model. Default: as in ``chat()``.
         retries: How often to ask again, 0 or more. Default 1. Every round is billed.
         with_reply: Return the answer itself, too. Default False.

@@ -55,7 +55,7 @@ def _of_schema(of: Mapping[str, Any]) -> TypeAdapter:
         )
     faults_of = _judge(schema) or (lambda value: _top_level_faults(schema, value))
 
-    def validate(value: Any, path: str, lax: bool) -> Any:
+    def validate(value: Any, _path: str, _lax: bool) -> Any:
         value = plain(value)
         if found := [*faults_of(value)][:3]:
             raise Mismatch("; ".join(found))

@@ -13,7 +13,7 @@ from puter.engine.frames import from_signal_handler, from_users_frame, is_inner
 from puter.exceptions import PuterBlockingWarning, PuterError
 from puter.options import validate_options
 
-E = TypeVar("E", PuterError, TypeError)
+E = TypeVar("E", bound=PuterError | TypeError)
 
 _LOGGER = logging.getLogger("puter.errors")
 _NOTEBOOKS = {"ipykernel", "marimo"}

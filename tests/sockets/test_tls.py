@@ -60,7 +60,7 @@ async def test_a_port_that_speaks_plain_http(live: Live) -> None:
 async def test_a_proxy_that_speaks_plain_http(live: Live) -> None:
     with Proxy() as proxy:
         ai = live.client_at("https://127.0.0.1:1", proxy=f"https://127.0.0.1:{live.puter.port}")
-        with pytest.raises(puter.PuterConnectionError, match="proxy .* did not speak TLS"):
+        with pytest.raises(puter.PuterConnectionError, match=r"proxy .* did not speak TLS"):
             await live(ai, "chat", "Hi")
         ai = live.client_at(f"https://127.0.0.1:{live.puter.port}", proxy=proxy.url)
         with pytest.raises(puter.PuterConnectionError, match="did not speak TLS") as caught:
@@ -70,9 +70,11 @@ async def test_a_proxy_that_speaks_plain_http(live: Live) -> None:
 
 async def test_a_handshake_that_fails_is_no_error_of_the_system(live: Live, bundle: str) -> None:
     without_certificate = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    with RawServer(keeps(), tls=without_certificate) as server:
-        with pytest.raises(puter.PuterConnectionError, match="TLS handshake failed") as caught:
-            await live(live.client_at(server.url, verify=bundle), "chat", "Hi")
+    with (
+        RawServer(keeps(), tls=without_certificate) as server,
+        pytest.raises(puter.PuterConnectionError, match="TLS handshake failed") as caught,
+    ):
+        await live(live.client_at(server.url, verify=bundle), "chat", "Hi")
     assert "EPERM" not in str(caught.value)
 
 

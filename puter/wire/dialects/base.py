@@ -12,7 +12,6 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any, ClassVar
 
-from puter.exceptions import PuterResponseError
 from puter.types.media import Image
 from puter.types.replies import ChatReply, ToolCall, Usage
 from puter.wire.errors import unknown_shape
