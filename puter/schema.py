@@ -29,9 +29,23 @@ from collections import abc
 from collections.abc import Callable, Mapping
 from decimal import Decimal, InvalidOperation
 from pathlib import Path, PurePath
-from typing import Annotated, Any, Literal, NamedTuple, TypeVar, Union, cast, get_args, get_origin
+from typing import (
+    TYPE_CHECKING,
+    Annotated,
+    Any,
+    Literal,
+    NamedTuple,
+    TypeVar,
+    Union,
+    cast,
+    get_args,
+    get_origin,
+)
 
 from puter.exceptions import PuterInputError, words_of
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 Schema = dict[str, Any]
 Validate = Callable[[Any, str, bool], Any]
@@ -40,8 +54,12 @@ Validate = Callable[[Any, str, bool], Any]
 class Exact(float):
     """A number in JSON that knows how it was written: ``1.10`` is more than 1.1 to a Decimal."""
 
-    def __init__(self, text: str) -> None:
+    _text: str
+
+    def __new__(cls, text: str) -> Self:
+        self = super().__new__(cls, text)
         self._text = text
+        return self
 
     def __str__(self) -> str:
         return self._text
@@ -517,7 +535,7 @@ def _pydantic_adapter(of: Any, ref_template: str) -> tuple[Any, Schema]:
             reader = pydantic.TypeAdapter(of)  # it has a configuration of its own
         return reader, reader.json_schema(ref_template=ref_template)
     except Exception as error:  # noqa: BLE001 - the type's own code may raise anything
-        reason = words_of(error).partition("\n")[0]
+        reason = re.split(r"\n|\. Set ", words_of(error))[0]
         own = isinstance(error, pydantic.errors.PydanticErrorMixin)  # its frames say no more
         is_class = own and isinstance(of, type) and get_origin(of) is None
         raise PuterInputError(

@@ -280,7 +280,7 @@ def test_a_default_is_told_if_json_has_it(default: Any, told: dict[str, Any]) ->
         ([], r"Did you mean list\[\.\.\.\]\?"),
         ({"a": int}, "Write a TypedDict or a dataclass"),
         (5, "5 is a value, not a type. Pass the type itself: int"),
-        (Odd, "Make it a dataclass"),
+        (Odd, r"core schema for <class '.*Odd'>\. Make it a dataclass"),
         (type("Plain", (), {}), "'Plain' has no form"),
         (dict[tuple[int, int], int], "keys of a dict cannot be"),
         (enum.Enum("Odd", {"A": [1]}), "must be str, numbers"),

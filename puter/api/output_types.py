@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
@@ -53,7 +54,7 @@ def _of_schema(of: Mapping[str, Any]) -> TypeAdapter:
             f"output_type refers to another document: {told[:80]}",
             hint="Put what it refers to into its '$defs'.",
         )
-    faults_of = _judge(schema) or (lambda value: _top_level_faults(schema, value))
+    faults_of = _judge(schema) or functools.partial(_top_level_faults, schema)
 
     def validate(value: Any, _path: str, _lax: bool) -> Any:
         value = plain(value)
@@ -67,13 +68,14 @@ def _of_schema(of: Mapping[str, Any]) -> TypeAdapter:
 def _judge(schema: Schema) -> Callable[[Any], Iterable[str]] | None:
     """What finds the faults of a value; None without jsonschema."""
     try:
-        import jsonschema
+        from jsonschema import Draft202012Validator, SchemaError
+        from jsonschema.validators import validator_for
     except ImportError:
         return None
-    kind = jsonschema.validators.validator_for(schema, jsonschema.Draft202012Validator)
+    kind = validator_for(schema, Draft202012Validator)
     try:
         kind.check_schema(schema)
-    except jsonschema.SchemaError as error:
+    except SchemaError as error:
         raise PuterInputError(f"output_type is no valid JSON Schema: {error.message}") from None
     judge = kind(schema)
     return lambda value: (

@@ -25,8 +25,7 @@ def report(call: CallContext, error: Exception) -> None:
     _LOGGER.debug("%s failed", call.operation, exc_info=error)
     if isinstance(error, PuterError):
         error.attempts = error.attempts or call.attempts
-        _shorten(error)
-    elif _of_options(error):
+    if isinstance(error, PuterError) or _of_options(error):
         _shorten(error)
     elif not from_signal_handler(error):  # of a user's function, or it stays as it is
         error.__traceback__ = from_users_frame(error.__traceback__) or error.__traceback__
