@@ -202,7 +202,7 @@ def test_nothing_but_the_runtime_dependencies_is_imported() -> None:
     ours = {"aiohttp", "asyncio_throttle", "puter", "requests", "typing_extensions"}
     theirs = {"certifi", "charset_normalizer", "urllib3"}  # what requests brings along
     theirs |= {"multidict", "yarl"}  # what aiohttp does
-    theirs |= {"PIL", "pydantic"}  # if the user has it
+    theirs |= {"PIL", "jsonschema", "pydantic"}  # if the user has it
     for source in ROOT.rglob("*.py"):
         if source.relative_to(ROOT).parts[0] in ("testing", "__pyinstaller"):
             continue
