@@ -543,9 +543,8 @@ def _check_tool_choice(choice: Any, tools: Toolbox | None) -> None:
         near = difflib.get_close_matches(choice, [*CHOICES, *filter(None, names)], n=1)
         raise PuterInputError(
             f"tool_choice: there is no tool named {choice!r}",
-            hint=f"Did you mean {near[0]!r}?"
-            if near
-            else "Give 'auto', 'none', 'required', or the name of one of the tools.",
+            hint=checks.did_you_mean(near)
+            or "Give 'auto', 'none', 'required', or the name of one of the tools.",
         )
 
 

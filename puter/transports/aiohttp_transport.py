@@ -73,10 +73,7 @@ class AiohttpTransport(Transport):
                 return HttpReply(exchange.status, headers, url=request.url, stream=body)
             return HttpReply(response.status, headers, await response.read(), url=request.url)
         except BaseException as error:
-            if exchange.unsent:
-                effect.on_unsent()
-            if isinstance(error, Exception):
-                exchange.raise_for(error)
+            exchange.give_up(error, effect.on_unsent)
             raise
         finally:
             if response is not None:

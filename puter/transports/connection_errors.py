@@ -6,7 +6,7 @@ import errno
 import os
 import re
 import ssl
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -65,6 +65,21 @@ class Exchange:
 
     def strip(self, error: Exception) -> None:
         """Take out of the library's error what holds secrets: it becomes the cause of ours."""
+
+    def give_up(self, error: BaseException, on_unsent: Callable[[], None]) -> None:
+        """End a request that failed or was interrupted.
+
+        Args:
+            error: What ended it.
+            on_unsent: Called when nothing of it was written.
+
+        Raises:
+            Exception: See ``raise_for()``.
+        """
+        if self.unsent:
+            on_unsent()
+        if isinstance(error, Exception):
+            self.raise_for(error)
 
     def raise_for(self, error: Exception) -> None:
         """Raise our error for this one, if it is the library's; the caller raises any other.

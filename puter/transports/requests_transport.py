@@ -80,10 +80,7 @@ class RequestsTransport(Transport):
                 response = None
             return HttpReply(status, headers, content, url=request.url, stream=body)
         except BaseException as error:
-            if exchange.unsent:
-                effect.on_unsent()
-            if isinstance(error, Exception):
-                exchange.raise_for(error)
+            exchange.give_up(error, effect.on_unsent)
             raise
         finally:
             if response is not None:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from puter.checks import did_you_mean
 from puter.exceptions import PuterBlockedError, PuterEmptyResponseError, PuterInputError
 from puter.types.replies import ChatReply, ToolCall
 from puter.wire.json import as_dict
@@ -144,7 +145,7 @@ def check_message(message: Any, place: str, *, copy: bool = True) -> Message:
 def _unknown_role(role: Any, place: str) -> PuterInputError:
     name = role.strip().lower() if isinstance(role, str) else ""
     near = [_MEANT[name]] if name in _MEANT else difflib.get_close_matches(name, ROLES, n=1)
-    hint = f"Did you mean {near[0]!r}?" if near else f"Roles: {', '.join(sorted(ROLES))}."
+    hint = did_you_mean(near) or f"Roles: {', '.join(sorted(ROLES))}."
     return PuterInputError(f"{place}: role must be a str such as 'user', not {role!r}", hint=hint)
 
 

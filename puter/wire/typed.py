@@ -236,14 +236,14 @@ class _Wanted:
 def _alternatives(schema: Schema) -> Iterator[Schema]:
     """The schemas one of which fits, references followed once."""
     definitions = dict(schema.get("$defs", {}))
-    todo = [schema]
-    while todo:
-        one = todo.pop()
+    pending = [schema]
+    while pending:
+        one = pending.pop()
         if not isinstance(one, dict):
             continue
-        todo += [*one.get("anyOf", ()), *one.get("oneOf", ()), *one.get("allOf", ())]
+        pending += [*one.get("anyOf", ()), *one.get("oneOf", ()), *one.get("allOf", ())]
         if "$ref" in one:
-            todo.append(definitions.pop(one["$ref"].rpartition("/")[2], {}))
+            pending.append(definitions.pop(one["$ref"].rpartition("/")[2], {}))
         yield one
 
 
