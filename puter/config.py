@@ -216,7 +216,9 @@ class ConfigOptions(TypedDict, total=False):
     login_url: Annotated[str | None, _check_login_url]
     timeout: _Patience
     connect_timeout: _Patience
+    chunk_timeout: _Patience
     deadline: _Patience
+    max_response_bytes: Annotated[int, Range(1, 2**40, wanted="a number of bytes, 1 or more")]
     max_retries: Annotated[int, Range(0, MOST, wanted="a whole number, 0 or more")]
     retry_delay: _Delay
     backoff_factor: Annotated[float, Range(1, MOST, wanted="a number, 1 or more")]
@@ -259,8 +261,14 @@ class PuterConfig:
     server is silent while a model thinks."""
     connect_timeout: float | None = 10.0
     """Seconds to make a connection, above 0; None: no limit. Default 10."""
+    chunk_timeout: float | None = None
+    """Seconds of silence allowed between the chunks of a chat once its first has come, above 0.
+    Default None: as ``timeout``."""
     deadline: float | None = None
     """Seconds for a whole call with all its waits and retries, above 0. Default None: no limit."""
+    max_response_bytes: int = 256 * 1024 * 1024
+    """Bytes of one answer at most, decoded, 1 or more; more is a PuterResponseError. Default 256
+    MiB. A line of a stream may have 64 MiB, or this where it is less."""
     max_retries: int = 5
     """How often a failed request is sent again at most, 0 or more. Default 5."""
     retry_delay: float = 0.5

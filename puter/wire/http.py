@@ -42,6 +42,8 @@ class HttpRequest:
     """Seconds of silence allowed."""
     connect_timeout: float | None = None
     """Seconds to make a connection."""
+    max_bytes: int | None = None
+    """Bytes of the answer at most, decoded."""
     proxy: str | None = field(default=None, repr=False)
     verify: bool | str | None = None
 
@@ -147,6 +149,7 @@ def build_request(
         headers,
         body,
         connect_timeout=config.connect_timeout,
+        max_bytes=config.max_response_bytes,
         proxy=config.proxy,
         verify=config.verify,
         **request_options,
