@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 import uuid
+import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -14,70 +19,113 @@ if TYPE_CHECKING:
 class AtomicFile:
     """A file that gets its name only when it is done, so a crash never leaves half of it.
 
-    A file that is replaced keeps its mode; a link to one stays a link. Left without
-    ``done()``, nothing is left behind.
+    A file that is replaced keeps its mode, and the new one has it from its first byte; a link to
+    one stays a link. Left without ``done()``, nothing is left behind.
 
     Args:
-        beside: A path in the folder that the file goes to.
+        path: The file to write.
+        extension: Added, with its dot, to a path that has none. Default: nothing is added.
 
     Raises:
-        OSError: It could not be written.
+        OSError: It cannot be written, or is a folder, a device, a pipe or a socket.
     """
 
-    def __init__(self, beside: str | os.PathLike[str]) -> None:
-        target = Path(os.path.realpath(beside))
-        self._temporary = target.with_name(f".{uuid.uuid4().hex}.tmp")  # a name may be full length
-        try:
-            self._file = self._temporary.open("xb")
-        except OSError as error:
-            raise _of_path(error, beside) from None
+    def __init__(self, path: str | os.PathLike[str], extension: str = "") -> None:
+        with _told_of(path):
+            target, mode = _target(path)
+        self.path: Path = Path(path)
+        """Where it goes, as the user knows it."""
+        if extension and not self.path.suffix:
+            self.path = self.path.with_name(self.path.name + extension)
+            with _told_of(self.path):
+                target, mode = _target(self.path)
+        self._target = target
+        temporary = target.with_name(f".{uuid.uuid4().hex}.tmp")  # a name may be full length
+        self._temporary = temporary
+        with _told_of(path):
+            self._file: IO[bytes] = open(  # noqa: SIM115 - the finalizer closes it
+                temporary,
+                "xb",
+                opener=lambda name, flags: os.open(name, flags, 0o666 if mode is None else mode),
+            )
+            self._discard = weakref.finalize(self, _discard, self._file, temporary)
+            self._discard.atexit = False  # in a forked child it is its parent's
+            if mode is not None:
+                os.chmod(temporary, mode)  # what the umask took
         self.size: int = 0
         """Bytes written so far."""
 
     def write(self, data: bytes | bytearray) -> None:
+        with _told_of(self.path):
+            self._file.write(data)
         self.size += len(data)
-        self._file.write(data)
 
-    def done(self, path: Path) -> Path:
-        """Give it its name; it is on disk before that."""
-        target = Path(os.path.realpath(path))
-        if target.exists():
-            os.chmod(self._temporary, target.stat().st_mode & 0o777)
-        self._file.flush()
-        os.fsync(self._file.fileno())
-        self._file.close()
-        try:
-            self._temporary.replace(target)
-        except OSError as error:
-            raise _of_path(error, path) from None
-        return path
+    def done(self) -> Path:
+        """Give it its name, which is returned; it is on disk before that."""
+        with _told_of(self.path):
+            self._file.flush()
+            os.fsync(self._file.fileno())
+            self._file.close()
+            self._temporary.replace(self._target)
+        return self.path
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        try:
-            self._file.close()  # a full disk is told here once more
-        finally:
-            self._temporary.unlink(missing_ok=True)
+        self._discard()
 
 
-def _of_path(error: OSError, path: str | os.PathLike[str]) -> OSError:
-    """The error as one of the path that was asked for, not of the temporary file."""
-    missing = isinstance(error, FileNotFoundError)
-    told = "There is no such folder to write to" if missing else error.strerror
-    return OSError(error.errno, told, os.fspath(path))
+def _target(path: str | os.PathLike[str]) -> tuple[Path, int | None]:
+    """The file that a path leads to, and the mode it has if it is there."""
+    target = Path(os.path.realpath(path))
+    try:
+        mode = os.stat(target).st_mode
+    except FileNotFoundError:
+        mode = None
+    if not os.path.basename(path) or (mode is not None and stat.S_ISDIR(mode)):
+        raise OSError(errno.EISDIR, "This is a folder: name a file in it")
+    if mode is not None and not stat.S_ISREG(mode):
+        raise OSError(errno.EINVAL, "This is no ordinary file, and is not replaced by one")
+    return target, None if mode is None else stat.S_IMODE(mode) & 0o777
 
 
-def write_whole(path: str | os.PathLike[str], data: bytes) -> Path:
+def _discard(file: IO[bytes], temporary: Path) -> None:
+    try:
+        with suppress(OSError):  # a full disk is told here once more
+            file.close()
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def _told_of(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Errors are those of the path that was asked for, not of the temporary file."""
+    try:
+        yield
+    except OSError as error:
+        missing = isinstance(error, FileNotFoundError)
+        told = "There is no such folder to write to" if missing else error.strerror
+        raise OSError(error.errno, told, os.fspath(path)) from None
+    except ValueError as error:  # NUL, or what is no text of the file system
+        raise OSError(errno.EINVAL, str(error), os.fspath(path)) from None
+
+
+def check_writable(path: str | os.PathLike[str]) -> None:
+    """Raise OSError unless a file can be written there."""
+    with AtomicFile(path):
+        pass
+
+
+def write_whole(path: str | os.PathLike[str], data: bytes, extension: str = "") -> Path:
     """Write a file so that a crash leaves the old one or the new one, never half of one."""
-    with AtomicFile(path) as file:
+    with AtomicFile(path, extension) as file:
         file.write(data)
-        return file.done(Path(path))
+        return file.done()
 
 
-async def async_write_whole(path: str | os.PathLike[str], data: bytes) -> Path:
+async def async_write_whole(path: str | os.PathLike[str], data: bytes, extension: str = "") -> Path:
     """``write_whole()`` in a thread, for the event loop's sake."""
     import asyncio
 
-    return await asyncio.to_thread(write_whole, path, data)
+    return await asyncio.to_thread(write_whole, path, data, extension)

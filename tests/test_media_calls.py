@@ -586,7 +586,7 @@ def files(monkeypatch: pytest.MonkeyPatch) -> list[IO[bytes]]:
     made: list[IO[bytes]] = []
     make = tempfile.TemporaryFile
 
-    def temporary_file() -> IO[bytes]:
+    def temporary_file(**_: Any) -> IO[bytes]:
         made.append(make())
         return made[-1]
 

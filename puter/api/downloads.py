@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import io
 import math
 import os
 import tempfile
@@ -16,10 +17,10 @@ import weakref
 from collections.abc import AsyncGenerator, Callable, Generator, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 from urllib.parse import quote, urljoin, urlsplit, urlunsplit
 
-from puter.atomic import AtomicFile, write_whole
+from puter.atomic import AtomicFile, check_writable, write_whole
 from puter.engine.context import CallContext, Runner
 from puter.engine.effects import Acquire, Body, Flow, Invoke, Read, do
 from puter.engine.pipeline import exchange
@@ -35,7 +36,7 @@ from puter.exceptions import (
     PuterServerError,
 )
 from puter.types.media import Media
-from puter.types.mime import canonical, mime_of, with_extension
+from puter.types.mime import canonical, extension_of, mime_of
 from puter.wire.http import HttpReply, build_request
 
 M = TypeVar("M", bound=Media)
@@ -128,22 +129,24 @@ def download_to_file(
     permit = yield from do(Acquire(content.turn, None, call.time_left()))
     try:
         if content.data is not None:
-            target = with_extension(path, content.mime_type)
-            return (yield from do(Invoke(write_whole, (target, content.data))))
-        kept: list[bytes] = []
-        with AtomicFile(path) as file:
+            extension = extension_of(content.mime_type)
+            return (yield from do(Invoke(write_whole, (path, content.data, extension))))
+        yield from do(Invoke(check_writable, (path,)))  # before anything is fetched
+        head, body = yield from open_download(call, content)
+        with closing(body):
+            extension = extension_of(content.mime_type)
+            with (yield from do(Invoke(AtomicFile, (path, extension)))) as file:
+                kept: list[bytes] = []
 
-            def write(data: bytes) -> None:
-                file.write(data)
-                if file.size <= KEPT:
-                    kept.append(data)
-                else:
-                    kept.clear()
+                def write(data: bytes) -> None:
+                    file.write(data)
+                    if file.size <= KEPT:
+                        kept.append(data)
+                    else:
+                        kept.clear()
 
-            head, body = yield from open_download(call, content)
-            yield from _copy(head, body, write)
-            target = with_extension(path, content.mime_type)
-            yield from do(Invoke(file.done, (target,)))
+                yield from _copy(head, body, write)
+                target = yield from do(Invoke(file.done))
         if file.size <= KEPT:
             content.data = b"".join(kept)
         return target
@@ -297,43 +300,65 @@ def spool(kind: type[M], reply: HttpReply) -> Flow[M]:
 
 
 class TemporaryContent:
-    """Bytes in a temporary file, which goes with this object: a ``puter.types.media.Content``."""
+    """Bytes in a temporary file, which goes with this object: a ``puter.types.media.Content``.
+
+    They are paid for, so where the disk is full they stay in memory.
+    """
 
     def __init__(self, mime_type: str) -> None:
         self.mime_type = mime_type
         self.data: bytes | None = None
         self.digest: hashlib._Hash = hashlib.sha256()
-        self._file = tempfile.TemporaryFile()  # noqa: SIM115 - the finalizer closes it
+        self._size = 0
         self._lock = threading.Lock()  # several readers share the file's position
-        self._close = weakref.finalize(self, self._file.close)
+        try:
+            self._keep_in(tempfile.TemporaryFile(buffering=0))
+        except OSError:  # no folder for temporary files
+            self._keep_in(io.BytesIO())
+
+    def _keep_in(self, file: Any) -> None:
+        self._file = file
+        self._close = weakref.finalize(self, file.close)
 
     def write(self, data: bytes) -> None:
         """Append; before anybody reads."""
         self.digest.update(data)
-        self._file.write(data)
+        try:
+            written = 0
+            while written < len(data):
+                written += self._file.write(memoryview(data)[written:])
+        except OSError:
+            self._file.seek(0)
+            rescued = io.BytesIO(self._file.read())
+            self._close()
+            self._keep_in(rescued)
+            rescued.seek(self._size)
+            rescued.write(data)
+        self._size += len(data)
 
-    def _read_at(self, start: int) -> bytes:
+    def _read_at(self, start: int, size: int = _PIECE) -> bytes:
         with self._lock:
             if self._file.closed:
                 raise PuterError(
                     "This answer was closed before it was read", hint="Read or save it first."
                 )
             self._file.seek(start)
-            return self._file.read(_PIECE)
+            data: bytes = self._file.read(size)
+            return data
 
     def read(self) -> bytes:
         if self.data is None:
-            self.data = b"".join(self.iter_bytes())
+            self.data = self._read_at(0, -1)
         return self.data
 
     async def async_read(self) -> bytes:
         return await asyncio.to_thread(self.read)
 
     def save(self, path: str | os.PathLike[str]) -> Path:
-        with AtomicFile(path) as file:
+        with AtomicFile(path, extension_of(self.mime_type)) as file:
             for piece in self.iter_bytes():
                 file.write(piece)
-            return file.done(with_extension(path, self.mime_type))
+            return file.done()
 
     async def async_save(self, path: str | os.PathLike[str]) -> Path:
         return await asyncio.to_thread(self.save, path)

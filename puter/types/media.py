@@ -17,7 +17,7 @@ from urllib.parse import unquote_to_bytes, urlsplit
 from puter.docstrings import documented_by
 from puter.exceptions import PuterError, PuterInputError
 from puter.types.immutable import Immutable
-from puter.types.mime import canonical, mime_of, with_extension
+from puter.types.mime import canonical, extension_of, mime_of
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -179,12 +179,14 @@ class Media(Immutable):
         kept, so that they need not be downloaded again.
 
         Args:
-            path: The file to write; one without an extension gets that of ``mime_type``.
+            path: The file to write. One without an extension gets that of ``mime_type``; one that
+                has any keeps it.
 
         Raises:
             PuterAPIError: They could not be downloaded.
             PuterError: The URL did not come from a client, so nothing can download it.
-            OSError: The file could not be written.
+            OSError: The file cannot be written, or it is a folder, a device, a pipe or a socket;
+                that is found before anything is downloaded.
 
         Examples:
             >>> print(Image.of("data:image/gif;base64,R0lGODlh").save("dot"))
@@ -195,7 +197,7 @@ class Media(Immutable):
             return self._elsewhere().save(path)
         from puter.atomic import write_whole  # values touch the file system only here
 
-        return write_whole(with_extension(path, self.mime_type), data)
+        return write_whole(path, data, extension_of(self.mime_type))
 
     @documented_by(save)
     async def async_save(self, path: str | os.PathLike[str]) -> Path:
@@ -204,7 +206,7 @@ class Media(Immutable):
             return await self._elsewhere().async_save(path)
         from puter.atomic import async_write_whole
 
-        return await async_write_whole(with_extension(path, self.mime_type), data)
+        return await async_write_whole(path, data, extension_of(self.mime_type))
 
     def iter_bytes(self) -> Iterator[Bytes]:
         """The bytes in pieces of any size, as they arrive; they are not kept.

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import functools
 import mimetypes
-import os
 import re
-from pathlib import Path
 
 _SIGNATURES: tuple[tuple[bytes, int, str], ...] = (
     (b"\x89PNG\r\n\x1a\n", 0, "image/png"),
@@ -158,9 +156,3 @@ _TEXTUAL = (
     "json", "xml", "yaml", "toml", "javascript", "application/x-sh", "application/sql",
     "application/x-ndjson",
 )  # fmt: skip
-
-
-def with_extension(path: str | os.PathLike[str], mime_type: str) -> Path:
-    """The path, with the usual extension of the type if it has none."""
-    target = Path(path)
-    return target if target.suffix else target.with_name(target.name + extension_of(mime_type))
