@@ -9,8 +9,10 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import io
+import ipaddress
 import math
 import os
+import re
 import tempfile
 import threading
 import weakref
@@ -28,6 +30,7 @@ from puter.engine.throttle import Permit, Throttle
 from puter.exceptions import (
     PuterAPIError,
     PuterBadRequestError,
+    PuterEmptyResponseError,
     PuterError,
     PuterNotFoundError,
     PuterPermissionError,
@@ -35,9 +38,10 @@ from puter.exceptions import (
     PuterResponseError,
     PuterServerError,
 )
-from puter.types.media import Media
+from puter.types.media import Media, shown_url
 from puter.types.mime import canonical, extension_of, mime_of
 from puter.wire.http import HttpReply, build_request
+from puter.wire.media import MAY_BE_BILLED
 
 M = TypeVar("M", bound=Media)
 
@@ -159,8 +163,14 @@ def open_download(call: CallContext, content: Download) -> Flow[tuple[bytes, Bod
     if content.data is not None:
         return content.data, _Ended()
     reply = yield from fetch(call, content.url)
-    body: Body = _Ended() if reply.stream is None else reply.stream
-    head = reply.body or (yield from read_all(body, _HEAD))
+    body: Body = reply.stream
+    head = yield from read_all(body, _HEAD)
+    if not head:
+        raise PuterEmptyResponseError(
+            f"The file at {shown_url(content.url)} is empty",
+            status=reply.status,
+            hint="Fetch it again, or ask again.",
+        )
     if len(head) < _HEAD:
         body = _Ended()
     content.mime_type = mime_of(head, "") or canonical(reply.content_type) or content.mime_type
@@ -192,7 +202,11 @@ class _Ended:
 
 
 def fetch(call: CallContext, url: str) -> Flow[HttpReply]:
-    """The reply behind a URL of another host, open for reading."""
+    """The reply behind a URL of another host, open for reading.
+
+    Redirects are followed to the web alone: not from there to this machine or a private network,
+    as far as the URL itself tells.
+    """
     config = call.config.replace(headers={})  # those may hold the user's own keys
     url = _target("", url)
     for _ in range(REDIRECTS + 1):
@@ -202,25 +216,65 @@ def fetch(call: CallContext, url: str) -> Flow[HttpReply]:
         try:
             reply = yield from exchange(call, request)
         except PuterError as error:
-            if error.status is None:
+            if error.status is None or error.status < 300:
                 raise
             raise _error_of_host(error, error.status, url) from None
-        if not 300 <= reply.status < 400:
+        if reply.stream is not None:
             return reply
-        url = _target(url, reply.headers.get("location", ""))
-    raise PuterAPIError(f"{urlsplit(url).netloc} redirects in circles", hint="Try again later.")
+        host = urlsplit(url).netloc
+        if reply.status < 300:
+            raise PuterResponseError(
+                f"{host} sent {reply.content_type} in place of the file",
+                status=reply.status,
+                hint="A proxy or a sign-in page of the network may stand between: try again.",
+            )
+        came_from, url = url, _target(url, reply.headers.get("location", ""))
+        if _is_near(url) and not _is_near(came_from):
+            raise PuterResponseError(
+                f"{host} redirects into a private network", hint="Ask for the file anew."
+            )
+    raise PuterAPIError(f"{host} redirects in circles", hint="Try again later.")
 
 
 def _target(base: str, url: str) -> str:
-    """Where a URL points, as it may stand in a request: with spaces and the like escaped."""
+    """Where a URL points, as it may stand in a request: in ASCII, and escaped."""
     try:
         parts = urlsplit(urljoin(base, url))
-    except ValueError as error:
-        raise PuterResponseError(f"{url!r} is no URL: {error}", hint="Ask again.") from None
-    if parts.scheme not in ("http", "https") or not parts.netloc:
-        raise PuterResponseError(f"{url!r} is no URL of the web", hint="Ask again.")
-    path, query = (quote(one, safe="!$%&'()*+,/:;=?@[]~") for one in (parts.path, parts.query))
-    return urlunsplit((parts.scheme, parts.netloc, path, query, ""))
+        host, port = _host(parts.hostname or ""), parts.port
+        if parts.scheme not in ("http", "https") or "@" in parts.netloc or port == 0:
+            raise ValueError("not of the web")
+        path, query = (quote(one, safe="!$%&'()*+,/:;=?@[]~") for one in (parts.path, parts.query))
+    except ValueError:  # its words may hold the query
+        raise PuterResponseError(
+            f"{shown_url(url)!r} is no URL that can be fetched", hint="Ask again."
+        ) from None
+    netloc = host if port is None else f"{host}:{port}"
+    return urlunsplit((parts.scheme, netloc, path, query, ""))
+
+
+def _host(name: str) -> str:
+    """The name or address of a host in ASCII; ValueError when it is neither."""
+    if ":" in name:
+        return f"[{ipaddress.IPv6Address(name)}]"
+    host = name.encode("idna").decode() if len(name) < _LONGEST_NAME else ""
+    if not _HOST_NAME.fullmatch(host):
+        raise ValueError("no name of a host")
+    if host.rpartition(".")[2].isdigit() or "0x" in host:  # what resolvers read as an address
+        ipaddress.IPv4Address(host)
+    return host
+
+
+_HOST_NAME = re.compile(r"[\w.-]+", re.ASCII)
+_LONGEST_NAME = 255
+
+
+def _is_near(url: str) -> bool:
+    """Whether a URL says that it is on this machine or in a private network."""
+    host = urlsplit(url).hostname or ""
+    try:
+        return not ipaddress.ip_address(host).is_global
+    except ValueError:
+        return host.rstrip(".").rpartition(".")[2] == "localhost"
 
 
 def _error_of_host(error: PuterError, status: int, url: str) -> PuterAPIError:
@@ -236,7 +290,7 @@ def _error_of_host(error: PuterError, status: int, url: str) -> PuterAPIError:
     elif status in (404, 410):
         kind = PuterNotFoundError
     return kind(
-        f"The file at {url.partition('?')[0]} could not be fetched",
+        f"The file at {shown_url(url)} could not be fetched",
         status=status,
         hint=hint,
         attempts=error.attempts,
@@ -290,6 +344,10 @@ def spool(kind: type[M], reply: HttpReply) -> Flow[M]:
     body: Body = reply.stream
     head = yield from read_all(body, SPOOLED)
     mime_type = mime_of(head, "") or canonical(reply.content_type)
+    if not head:
+        raise PuterEmptyResponseError(
+            f"The answer holds no {kind.__name__.lower()}", status=reply.status, hint=MAY_BE_BILLED
+        )
     if len(head) < SPOOLED:
         return kind(head, mime_type=mime_type)
     with closing(body), ExitStack() as on_error:
@@ -312,7 +370,7 @@ class TemporaryContent:
         self._size = 0
         self._lock = threading.Lock()  # several readers share the file's position
         try:
-            self._keep_in(tempfile.TemporaryFile(buffering=0))
+            self._keep_in(tempfile.TemporaryFile(buffering=0))  # noqa: SIM115 - the finalizer closes it
         except OSError:  # no folder for temporary files
             self._keep_in(io.BytesIO())
 

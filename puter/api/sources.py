@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 from puter.api.text_files import encoding_of
 from puter.engine.effects import Flow, Invoke, do
 from puter.exceptions import PuterInputError
-from puter.types.media import Media, from_data_uri
+from puter.types.media import Media, from_data_uri, shown_url
 from puter.types.mime import canonical, is_textual, mime_of, mime_of_bytes
 from puter.types.puter_file import PuterFile, Source
 from puter.wire.json import MAX_BODY
@@ -146,8 +146,8 @@ def media_source(
 def _remote(url: str, stated: str) -> ResolvedSource:
     try:
         path = urlsplit(url).path
-    except ValueError as error:
-        raise PuterInputError(f"{url!r} is no URL: {error}") from None
+    except ValueError:  # its words may hold the query
+        raise PuterInputError(f"{shown_url(url)!r} is no URL") from None
     name = path.rpartition("/")[2]
     return ResolvedSource(url=url, mime_type=stated or mime_of(None, path), name=name)
 

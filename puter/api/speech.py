@@ -15,7 +15,7 @@ from puter.engine.context import CallContext
 from puter.engine.effects import Flow
 from puter.exceptions import PuterInputError
 from puter.options import Timeout, validate_options
-from puter.types.media import Audio
+from puter.types.media import Audio, shown_url
 from puter.types.mime import canonical, mime_of
 from puter.types.puter_file import Source
 from puter.types.text import Transcript
@@ -316,12 +316,11 @@ def speech2speech(
 
 def _fetched(call: CallContext, url: str, name: str) -> Flow[ResolvedSource]:
     reply = yield from fetch(call, url)
-    data = reply.body
-    if reply.stream is not None:
-        data = yield from read_all(reply.stream, AUDIO_LIMIT + 1)
-        reply.stream.close()
-    if len(data) > AUDIO_LIMIT:
-        raise PuterInputError(f"The sound at {url} is larger than 25 MiB")
+    data = yield from read_all(reply.stream, AUDIO_LIMIT + 1)
+    reply.stream.close()
+    if not data or len(data) > AUDIO_LIMIT:
+        fault = "larger than 25 MiB" if data else "empty"
+        raise PuterInputError(f"The sound at {shown_url(url)} is {fault}")
     mime_type = mime_of(data, name) or canonical(reply.content_type)
     return ResolvedSource(data=data, mime_type=mime_type, name=name)
 

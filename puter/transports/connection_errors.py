@@ -19,6 +19,7 @@ from puter.exceptions import (
     PuterResponseError,
     PuterTimeoutError,
 )
+from puter.types.media import shown_url
 from puter.wire.http import HttpRequest
 from puter.wire.redact import redact
 
@@ -207,7 +208,7 @@ class Exchange:
         )
 
     def bad_address(self, error: BaseException) -> PuterError:
-        url = redact(self.request.url, self.secrets)
+        url = redact(shown_url(self.request.url), self.secrets)
         return PuterConfigError(
             f"The request to {url!r} cannot be sent: {_reason(error, self.secrets)}",
             hint="Check api_base, login_url, proxy and headers.",

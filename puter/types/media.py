@@ -8,6 +8,7 @@ import hashlib
 import html
 import io
 import os
+import re
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from contextlib import aclosing
 from pathlib import Path
@@ -117,7 +118,7 @@ class Media(Immutable):
             return cls(data, mime_type=mime_of(data, "") or mime_type)
         if not address.lower().startswith(("http://", "https://")):
             raise PuterInputError(
-                f"{address[:40]!r} is neither a data URI nor a URL",
+                f"{shown_url(address)[:40]!r} is neither a data URI nor a URL",
                 hint=_OF_BYTES.format(cls.__name__),
             )
         return cls(url=address)
@@ -148,7 +149,7 @@ class Media(Immutable):
         data = self._in_memory()
         if data is None:
             raise PuterError(
-                f"The bytes of {self.url or 'this answer'} are not in memory",
+                f"The bytes of {self._address or 'this answer'} are not in memory",
                 hint="Call read() or save() first, or await async_read() or async_save().",
             )
         return data
@@ -247,13 +248,16 @@ class Media(Immutable):
 
     def _elsewhere(self) -> Content:
         if self._content is None:
-            address = str(self.url).partition("?")[0]
             raise PuterError(
-                f"{address} did not come from a client, so nothing here can fetch it",
+                f"{self._address} did not come from a client, so nothing here can fetch it",
                 hint="Fetch it with requests.get(url).content, or pass it on to a call, such as "
                 "chat(images=...).",
             )
         return self._content
+
+    @property
+    def _address(self) -> str:
+        return shown_url(self.url or "")
 
     def data_uri(self) -> str:
         """``data:<mime type>;base64,...`` of bytes in memory."""
@@ -287,7 +291,7 @@ class Media(Immutable):
     def __repr__(self) -> str:
         data = self._in_memory()
         size = f", {len(data)} bytes" if data is not None else ""
-        where = f", {self.url}" if self.url is not None else ""
+        where = f", {self._address}" if self.url is not None else ""
         return f"<{type(self).__name__} {self.mime_type or 'of unknown type'}{size}{where}>"
 
     def _html_source(self) -> str:
@@ -371,6 +375,17 @@ def _path_of(url: str) -> str:
         return urlsplit(url).path
     except ValueError:  # fetching it raises the error
         return ""
+
+
+def shown_url(url: str) -> str:
+    """A URL as people may see it: whoever has the query of a signed one may fetch the file.
+
+    Examples:
+        >>> shown_url("https://me:pw@example.org/a.png?signature=x")
+        'https://example.org/a.png?...'
+    """
+    bare = re.sub(r"[?#].*", "?...", url, count=1, flags=re.DOTALL)
+    return re.sub(r"(?<=//)[^/]*@|[\x00-\x1f\x7f]", "", bare)[:200]
 
 
 _OF_BYTES = "For bytes write {0}(data), for a file {0}(Path(name).read_bytes())."

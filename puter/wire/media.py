@@ -15,6 +15,7 @@ from puter.exceptions import (
     NEWER_SERVER,
     PuterAPIError,
     PuterBadRequestError,
+    PuterEmptyResponseError,
     PuterInputError,
     PuterInsufficientFundsError,
     PuterModelNotFoundError,
@@ -151,6 +152,8 @@ def advise(
 
 # ---------------------------------------------------------------- results
 
+MAY_BE_BILLED = "It may have been billed, so it was not asked for again."
+
 
 def result_of(data: Any) -> Any:
     """The ``result`` of a successful envelope; None when the method returns nothing."""
@@ -180,12 +183,17 @@ def read_media(kind: type[M], result: Any) -> M:
         address = next((one for one in found if isinstance(one, str)), None)
     if isinstance(address, str) and address:
         try:
-            return kind.of(address)
+            media = kind.of(address)
         except PuterInputError as error:
             raise PuterResponseError(
                 f"The {kind.__name__.lower()} in the answer cannot be read: {error.message}",
                 hint=NEWER_SERVER,
             ) from None
+        if media.url is None and not media.bytes:
+            raise PuterEmptyResponseError(
+                f"The answer holds no {kind.__name__.lower()}", body=result, hint=MAY_BE_BILLED
+            )
+        return media
     if is_inner_object(result):
         raise PuterResponseError(
             "OpenAI's video cannot be fetched from the answer: the server sent an inner object",
