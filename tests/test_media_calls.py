@@ -1035,3 +1035,47 @@ async def test_a_signed_out_client_signs_in_first(door: Door) -> None:
 async def test_a_call_decodes_json_under_any_of_its_names(door: Door, kind: str) -> None:
     door.answers(text_answer('{"success": true, "result": 7}', kind))
     assert await door(door.client(), "call", "puter-kvstore", "get", {"key": "a"}) == 7
+
+
+# ------------------------------------------------------------ nothing where something must be
+
+
+NOTHING = [
+    stream_answer(**{"Content-Type": "audio/mpeg"}),
+    envelope("data:audio/mpeg;base64,"),
+    envelope({"url": "data:image/png,"}),
+]
+NO_MEDIA = [
+    text_answer("<html>", "text/html"),
+    envelope("data:audio/mpeg;base64,%%%"),
+    envelope("data:audio/mpeg;base64,A"),
+    envelope({"text": "Hello"}),
+    envelope(""),
+    envelope(None),
+]
+
+
+@pytest.mark.parametrize("method", ["txt2speech", "txt2img", "txt2vid", "speech2speech"])
+@pytest.mark.parametrize("answer", [*NOTHING, *NO_MEDIA])
+async def test_an_answer_without_media_is_an_error_and_not_asked_for_again(
+    door: Door, method: str, answer: Any
+) -> None:
+    door.answers(answer)
+    streams = method in ("txt2speech", "speech2speech")
+    if getattr(answer, "headers", {}).get("Content-Type") == "audio/mpeg" and not streams:
+        pytest.skip("only speech is streamed")
+    ai = door.client()
+    with pytest.raises(puter.PuterResponseError) as caught:
+        await door(ai, method, WAV if method == "speech2speech" else "Hi")
+    assert isinstance(caught.value, puter.PuterEmptyResponseError) == (answer in NOTHING)
+    assert len(door.sent) == 1
+    assert ai.usage.requests == 1
+
+
+async def test_empty_speech_from_a_url_is_told_before_it_is_paid_for(door: Door) -> None:
+    door.answers(stream_answer(b"", **{"Content-Type": "audio/mpeg"}))
+    url = "https://example.org/a.mp3?signature=topsecret"
+    with pytest.raises(puter.PuterInputError, match="is empty") as caught:
+        await door(door.client(), "speech2speech", url)
+    assert "topsecret" not in str(caught.value)
+    assert [one.url for one in door.sent] == [url]

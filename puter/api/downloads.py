@@ -309,17 +309,16 @@ def read_all(body: Body, limit: int | None = None, *, head: bytes = b"") -> Flow
         limit: Where to stop. Default: at the end.
         head: What was read of it before.
     """
-    pieces = [head]
-    size, more_to_come = 0, False
+    whole = io.BytesIO()  # gives its bytes away without a copy
+    size, more_to_come = whole.write(head), False
     try:
         while not more_to_come and (data := (yield from do(Read(body)))):
-            pieces.append(data)
-            size += len(data)
+            size += whole.write(data)
             more_to_come = limit is not None and size >= limit
     finally:
         if not more_to_come:
             body.close()
-    return b"".join(pieces)
+    return whole.getvalue()
 
 
 def _copy(head: bytes, body: Body, write: Callable[[bytes], None]) -> Flow[None]:

@@ -10,7 +10,7 @@ import io
 import os
 import re
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar
 from urllib.parse import unquote_to_bytes, urlsplit
@@ -398,8 +398,12 @@ def from_data_uri(address: str) -> tuple[bytes, str]:
         PuterInputError: It cannot be decoded.
     """
     head, _, payload = address[5:].partition(",")
+    is_base64 = head.lower().endswith(";base64")
+    if is_base64:
+        with suppress(ValueError):  # as nearly all are: no copies are made of a large one
+            return base64.b64decode(payload, validate=True), canonical(head)
     data = unquote_to_bytes(payload)
-    if head.lower().endswith(";base64"):
+    if is_base64:
         try:
             bare = b"".join(data.split()).rstrip(b"=")
             data = base64.b64decode(bare + b"=" * (-len(bare) % 4), validate=True)
