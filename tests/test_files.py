@@ -316,7 +316,7 @@ async def test_an_answer_of_unknown_shape_is_told(
     door: Door, method: str, arguments: Any, answer: Any
 ) -> None:
     door.answers(answer)
-    with pytest.raises(puter.PuterResponseError, match=r"unknown shape|has no path"):
+    with pytest.raises(puter.PuterResponseError, match=r"unknown shape|cannot be read"):
         await door(door.client(), method, *arguments)
 
 
@@ -336,3 +336,18 @@ def test_puter_files_are_values() -> None:
         file.path = "/x"  # type: ignore[misc] # that is what is tested
     with pytest.raises(puter.PuterInputError, match="no Puter path"):
         PuterFile("a.png")
+
+
+@pytest.mark.parametrize("path", [None, 1, "", "x.txt", "C:\\x.txt", "../x", ["/x"]])
+@pytest.mark.parametrize("method", ["upload", "stat_file", "list_files"])
+async def test_an_odd_path_in_an_answer_is_not_called_the_callers(
+    door: Door, method: str, path: Any
+) -> None:
+    """A PuterInputError says that nothing was sent."""
+    entry = {"path": path, "name": "x.txt"}
+    door.answers({"upload": {"fsEntry": entry}, "list_files": [entry]}.get(method, entry))
+    args = (b"x", "~/x.txt") if method == "upload" else ("~/x.txt",)
+    with pytest.raises(puter.PuterResponseError, match="cannot be read") as caught:
+        await door(door.client(), method, *args)
+    assert caught.value.body == entry
+    assert len(door.sent) == 1

@@ -12,7 +12,7 @@ from puter.checks import text as check_text
 from puter.engine.context import CallContext
 from puter.engine.effects import Flow, Invoke, do
 from puter.engine.pipeline import exchange
-from puter.exceptions import PuterInputError, PuterResponseError
+from puter.exceptions import NEWER_SERVER, PuterInputError, PuterResponseError
 from puter.types.mime import is_textual, mime_of
 from puter.types.puter_file import PuterFile, Source
 from puter.wire.errors import unknown_shape
@@ -209,17 +209,22 @@ def _path(path: str | PuterFile) -> str:
 
 def _file(entry: dict[str, Any]) -> PuterFile:
     """A file of the server's entry, in the old spelling or the new."""
-    path = entry.get("path")
-    if not isinstance(path, str):
-        raise PuterResponseError("A file entry has no path", body=entry, hint="Try again.")
+    path: Any = entry.get("path")
     kind = entry.get("type")
     size = entry.get("size")
-    return PuterFile(
-        path,
-        name=str(entry.get("name") or path.rpartition("/")[2]),
-        uid=str(entry.get("uid") or entry.get("uuid") or ""),
-        size=size if isinstance(size, int) else None,
-        is_folder=bool(entry.get("is_dir", entry.get("isDir", False))),
-        mime_type=kind if isinstance(kind, str) and "/" in kind else "",
-        raw=entry,
-    )
+    try:
+        return PuterFile(
+            path,
+            name=str(entry.get("name") or str(path).rpartition("/")[2]),
+            uid=str(entry.get("uid") or entry.get("uuid") or ""),
+            size=size if isinstance(size, int) else None,
+            is_folder=bool(entry.get("is_dir", entry.get("isDir", False))),
+            mime_type=kind if isinstance(kind, str) and "/" in kind else "",
+            raw=entry,
+        )
+    except PuterInputError as error:  # that means: nothing was sent
+        raise PuterResponseError(
+            f"The server's entry of a file cannot be read: {error.message}",
+            body=entry,
+            hint=NEWER_SERVER,
+        ) from None

@@ -13,7 +13,8 @@ from puter.wire.ndjson import LineError, NDJSONDecoder
 
 END_TIMEOUT = 1.0
 """Seconds to wait, after a stream's last line, for the end that lets its connection be kept."""
-
+END_SIZE = 2**16
+"""Bytes to read until then, at most."""
 
 _CUT = "A chat is billed, so it was not asked for again; .partial has what came."
 
@@ -61,11 +62,12 @@ def _chunks(turn: Turn, body: Body, accumulator: StreamAccumulator) -> Flow[Chat
     call = turn.call
     decoder = NDJSONDecoder()
     damage: LineError | None = None
+    silence: float | None = None  # as config.timeout allows, until the first chunk
     while True:
         if call.closed:
             raise accumulator.failed("The stream was closed while it was read", _CUT)
         try:
-            data = yield Read(body)
+            data = yield Read(body, silence)
         except PuterAPIError as error:
             raise accumulator.failed(error.message, _CUT, retryable=True) from error
         try:
@@ -74,6 +76,7 @@ def _chunks(turn: Turn, body: Body, accumulator: StreamAccumulator) -> Flow[Chat
             lines, damage = error.before, error
         chunks = accumulator.add(lines)
         if chunks:
+            silence = call.config.chunk_timeout
             for chunk in chunks:
                 if chunk.type == "image" and chunk.image is not None:
                     attach_download(chunk.image, call)
@@ -94,11 +97,14 @@ def _chunks(turn: Turn, body: Body, accumulator: StreamAccumulator) -> Flow[Chat
 
 def _drain(turn: Turn, body: Body) -> Flow[None]:
     """Read the end of the body, if it comes soon: then its connection can be used again."""
-    clock = turn.call.clock
+    clock, size = turn.call.clock, 0
     until = clock() + END_TIMEOUT
     try:
-        while (left := until - clock()) > 0 and (yield Read(body, left)):
-            pass
+        while (left := until - clock()) > 0 and size < END_SIZE:
+            data = yield Read(body, left)
+            if not data:
+                break
+            size += len(data)
     except PuterAPIError:
         pass  # the answer is complete all the same
 

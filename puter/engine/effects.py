@@ -131,7 +131,8 @@ class InvokeAll(Effect[list[Any]]):
 class Read(Effect[bytes]):
     """Wait for more bytes of an open reply; the result is ``b""`` at its end.
 
-    ``timeout`` bounds the wait in seconds; when it has passed that is the end, too.
+    ``timeout`` bounds the wait in seconds, in place of the request's; when it has passed, that is a
+    ``PuterTimeoutError``.
     """
 
     body: Body

@@ -227,9 +227,9 @@ class _Body:
 
     async def async_read(self, timeout: float | None = None) -> bytes:
         """Bytes as soon as there are any; ``b""`` at the end."""
-        timer = None
+        timer, self._exchange.patience = None, timeout
         if timeout is not None:
-            timer = self._loop.call_later(timeout, self._response.close)
+            timer = self._loop.call_later(timeout, self._exchange.stall)
         try:
             return await self._response.content.readany()
         except Exception as error:

@@ -53,6 +53,8 @@ class Exchange:
     """Something was written to the connection."""
     status: int | None = field(default=None, init=False)
     """HTTP status, once it has come."""
+    patience: float | None = field(default=None, init=False)
+    """Seconds of silence that the present read allows, where they are not the request's."""
 
     @property
     def unsent(self) -> bool:
@@ -172,11 +174,13 @@ class Exchange:
         )
 
     def silence(self) -> PuterError:
-        limit = self.request.timeout
+        of_chunk = self.patience is not None
+        limit = self.patience if of_chunk else self.request.timeout
         if self._deadline_is_nearer(limit):
             return self.out_of_time(sent=True)
+        allowed = "too long" if limit is None else f"{limit:g} s"
         return PuterTimeoutError(
-            f"{self._host} was silent for {'too long' if limit is None else f'{limit:g} s'}",
+            f"{self._host} was silent for {allowed}{' (chunk_timeout)' if of_chunk else ''}",
             sent=True,
             retryable=self.request.idempotent,
             hint=f"Raise timeout if the model needs longer. {self._advice}",

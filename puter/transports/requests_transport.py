@@ -239,6 +239,7 @@ class _Body:
     def read(self, timeout: float | None = None) -> bytes:
         """Bytes as soon as there are any; ``b""`` at the end."""
         raw, exchange = self._response.raw, self._exchange
+        exchange.patience = timeout
         try:
             if isinstance(raw, urllib3.HTTPResponse):
                 sock = getattr(raw.connection, "sock", None)  # not any more once it is in the pool

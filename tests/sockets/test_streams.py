@@ -22,7 +22,7 @@ from puter.testing import Gate, LocalPuter, Reply, StreamDisconnect, StreamReset
 from tests.door import chunks, shut, step, until_done
 from tests.sockets import programs
 from tests.sockets.live import Live, until
-from tests.sockets.raw import Asked, Handler, RawServer
+from tests.sockets.raw import CHAT_ANSWER, Asked, Handler, RawServer
 from tests.sockets.test_leaks import FREE, assert_nothing, counted
 
 if TYPE_CHECKING:
@@ -210,6 +210,70 @@ async def test_silence_within_a_stream(live: Live) -> None:
     assert 0.1 < time.monotonic() - begun < 20
     assert caught.value.partial == "one "
     assert isinstance(caught.value.__cause__, puter.PuterTimeoutError)
+
+
+def pausing(*pauses: float) -> Handler:
+    """A handler that waits so long before each chunk; the last one ends the answer."""
+
+    def handler(sock: socket.socket, _asked: Asked) -> None:
+        sock.sendall(head())
+        for number, seconds in enumerate(pauses, start=1):
+            time.sleep(seconds)
+            sock.sendall(chunk(line(HEL if number < len(pauses) else USAGE)))
+        sock.sendall(END)
+
+    return handler
+
+
+def silent(sock: socket.socket, _asked: Asked) -> None:
+    """Sends one chunk, and nothing more until the client leaves."""
+    sock.sendall(head() + chunk(line(HEL)))
+    sock.recv(1)
+
+
+async def test_chunk_timeout_is_for_the_silence_after_the_first_chunk(live: Live) -> None:
+    def handler(sock: socket.socket, asked: Asked) -> None:
+        pausing(0.6, 0)(sock, asked) if len(server.requests) == 1 else silent(sock, asked)
+
+    with RawServer(handler) as server:
+        ai = live.client_at(server.url, chunk_timeout=0.3)
+        assert await until_done(await live(ai, "chat", "Hi", stream=True)) == "Hel"
+        stream = await live(ai, "chat", "Hi", stream=True, remember=False)
+        begun = time.monotonic()
+        with pytest.raises(
+            puter.PuterStreamError, match=r"silent for 0\.3 s \(chunk_timeout\)"
+        ) as told:
+            await until_done(stream)
+        assert time.monotonic() - begun < 20
+        assert told.value.partial == "Hel"
+        assert isinstance(told.value.__cause__, puter.PuterTimeoutError)
+        assert ai._throttle.running == 0
+        await live.close()
+
+
+async def test_chunk_timeout_may_be_longer_than_timeout(live: Live) -> None:
+    with RawServer(pausing(0, 0.9, 0)) as server:
+        ai = live.client_at(server.url, timeout=0.5, chunk_timeout=30)
+        assert await until_done(await live(ai, "chat", "Hi", stream=True)) == "HelHel"
+        await live.close()
+
+
+async def test_chunk_timeout_is_not_for_whole_answers(live: Live) -> None:
+    with RawServer(keeps_silent(0.6)) as server:
+        ai = live.client_at(server.url, chunk_timeout=0.2)
+        assert await live(ai, "chat", "Hi") == "Hello!"
+        await live.close()
+
+
+def keeps_silent(seconds: float) -> Handler:
+    """A handler that pauses within its answer."""
+
+    def handler(sock: socket.socket, _asked: Asked) -> None:
+        sock.sendall(CHAT_ANSWER[:-10])
+        time.sleep(seconds)
+        sock.sendall(CHAT_ANSWER[-10:])
+
+    return handler
 
 
 async def test_the_deadline_counts_within_a_stream(live: Live) -> None:
@@ -442,3 +506,27 @@ async def test_newlines_that_trickle_in_after_the_last_line_are_not_waited_for(l
         assert reply == "Hel"
         assert time.monotonic() - begun < 30  # the server goes on for a minute
         assert ai._throttle.running == 0
+
+
+@pytest.mark.parametrize(
+    ("first", "flood"),
+    [(b"", chunk(b"\n" * 60_000)), (b"1;", b"x" * 1000)],
+    ids=["newlines", "sizes of chunks"],
+)
+async def test_a_flood_after_the_last_line_is_not_read_to_its_end(
+    live: Live, first: bytes, flood: bytes
+) -> None:
+    def handler(sock: socket.socket, _asked: Asked) -> None:
+        sock.sendall(head() + chunk(line(HEL)) + chunk(line(USAGE)) + first)
+        with contextlib.suppress(OSError):  # the client hung up
+            while True:
+                sock.sendall(flood)
+
+    with RawServer(handler) as server:
+        ai = live.client_at(server.url)
+        begun = time.monotonic()
+        reply = await until_done(await live(ai, "chat", "Hi", stream=True))
+        assert reply == "Hel"
+        assert time.monotonic() - begun < 30
+        assert ai._throttle.running == 0
+        await live.close()
