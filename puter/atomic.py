@@ -7,7 +7,7 @@ import os
 import stat
 import uuid
 import weakref
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
@@ -99,7 +99,7 @@ def _discard(file: IO[bytes], temporary: Path) -> None:
 
 
 @contextmanager
-def _told_of(path: str | os.PathLike[str]) -> Iterator[None]:
+def _told_of(path: str | os.PathLike[str]) -> Generator[None, None, None]:
     """Errors are those of the path that was asked for, not of the temporary file."""
     try:
         yield

@@ -360,7 +360,7 @@ async def test_nothing_is_no_file(door: Door, tmp_path: Path) -> None:
 
 def test_signed_urls_are_not_shown() -> None:
     image = Image(url="https://me:hunter22@example.org/a.png?X-Amz-Signature=topsecret\n#topsecret")
-    told = [repr(image), repr(puter.ChatReply("Hi", images=[image]))]
+    told = [repr(image), repr(puter.ChatReply("Hi", images=(image,)))]
     for use in (lambda: image.bytes, image.read, image.data_uri):
         with pytest.raises(PuterError) as caught:
             use()

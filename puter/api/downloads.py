@@ -233,7 +233,7 @@ def fetch(call: CallContext, url: str) -> Flow[HttpReply]:
             raise PuterResponseError(
                 f"{host} redirects into a private network", hint="Ask for the file anew."
             )
-    raise PuterAPIError(f"{host} redirects in circles", hint="Try again later.")
+    raise PuterAPIError(f"{urlsplit(url).netloc} redirects in circles", hint="Try again later.")
 
 
 def _target(base: str, url: str) -> str:

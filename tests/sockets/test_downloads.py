@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import puter
-from tests.sockets.raw import Asked, Handler, RawServer, answer
+from tests.sockets.raw import Asked, Handler, RawServer, answer, says
 from tests.sockets.test_deadlines import within
 from tests.test_media import pieces_of as _pieces_of
 
@@ -41,10 +41,7 @@ async def use(live: Live, image: Any, method: str, path: Path) -> Any:
 async def painted(live: Live, host: RawServer, **settings: Any) -> Any:
     """An image at a URL of that host, which is another than the client's own."""
     url = f"{host.url}/a.png?signature=topsecret"
-    api = RawServer(
-        lambda sock, _: sock.sendall(answer(b'{"success":true,"result":"%b"}' % url.encode()))
-    )
-    with api:
+    with RawServer(says(answer(b'{"success":true,"result":"%b"}' % url.encode()))) as api:
         return await live(live.client_at(api.url, **{"max_retries": 0, **settings}), "txt2img", "x")
 
 
@@ -143,17 +140,15 @@ def resets(data: bytes) -> Handler:
 
 
 PACKED = gzip.compress(BIG, mtime=0)
-CUT = {
-    "length": lambda sock, _: sock.sendall(answer(BIG, kind="image/png", length=len(BIG) + 1)),
-    "chunks": lambda sock, _: sock.sendall(CHUNKED + b"%x\r\n%b\r\n" % (len(BIG), BIG)),
-    "within a chunk": lambda sock, _: sock.sendall(CHUNKED + b"%x\r\n%b" % (len(BIG) + 9, BIG)),
-    "gzip": lambda sock, _: sock.sendall(
-        answer(PACKED[:-20], "Content-Encoding: gzip", kind="image/png")
-    ),
+CUT: dict[str, Handler] = {
+    "length": says(answer(BIG, kind="image/png", length=len(BIG) + 1)),
+    "chunks": says(CHUNKED + b"%x\r\n%b\r\n" % (len(BIG), BIG)),
+    "within a chunk": says(CHUNKED + b"%x\r\n%b" % (len(BIG) + 9, BIG)),
+    "gzip": says(answer(PACKED[:-20], "Content-Encoding: gzip", kind="image/png")),
     "reset": resets(HEAD + b"Connection: close\r\n\r\n" + BIG),
-    "empty": lambda sock, _: sock.sendall(answer(b"", kind="image/png")),
-    "no content": lambda sock, _: sock.sendall(b"HTTP/1.1 204 No Content\r\n\r\n"),
-    "page": lambda sock, _: sock.sendall(answer(b"<p>Sign in", kind="text/html")),
+    "empty": says(answer(b"", kind="image/png")),
+    "no content": says(b"HTTP/1.1 204 No Content\r\n\r\n"),
+    "page": says(answer(b"<p>Sign in", kind="text/html")),
 }
 
 
@@ -162,14 +157,10 @@ CUT = {
 async def test_a_download_that_is_not_whole_is_an_error_and_can_be_made_again(
     live: Live, tmp_path: Path, method: str, cut: str
 ) -> None:
-    faults: list[Handler] = [CUT[cut]]
+    first_answers: list[Handler] = [CUT[cut]]
 
     def handler(sock: socket.socket, asked: Asked) -> None:
-        fault = faults.pop() if faults else None
-        if fault is None:
-            sock.sendall(answer(BIG, kind="image/png"))
-        else:
-            fault(sock, asked)
+        (first_answers.pop() if first_answers else says(answer(BIG, kind="image/png")))(sock, asked)
 
     path = tmp_path / "a.png"
     path.write_bytes(b"old")

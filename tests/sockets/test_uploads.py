@@ -7,7 +7,7 @@ import socket
 import ssl
 import struct
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -26,7 +26,7 @@ SIZES = pytest.mark.parametrize("size", [10, LARGE], ids=["small", "large"])
 @contextlib.contextmanager
 def taking(
     amount: int, then: Callable[[socket.socket], object], tls: ssl.SSLContext | None = None
-) -> Iterator[tuple[str, list[int]]]:
+) -> Generator[tuple[str, list[int]], None, None]:
     """A server that reads so many bytes of each connection at most, and what it read of each."""
     took: list[int] = []
     stopping = threading.Event()
