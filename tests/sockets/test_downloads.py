@@ -165,7 +165,7 @@ async def test_a_download_that_is_not_whole_is_an_error_and_can_be_made_again(
     path = tmp_path / "a.png"
     path.write_bytes(b"old")
     with RawServer(handler) as host:
-        image = await painted(live, host)
+        image = await painted(live, host, max_retries=2)
         with pytest.raises(puter.PuterAPIError) as told:
             await use(live, image, method, path)
         assert "topsecret" not in str(told.value)
