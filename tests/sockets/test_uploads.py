@@ -122,7 +122,7 @@ async def test_a_written_upload_is_said_to_be_sent_and_not_repeated(
 @SIZES
 async def test_an_upload_that_the_deadline_ends_is_said_to_be_sent(live: Live, size: int) -> None:
     with taking(1, is_silent) as (url, took):
-        ai = live.client_at(url, deadline=0.7)
+        ai = live.client_at(url, deadline=2)
         with within(60), pytest.raises(puter.PuterTimeoutError, match="deadline") as caught:
             await live(ai, "upload", bytes(size), "~/a.bin")
         await live.close()
