@@ -273,6 +273,8 @@ ODD = [
     "https://127.1/",
     "https://2130706433/",
     "https://0x7f.0.0.1/",
+    "https://0x7F000001/",
+    "https://127.1./",
     "https://300.1.1.1/",
 ]
 """URLs to nowhere, of the web as they may seem."""
@@ -301,6 +303,7 @@ async def test_an_odd_url_is_one_of_our_errors(door: Door, url: str, tmp_path: P
     [
         ("B\u00dcCHER.example", "xn--bcher-kva.example"),
         ("a_b.example.", "a_b.example."),
+        ("40x.example.0xample", "40x.example.0xample"),
         ("[::1]:8", "[::1]:8"),
         ("127.0.0.1:65535", "127.0.0.1:65535"),
     ],

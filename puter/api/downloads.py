@@ -240,7 +240,8 @@ def _target(base: str, url: str) -> str:
     """Where a URL points, as it may stand in a request: in ASCII, and escaped."""
     try:
         parts = urlsplit(urljoin(base, url))
-        host, port = _host(parts.hostname or ""), parts.port
+        name, port = parts.hostname or "", parts.port
+        host = f"[{ipaddress.IPv6Address(name)}]" if "[" in parts.netloc else _in_ascii(name)
         if parts.scheme not in ("http", "https") or "@" in parts.netloc or port == 0:
             raise ValueError("not of the web")
         path, query = (quote(one, safe="!$%&'()*+,/:;=?@[]~") for one in (parts.path, parts.query))
@@ -252,19 +253,18 @@ def _target(base: str, url: str) -> str:
     return urlunsplit((parts.scheme, netloc, path, query, ""))
 
 
-def _host(name: str) -> str:
-    """The name or address of a host in ASCII; ValueError when it is neither."""
-    if ":" in name:
-        return f"[{ipaddress.IPv6Address(name)}]"
+def _in_ascii(name: str) -> str:
+    """The name or IPv4 address of a host in ASCII; ValueError when it is neither."""
     host = name.encode("idna").decode() if len(name) < _LONGEST_NAME else ""
     if not _HOST_NAME.fullmatch(host):
         raise ValueError("no name of a host")
-    if host.rpartition(".")[2].isdigit() or "0x" in host:  # what resolvers read as an address
+    if _NUMBER.search(host):  # resolvers read "127.1" and "0x7f000001" as addresses
         ipaddress.IPv4Address(host)
     return host
 
 
 _HOST_NAME = re.compile(r"[\w.-]+", re.ASCII)
+_NUMBER = re.compile(r"(^|\.)([0-9]+|0x[0-9a-f]*)\.?$")
 _LONGEST_NAME = 255
 
 

@@ -212,10 +212,11 @@ class Media(Immutable):
     def iter_bytes(self) -> Iterator[Bytes]:
         """The bytes in pieces of any size, as they arrive; they are not kept.
 
-        The client's ``deadline`` covers the whole iteration.
+        The client's ``deadline`` covers the whole iteration, your own time between the pieces
+        included; its ``timeout`` covers each silence of the host.
 
         Raises:
-            PuterAPIError: They could not be downloaded, or stopped half-way.
+            PuterAPIError: They could not be downloaded, are none, or stopped half-way.
             PuterError: The URL did not come from a client, so nothing can download it.
 
         Examples:
