@@ -47,7 +47,8 @@ async def painted(live: Live, host: RawServer, **settings: Any) -> Any:
     with RawServer(says(answer(b'{"success":true,"result":"%b"}' % url.encode()))) as api:
         ai = live.client_at(api.url)
         image = await live(ai, "txt2img", "x")
-    ai.config.update(**{"max_retries": 0, **settings})
+    wanted: dict[str, Any] = {"max_retries": 0, **settings}
+    ai.config.update(**wanted)
     return image
 
 
