@@ -17,8 +17,9 @@ from puter.exceptions import PuterAPIError, PuterInputError, PuterResponseError
 from puter.models import registry
 from puter.types.media import Media
 from puter.types.mime import canonical
-from puter.wire.errors import WRONG_HOST
+from puter.wire.errors import RAISE_LIMIT, WRONG_HOST
 from puter.wire.http import HttpReply, driver_call, is_json
+from puter.wire.json import TOO_LARGE
 from puter.wire.media import advise, body_with_base64, read_spent, result_of
 from puter.wire.ndjson import LineError, NDJSONDecoder
 from puter.wire.providers import listed_name, refuse_misspelt_provider
@@ -73,12 +74,10 @@ def call(
     data = yield from read_all(reply.stream)
     if reply.content_type == "application/x-ndjson":
         try:
-            lines = NDJSONDecoder()
+            lines = NDJSONDecoder(context.config.max_response_bytes)
             return [*lines.feed(data), *lines.flush()]
         except LineError as error:
-            raise PuterResponseError(
-                f"The answer is damaged: {error}", hint="Try again."
-            ) from error
+            raise _damaged("damaged", error) from None
     return Media(data, mime_type=canonical(reply.content_type))
 
 
@@ -86,7 +85,12 @@ def _json(reply: HttpReply) -> Any:
     try:
         return reply.data
     except ValueError as error:
-        raise PuterResponseError("The answer is broken JSON", hint="Try again.") from error
+        raise _damaged("broken JSON", error) from None
+
+
+def _damaged(what: str, error: ValueError) -> PuterResponseError:
+    hint = RAISE_LIMIT if str(error) == TOO_LARGE else "Try again."
+    return PuterResponseError(f"The answer is {what}: {error}", hint=hint)
 
 
 def driver_args(

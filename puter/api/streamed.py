@@ -60,7 +60,7 @@ def streamed_answer(turn: Turn) -> Flow[None]:
 def _chunks(turn: Turn, body: Body, accumulator: StreamAccumulator) -> Flow[ChatChunk]:
     """Hand out all chunks but the last one, which completes the answer and is returned."""
     call = turn.call
-    decoder = NDJSONDecoder()
+    decoder = NDJSONDecoder(call.config.max_response_bytes)
     damage: LineError | None = None
     silence: float | None = None  # as config.timeout allows, until the first chunk
     while True:

@@ -153,6 +153,7 @@ def _attempt(call: CallContext, request: HttpRequest) -> Flow[HttpReply]:
     began = call.clock()
     reply: HttpReply = yield Send(request, token, time_left, secrets, call.note_unsent)
     yield Notify(Answered(request.method, request.url, reply.status, call.clock() - began))
+    reply.max_bytes = request.max_bytes
     if not reply.is_success(request.expect):
         raise_for_error(request, reply, secrets)
     return reply

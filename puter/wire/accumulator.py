@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from decimal import Decimal
 from typing import Any
@@ -19,7 +18,7 @@ from puter.wire.dialects.base import (
     read_usage,
 )
 from puter.wire.errors import is_known, make_error, vendor_error
-from puter.wire.json import as_dict, as_int_or_none, as_str
+from puter.wire.json import as_dict, as_int_or_none, as_str, read_json
 from puter.wire.redact import redact
 
 
@@ -156,8 +155,8 @@ def _is_limited(line: dict[str, Any]) -> bool:
 def _vendor_message(message: str) -> str:
     """The sentence in a vendor's ``{"error": {"message": ...}}``, or the text itself."""
     try:
-        inner = json.loads(message)["error"]["message"]
-    except (ValueError, TypeError, KeyError, RecursionError):
+        inner = read_json(message.encode())["error"]["message"]
+    except (ValueError, TypeError, KeyError):
         return message
     return inner if isinstance(inner, str) else message
 

@@ -27,7 +27,7 @@ from puter.exceptions import (
     PuterUpstreamError,
 )
 from puter.wire.http import HttpReply, HttpRequest
-from puter.wire.json import as_dict, as_dicts, as_str, as_str_or_none
+from puter.wire.json import TOO_LARGE, as_dict, as_dicts, as_str, as_str_or_none
 from puter.wire.redact import redact
 
 WRONG_HOST = (
@@ -35,6 +35,7 @@ WRONG_HOST = (
     "and login_url (hosted: https://puter.com/login), and any proxy in between."
 )
 SIGN_IN_AGAIN = "Call login() again, or get a new token from the Puter dashboard."
+RAISE_LIMIT = "Raise max_response_bytes, or ask for less."
 _ASK_OPERATOR = "Ask the operator of this Puter."
 _SUSPENDED = (
     "This Puter has suspended the account, so no token of it works: sign in in the browser to see "
@@ -170,7 +171,8 @@ def _error_of(
     what = _kind_of(reply)
     # Redacted before it is cut: half a secret would not be recognised.
     excerpt = str(redact(reply.body[:5000].decode("utf-8", "replace"), secrets))[:500]
-    details: dict[str, Any] = {"status": reply.status, "body": excerpt or None, "hint": WRONG_HOST}
+    hint = RAISE_LIMIT if reply.fault == TOO_LARGE else WRONG_HOST
+    details: dict[str, Any] = {"status": reply.status, "body": excerpt or None, "hint": hint}
     if 300 <= reply.status < 400:
         target = redact(re.sub(r"[?#].*", "", reply.headers.get("location", "")), secrets)
         what = "a redirect" + (f" to {target!r}" if target else "")
@@ -193,8 +195,10 @@ def _kind_of(reply: HttpReply) -> str:
         return "an empty body"
     if reply.content_type == "text/html" or reply.body.lstrip()[:1] == b"<":
         return "an HTML page"
+    if reply.fault == TOO_LARGE:
+        return "more JSON than max_response_bytes allows to decode"
     if reply.content_type == "application/json":
-        return "broken JSON"
+        return f"broken JSON ({reply.fault})" if reply.fault else "broken JSON"
     return f"something that is not JSON ({reply.content_type or 'no content type'})"
 
 

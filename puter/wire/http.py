@@ -64,7 +64,9 @@ def is_json(kind: str) -> bool:
 class HttpReply:
     """What came back: status, headers (lower-case names) and the whole body, or an open one."""
 
-    __slots__ = ("_data", "body", "content_type", "headers", "status", "stream", "url")
+    __slots__ = (
+        "_data", "body", "content_type", "fault", "headers", "max_bytes", "status", "stream", "url",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -83,13 +85,23 @@ class HttpReply:
         self.body: bytes = body
         self.url: str = url
         self.stream: Any = stream  # a puter.engine.effects.Body
+        self.max_bytes: int | None = None
+        """What ``HttpRequest.max_bytes`` allowed; decoding keeps to it as well."""
+        self.fault: str | None = None
+        """Why the body could not be decoded."""
         self._data: Any = _UNREAD
 
     @property
     def data(self) -> Any:
         """The decoded JSON body; raises ``ValueError`` when it is none."""
         if self._data is _UNREAD:
-            self._data = read_json(self.body)
+            if self.fault is None:
+                try:
+                    self._data = read_json(self.body, self.max_bytes)
+                    return self._data
+                except ValueError as error:
+                    self.fault = str(error)
+            raise ValueError(self.fault)
         return self._data
 
     def decoded(self) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from decimal import Decimal
+from decimal import Context, Decimal
 from typing import Any
 
 from puter.exceptions import PuterInputError
@@ -37,22 +37,118 @@ _QUOTE = re.compile(r"""\\.|\"""", re.DOTALL)
 _QUOTES = {"\\'": "'", '"': r"\""}
 
 
-def read_json(data: bytes) -> Any:
-    """Decode JSON of the server; raises ``ValueError`` when it is none."""
-    return _decode(data, rb"\u" in data)
+MAX_DEPTH = 100
+"""Lists and objects inside each other at most: more than any answer has, and few enough for what
+takes several frames for each, such as ``copy.deepcopy()``."""
+TOO_LARGE = "it takes more memory than max_response_bytes allows"
+"""What the ValueError of ``read_json()`` says then."""
+MOST_A_BYTE = 100
+"""Memory in bytes that a byte of JSON becomes at most: ``{},{},...``."""
+_MOST_DIGITS = 4300
+"""Digits of a whole number at most, as in newer releases of Python: to read them is quadratic."""
 
 
-def _decode(data: bytes | str, escapes: bool, **hooks: Any) -> Any:
+def read_json(
+    data: bytes | bytearray, limit: int | None = None, *, keep_halves: bool = False
+) -> Any:
+    """Decode JSON of the server into what can be shown, compared, copied and sent again.
+
+    A number that no float holds (``1e999``, NaN) is None, as JavaScript writes it, and half an
+    emoji, such as max_tokens cuts off, is ``?``.
+
+    Args:
+        data: UTF-8, with or without a byte order mark.
+        limit: ``max_response_bytes``; see ``memory_of()``. Default: none.
+        keep_halves: Leave halves of emoji as they are.
+
+    Raises:
+        ValueError: It is no JSON, or nested too deeply, or too large.
+    """
+    if (
+        limit is not None
+        and len(data) * MOST_A_BYTE > limit
+        and memory_for(data) > memory_of(limit)
+    ):
+        raise ValueError(TOO_LARGE)
+    decoder = DECODER if len(data) < _MOST_DIGITS else _DECODER_OF_LONG
     try:
-        value = json.loads(data, **hooks)
-        return replace_lone_surrogates(value) if escapes else value
+        value = decoder.decode(data.decode().removeprefix("\ufeff"))
     except RecursionError:
-        raise ValueError("nested too deeply") from None
+        raise ValueError(_TOO_DEEP) from None
+    if data.count(b"[") + data.count(b"{") > MAX_DEPTH:
+        check_depth(value)
+    if not keep_halves and (rb"\ud" in data or rb"\uD" in data):
+        value = replace_lone_surrogates(value)
+    return value
+
+
+def memory_of(limit: int) -> int:
+    """Bytes of memory that an answer may take while ``max_response_bytes`` is ``limit``."""
+    return max(limit + limit * 3 // 10, 16 * 2**20)
+
+
+def memory_for(data: bytes | bytearray) -> int:
+    """Bytes that ``data`` and what it becomes take at most while it is decoded (CPython)."""
+    is_ascii = data.isascii()
+    characters = 1 if is_ascii else 4
+    texts = 1 if is_ascii and rb"\u" not in data else 10  # four bytes each, and a copy mended
+    for_values = sum(size * data.count(mark) for mark, size in _SIZES.items())
+    return len(data) * (1 + characters + texts) + for_values
+
+
+_SIZES = {b",": 96, b"[": 96, b"{": 144, b":": 112}
+"""Bytes for the value or key at a mark; the most that was measured, on CPython 3.10 to 3.13."""
+
+
+def check_depth(value: Any) -> None:
+    """Raise ``ValueError`` for decoded JSON that is nested deeper than ``MAX_DEPTH``."""
+    level = [value]
+    for _ in range(MAX_DEPTH + 1):
+        level = [
+            inner
+            for one in level
+            if isinstance(one, (dict, list))
+            for inner in (one.values() if isinstance(one, dict) else one)
+        ]
+        if not level:
+            return
+    raise ValueError(_TOO_DEEP)
+
+
+_TOO_DEEP = "nested too deeply"
 
 
 def replace_lone_surrogates(value: Any) -> Any:
     """The value with ``?`` for half an emoji, such as max_tokens cuts off: it fits no request."""
-    return json.loads(json.dumps(value, ensure_ascii=False).encode(errors="replace"))
+    if isinstance(value, str):
+        return value if value.isascii() else value.encode(errors="replace").decode()
+    if isinstance(value, list):
+        return [replace_lone_surrogates(one) for one in value]
+    if isinstance(value, dict):
+        return {
+            replace_lone_surrogates(key): replace_lone_surrogates(one) for key, one in value.items()
+        }
+    return value
+
+
+def _float(written: str) -> float | None:
+    value = float(written)
+    return value if math.isfinite(value) else None
+
+
+def _int(digits: str) -> int:
+    if len(digits) > _MOST_DIGITS:
+        raise ValueError("a number is too long")
+    return int(digits)
+
+
+def _no_number(_name: str) -> None:
+    return None
+
+
+DECODER = json.JSONDecoder(parse_float=_float, parse_constant=_no_number)
+"""Of ``read_json()``, for JSON that is too short to be nested too deeply."""
+_DECODER_OF_LONG = json.JSONDecoder(parse_float=_float, parse_constant=_no_number, parse_int=_int)
 
 
 def _finite(number: str, kind: type[float] = float) -> float:
@@ -99,15 +195,25 @@ def read_model_json(text: str, *, exact: bool = False) -> Any:
     }
     escapes = _HALVES.search(text) is not None
     try:
-        return _decode(text, escapes, **hooks)
+        return _decode_text(text, escapes, **hooks)
     except ValueError as error:
         mended = _FIXABLE.sub(_fixed, text)
         if mended == text or text[0] in "'\u201c":  # that is a quotation, not a string
             raise
         try:
-            return _decode(mended, escapes, **hooks)
+            return _decode_text(mended, escapes, **hooks)
         except ValueError:
             raise error from None
+
+
+def _decode_text(text: str, escapes: bool, **hooks: Any) -> Any:
+    try:
+        value = json.loads(text, **hooks)
+    except RecursionError:
+        raise ValueError(_TOO_DEEP) from None
+    if text.count("[") + text.count("{") > MAX_DEPTH:
+        check_depth(value)
+    return replace_lone_surrogates(value) if escapes else value
 
 
 def _fixed(slip: re.Match[str]) -> str:
@@ -189,18 +295,16 @@ def as_int_or_none(value: Any) -> int | None:
     return int(value) if 0 <= value < 2**63 else None
 
 
-_ABSURD = Decimal(10) ** 30
+_RECKONED = Context(prec=28, Emin=-30, Emax=30, traps=[])
+"""Of numbers that can be added, multiplied and written out, whatever the user's context is."""
 
 
 def number(value: Any) -> Decimal | None:
     """A number that can be reckoned with, or a str of one; None for anything else."""
     if isinstance(value, bool) or not isinstance(value, (int, float, str)):
         return None
-    try:
-        amount = Decimal(str(value))
-    except ArithmeticError:
-        return None
-    return amount if amount.is_finite() and -_ABSURD < amount < _ABSURD else None
+    amount = _RECKONED.create_decimal(str(value))
+    return amount if amount.is_finite() else None
 
 
 def dollars(cents: Any) -> Decimal | None:

@@ -2,14 +2,28 @@
 
 from __future__ import annotations
 
-import json
+import math
 from typing import Any
 
-from puter.wire.json import replace_lone_surrogates
+from puter.wire.json import (
+    DECODER,
+    MAX_DEPTH,
+    MOST_A_BYTE,
+    TOO_LARGE,
+    memory_for,
+    memory_of,
+    read_json,
+    replace_lone_surrogates,
+)
+
+MAX_LINE = 64 * 1024 * 1024
+"""Bytes of a line at most."""
+_BOM = 0xEF
+"""First byte of a byte order mark in UTF-8."""
 
 
 class LineError(ValueError):
-    """A line that is not a JSON object."""
+    """A line that is not a JSON object, or more than an answer may have."""
 
     def __init__(self, message: str, before: list[dict[str, Any]]) -> None:
         super().__init__(message)
@@ -18,9 +32,13 @@ class LineError(ValueError):
 
 
 class NDJSONDecoder:
-    r"""Splits bytes at ``\n`` only, so U+2028 in a text is harmless; lines may be of any length.
+    r"""Splits bytes at ``\n`` only, so U+2028 in a text is harmless.
 
     An emoji of which two lines have half each (``\ud83d``, ``\ude00``) is whole in the second.
+
+    Args:
+        limit: ``max_response_bytes``: bounds a line, and the memory that all lines take together.
+            Default: none but ``MAX_LINE``.
 
     Examples:
         >>> decoder = NDJSONDecoder()
@@ -30,39 +48,59 @@ class NDJSONDecoder:
         []
     """
 
-    def __init__(self) -> None:
-        self._pieces: list[bytes] = []  # of the line that is not complete yet
+    def __init__(self, limit: int | None = None) -> None:
+        memory = math.inf if limit is None else memory_of(limit)
+        self._longest = MAX_LINE if limit is None else min(MAX_LINE, limit)
+        self._light = memory / 2 / MOST_A_BYTE  # bytes that may come before lines are weighed
+        self._left = memory / 2  # bytes of memory for the lines after that
+        self._rest = bytearray()  # of the line that is not complete yet
         self._halves: dict[str, str] = {}  # first half of an emoji, by the type of its line
 
     def feed(self, data: bytes) -> list[dict[str, Any]]:
         """The lines that ``data`` completes.
 
         Raises:
-            LineError: One is not a JSON object; ``before`` has those before it.
+            LineError: One is not a JSON object, or too long; ``before`` has those before it.
         """
+        whole: list[bytes | bytearray]
         *whole, rest = data.split(b"\n")
-        if whole and self._pieces:
-            whole[0] = b"".join([*self._pieces, whole[0]])
-            self._pieces.clear()
+        if whole and self._rest:
+            self._rest += whole[0]
+            whole[0], self._rest = self._rest, bytearray()
         if rest:
-            self._pieces.append(rest)
+            self._rest += rest
+        self._light -= len(data)
+        weigh = self._light < 0
         lines: list[dict[str, Any]] = []
         for line in whole:
             if not line.strip():
                 continue
+            if weigh:
+                self._weigh(line, lines)
             try:
-                value = json.loads(line)
+                if len(line) < 2 * MAX_DEPTH and line[0] != _BOM:
+                    value = DECODER.decode(line.decode())
+                else:
+                    value = read_json(line, keep_halves=True)
                 if (rb"\u" in line or self._halves) and isinstance(value, dict):
                     lines += self._joined(value)
                     continue
-            except (ValueError, RecursionError) as error:
-                raise LineError(
-                    f"a line of the stream is not JSON: {line[:80]!r}", lines
-                ) from error
+            except ValueError as error:
+                message = f"a line of the stream is not JSON ({error}): {bytes(line[:80])!r}"
+                raise LineError(message, lines) from None  # it would hold the whole line
             if not isinstance(value, dict):
-                raise LineError(f"a line of the stream is not a JSON object: {line[:80]!r}", lines)
+                message = f"a line of the stream is not a JSON object: {bytes(line[:80])!r}"
+                raise LineError(message, lines)
             lines.append(value)
+        if len(self._rest) > self._longest:
+            raise LineError(f"a line is longer than {self._longest} bytes", lines)
         return lines
+
+    def _weigh(self, line: bytes | bytearray, before: list[dict[str, Any]]) -> None:
+        """Raise LineError when the line is one too many."""
+        self._left -= memory_for(line)
+        if len(line) > self._longest or self._left < 0:
+            raise LineError(TOO_LARGE, before)
 
     def _joined(self, line: dict[str, Any]) -> list[dict[str, Any]]:
         """The line, with halves of emoji joined, and held back at its end."""
