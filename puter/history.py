@@ -14,10 +14,12 @@ from typing import Any
 from puter.atomic import write_whole
 from puter.engine.throttle import Throttle
 from puter.exceptions import PuterInputError
+from puter.wire.json import MESSAGE_DEPTH, read_json
 from puter.wire.messages import Message, check_messages
 
 VERSION = 1
 """Of the file that ``dump()`` writes."""
+_PLAIN_ONLY = "Messages may hold str, numbers, bool, None, lists and dicts only."
 
 
 class History:
@@ -85,8 +87,14 @@ class History:
 
     def copy(self) -> History:
         """A history that shares nothing with this one."""
+        try:
+            messages = copy.deepcopy(self.snapshot())
+        except (TypeError, ValueError, RecursionError) as error:
+            raise PuterInputError(
+                f"The conversation cannot be copied: {error}", hint=_PLAIN_ONLY
+            ) from None
         return History(
-            copy.deepcopy(self.snapshot()),
+            messages,
             system=self.system,
             model=self.model,
             queued=self.queue is not None,
@@ -141,7 +149,7 @@ def overflow(
 
 def estimate_tokens(message: Message) -> int:
     """Roughly how many tokens a message takes: a quarter of its characters, 1,000 for an image."""
-    content = message.get("content")
+    content = message.get("content") if isinstance(message, dict) else message
     if isinstance(content, str):
         return len(content) // 4 + 4
     total = 4
@@ -149,8 +157,16 @@ def estimate_tokens(message: Message) -> int:
         if isinstance(part, dict) and part.get("type") in _LARGE:
             total += 1000
         else:
-            total += len(part if isinstance(part, str) else json.dumps(part, default=str)) // 4
+            total += len(part if isinstance(part, str) else _as_json(part)) // 4
     return total
+
+
+def _as_json(part: Any) -> str:
+    """What it is as JSON, if it is anything; sending says so otherwise."""
+    try:
+        return json.dumps(part, default=str)
+    except (TypeError, ValueError, RecursionError):
+        return ""
 
 
 _LARGE = ("image_url", "image", "video_url", "input_audio", "file", "document", "input_image")
@@ -169,7 +185,7 @@ def dump(history: History, path: str | os.PathLike[str]) -> Path:
     except (TypeError, ValueError, RecursionError) as error:
         raise PuterInputError(
             f"The conversation cannot be written as JSON: {error}",
-            hint="Messages may hold str, numbers, bool, None, lists and dicts only.",
+            hint=_PLAIN_ONLY,
         ) from error
     write_whole(path, text)
     return Path(path)
@@ -183,9 +199,9 @@ def load(path: str | os.PathLike[str]) -> History:
         OSError: It could not be read.
     """
     try:
-        data = json.loads(Path(path).read_bytes())
-    except (ValueError, RecursionError) as error:
-        raise PuterInputError(f"{os.fspath(path)!r} is not JSON") from error
+        data = read_json(Path(path).read_bytes(), depth=MESSAGE_DEPTH + 2)
+    except ValueError as error:
+        raise PuterInputError(f"{os.fspath(path)!r} is not JSON: {error}") from None
     version = data.get("puter_conversation") if isinstance(data, dict) else None
     if type(version) is not int or not isinstance(data.get("messages"), list):
         raise PuterInputError(

@@ -207,23 +207,61 @@ class ChatReply(TextValue):
         Raises:
             ValueError: It is not one.
         """
+        fields = {name: data[name] for name in cls.__slots__ if name in data}
+        text = data.get("text")
+        for name, kinds in _WRITTEN_AS.items():
+            value = text if name == "text" else fields.get(name, _ABSENT)
+            if value is not _ABSENT and not isinstance(value, kinds):
+                raise ValueError(f"{_NO_REPLY}: {name} is of type {type(value).__name__}")
         try:
-            fields = {name: data[name] for name in cls.__slots__ if name in data}
-            fields["usage"] = Usage(**fields.get("usage", {}))
+            usage = fields["usage"] = Usage(**fields.get("usage", {}))
+            _check(int, usage.input_tokens, usage.output_tokens)
+            _check(int, usage.cached_tokens, usage.reasoning_tokens)
             cost = fields.get("cost")
             fields["cost"] = None if cost is None else Decimal(cost)
-            fields["tool_calls"] = tuple(ToolCall(**one) for one in fields.get("tool_calls", ()))
+            if cost is not None and not fields["cost"].is_finite():
+                raise ArithmeticError(f"cost is {cost}")
+            calls = fields["tool_calls"] = [ToolCall(**one) for one in fields.get("tool_calls", ())]
+            for call in calls:
+                _check(str, call.id, call.name)
+                _check(dict, call.arguments, call.extra)
             fields["images"] = tuple(Image.of(one) for one in fields.get("images", ()))
-            for name in ("messages", "annotations", "reasoning_details"):
-                fields[name] = tuple(fields.get(name, ()))
-            return cls(str(data["text"]), **fields)
-        except (KeyError, TypeError, ArithmeticError) as error:
-            raise ValueError(f"this is no reply of to_dict(): {error!r}") from error
+        except (TypeError, ArithmeticError) as error:
+            raise ValueError(f"{_NO_REPLY}: {error}") from error
+        for name in ("tool_calls", "messages", "annotations", "reasoning_details"):
+            fields[name] = tuple(fields.get(name, ()))
+        return cls(text, **fields)
 
     def __repr__(self) -> str:
         cost = f", cost={self.cost}" if self.cost is not None else ""
         calls = f", tool_calls={[call.name for call in self.tool_calls]}" if self.tool_calls else ""
         return f"ChatReply({self.text!r}, model={self.model!r}{cost}{calls})"
+
+
+_ABSENT: Any = object()
+_NO_REPLY = "this is no reply of to_dict()"
+_LISTED = (list, tuple)
+_TEXT_OR_NONE = (str, type(None))
+_WRITTEN_AS: dict[str, tuple[type, ...]] = {
+    **dict.fromkeys(("text", "model", "requested_model", "provider", "finish_reason"), (str,)),
+    "reasoning": (str,),
+    **dict.fromkeys(("refusal", "request_id"), _TEXT_OR_NONE),
+    **dict.fromkeys(("usage", "headers"), (Mapping,)),
+    "cost": (str, int, type(None)),
+    "compaction": (dict, type(None)),
+    **dict.fromkeys(("tool_calls", "images", "messages"), _LISTED),
+    **dict.fromkeys(("annotations", "reasoning_details"), _LISTED),
+    **dict.fromkeys(("usage_limited", "standalone"), (bool,)),
+    "attempts": (int,),
+    "elapsed": (int, float),
+}
+"""What ``to_dict()`` writes the attributes of a reply as."""
+
+
+def _check(kind: type, *values: Any) -> None:
+    for value in values:
+        if not isinstance(value, kind):
+            raise TypeError(f"expected {kind.__name__}, got {type(value).__name__}")
 
 
 class ChatChunk(TextValue):

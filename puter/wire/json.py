@@ -40,6 +40,8 @@ _QUOTES = {"\\'": "'", '"': r"\""}
 MAX_DEPTH = 100
 """Lists and objects inside each other at most: more than any answer has, and few enough for what
 takes several frames for each, such as ``copy.deepcopy()``."""
+MESSAGE_DEPTH = MAX_DEPTH + 10
+"""The same for messages, in which parts of answers are kept."""
 TOO_LARGE = "it takes more memory than max_response_bytes allows"
 """What the ValueError of ``read_json()`` says then."""
 MOST_A_BYTE = 100
@@ -49,7 +51,11 @@ _MOST_DIGITS = 4300
 
 
 def read_json(
-    data: bytes | bytearray, limit: int | None = None, *, keep_halves: bool = False
+    data: bytes | bytearray,
+    limit: int | None = None,
+    *,
+    depth: int = MAX_DEPTH,
+    keep_halves: bool = False,
 ) -> Any:
     """Decode JSON of the server into what can be shown, compared, copied and sent again.
 
@@ -59,6 +65,7 @@ def read_json(
     Args:
         data: UTF-8, with or without a byte order mark.
         limit: ``max_response_bytes``; see ``memory_of()``. Default: none.
+        depth: Lists and objects inside each other at most.
         keep_halves: Leave halves of emoji as they are.
 
     Raises:
@@ -75,8 +82,8 @@ def read_json(
         value = decoder.decode(data.decode().removeprefix("\ufeff"))
     except RecursionError:
         raise ValueError(_TOO_DEEP) from None
-    if data.count(b"[") + data.count(b"{") > MAX_DEPTH:
-        check_depth(value)
+    if data.count(b"[") + data.count(b"{") > depth:
+        check_depth(value, depth)
     if not keep_halves and (rb"\ud" in data or rb"\uD" in data):
         value = replace_lone_surrogates(value)
     return value
@@ -96,20 +103,21 @@ def memory_for(data: bytes | bytearray) -> int:
     return len(data) * (1 + characters + texts) + for_values
 
 
-_SIZES = {b",": 96, b"[": 96, b"{": 144, b":": 112}
+_SIZES = {b",": 96, b"[": 128, b"{": 144, b":": 112}
 """Bytes for the value or key at a mark; the most that was measured, on CPython 3.10 to 3.13."""
 
 
-def check_depth(value: Any) -> None:
-    """Raise ``ValueError`` for decoded JSON that is nested deeper than ``MAX_DEPTH``."""
-    level = [value]
-    for _ in range(MAX_DEPTH + 1):
-        level = [
-            inner
-            for one in level
-            if isinstance(one, (dict, list))
+def check_depth(value: Any, most: int = MAX_DEPTH) -> None:
+    """Raise ``ValueError`` for lists and dicts that are nested deeper than ``most``."""
+    level = {0: value}  # by identity: what holds the same thing twice is not followed twice
+    for _ in range(most):
+        level = {
+            id(inner): inner
+            for one in level.values()
+            if isinstance(one, (dict, list, tuple))
             for inner in (one.values() if isinstance(one, dict) else one)
-        ]
+            if isinstance(inner, (dict, list, tuple))
+        }
         if not level:
             return
     raise ValueError(_TOO_DEEP)

@@ -10,7 +10,7 @@ from typing import Any
 from puter.checks import did_you_mean
 from puter.exceptions import PuterBlockedError, PuterEmptyResponseError, PuterInputError
 from puter.types.replies import ChatReply, ToolCall
-from puter.wire.json import as_dict
+from puter.wire.json import MESSAGE_DEPTH, as_dict, check_depth
 
 Message = dict[str, Any]
 
@@ -19,6 +19,11 @@ CANNED = ("fake", "costly", "abuse")
 
 ROLES = frozenset(("system", "developer", "user", "assistant", "tool", "function"))
 """Whose message it is, in the words that vendors know."""
+
+_IDS = {"tool_use": "id", "tool_result": "tool_use_id"}
+"""Parts of tool rounds, and the key of the call's id in them."""
+
+_FLATTEN = "Messages and tool inputs are never that deep: check that nothing holds itself."
 
 _MEANT = {"human": "user", "ai": "assistant", "bot": "assistant", "model": "assistant"}
 """Roles in the words of other libraries."""
@@ -107,6 +112,10 @@ def check_message(message: Any, place: str, *, copy: bool = True) -> Message:
             f"{place} must be a dict or a str, not {type(message).__name__}",
             hint="A message looks like {'role': 'user', 'content': 'Hi'}.",
         )
+    try:
+        check_depth(message, MESSAGE_DEPTH)
+    except ValueError as error:
+        raise PuterInputError(f"{place} is {error}", hint=_FLATTEN) from None
     fields: Message
     if isinstance(message, str):
         fields = {"role": "user", "content": message}
@@ -119,6 +128,7 @@ def check_message(message: Any, place: str, *, copy: bool = True) -> Message:
     role = fields["role"]
     if not isinstance(role, str) or role not in ROLES:
         raise _unknown_role(role, place)
+    _check_id(fields, "tool_call_id", place)
     calls = fields.get("tool_calls")
     if calls is not None:
         _check_calls(calls, place)
@@ -155,19 +165,30 @@ def _check_calls(calls: Any, place: str) -> None:
     for i, call in enumerate(calls):
         if not isinstance(call, Mapping) or not isinstance(call.get("function"), Mapping):
             raise PuterInputError(f"{place}.tool_calls[{i}] must be a dict with a 'function'")
+        _check_id(call, "id", f"{place}.tool_calls[{i}]")
+
+
+def _check_id(holder: Mapping[str, Any], key: str, place: str) -> None:
+    """The id of a tool's call, by which its result is found."""
+    value = holder.get(key)
+    if value is not None and not isinstance(value, str):
+        raise PuterInputError(f"{place}: {key} must be a str, not {type(value).__name__}")
 
 
 def _check_part(part: Any, place: str, index: int | None, copy: bool) -> Any:
     if isinstance(part, str):
         return part
+    where = place if index is None else f"{place}[{index}]"
     if not isinstance(part, Mapping):
         fault = f"must be a dict or a str, not {type(part).__name__}"
         hint = "A part looks like {'type': 'text', 'text': 'Hi'}."
     elif isinstance(part.get("type", ""), str):
+        key = _IDS.get(part.get("type", ""))
+        if key is not None:
+            _check_id(part, key, where)
         return dict(part) if copy or not isinstance(part, dict) else part
     else:
         fault, hint = f"type must be a str, not {part['type']!r}", ""
-    where = place if index is None else f"{place}[{index}]"
     raise PuterInputError(f"{where}{':' if not hint else ''} {fault}", hint=hint)
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from puter.wire.json import read_model_json
+from puter.wire.json import as_str_or_none, read_model_json
 from puter.wire.messages import EXTRAS, REASONING_KEYS, Message, result_message
 
 
@@ -19,17 +19,18 @@ def normalize_tool_messages(messages: list[Message]) -> list[Message]:
     if not any(map(_has_tools, messages)):
         return messages
     placed: list[list[Message]] = []
-    unanswered: dict[Any, list[list[Message]]] = {}  # some vendors repeat ids
+    unanswered: dict[str | None, list[list[Message]]] = {}  # some vendors repeat ids
     for message in messages:
         for piece in _pieces(message):
-            calls = unanswered.get(piece.get("tool_call_id")) if piece.get("role") == "tool" else []
+            of_call = as_str_or_none(piece.get("tool_call_id"))
+            calls = unanswered.get(of_call) if piece.get("role") == "tool" else []
             if calls:
                 calls.pop(0).append(piece)
                 continue
             placed.append([piece])
             block = tool_use_in(piece)
             if block is not None:
-                unanswered.setdefault(block.get("id"), []).append(placed[-1])
+                unanswered.setdefault(as_str_or_none(block.get("id")), []).append(placed[-1])
     return [message for group in placed for message in group]
 
 

@@ -322,7 +322,7 @@ def _own(message: Message, family: str, model: str) -> Message:
 
 def _family_of(details: Any, otherwise: str) -> str:
     """Whose reasoning it is, by its form."""
-    kinds = {one.get("type") for one in as_dicts(details)}
+    kinds = {as_str(one.get("type")) for one in as_dicts(details)}
     if kinds & {*_THOUGHTS}:
         return "claude"
     return "openai-responses" if "reasoning" in kinds else otherwise
