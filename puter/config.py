@@ -268,7 +268,8 @@ class PuterConfig:
     """Seconds for a whole call with all its waits and retries, above 0. Default None: no limit."""
     max_response_bytes: int = 256 * 1024 * 1024
     """Bytes of one answer at most, decoded, 1 or more; more is a PuterResponseError. Default 256
-    MiB. A line of a stream may have 64 MiB, or this where it is less."""
+    MiB. A line of a stream may have 64 MiB, or this where it is less. Decoding JSON may take 1.3
+    times as much memory (16 MiB in any case); what would take more is refused before."""
     max_retries: int = 5
     """How often a failed request is sent again at most, 0 or more. Default 5."""
     retry_delay: float = 0.5

@@ -118,6 +118,8 @@ class ModelRegistry:
             short = [alias for alias in aliases if "/" not in alias]
             known = {one.lower(): one for one in (*short, *(one["id"] for one in entries))}
         key = name.strip().lower()
+        if len(key) > _LONGEST_NAME:
+            return ()
         if kind != "chat" and not listed and key in known:
             return ()  # this server lacks its vendor, and so the models like it
         others = [one for one in known if known[one].lower() != key]
@@ -132,6 +134,8 @@ class ModelRegistry:
 
 
 _WORD = re.compile("[a-z]{3,}")
+_LONGEST_NAME = 200
+"""Characters of a name that may be a misspelt one: to compare takes time."""
 
 
 def _near(key: str, names: Sequence[str]) -> list[str]:

@@ -78,8 +78,15 @@ def plain(value: Any) -> Any:
             return value
 
 
+_MOST_FAULTS = 10
+"""Faults of one object that are told; the model reads them, and they are billed."""
+
+
 class Mismatch(ValueError):
-    """A JSON value does not fit: where, and what is wrong there."""
+    """A JSON value does not fit: where, and what is wrong there, in 1,000 characters at most."""
+
+    def __init__(self, told: str) -> None:
+        super().__init__(told if len(told) <= 1000 else told[:997] + "...")
 
 
 def _mismatch(path: str, wanted: str, found: Any) -> Mismatch:
@@ -323,6 +330,8 @@ class _Compiler:
             values: dict[str, Any] = {}
             faults: list[str] = []
             for name, part in value.items():
+                if len(faults) == _MOST_FAULTS:
+                    break
                 if name not in parts:
                     faults.append(f"{_under(path, str(name))}: no such field; {known}")
                 elif not (lax and null_is_default and left_out(name, part)):

@@ -1,0 +1,101 @@
+"""What models and servers write is read in time linear in it, the worst cases included.
+
+The bounds are of CPU time and far above what it takes; what is quadratic takes minutes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import pytest
+
+from puter.models import registry
+from puter.schema import Mismatch, adapter, convert
+from puter.wire.fragments import fragments
+from puter.wire.json import read_json, read_model_json
+from puter.wire.ndjson import NDJSONDecoder
+from puter.wire.tool_messages import arguments_of
+from puter.wire.typed import read_typed
+
+SIZE = 80_000
+SECONDS = 10.0
+
+
+@dataclass
+class Book:
+    title: str
+    year: int = 0
+
+
+UNITS = [
+    *("{", "[", "}", '"', "'", "\\", '\\"', ",", " ", "\n", "\xa0", '{"', '{"a":', '{"a":1}', '["'),
+    *("[1,", "[ ]", "- [x] ", "```", "```json\n", "~~~\n", "<think>", "</think>", "[THINK]"),
+    *("\u201c", "1", "-", "a", "None ", "{'a': ", ", ]", "is 1 ", "\\boxed{", '{"a":1}{', "//"),
+    *("*_", '{"\\', "\\ud83d", '{"{', "[[1,", '{"a":[', "[1 ", "<think a=", "1e5,", "[true,"),
+]
+TEXTS = {
+    **{repr(unit): unit * (SIZE // len(unit)) for unit in UNITS},
+    "opened, then quotes": "[" * (SIZE // 2) + '"' * (SIZE // 2),
+    "a fence of braces": "```json\n" + '{"' * (SIZE // 2) + "\n```",
+    "a text of braces": '{"title":"' + '{"' * (SIZE // 2) + '"}',
+    "blanks before a comma": "[" + " " * SIZE + ",",
+    "lines": '{"title": "a\nb", }\n' * (SIZE // 20),
+    "everything": "".join(UNITS) * (12 * SIZE // len("".join(UNITS))),
+}
+TYPES = {kind: adapter(kind) for kind in (int, str, Book, list[int], dict[str, Any])}
+TYPES[Literal] = adapter(Literal["yes", "no"])
+
+
+def spent(read: Callable[..., Any], *args: Any, **options: Any) -> float:
+    """Seconds of CPU that this thread takes for it, whether it is refused or not."""
+    begun = time.thread_time()
+    with contextlib.suppress(ValueError):
+        read(*args, **options)
+    return time.thread_time() - begun
+
+
+@pytest.mark.parametrize("name", TEXTS)
+def test_the_text_of_a_model(name: str) -> None:
+    text = TEXTS[name]
+    of_type = list(TYPES.values())[sum(map(ord, name)) % len(TYPES)]
+    for read in (read_model_json, fragments, arguments_of, lambda one: read_typed(one, of_type)):
+        assert spent(read, text) < SECONDS
+
+
+@pytest.mark.parametrize("name", TEXTS)
+def test_the_bytes_of_a_server(name: str) -> None:
+    data = TEXTS[name].encode()
+    assert spent(read_json, data) < SECONDS
+    assert spent(NDJSONDecoder().feed, data) < SECONDS
+
+
+@pytest.mark.parametrize("of", TYPES, ids=str)
+def test_a_value_that_does_not_fit(of: Any) -> None:
+    for value in (
+        "1" * SIZE,
+        "a" * SIZE,
+        "[1," * SIZE,
+        [[1]] * SIZE,
+        {str(n): n for n in range(SIZE)},
+    ):
+        assert spent(convert, TYPES[of], value, lax=True) < SECONDS
+
+
+def test_a_model_name_of_any_length() -> None:
+    assert spent(registry().suggest, "gpt-5-nano" * SIZE) < SECONDS
+
+
+def test_what_is_wrong_is_told_in_few_words() -> None:
+    many: list[Any] = [
+        {str(n): n for n in range(1000)},
+        {"x" * 10_000: 1},
+        {"title": ["x" * 10_000]},
+    ]
+    for value in many:
+        with pytest.raises(Mismatch) as caught:
+            convert(TYPES[Book], value)
+        assert len(str(caught.value)) <= 1000
