@@ -190,7 +190,9 @@ RIGHT: dict[Callable[[PuterAI, Any, str, Path], None], Any] = {
 
 
 @pytest.mark.parametrize("used", RIGHT, ids=lambda used: used.__name__)
-@settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(
+    max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(data=st.data())
 def test_one_wrong_value(used: Any, tmp_path: Path, data: st.DataObject) -> None:
     path = data.draw(st.sampled_from(list(places(RIGHT[used]))), "where")
@@ -249,10 +251,10 @@ async def test_the_deepest_tool_input_can_be_kept_copied_and_loaded(
     called = {"tool_calls": [{"id": "t", "type": "function", "function": function}]}
     door.answers(chat_body(None, message=called), chat_body("Odd"), chat_body("Bye"))
     ai = door.client()
-    talk = ai.conversation()
+    talk: Any = ai.conversation()
     await door(talk, "chat", "Hi", tools=[double])
     path = talk.fork().save(tmp_path / "talk.json")
-    loaded = ai.load_conversation(path)
+    loaded: Any = ai.load_conversation(path)
     assert loaded.messages == talk.messages
     assert str(deep) in str(loaded.messages)
     assert await door(loaded, "chat", "Bye") == "Bye"

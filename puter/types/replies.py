@@ -208,7 +208,7 @@ class ChatReply(TextValue):
             ValueError: It is not one.
         """
         fields = {name: data[name] for name in cls.__slots__ if name in data}
-        text = data.get("text")
+        text: Any = data.get("text")
         for name, kinds in _WRITTEN_AS.items():
             value = text if name == "text" else fields.get(name, _ABSENT)
             if value is not _ABSENT and not isinstance(value, kinds):
@@ -218,8 +218,8 @@ class ChatReply(TextValue):
             _check(int, usage.input_tokens, usage.output_tokens)
             _check(int, usage.cached_tokens, usage.reasoning_tokens)
             cost = fields.get("cost")
-            fields["cost"] = None if cost is None else Decimal(cost)
-            if cost is not None and not fields["cost"].is_finite():
+            fields["cost"] = amount = None if cost is None else Decimal(cost)
+            if amount is not None and not amount.is_finite():
                 raise ArithmeticError(f"cost is {cost}")
             calls = fields["tool_calls"] = [ToolCall(**one) for one in fields.get("tool_calls", ())]
             for call in calls:

@@ -62,8 +62,8 @@ class NDJSONDecoder:
         Raises:
             LineError: One is not a JSON object, or too long; ``before`` has those before it.
         """
-        whole: list[bytes | bytearray]
-        *whole, rest = data.split(b"\n")
+        whole: list[Any] = data.split(b"\n")
+        rest = whole.pop()
         if whole and self._rest:
             self._rest += whole[0]
             whole[0], self._rest = self._rest, bytearray()
