@@ -21,7 +21,9 @@ from puter import PuterAI
 from puter.testing import MockTransport
 from puter.transports.mock import MockReply, MockRequest
 from puter.types.media import Media
+from puter.types.model import ModelList
 from tests.door import Door, chat_body, chunks
+from tests.test_json import ODD_NUMBERS
 
 PNG = (b"\x89PNG\r\n\x1a\n" + bytes(20), "image/png")
 MP3 = (b"ID3" + bytes(20), "audio/mpeg")
@@ -150,6 +152,7 @@ JSON = [
     *('"" "x" "null" "\\ud83d" "\\u0000" "http://" "https://[::1" "data:;base64,A"'.split()),
     *('{"a":null} {"type":5} {"url":5} {"message":null} {"content":{"text":3}} [[1]]'.split()),
     *(DEEP, '{"a":' * 3000 + "1" + "}" * 3000, "9" * 5000),
+    *ODD_NUMBERS,
 ]
 MARK = "@here@"
 
@@ -190,6 +193,13 @@ async def used(kind: str, value: Any) -> None:
     assert str(value) is not None
     pickle.dumps(value)
     copy.copy(value)
+    copy.deepcopy(value)
+    if hasattr(value, "to_dict"):
+        json.dumps(value.to_dict(), allow_nan=False)
+    for one in value if isinstance(value, ModelList) else ():
+        assert one.cost(10**6, 10**6, 10**5) is None or one.free in (True, False)
+    if isinstance(value, ModelList):
+        value.find(min_context=5, max_input_price=1.0)
     if isinstance(value, Media):
         await value.async_read() if kind == "async" else value.read()
 
@@ -208,6 +218,7 @@ async def tried(kind: str, name: str, reply: MockReply) -> None:
     except puter.PuterError as error:
         pickle.dumps((str(error), repr(error), error))
     assert ai._throttle.running == 0
+    assert str(ai.usage.total)
 
 
 @pytest.mark.parametrize("name", CALLS)

@@ -50,7 +50,7 @@ TOKENS = st.sampled_from(
     ]
 )
 BYTES = st.lists(TOKENS.map(str.encode) | st.binary(max_size=4), max_size=12).map(b"".join)
-ODD = [
+ODD_NUMBERS = [
     *("1e400", "-1e400", "NaN", "Infinity", "-Infinity", "1" * 400, "1" * 5000, "-" + "1" * 5000),
     *("-0.0", "1e-400", "true", '"NaN"', '"sNaN"', '"Infinity"', '"1e999999999"', '"1e-999999999"'),
     *('"-0"', '"' + "1" * 5000 + '"', '"1' + "0" * 50 + '.5"', "1e29", "-1e29", "1e-29", '"1_0"'),
@@ -127,7 +127,7 @@ def test_what_is_not_utf8_is_no_json(data: bytes) -> None:
         read_json(data)
 
 
-@pytest.mark.parametrize("text", ODD)
+@pytest.mark.parametrize("text", ODD_NUMBERS)
 def test_a_number_can_be_reckoned_with_and_written_out(text: str) -> None:
     try:
         amount = number(read_json(text.encode()))
