@@ -26,10 +26,11 @@ from puter.engine.context import CallContext, SharedState, Transports
 from puter.engine.credentials import Credentials
 from puter.engine.effects import Flow
 from puter.engine.events import LOGGER
+from puter.engine.failures import short
 from puter.engine.ledger import Ledger
 from puter.engine.throttle import Throttle
 from puter.engine.transport import Transport
-from puter.exceptions import PuterConfigError
+from puter.exceptions import PuterConfigError, PuterError
 from puter.history import History, load
 from puter.models import registry
 from puter.options import suggesting
@@ -85,29 +86,18 @@ class PuterAI(Client, ChatMethods):
         transport: Transport | None = None,
         **config_overrides: Unpack[ConfigOptions],
     ) -> None:
-        if config is None:
-            settings = PuterConfig.from_env(**config_overrides)
-        elif isinstance(config, PuterConfig):
-            settings = config.replace(**config_overrides)
-        else:
-            raise PuterConfigError(
-                f"config must be a PuterConfig, not {type(config).__name__}",
-                hint="Single settings go in by name: PuterAI(timeout=60).",
-            )
+        try:
+            settings = _settings(config, config_overrides)
+            credentials = _credentials(username, password, token)
+        except (PuterError, TypeError) as error:
+            raise short(error)  # noqa: B904 - it is the same
+        finally:
+            del username, password, token, config_overrides  # which a traceback would show
         if transport is not None and not isinstance(transport, Transport):
             raise PuterConfigError(
                 f"transport must be a Transport, not {type(transport).__name__}",
                 hint="For tests pass puter.testing.MockTransport(handler).",
             )
-        env = os.environ
-        if token is None and username is None and password is None:
-            tokens = (env.get(name, "").strip() for name in TOKEN_VARIABLES)
-            token = next(filter(None, tokens), None)
-        credentials = Credentials(
-            username if username is not None else env.get("PUTER_USERNAME") or None,
-            password if password is not None else env.get("PUTER_PASSWORD") or None,
-            token,
-        )
         if transport is None:
             transports = Transports({"sync": _requests_transport, "async": _aiohttp_transport})
         else:
@@ -413,6 +403,30 @@ class PuterAI(Client, ChatMethods):
 
 
 _LIMITS = {"rate_limit_requests", "rate_limit_period", "max_concurrency"}
+
+
+def _settings(config: Any, overrides: Any) -> PuterConfig:
+    if config is None:
+        return PuterConfig.from_env(**overrides)
+    if isinstance(config, PuterConfig):
+        return config.replace(**overrides)
+    raise PuterConfigError(
+        f"config must be a PuterConfig, not {type(config).__name__}",
+        hint="Single settings go in by name: PuterAI(timeout=60).",
+    )
+
+
+def _credentials(username: str | None, password: str | None, token: str | None) -> Credentials:
+    """Those given, else those of the environment."""
+    env = os.environ
+    if token is None and username is None and password is None:
+        tokens = (env.get(name, "").strip() for name in TOKEN_VARIABLES)
+        token = next(filter(None, tokens), None)
+    return Credentials(
+        username if username is not None else env.get("PUTER_USERNAME") or None,
+        password if password is not None else env.get("PUTER_PASSWORD") or None,
+        token,
+    )
 
 
 def _requests_transport() -> Transport:

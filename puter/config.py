@@ -162,6 +162,11 @@ def _public_headers(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
     return {name: value for name, value in pairs if not _SECRET.search(name)}
 
 
+def secret_headers(headers: Mapping[str, str]) -> list[str]:
+    """Values of the headers that, by their names, hold something secret."""
+    return [value for name, value in headers.items() if _SECRET.search(name)]
+
+
 def _check_headers(name: str, value: Any) -> Headers:
     if not isinstance(value, Mapping):
         raise _fail(

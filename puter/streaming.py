@@ -102,13 +102,17 @@ class _Stream:
     def _end(self) -> None:
         """Free the connection and the permits; nothing is remembered."""
         self._over = self._call.closed = True
-        if self._reading.acquire(blocking=False):
-            try:
-                self._flow.close()  # its `finally` frees them
-            finally:
-                self._reading.release()
-        elif self._body is not None:
-            self._body.abort()  # whoever reads gets an error, and then does the above
+        try:
+            if self._reading.acquire(blocking=False):
+                try:
+                    self._flow.close()  # its `finally` frees them
+                finally:
+                    self._reading.release()
+            elif self._body is not None:
+                self._body.abort()  # whoever reads gets an error, and then does the above
+        except BaseException as error:
+            report(self._call, error)
+            raise error
 
     def _close(self) -> None:
         if self._reply is None:
@@ -171,7 +175,7 @@ class ChatStream(_Stream):
             with self._exclusive():
                 while self._handle(self._transport.advance(self._flow)):
                     pass
-        except Exception as error:
+        except BaseException as error:
             report(self._call, error)
             raise error
 
@@ -229,7 +233,7 @@ class AsyncChatStream(_Stream):
             with self._exclusive():
                 while self._handle(await self._transport.async_advance(self._flow)):
                     pass
-        except Exception as error:
+        except BaseException as error:
             report(self._call, error)
             raise error
 

@@ -26,7 +26,7 @@ from puter.wire.dialects.base import BASE, read_usage
 from puter.wire.errors import raise_for_error
 from puter.wire.http import HttpReply, HttpRequest
 from puter.wire.messages import assistant_messages, check_messages, validate_reply
-from puter.wire.redact import MARK, redact
+from puter.wire.redact import MARK, Redactor
 from puter.wire.tool_messages import arguments_of
 from tests.door import Door, chat_body
 
@@ -415,7 +415,7 @@ REQUEST = HttpRequest("POST", "https://api.puter.com/drivers/call")
 
 def outcome(reply: HttpReply) -> ChatReply | PuterError:
     try:
-        raise_for_error(REQUEST, reply, ())
+        raise_for_error(REQUEST, reply)
         return BASE.decode(reply.data)
     except PuterError as error:
         return error
@@ -502,7 +502,7 @@ TELLING = st.recursive(
 @given(TELLING)
 def test_a_planted_secret_never_comes_through(value: Any) -> None:
     before = copy.deepcopy(value)
-    shown = json.dumps(redact(value, [SECRET]), ensure_ascii=False)
+    shown = json.dumps(Redactor([SECRET])(value), ensure_ascii=False)
     assert SECRET not in shown
     assert JWT not in shown
     assert value == before  # a copy was made
@@ -510,7 +510,7 @@ def test_a_planted_secret_never_comes_through(value: Any) -> None:
 
 @given(JSON)
 def test_what_holds_no_secret_is_left_alone(value: Any) -> None:
-    assert repr(redact(value, [SECRET])) == repr(value)
+    assert repr(Redactor([SECRET])(value)) == repr(value)
 
 
 @pytest.mark.parametrize(
@@ -526,13 +526,13 @@ def test_what_holds_no_secret_is_left_alone(value: Any) -> None:
     ],
 )
 def test_private_keys_hide_their_value_whatever_it_is(key: str) -> None:
-    assert redact({"a": [{key: "short"}]}) == {"a": [{key: MARK}]}
+    assert Redactor()({"a": [{key: "short"}]}) == {"a": [{key: MARK}]}
 
 
 def test_bearer_words_jwts_and_users_of_urls_are_hidden_without_being_told() -> None:
-    assert redact("http://me:pw@proxy:1/x@y") == f"http://{MARK}@proxy:1/x@y"
-    assert redact(f"bad: Bearer abc, {JWT}") == f"bad: Bearer {MARK}, {MARK}"
-    assert not re.search("abc|eyJ", json.dumps(redact([{"x": f"bearer abc {JWT}"}])))
+    assert Redactor()("http://me:pw@proxy:1/x@y") == f"http://{MARK}@proxy:1/x@y"
+    assert Redactor()(f"bad: Bearer abc, {JWT}") == f"bad: Bearer {MARK}, {MARK}"
+    assert not re.search("abc|eyJ", json.dumps(Redactor()([{"x": f"bearer abc {JWT}"}])))
 
 
 # ------------------------------------------------------------ values

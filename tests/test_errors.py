@@ -300,7 +300,7 @@ def test_an_error_nested_without_end_is_still_an_error() -> None:
         body = '{"message":"no","x":' + "[" * depth + "]" * depth + "}"
         reply = HttpReply(400, {"content-type": "application/json"}, body.encode())
         with pytest.raises(PuterError):
-            raise_for_error(HttpRequest("POST", "https://api.puter.com/drivers/call"), reply, ())
+            raise_for_error(HttpRequest("POST", "https://api.puter.com/drivers/call"), reply)
 
 
 # ------------------------------------------------------------ Retry-After
@@ -381,7 +381,7 @@ def test_captured_errors_are_read(name: str) -> None:
     request = HttpRequest("POST", "https://api.puter.com/drivers/call")
     reply = HttpReply(status, captured["headers"], (raw or "").encode())
     with pytest.raises(PuterError) as caught:
-        raise_for_error(request, reply, ())
+        raise_for_error(request, reply)
     error = caught.value
     assert error.status == status
     assert_helpful(error)

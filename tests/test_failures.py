@@ -7,6 +7,7 @@ import copy
 import logging
 import os
 import pickle
+import re
 import socket
 import subprocess
 import sys
@@ -184,7 +185,7 @@ async def test_what_a_tool_raises_for_the_caller_is_shown_without_our_frames(
 
 
 @pytest.mark.parametrize("kind", [asyncio.CancelledError, KeyboardInterrupt])
-async def test_what_is_no_mistake_is_left_as_it_is(
+async def test_what_is_no_mistake_stays_itself_and_the_log_knows_where_it_came(
     door: Door, kind: type[BaseException], caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG, "puter.errors")
@@ -193,8 +194,10 @@ async def test_what_is_no_mistake_is_left_as_it_is(
     with pytest.raises(kind) as caught:
         await door(door.client(), "chat", "hi")
     assert caught.value is stop
-    assert "exchange" in [one.name for one in traceback.extract_tb(stop.__traceback__)]
-    assert not caplog.records
+    names = [one.name for one in traceback.extract_tb(stop.__traceback__)]
+    assert names[-1] == "stop_with"  # the user's
+    assert "exchange" not in names
+    assert " in exchange" in caplog.text
 
 
 def stop_with(stop: BaseException) -> Any:
@@ -342,13 +345,17 @@ async def test_wrong_arguments_are_shown_in_few_lines(door: Door, name: str) -> 
     assert door.sent == []
 
 
-async def test_a_type_error_of_our_own_making_keeps_its_frames(
-    door: Door, monkeypatch: pytest.MonkeyPatch
+async def test_an_error_of_our_own_making_says_where_it_came_from(
+    door: Door, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level(logging.DEBUG, "puter.errors")
     monkeypatch.setattr("puter.api.images.driver_args", None)
     with pytest.raises(TypeError) as caught:
         await door(door.client(), "txt2img", "hi")
-    assert "driver_args(" in shown(caught.value)
+    place = re.compile(r"images\.py:\d+ in txt2img")
+    assert place.search(caplog.text)
+    if sys.version_info >= (3, 11):
+        assert place.search(shown(caught.value))
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,7 @@ from puter.engine.pipeline import exchange
 from puter.engine.retry import RetryBudget
 from puter.engine.throttle import Throttle
 from puter.exceptions import PuterError
+from puter.secret import Secret
 from puter.transports.connection_errors import Exchange
 from puter.wire.http import HttpReply, HttpRequest, api_get, driver_call
 from tests.door import error_body
@@ -526,7 +527,7 @@ def test_the_token_is_read_anew_for_each_attempt() -> None:
     hand = Hand(signs_in_meanwhile, OK)
     call = hand.call()
     hand.run(exchange(call, chat(call.config)))
-    assert [effect.token for effect in hand.sent] == ["stale-token", "fresh-token"]
+    assert [effect.token for effect in hand.sent] == [Secret("stale-token"), Secret("fresh-token")]
 
 
 def test_a_sign_in_and_a_public_list_carry_no_token() -> None:
@@ -578,7 +579,7 @@ def test_one_signs_in_for_all() -> None:
     for steps in flows[1:]:
         assert hand.run(steps, who.sign_in_queue.acquire(timeout=0)).username == "alice"
     assert [effect.request.url for effect in hand.sent] == ["https://api.puter.com/whoami"] * 3
-    assert {effect.token for effect in hand.sent} == {"fresh-token"}
+    assert {effect.token for effect in hand.sent} == {Secret("fresh-token")}
 
 
 @pytest.mark.parametrize(
@@ -669,8 +670,8 @@ def test_effects_are_values() -> None:
 def test_a_request_shows_no_secret() -> None:
     request = dataclasses.replace(
         login(PuterConfig(proxy="http://me:hush-hush@proxy", headers={"X-Secret": "hush-hush"})),
-        secrets=("hush-hush",),
+        secrets=(Secret("hush-hush"),),
     )
-    for shown in (repr(request), repr(Send(request, "hush-hush", secrets=("hush-hush",)))):
+    for shown in (repr(request), repr(Send(request, Secret("hush-hush")))):
         assert "hush" not in shown
         assert "correct" not in shown

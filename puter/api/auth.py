@@ -20,6 +20,7 @@ from puter.exceptions import (
     PuterResponseError,
     PuterTwoFactorRequired,
 )
+from puter.secret import Secret
 from puter.types.account import Account
 from puter.wire.errors import WRONG_HOST, unknown_shape
 from puter.wire.http import api_get, build_request
@@ -87,7 +88,8 @@ def _second_factor(
         code = yield from do(Invoke(code))
     if not text.accepts(code):  # text() itself would show it
         raise PuterInputError(f"{name} must be a non-empty str, or a function that returns one")
-    payload = {"token": str(answer.get("otp_jwt_token", "")), "code": "".join(code.split())}
+    ticket = Secret(str(answer.get("otp_jwt_token", "")))
+    payload = {"token": ticket, "code": Secret("".join(code.split()))}
     answer = yield from _post(call, path, payload)
     if answer.get("proceed") is not True:
         raise PuterAuthError(
@@ -99,7 +101,7 @@ def _second_factor(
     return answer
 
 
-def _post(call: CallContext, path: str, payload: dict[str, str]) -> Flow[dict[str, Any]]:
+def _post(call: CallContext, path: str, payload: dict[str, Any]) -> Flow[dict[str, Any]]:
     request = build_request(
         call.config,
         "POST",
@@ -107,7 +109,6 @@ def _post(call: CallContext, path: str, payload: dict[str, str]) -> Flow[dict[st
         payload,
         authenticated=False,
         retry_on_429=False,  # a 429 here means minutes
-        secrets=tuple(v for name, v in payload.items() if name not in ("username", "email")),
     )
     try:
         reply = yield from exchange(call, request)

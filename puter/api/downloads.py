@@ -16,8 +16,8 @@ import re
 import tempfile
 import threading
 import weakref
-from collections.abc import AsyncGenerator, Callable, Generator, Iterator
-from contextlib import ExitStack, closing, contextmanager
+from collections.abc import AsyncGenerator, Callable, Iterator
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import quote, urljoin, urlsplit, urlunsplit
@@ -25,6 +25,7 @@ from urllib.parse import quote, urljoin, urlsplit, urlunsplit
 from puter.atomic import AtomicFile, check_writable, write_whole
 from puter.engine.context import CallContext, Runner
 from puter.engine.effects import Acquire, Body, Flow, Invoke, Read, do
+from puter.engine.failures import report
 from puter.engine.pipeline import exchange
 from puter.engine.throttle import Permit, Throttle
 from puter.exceptions import (
@@ -87,31 +88,29 @@ class Download:
         return await self._runner._async_run(download_to_file, self, path)
 
     def iter_bytes(self) -> Iterator[bytes]:
-        piece, body, attempts = self._runner._run(open_pieces, self)
-        with closing(body), _counted(attempts):
-            while piece:
-                yield piece
-                piece = body.read()
+        piece, body, call = self._runner._run(open_pieces, self)
+        try:
+            with closing(body):
+                while piece:
+                    yield piece
+                    piece = body.read()
+        except BaseException as error:
+            report(call, error)
+            raise error  # noqa: TRY201 - the frames would come back in Python 3.10
 
     async def async_iter_bytes(self) -> AsyncGenerator[bytes, None]:
-        piece, body, attempts = await self._runner._async_run(open_pieces, self)
-        with closing(body), _counted(attempts):
-            while piece:
-                yield piece
-                piece = await body.async_read()
+        piece, body, call = await self._runner._async_run(open_pieces, self)
+        try:
+            with closing(body):
+                while piece:
+                    yield piece
+                    piece = await body.async_read()
+        except BaseException as error:
+            report(call, error)
+            raise error  # noqa: TRY201 - the frames would come back in Python 3.10
 
     def close(self) -> None:
         """Nothing is open between the calls."""
-
-
-@contextmanager
-def _counted(attempts: int) -> Generator[None, None, None]:
-    """Errors after the call has ended say how often it was tried, too."""
-    try:
-        yield
-    except PuterError as error:
-        error.attempts = error.attempts or attempts
-        raise
 
 
 def download(call: CallContext, content: Download) -> Flow[bytes]:
@@ -177,10 +176,10 @@ def open_download(call: CallContext, content: Download) -> Flow[tuple[bytes, Bod
     return head, body
 
 
-def open_pieces(call: CallContext, content: Download) -> Flow[tuple[bytes, Body, int]]:
-    """What ``open_download()`` returns, and how many attempts it took."""
+def open_pieces(call: CallContext, content: Download) -> Flow[tuple[bytes, Body, CallContext]]:
+    """What ``open_download()`` returns, and the call that reads on."""
     head, body = yield from open_download(call, content)
-    return head, body, call.attempts
+    return head, body, call
 
 
 class _Ended:

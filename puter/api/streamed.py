@@ -35,8 +35,7 @@ def streamed_answer(turn: Turn) -> Flow[None]:
             yield YieldChunks(_chunks_of(answer), last=ends)
             return
         body: Body = reply.stream
-        secrets = turn.call.shared.credentials.secrets
-        turn.stream = accumulator = StreamAccumulator(turn.target.model, secrets)
+        turn.stream = accumulator = StreamAccumulator(turn.target.model)
         try:
             yield StreamOpened(body)
             last = yield from _chunks(turn, body, accumulator)

@@ -12,6 +12,7 @@ from puter.engine.effects import Flow
 from puter.engine.pipeline import exchange
 from puter.exceptions import PuterInputError, PuterResponseError
 from puter.models import registry
+from puter.secret import Secret
 from puter.types.account import AccountUsage, Spending
 from puter.wire.http import api_get, api_post
 from puter.wire.json import as_dict
@@ -119,8 +120,8 @@ def revoke_api_token(call: CallContext, token: str) -> Flow[None]:
     """
     if not checks.text.accepts(token):  # checks.text() itself would show the token
         raise PuterInputError("revoke_api_token() wants the token or its id as a str")
-    token = token.strip()
+    revoked = Secret(token.strip())
     proof = yield from fetch_csrf_token(call)
-    payload = {"tokenOrUuid": token, "anti_csrf": proof}
-    request = api_post(call.config, "/auth/revoke-access-token", payload, secrets=(token,))
+    payload = {"tokenOrUuid": revoked, "anti_csrf": proof}
+    request = api_post(call.config, "/auth/revoke-access-token", payload)
     yield from exchange(call, request)

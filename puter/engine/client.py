@@ -78,6 +78,8 @@ class Client:
             flow = operation(call, *args, **kwargs)
         except TypeError as error:  # a generator function raises it for its arguments alone
             raise _bad_call(operation, kwargs, error) from None
+        finally:
+            del args, kwargs  # which a traceback would show: a password may be among them
         return self._carry_out(call, flow)
 
     async def _async_run(self, operation: Callable[..., Flow[T]], *args: Any, **kwargs: Any) -> T:
@@ -86,6 +88,8 @@ class Client:
             flow = operation(call, *args, **kwargs)
         except TypeError as error:
             raise _bad_call(operation, kwargs, error) from None
+        finally:
+            del args, kwargs
         return await self._async_carry_out(call, flow)
 
     def _carry_out(self, call: CallContext, flow: Flow[T]) -> T:
@@ -93,14 +97,14 @@ class Client:
             warn_of_blocking(call)
         try:
             return self._shared.transports["sync"].run(flow)
-        except Exception as error:
+        except BaseException as error:
             report(call, error)
             raise error
 
     async def _async_carry_out(self, call: CallContext, flow: Flow[T]) -> T:
         try:
             return await self._shared.transports["async"].async_run(flow)
-        except Exception as error:
+        except BaseException as error:
             report(call, error)
             raise error
 
@@ -153,11 +157,17 @@ def paired(
 
     @functools.wraps(operation)
     def blocking(self: Client, /, *args: P.args, **kwargs: P.kwargs) -> T:
-        return self._run(operation, *args, **kwargs)
+        try:
+            return self._run(operation, *args, **kwargs)
+        finally:
+            del args, kwargs  # see Client._run
 
     @functools.wraps(operation)
     async def asynchronous(self: Client, /, *args: P.args, **kwargs: P.kwargs) -> T:
-        return await self._async_run(operation, *args, **kwargs)
+        try:
+            return await self._async_run(operation, *args, **kwargs)
+        finally:
+            del args, kwargs
 
     asynchronous.__name__ = f"async_{operation.__name__}"
     methods: tuple[Any, ...] = blocking, asynchronous

@@ -114,6 +114,9 @@ class CallContext:
     partial: Callable[[], ChatReply] | None = None
     """What a chat came to until now."""
 
+    def __repr__(self) -> str:
+        return f"<CallContext {self.operation}>"
+
     @property
     def elapsed(self) -> float:
         """Seconds since the call began."""

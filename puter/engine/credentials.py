@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import re
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
-from puter.config import PuterConfig, origin_of
+from puter.config import PuterConfig, origin_of, secret_headers
 from puter.engine.throttle import Throttle
 from puter.exceptions import PuterAuthError, PuterConfigError, PuterError, PuterInputError
+from puter.secret import Secret
+from puter.wire.redact import login_form
 
 HOW_TO_SIGN_IN = (
     "Pass token=... or set PUTER_AUTH_TOKEN, or pass username=... and password=... "
@@ -29,11 +32,8 @@ class Credentials:
             raise PuterConfigError(
                 "The user name looks like a token", hint="Did you mean PuterAI(token=...)?"
             )
-        self.password = _text("password", password)
+        self.password = None if password is None else Secret(str(_text("password", password)))
         self.token = None if token is None else check_token(token)
-        self.secrets: tuple[str, ...] = ()
-        """Token and password, as far as there are any: what no error may show."""
-        self._list_secrets()
         self.bound_to: tuple[str, str] | None = None
         """``api_base`` and ``login_url`` that the token was last given for."""
         self._hosts: tuple[str, str] | None = None
@@ -48,12 +48,10 @@ class Credentials:
     def sign_in(self, token: str, config: PuterConfig) -> None:
         self.token, self._hosts, self.bound_to = check_token(token), _hosts(config), None
         self.signed_out = False
-        self._list_secrets()
 
     def sign_out(self) -> None:
         self.token = self._hosts = self.bound_to = None
         self.signed_out = True
-        self._list_secrets()
 
     def forget(self) -> None:
         """The client is closed: no token for anyone who still waits."""
@@ -66,7 +64,17 @@ class Credentials:
         """Whether a call may sign in unasked."""
         return bool(self.username and self.password) and not self.signed_out
 
-    def token_for(self, config: PuterConfig) -> str:
+    def secrets(self, config: PuterConfig) -> tuple[Secret, ...]:
+        """What no error may show: token, passwords, and headers named like one."""
+        proxy = urlsplit(config.proxy or "")
+        logins = (self.username, self.password), (proxy.username, _secret(proxy.password))
+        given = [(name, word) for name, word in logins if word is not None]
+        found = [word for _, word in given]
+        found += [login_form(name or "", word) for name, word in given]
+        found += [Secret(value) for value in secret_headers(config.headers)]
+        return (*found, *([self.token] if self.token is not None else ()))
+
+    def token_for(self, config: PuterConfig) -> Secret:
         """The token, for the hosts of ``config``.
 
         Raises:
@@ -96,9 +104,6 @@ class Credentials:
             missing = f": the {'user name' if self.username is None else 'password'} is missing"
         return PuterAuthError(f"Not signed in{missing}", hint=HOW_TO_SIGN_IN)
 
-    def _list_secrets(self) -> None:
-        self.secrets = tuple(one for one in (self.token, self.password) if one)
-
     def __repr__(self) -> str:
         return f"Credentials(username={self.username!r}, signed_in={self.token is not None})"
 
@@ -110,13 +115,17 @@ def _hosts(config: PuterConfig) -> tuple[str, str]:
     return origin_of(config.api_base), origin_of(config.login_url)
 
 
+def _secret(quoted: str | None) -> Secret | None:
+    return None if quoted is None else Secret(unquote(quoted))
+
+
 def _text(name: str, value: Any) -> str | None:
     if value is not None and (not isinstance(value, str) or not value):
         raise PuterInputError(f"{name} must be a non-empty str")
     return value
 
 
-def check_token(token: Any) -> str:
+def check_token(token: Any) -> Secret:
     """The token without surrounding white space and the word ``Bearer``.
 
     Raises:
@@ -128,4 +137,4 @@ def check_token(token: Any) -> str:
             "The token must be a non-empty str of printable ASCII without spaces",
             hint="Copy it again from the Puter dashboard, or call login() instead.",
         )
-    return bare
+    return Secret(bare)

@@ -20,6 +20,7 @@ from typing import Any, Generic, Protocol, TypeAlias, TypeVar
 
 from puter.engine.events import Event
 from puter.engine.throttle import Permit, Throttle
+from puter.secret import Secret
 from puter.types.replies import ChatChunk
 from puter.wire.http import HttpReply, HttpRequest
 
@@ -65,15 +66,14 @@ def do(effect: Effect[R]) -> Flow[R]:
 class Send(Effect[HttpReply]):
     """Send the request once.
 
-    ``token`` goes into the Authorization header; ``time_left`` bounds the exchange, in seconds;
-    ``secrets`` are removed from the text of errors. ``on_unsent`` is called when it ends without a
-    reply, in whatever way, and certainly nothing was written.
+    ``with_token(request.headers, token)`` are the headers as they go out; ``time_left`` bounds the
+    exchange, in seconds. ``on_unsent`` is called when it ends without a reply, in whatever way, and
+    certainly nothing was written.
     """
 
     request: HttpRequest
-    token: str | None = field(default=None, repr=False)
+    token: Secret | None = None
     time_left: float | None = None
-    secrets: tuple[str, ...] = field(default=(), repr=False)
     on_unsent: Callable[[], None] = field(default=lambda: None, repr=False, compare=False)
 
 

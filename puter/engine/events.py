@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from typing import ClassVar, TypeAlias
 
 from puter.exceptions import words_of
+from puter.wire.http import HttpRequest
+from puter.wire.redact import one_line
 
 LOGGER = logging.getLogger("puter")
 _http = logging.getLogger("puter.http")
@@ -14,30 +16,42 @@ _tools = logging.getLogger("puter.tools")
 _retry = logging.getLogger("puter.retry")
 
 
+class _Line:
+    """An event as one line of a log, whatever a server or a model put into it."""
+
+    __slots__ = ()
+
+    def __str__(self) -> str:
+        return one_line(self.told())
+
+    def told(self) -> str:
+        raise NotImplementedError
+
+
 @dataclass(frozen=True, slots=True)
-class Answered:
+class Answered(_Line):
     """A request was answered."""
 
     logger: ClassVar[logging.Logger] = _http
     level: ClassVar[int] = logging.DEBUG
     error: ClassVar[None] = None
-    method: str
-    url: str
+    request: HttpRequest
     status: int
     seconds: float
 
-    def __str__(self) -> str:
-        return f"{self.method} {self.url} -> {self.status} in {self.seconds:.3f} s"
+    def told(self) -> str:
+        return (
+            f"{self.request.method} {self.request.where} -> {self.status} in {self.seconds:.3f} s"
+        )
 
 
 @dataclass(frozen=True, slots=True)
-class Retrying:
+class Retrying(_Line):
     """A request will be sent again after ``delay`` seconds."""
 
     logger: ClassVar[logging.Logger] = _retry
     error: ClassVar[None] = None
-    method: str
-    url: str
+    request: HttpRequest
     attempt: int
     delay: float
     reason: str
@@ -49,15 +63,14 @@ class Retrying:
         """A server that stays unreachable makes for a long silence."""
         return logging.WARNING if self.unreachable and self.attempt > 1 else logging.INFO
 
-    def __str__(self) -> str:
-        return (
-            f"{self.method} {self.url}: attempt {self.attempt} failed ({self.reason}), "
-            f"next one in {self.delay:.2f} s"
-        )
+    def told(self) -> str:
+        failed = f"attempt {self.attempt} failed ({self.reason})"
+        where = f"{self.request.method} {self.request.where}"
+        return f"{where}: {failed}, next one in {self.delay:.2f} s"
 
 
 @dataclass(frozen=True, slots=True)
-class ToolRan:
+class ToolRan(_Line):
     """A tool was run; ``error`` is what it raised, if anything, and is logged with traceback."""
 
     logger: ClassVar[logging.Logger] = _tools
@@ -69,7 +82,7 @@ class ToolRan:
     def level(self) -> int:
         return logging.DEBUG if self.error is None else logging.WARNING
 
-    def __str__(self) -> str:
+    def told(self) -> str:
         if self.error is None:
             return f"{self.name} ran ({self.call_id})"
         kind = type(self.error).__name__

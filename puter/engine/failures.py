@@ -1,4 +1,7 @@
-"""What a failed call shows: its attempts and the user's own lines; the rest is for the log."""
+"""What a failed call shows: its attempts and the user's own lines, and nothing secret.
+
+Every exception that leaves a call passes ``report()``: the *door* of the client.
+"""
 
 from __future__ import annotations
 
@@ -6,39 +9,118 @@ import asyncio
 import logging
 import sys
 import warnings
-from typing import TypeVar
+from collections.abc import Iterable
+from contextlib import suppress
+from typing import Any, TypeVar
 
 from puter.engine.context import CallContext
-from puter.engine.frames import from_signal_handler, from_users_frame, is_inner
-from puter.exceptions import PuterBlockingWarning, PuterError
+from puter.engine.frames import chain, is_inner, places, users_part
+from puter.exceptions import PuterBlockingWarning, PuterError, words_of
 from puter.options import validate_options
+from puter.secret import Secret
+from puter.wire.redact import Redactor, one_line, printable
 
-E = TypeVar("E", bound=PuterError | TypeError)
+E = TypeVar("E", bound=BaseException)
 
 _LOGGER = logging.getLogger("puter.errors")
 _NOTEBOOKS = {"ipykernel", "marimo"}
 """They run cells, and so sync methods, on an event loop of their own."""
 
 
-def report(call: CallContext, error: Exception) -> None:
-    """Log the error of a call as it is, with DEBUG, and make it short before it is raised again."""
-    _LOGGER.debug("%s failed", call.operation, exc_info=error)
+def report(call: CallContext, error: BaseException) -> None:
+    """Make what ends a call fit to be seen, before it is raised again; DEBUG logs its places."""
+    conceal(error, call.shared.credentials.secrets(call.config))
+    if _LOGGER.isEnabledFor(logging.DEBUG):
+        _LOGGER.debug("%s failed: %s", call.operation, _story(error))
     if isinstance(error, PuterError):
         error.attempts = error.attempts or call.attempts
-    if isinstance(error, PuterError) or _of_options(error):
-        _shorten(error)
-    elif not from_signal_handler(error):  # of a user's function, or it stays as it is
-        error.__traceback__ = from_users_frame(error.__traceback__) or error.__traceback__
+    short(error)
 
 
 def short(error: E) -> E:
-    """The error of an argument, without our frames; a TypeError of our own making keeps them."""
-    if isinstance(error, PuterError) or _of_options(error):
-        _shorten(error)
+    """The error without frames of ours and of what we called: their locals hold what is secret."""
+    hides = isinstance(error, PuterError) or _of_options(error)
+    where = None if hides else _last_place(error)
+    for one in chain(error):
+        one.__traceback__ = users_part(one.__traceback__)
+    if hides:
+        _hide_causes(error)
+    elif where is not None and error.__traceback__ is None and isinstance(error, Exception):
+        _note(error, f"Raised at {where}; the logger puter.errors has the rest, at DEBUG.")
     return error
 
 
-def _of_options(error: Exception) -> bool:
+def conceal(error: BaseException, secrets: Iterable[Secret]) -> None:
+    """Take the secrets out of an error and all behind it, and then cut its texts.
+
+    This is the one place where that is done, for what the server and the libraries said alike. The
+    user's own exceptions stay as they are, and so do the answers and messages in ours.
+    """
+    redactor = Redactor(secrets)
+    for one in chain(error):
+        if isinstance(one, PuterError):
+            if one.args:
+                one.args = (printable(redactor(one.message, _LONGEST["message"])), *one.args[1:])
+            for name, value in vars(one).items():
+                if name not in _USERS:
+                    setattr(one, name, _concealed(redactor, name, value))
+        elif users_part(one.__traceback__) is None:
+            _conceal_library(redactor, one)
+
+
+_USERS = frozenset(("partial", "reply", "messages", "suggestions"))
+_LONGEST = {"message": 1000, "hint": 1000, "body": 500, "code": 200, "reason": 200}
+"""Characters of the texts of an error at most; those within a decoded body are left whole."""
+
+
+def _concealed(redactor: Redactor, name: str, value: Any) -> Any:
+    try:
+        value = redactor(value, _LONGEST.get(name))
+    except RecursionError:
+        return None  # nobody reads what is nested that deeply
+    if not isinstance(value, str) or name == "body":
+        return value
+    return printable(value) if name == "hint" else one_line(value)
+
+
+def _conceal_library(redactor: Redactor, error: BaseException) -> None:
+    """Text stays text, and what prints a secret becomes text."""
+
+    def safe(value: Any) -> Any:
+        if isinstance(value, BaseException):
+            return value
+        if isinstance(value, (str, bytes)):
+            return redactor(value)
+        told = repr(value)
+        return value if (clean := redactor(told)) == told else clean
+
+    with suppress(Exception):  # a class that does not let itself be changed, or printed
+        error.args = tuple(map(safe, error.args))
+        for name, value in getattr(error, "__dict__", {}).items():
+            if isinstance(value, (str, bytes)):
+                setattr(error, name, redactor(value))
+
+
+def _story(error: BaseException) -> str:
+    """All exceptions and the places they ran through, without values; each in a line."""
+    lines: list[str] = []
+    for one in chain(error):
+        kind = type(one)
+        lines.append(one_line(f"{kind.__module__}.{kind.__qualname__}: {words_of(one)}"))
+        lines += [f"  {one_line(place)}" for place in places(one)]
+    return "\n  ".join(lines)
+
+
+def _last_place(error: BaseException) -> str | None:
+    return next(reversed([*places(error)]), None)
+
+
+def _note(error: Exception, text: str) -> None:
+    if hasattr(error, "add_note"):  # from Python 3.11 on
+        error.add_note(text)
+
+
+def _of_options(error: BaseException) -> bool:
     """Whether the check of the options raised it."""
     place = error.__traceback__
     while place is not None and place.tb_next is not None:
@@ -46,16 +128,13 @@ def _of_options(error: Exception) -> bool:
     return place is not None and place.tb_frame.f_code is validate_options.__code__
 
 
-def _shorten(error: BaseException) -> None:
-    """Begin the traceback with the user's first frame; hide exceptions that are not theirs."""
-    error.__traceback__ = from_users_frame(error.__traceback__)
+def _hide_causes(error: BaseException) -> None:
+    """Hide exceptions behind it that are not the user's."""
     first = shown = _shown_before(error)
-    while shown is not None and not isinstance(shown, PuterError):
-        if from_users_frame(shown.__traceback__):
-            break
+    while shown is not None and not isinstance(shown, PuterError) and shown.__traceback__ is None:
         shown = _shown_before(shown)
     if isinstance(shown, PuterError):
-        _shorten(shown)
+        _hide_causes(shown)
     if shown is not first:
         error.__cause__, error.__context__ = None, shown or first
         error.__suppress_context__ = shown is None

@@ -7,22 +7,67 @@ import inspect
 import signal
 import sys
 import traceback
+from collections.abc import Iterator
 from types import CodeType, FrameType, TracebackType
 
-_LIBRARIES = "puter requests urllib3 aiohttp aiohappyeyeballs yarl PIL pydantic"
-_INNER = {*_LIBRARIES.split(), *sys.stdlib_module_names}
+_HTTP = frozenset("requests urllib3 aiohttp aiohappyeyeballs yarl".split())
+_INNER = frozenset({"puter", "PIL", "pydantic", *_HTTP, *sys.stdlib_module_names})
 
 
 def is_inner(frame: FrameType) -> bool:
     """Whether it is ours, a library's or Python's own."""
-    return str(frame.f_globals.get("__name__")).partition(".")[0] in _INNER
+    return _package(frame) in _INNER
 
 
-def from_users_frame(place: TracebackType | None) -> TracebackType | None:
-    """The part of a traceback that begins with the user's first frame, None without one."""
-    while place is not None and is_inner(place.tb_frame):
+def _package(frame: FrameType) -> str:
+    return str(frame.f_globals.get("__name__")).partition(".")[0]
+
+
+def users_part(place: TracebackType | None) -> TracebackType | None:
+    """The traceback without our frames and those of what we called, None when nothing is left.
+
+    What stays are the user's functions and what these called, wherever they stand in it. Whatever
+    an HTTP library of ours called goes with it (it saw the headers), but for a signal handler.
+    """
+    shown: list[tuple[FrameType, int, int]] = []
+    is_users = in_http = False
+    handlers: set[CodeType | None] | None = None
+    while place is not None:
+        frame, package = place.tb_frame, _package(place.tb_frame)
+        if package not in _INNER:
+            if in_http and handlers is None:
+                handlers = _handlers()
+            is_users = not in_http or (handlers is not None and frame.f_code in handlers)
+            in_http = in_http and not is_users
+        elif package == "puter":
+            is_users = in_http = False
+        elif package in _HTTP and not is_users:
+            in_http = True
+        if is_users:
+            shown.append((frame, place.tb_lasti, place.tb_lineno))
         place = place.tb_next
-    return place
+    kept: TracebackType | None = None
+    for one in reversed(shown):
+        kept = TracebackType(kept, *one)
+    return kept
+
+
+def places(error: BaseException) -> Iterator[str]:
+    """Where it ran through, as text: file, line and function, without any values."""
+    for frame, line in traceback.walk_tb(error.__traceback__):
+        yield f"{frame.f_code.co_filename}:{line} in {frame.f_code.co_name}"
+
+
+def chain(error: BaseException) -> list[BaseException]:
+    """The exception and all behind it, however the libraries hang them together."""
+    found, seen = [error], {id(error)}
+    for one in found:  # which grows
+        held = (*one.args, *getattr(one, "exceptions", ()), *getattr(one, "__dict__", {}).values())
+        for deeper in (*held, one.__cause__, one.__context__):
+            if isinstance(deeper, BaseException) and id(deeper) not in seen:
+                seen.add(id(deeper))
+                found.append(deeper)
+    return found
 
 
 def from_signal_handler(error: BaseException) -> bool:
@@ -30,9 +75,12 @@ def from_signal_handler(error: BaseException) -> bool:
 
     Libraries take its ``TimeoutError`` for one of the socket.
     """
-    handlers = {_code_of(signal.getsignal(number)) for number in signal.valid_signals()}
-    frames = traceback.walk_tb(error.__traceback__)
-    return any(frame.f_code in handlers for frame, _ in frames)
+    handlers = _handlers()
+    return any(frame.f_code in handlers for frame, _ in traceback.walk_tb(error.__traceback__))
+
+
+def _handlers() -> set[CodeType | None]:
+    return {_code_of(signal.getsignal(number)) for number in signal.valid_signals()}
 
 
 def _code_of(handler: object) -> CodeType | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from puter.engine.context import CallContext
 from puter.engine.effects import Acquire, Flow, Notify, Send, Sleep
 from puter.engine.events import Answered, Retrying
+from puter.engine.failures import conceal
 from puter.engine.retry import attempts_left, may_repeat, retry_delay
 from puter.engine.throttle import Permit, Throttle
 from puter.exceptions import (
@@ -71,6 +72,8 @@ def exchange(
 
 def _plan_retry(call: CallContext, request: HttpRequest, error: PuterError) -> float:
     """Seconds until the next attempt; the error is raised when there is none."""
+    secrets = (*call.shared.credentials.secrets(call.config), *request.secrets)
+    conceal(error, secrets)  # before an event tells of it
     error.attempts, error.elapsed = call.attempts, call.clock() - call.requested
     delay = _delay_after(call, request, error)
     if delay is None:
@@ -103,7 +106,7 @@ def _retrying(call: CallContext, request: HttpRequest, error: PuterError, delay:
     unreachable = isinstance(error, PuterConnectionError) and not error.sent
     words = error.message if unreachable else error.code or ""
     reason = f"{type(error).__name__} {words}".strip()
-    return Retrying(request.method, request.url, call.attempts, delay, reason, unreachable)
+    return Retrying(request, call.attempts, delay, reason, unreachable)
 
 
 def _delay_after(call: CallContext, request: HttpRequest, error: PuterError) -> float | None:
@@ -148,12 +151,11 @@ def _attempt(call: CallContext, request: HttpRequest) -> Flow[HttpReply]:
     if call.closed:
         raise call.stream_closed()
     time_left = None if config.deadline is None else call.time_left()
-    secrets = (*credentials.secrets, *request.secrets)  # those of an earlier answer included
     call.attempts += 1
     began = call.clock()
-    reply: HttpReply = yield Send(request, token, time_left, secrets, call.note_unsent)
-    yield Notify(Answered(request.method, request.url, reply.status, call.clock() - began))
+    reply: HttpReply = yield Send(request, token, time_left, call.note_unsent)
+    yield Notify(Answered(request, reply.status, call.clock() - began))
     reply.max_bytes = request.max_bytes
     if not reply.is_success(request.expect):
-        raise_for_error(request, reply, secrets)
+        raise_for_error(request, reply)
     return reply

@@ -23,6 +23,7 @@ from puter.engine.effects import Send
 from puter.engine.throttle import Permit
 from puter.engine.transport import Transport
 from puter.exceptions import PuterError
+from puter.secret import with_token
 from puter.transports.connection_errors import Exchange
 from puter.transports.proxies import ca_bundle, on_loopback, proxy_settings
 from puter.wire.http import HttpReply, HttpRequest, stays_open
@@ -53,7 +54,7 @@ class AiohttpTransport(Transport):
 
     async def async_send(self, effect: Send) -> HttpReply:
         request = effect.request
-        exchange = _Exchange(request, effect.secrets, effect.time_left)
+        exchange = _Exchange(request, effect.time_left)
         response = None
         try:
             session = await self._current()
@@ -82,9 +83,7 @@ class AiohttpTransport(Transport):
                     exchange.abort()
 
     def _arguments(self, request: HttpRequest, effect: Send, exchange: _Exchange) -> dict[str, Any]:
-        headers = dict(request.headers)
-        if effect.token is not None:
-            headers["Authorization"] = f"Bearer {effect.token}"
+        headers = with_token(request.headers, effect.token)
         data: bytes | AsyncIterator[memoryview] | None = request.body
         if request.body is not None and len(request.body) > LARGE:
             headers["Content-Length"] = str(len(request.body))

@@ -6,12 +6,12 @@ import errno
 import os
 import re
 import ssl
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from puter.engine.frames import from_signal_handler
+from puter.engine.frames import chain, from_signal_handler
 from puter.exceptions import (
     PuterConfigError,
     PuterConnectionError,
@@ -19,9 +19,7 @@ from puter.exceptions import (
     PuterResponseError,
     PuterTimeoutError,
 )
-from puter.types.media import shown_url
 from puter.wire.http import HttpRequest
-from puter.wire.redact import redact
 
 _HTTP_LIBRARIES = ("requests.", "urllib3.", "aiohttp.")
 _NO_TLS = {
@@ -42,7 +40,6 @@ class Exchange:
     """
 
     request: HttpRequest
-    secrets: tuple[str, ...] = field(default=(), repr=False)
     time_left: float | None = None
     """Seconds until the deadline when it began."""
     proxy: str | None = field(default=None, init=False, repr=False)
@@ -91,7 +88,7 @@ class Exchange:
             PuterError: What ``translate()`` made of it.
             Exception: What a signal handler raised meanwhile, as it was.
         """
-        for one in (error, *causes(error)):
+        for one in chain(error):
             wrapper = type(one).__module__.startswith(_HTTP_LIBRARIES)  # with its frames
             if not wrapper and from_signal_handler(one):
                 raise one from one.__cause__
@@ -137,7 +134,7 @@ class Exchange:
         return self.time_left is not None and (limit is None or self.time_left <= limit)
 
     def not_connected(self, error: BaseException) -> PuterError:
-        inner, reason = _innermost(error), _reason(error, self.secrets)
+        inner, reason = _innermost(error), _reason(error)
         if isinstance(inner, ssl.SSLError) and inner.reason in _NO_TLS:
             return self.no_tls()
         told = f"No connection to {self._next_host}: {reason}"
@@ -156,7 +153,7 @@ class Exchange:
 
     def bad_certificate(self, error: BaseException) -> PuterError:
         return PuterConnectionError(
-            f"The certificate of {self._host} was not accepted: {_reason(error, self.secrets)}",
+            f"The certificate of {self._host} was not accepted: {_reason(error)}",
             sent=False,
             hint="If the network has its own CA, give its bundle as verify='/path/to/ca.pem'.",
         )
@@ -196,7 +193,7 @@ class Exchange:
     def cut_off(self, error: BaseException) -> PuterError:
         inner = _innermost(error)
         named = isinstance(inner, OSError) and inner.errno
-        why = f": {_reason(error, self.secrets)}" if named else ""
+        why = f": {_reason(error)}" if named else ""
         return PuterConnectionError(
             f"{self._host} closed the connection before the answer was complete{why}",
             sent=True,
@@ -206,24 +203,23 @@ class Exchange:
 
     def unreadable(self, error: BaseException) -> PuterError:
         return PuterResponseError(
-            f"The answer of {self._host} could not be read: {_reason(error, self.secrets)}",
+            f"The answer of {self._host} could not be read: {_reason(error)}",
             status=self.status,
             hint=f"A proxy may have damaged it. {self._advice}",
         )
 
     def bad_address(self, error: BaseException) -> PuterError:
-        url = redact(shown_url(self.request.url), self.secrets)
         return PuterConfigError(
-            f"The request to {url!r} cannot be sent: {_reason(error, self.secrets)}",
+            f"The request to {self.request.where!r} cannot be sent: {_reason(error)}",
             hint="Check api_base, login_url, proxy and headers.",
         )
 
 
-def _reason(error: BaseException, secrets: tuple[str, ...]) -> str:
-    """The innermost cause in a few words, without addresses of objects, URLs or secrets."""
+def _reason(error: BaseException) -> str:
+    """The innermost cause in a few words, without addresses of objects."""
     inner = _innermost(error)
     if isinstance(inner, ssl.SSLCertVerificationError):
-        return str(redact(inner.verify_message or "certificate verify failed", secrets))
+        return str(inner.verify_message or "certificate verify failed")
     if isinstance(inner, ssl.SSLError):  # its errno is OpenSSL's, not the system's
         failed = inner.reason or type(inner).__name__
         return f"the TLS handshake failed ({failed.replace('_', ' ').lower()})"
@@ -232,20 +228,7 @@ def _reason(error: BaseException, secrets: tuple[str, ...]) -> str:
     words = str(inner) if not isinstance(inner, OSError) or inner.args else ""
     words = words if len(words) < 160 and " object at 0x" not in words else ""
     words = re.sub(r"(?<=://)[^\s/@]+@", "", words)  # a proxy's user and password
-    return str(redact(f"{type(inner).__name__}{': ' + words if words else ''}", secrets))
-
-
-def causes(error: BaseException) -> Iterator[BaseException]:
-    """All exceptions behind this one, however the libraries hang them together."""
-    seen = {id(error)}
-    pending = [error]
-    while pending:
-        one = pending.pop()
-        for deeper in (*one.args, getattr(one, "reason", None), one.__cause__, one.__context__):
-            if isinstance(deeper, BaseException) and id(deeper) not in seen:
-                seen.add(id(deeper))
-                pending.append(deeper)
-                yield deeper
+    return f"{type(inner).__name__}{': ' + words if words else ''}"
 
 
 def _innermost(error: BaseException) -> BaseException:

@@ -13,6 +13,7 @@ from puter.engine.effects import Send
 from puter.engine.throttle import Permit
 from puter.engine.transport import Transport
 from puter.exceptions import PuterError
+from puter.secret import with_token
 from puter.wire.http import HttpReply, stays_open
 
 NDJSON = "application/x-ndjson"
@@ -20,13 +21,13 @@ NDJSON = "application/x-ndjson"
 
 @dataclass(frozen=True)
 class MockRequest:
-    """A request as the server would see it."""
+    """A request as the server would see it; its ``repr`` shows method and address alone."""
 
     method: str
     """Such as ``"POST"``."""
     url: str
     headers: Mapping[str, str]
-    """As they go out, ``Authorization`` included."""
+    """As they go out, ``Authorization`` with the token included."""
     body: bytes
     """Empty when there is none."""
     timeout: float | None = None
@@ -36,6 +37,9 @@ class MockRequest:
     def json(self) -> Any:
         """The decoded body; None when it is empty."""
         return json.loads(self.body) if self.body else None
+
+    def __repr__(self) -> str:
+        return f"<MockRequest {self.method} {self.url.partition('?')[0]}>"
 
 
 @dataclass(frozen=True)
@@ -110,9 +114,7 @@ class MockTransport(Transport):
 
     def _seen(self, effect: Send) -> MockRequest:
         request = effect.request
-        headers = dict(request.headers)
-        if effect.token is not None:
-            headers["Authorization"] = f"Bearer {effect.token}"
+        headers = with_token(request.headers, effect.token)
         seen = MockRequest(
             request.method, request.url, headers, request.body or b"", request.timeout
         )

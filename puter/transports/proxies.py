@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 import os
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from urllib.parse import urlsplit
 from urllib.request import getproxies
@@ -20,7 +20,7 @@ _CA_VARIABLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE")
 class ProxySettings:
     """How to reach a host: proxy (None: directly) and path of CA certificates (None: ours)."""
 
-    url: str | None
+    url: str | None = field(repr=False)
     bundle: str | None
 
 

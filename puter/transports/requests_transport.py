@@ -23,10 +23,12 @@ from urllib3.util.ssl_match_hostname import CertificateError
 
 from puter.engine.clock import monotonic
 from puter.engine.effects import Send
+from puter.engine.frames import chain
 from puter.engine.throttle import Permit
 from puter.engine.transport import Transport
 from puter.exceptions import PuterConfigError, PuterError
-from puter.transports.connection_errors import Exchange, causes
+from puter.secret import Secret, with_token
+from puter.transports.connection_errors import Exchange
 from puter.transports.proxies import ca_bundle, on_loopback, proxy_settings
 from puter.wire.http import HttpReply, HttpRequest, stays_open
 
@@ -63,7 +65,7 @@ class RequestsTransport(Transport):
 
     def send(self, effect: Send) -> HttpReply:
         request = effect.request
-        exchange = _Exchange(request, effect.secrets, effect.time_left)
+        exchange = _Exchange(request, effect.time_left)
         response = None
         try:
             response = self._open(request, effect.token, exchange)
@@ -88,16 +90,16 @@ class RequestsTransport(Transport):
                 exchange.end()
 
     def _open(
-        self, request: HttpRequest, token: str | None, exchange: _Exchange
+        self, request: HttpRequest, token: Secret | None, exchange: _Exchange
     ) -> requests.Response:
         prepared = requests.PreparedRequest()
         prepared.method, prepared.url = request.method, _prepared_url(request.url)
-        headers: Any = CaseInsensitiveDict(request.headers)  # two versions of the stubs disagree
+        headers: Any = CaseInsensitiveDict(
+            with_token(request.headers, token)
+        )  # two versions of the stubs disagree
         headers["Accept-Encoding"] = _ACCEPT_ENCODING
         if request.method != "GET":
             headers["Content-Length"] = str(len(request.body or b""))
-        if token is not None:
-            headers["Authorization"] = f"Bearer {token}"
         prepared.headers, prepared.body = headers, request.body
         proxy = self._proxy_settings(request.url, request.proxy, request.verify)
         exchange.proxy = proxy.url
@@ -140,10 +142,8 @@ class RequestsTransport(Transport):
 class _Exchange(Exchange):
     """With a watchdog that shuts the socket at the deadline: requests has no total timeout."""
 
-    def __init__(
-        self, request: HttpRequest, secrets: tuple[str, ...] = (), time_left: float | None = None
-    ) -> None:
-        super().__init__(request, secrets, time_left)
+    def __init__(self, request: HttpRequest, time_left: float | None = None) -> None:
+        super().__init__(request, time_left)
         self.expired = False
         self.connect_limit = request.connect_timeout
         self._connection: _Connection | None = None
@@ -184,7 +184,7 @@ class _Exchange(Exchange):
             error.request = error.response = None  # with the token
 
     def translate(self, error: Exception) -> PuterError | None:
-        inner = [error, *causes(error)]
+        inner = chain(error)
 
         def has(*kinds: type[BaseException]) -> bool:
             return any(isinstance(one, kinds) for one in inner)

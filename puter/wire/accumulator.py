@@ -19,7 +19,6 @@ from puter.wire.dialects.base import (
 )
 from puter.wire.errors import is_known, make_error, vendor_error
 from puter.wire.json import as_dict, as_int_or_none, as_str, read_json
-from puter.wire.redact import redact
 
 
 class StreamAccumulator:
@@ -27,10 +26,9 @@ class StreamAccumulator:
 
     Args:
         model: The model asked for.
-        secrets: What must not be shown in an error.
     """
 
-    def __init__(self, model: str, secrets: tuple[str, ...] = ()) -> None:
+    def __init__(self, model: str) -> None:
         self.last: ChatChunk | None = None
         """The chunk of the ``usage`` line: it came, so nothing is missing."""
         self.explained: bool = False
@@ -39,7 +37,6 @@ class StreamAccumulator:
         """What an error line said: at the very start, with the vendor's status, the error that the
         same call without streaming would raise; else a PuterStreamError with what came before."""
         self._model = model
-        self._secrets = secrets
         self._chunks: list[ChatChunk] = []
         self._usage: Usage = NO_USAGE
         self._cost: Decimal | None = None
@@ -101,7 +98,6 @@ class StreamAccumulator:
 
     def failed(self, message: str, hint: str, **details: Any) -> PuterStreamError:
         """The error of a stream that did not come to its end."""
-        message = redact(message, self._secrets)
         return PuterStreamError(message, hint=hint, partial=self.reply(), **details)
 
     def _error(self, line: dict[str, Any]) -> PuterError:
@@ -116,7 +112,7 @@ class StreamAccumulator:
         status = as_int_or_none(line.get("status", inner.get("status")))
         if not self._chunks and (code or status or _STATUS_FIRST.match(message)):
             return self._first_error(message, status, code, line)
-        typed = make_error(message, status=status, code=code, body=line, secrets=self._secrets)
+        typed = make_error(message, status=status, code=code, body=line)
         return self.failed(
             _vendor_message(typed.message),
             "The answer stopped here; .partial has what came. It was not asked for again, "
@@ -139,8 +135,8 @@ class StreamAccumulator:
             vendor = vendor or int(found[1])
             text = f"{found[1]} {_vendor_message(found[2])}"
         if vendor is None or is_known(code):
-            return make_error(text, status=status, code=code, body=line, secrets=self._secrets)
-        return vendor_error(vendor, _vendor_message(text), body=line, secrets=self._secrets)
+            return make_error(text, status=status, code=code, body=line)
+        return vendor_error(vendor, _vendor_message(text), body=line)
 
 
 _STATUS_FIRST = re.compile(r"^([45]\d\d) (.*)$", re.DOTALL)

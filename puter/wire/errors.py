@@ -1,4 +1,8 @@
-"""From a reply that is no success to the typed error: by ``code`` first, by status second."""
+"""From a reply that is no success to the typed error: by ``code`` first, by status second.
+
+What the server said is in these errors as it came. ``puter.engine.failures.conceal`` takes out the
+secrets and cuts it before anybody sees it.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +32,7 @@ from puter.exceptions import (
 )
 from puter.wire.http import HttpReply, HttpRequest
 from puter.wire.json import TOO_LARGE, as_dict, as_dicts, as_str, as_str_or_none
-from puter.wire.redact import redact
+from puter.wire.redact import LONGEST
 
 WRONG_HOST = (
     "This is not the API host of a Puter: check api_base (hosted: https://api.puter.com) "
@@ -149,35 +153,27 @@ def unknown_shape(what: str, body: Any = None, hint: str = NEWER_SERVER) -> Pute
     return PuterResponseError(f"{what} has an unknown shape", body=body, hint=hint)
 
 
-def raise_for_error(request: HttpRequest, reply: HttpReply, secrets: tuple[str, ...]) -> None:
+def raise_for_error(request: HttpRequest, reply: HttpReply) -> None:
     """Return if the reply is the success that the request expects.
-
-    Args:
-        request: What was sent.
-        reply: What came back.
-        secrets: Texts that no error may show.
 
     Raises:
         PuterError: The typed error for anything else.
     """
     if not reply.is_success(request.expect):
-        raise _error_of(request, reply, reply.decoded(), secrets)
+        raise _error_of(request, reply, reply.decoded())
 
 
-def _error_of(
-    request: HttpRequest, reply: HttpReply, data: Any, secrets: tuple[str, ...]
-) -> PuterError:
-    place = f"{request.method} {request.url}"
+def _error_of(request: HttpRequest, reply: HttpReply, data: Any) -> PuterError:
+    place = f"{request.method} {request.where}"
     what = _kind_of(reply)
-    # Redacted before it is cut: half a secret would not be recognised.
-    excerpt = str(redact(reply.body[:5000].decode("utf-8", "replace"), secrets))[:500]
+    page = reply.body[:LONGEST].decode("utf-8", "replace")
     hint = RAISE_LIMIT if reply.fault == TOO_LARGE else WRONG_HOST
-    details: dict[str, Any] = {"status": reply.status, "body": excerpt or None, "hint": hint}
+    details: dict[str, Any] = {"status": reply.status, "body": page or None, "hint": hint}
     if 300 <= reply.status < 400:
-        target = redact(re.sub(r"[?#].*", "", reply.headers.get("location", "")), secrets)
+        target = re.sub(r"[?#].*", "", reply.headers.get("location", ""))
         what = "a redirect" + (f" to {target!r}" if target else "")
     elif isinstance(data, dict):
-        return _error_in(data, reply, secrets)
+        return _error_in(data, reply)
     elif reply.status >= 500 or (reply.status in _BY_STATUS and reply.status != 404):
         kind, hint = _choose(reply.status, None)
         details["hint"] = f"{hint} The answer is not Puter's own; a proxy may have made it."
@@ -202,7 +198,7 @@ def _kind_of(reply: HttpReply) -> str:
     return f"something that is not JSON ({reply.content_type or 'no content type'})"
 
 
-def _error_in(data: dict[str, Any], reply: HttpReply, secrets: tuple[str, ...]) -> PuterError:
+def _error_in(data: dict[str, Any], reply: HttpReply) -> PuterError:
     """The typed error for a flat error body, or an older ``{"success": false, ...}``."""
     fault = data.get("error")
     inner: dict[str, Any] = fault if isinstance(fault, dict) else data
@@ -221,7 +217,6 @@ def _error_in(data: dict[str, Any], reply: HttpReply, secrets: tuple[str, ...]) 
         code=code,
         body=data,
         headers=reply.headers,
-        secrets=secrets,
     )
 
 
@@ -232,15 +227,9 @@ def make_error(
     code: str | None,
     body: Any = None,
     headers: Mapping[str, str] | None = None,
-    secrets: tuple[str, ...] = (),
 ) -> PuterError:
-    """The typed error for a code, status and message, with secrets removed."""
+    """The typed error for a code, status and message."""
     kind, hint = _choose(status, code)
-    text = redact(text, secrets)
-    try:
-        body = redact(body, secrets)
-    except RecursionError:
-        body = None  # nobody reads what is nested that deeply
     if text in _ALL_FAILED:
         tried = as_dicts(as_dict(body).get("attempts"))
         reason = as_str(tried[0].get("error")) if tried else ""
@@ -280,16 +269,13 @@ def _seconds(body: dict[str, Any]) -> float | None:
     return float(seconds) if 0 < seconds < MOST else None
 
 
-def vendor_error(
-    vendor: int, text: str, *, body: Any = None, secrets: tuple[str, ...] = ()
-) -> PuterError:
+def vendor_error(vendor: int, text: str, *, body: Any = None) -> PuterError:
     """What the Puter backend answers to a vendor's failure where it is no line of a stream.
 
     Args:
         vendor: The vendor's HTTP status.
         text: What it said.
         body: The line that told it.
-        secrets: Texts that no error may show.
     """
     if vendor == 429:
         status, code = 429, "upstream_rate_limited"
@@ -301,7 +287,7 @@ def vendor_error(
         status, code = 400, "upstream_provider_unavailable"
     else:
         status, code = 400, "upstream_bad_request"
-    return make_error(text, status=status, code=code, body=body, secrets=secrets)
+    return make_error(text, status=status, code=code, body=body)
 
 
 def is_known(code: str | None) -> bool:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from puter.config import PuterConfig
+from puter.secret import Secret, revealed, secrets_in
 from puter.version import __version__
 from puter.wire.json import json_bytes, read_json
 
@@ -20,10 +21,10 @@ class HttpRequest:
 
     method: str
     url: str
-    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
-    body: bytes | None = field(default=None, repr=False)
-    secrets: tuple[str, ...] = field(default=(), repr=False)
-    """What must not be shown in an error, beside the token and the password."""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes | None = None
+    secrets: tuple[Secret, ...] = ()
+    """What the body holds that must not be shown in an error."""
     idempotent: bool = False
     """It costs nothing, so it may be sent again when its outcome is unknown."""
     retry_on_429: bool = True
@@ -44,8 +45,16 @@ class HttpRequest:
     """Seconds to make a connection."""
     max_bytes: int | None = None
     """Bytes of the answer at most, decoded."""
-    proxy: str | None = field(default=None, repr=False)
+    proxy: str | None = None
     verify: bool | str | None = None
+
+    @property
+    def where(self) -> str:
+        """Scheme, host and path: a query may be a signature."""
+        return self.url.partition("?")[0]
+
+    def __repr__(self) -> str:
+        return f"<HttpRequest {self.method} {self.where}>"
 
 
 def stays_open(request: HttpRequest, status: int, content_type: str) -> bool:
@@ -142,7 +151,8 @@ def build_request(
         config: The client's settings.
         method: HTTP method.
         url: Where to.
-        payload: Sent as JSON; ready bytes of JSON as they are. Default: no body.
+        payload: Sent as JSON, with the text of each ``Secret`` in it; ready bytes of JSON as they
+            are. Default: no body.
         **request_options: Fields of ``HttpRequest``.
     """
     headers = {"User-Agent": USER_AGENT, "Accept": "*/*"}
@@ -153,13 +163,14 @@ def build_request(
     body = None
     if payload is not None:
         headers["Content-Type"] = "application/json"
-        body = payload if isinstance(payload, bytes) else json_bytes(payload)
+        body = payload if isinstance(payload, bytes) else json_bytes(revealed(payload))
     request_options.setdefault("timeout", config.timeout)
     return HttpRequest(
         method,
         url,
         headers,
         body,
+        secrets_in(payload) if isinstance(payload, dict) else (),
         connect_timeout=config.connect_timeout,
         max_bytes=config.max_response_bytes,
         proxy=config.proxy,

@@ -15,6 +15,7 @@ from puter.wire.json import (
     read_json,
     replace_lone_surrogates,
 )
+from puter.wire.redact import LONGEST
 
 MAX_LINE = 64 * 1024 * 1024
 """Bytes of a line at most."""
@@ -29,6 +30,11 @@ class LineError(ValueError):
         super().__init__(message)
         self.before = before
         """The lines of the same read that came before it."""
+
+
+def _seen(line: bytes | bytearray) -> str:
+    """What people may see of it, once secrets are taken out and it is cut to a line or two."""
+    return repr(bytes(line[:LONGEST]))
 
 
 class NDJSONDecoder:
@@ -86,10 +92,10 @@ class NDJSONDecoder:
                     lines += self._joined(value)
                     continue
             except ValueError as error:
-                message = f"a line of the stream is not JSON ({error}): {bytes(line[:80])!r}"
+                message = f"a line of the stream is not JSON ({error}): {_seen(line)}"
                 raise LineError(message, lines) from None  # it would hold the whole line
             if not isinstance(value, dict):
-                message = f"a line of the stream is not a JSON object: {bytes(line[:80])!r}"
+                message = f"a line of the stream is not a JSON object: {_seen(line)}"
                 raise LineError(message, lines)
             lines.append(value)
         if len(self._rest) > self._longest:

@@ -1,41 +1,242 @@
-"""Taking secrets out of text and decoded JSON before a person may see them."""
+"""Taking secrets out of text and decoded JSON before a person may see them.
+
+A secret is found however it is written: plainly, in escapes of JSON, Python, URLs and HTML, in
+UTF-8. Each character of a text is looked at a fixed number of times, whatever the text is.
+"""
 
 from __future__ import annotations
 
+import base64
+import binascii
+import html
 import re
-from collections.abc import Iterable
-from typing import Any
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator
+from typing import Any, TypeAlias
+
+from puter.secret import Secret
 
 MARK = "<redacted>"
-_SECRET = re.compile(
-    r"eyJ[\w-]{5,}\.[\w-]{5,}\.[\w-]*"  # a JWT
-    r"|(?<=[Bb]earer )[^\s\"',;]+"
-    r"|(?<=://)[^/\s@\"']+(?=@)"  # user and password of a URL
+SHORTEST = 4
+"""Characters of a secret at least: a shorter one stands in every text."""
+LONGEST = 2**16
+"""Characters that are looked at of a text that is cut later, for people to read."""
+
+Forms: TypeAlias = tuple[str, ...]
+"""Secrets as they stand in a text whose escapes are resolved."""
+
+_ESCAPE = re.compile(
+    r"\\+(?:u([0-9a-fA-F]{4})|x([0-9a-fA-F]{2}))?"  # of JSON and Python, and of JSON in JSON
+    r"|%(?:25)*([0-9a-fA-F]{2})"  # of a URL, and of a URL in one
+    r"|&(?:#\w{1,7}|\w{2,4});"  # of HTML
 )
-_PRIVATE_KEYS = frozenset(
-    "token auth_token reauth_token otp_jwt_token password anti_csrf authorization api_key".split()
-)
+_LETTERS = str.maketrans("\b\t\n\f\r+", "btnfr ")
+r"""As what is left of ``\n`` when backslashes go; a form writes a blank as ``+``."""
+_WORD = re.compile(r"[\w.-]+", re.ASCII)
+_ADDRESS = re.compile(r"[^\s\"'<>]+")
+_AFTER_SCHEME = re.compile(r"(?i:bearer|basic) ([^\s\"',;]+)")
+_PRIVATE = (
+    "token auth_token access_token refresh_token reauth_token otp_jwt_token password anti_csrf "
+    "authorization proxy_authorization api_key apikey cookie set_cookie secret recovery_code otp"
+).split()
+_PRIVATE_KEYS = frozenset(_PRIVATE)
+_MEMBER = re.compile(rf"""["'](?i:{"|".join(_PRIVATE)})["'] ?: ?["']([^"']+)""")
 
 
-def redact(value: Any, secrets: Iterable[str] = ()) -> Any:
-    """``value`` (text, or dicts and lists of it) without tokens, passwords and ``secrets``.
+def forms_of(secrets: Iterable[Secret | str]) -> Forms:
+    """What to look for."""
+    found: set[str] = set()
+    for one in secrets:
+        text = one.reveal() if isinstance(one, Secret) else one
+        raw = text.encode("utf-8", "surrogatepass")
+        units = text.encode("utf-16-be", "surrogatepass")  # as JSON escapes what is beyond U+FFFF
+        pairs = "".join(
+            chr(int.from_bytes(units[i : i + 2], "big")) for i in range(0, len(units), 2)
+        )
+        for spelled in (text, pairs, raw.decode("latin-1")):
+            for form in (spelled.replace("\\", ""), _resolved(spelled)[0]):
+                found.add(form.translate(_LETTERS))
+    return tuple(sorted((one for one in found if len(one) >= SHORTEST), key=len, reverse=True))
 
-    Examples:
-        >>> redact({"code": "reauth_required", "reauth_token": "abc"})
-        {'code': 'reauth_required', 'reauth_token': '<redacted>'}
+
+def login_form(name: str, password: Secret) -> Secret:
+    """Name and password as ``Basic`` authentication writes them."""
+    return Secret(base64.b64encode(f"{name}:{password.reveal()}".encode()).decode().rstrip("="))
+
+
+class Redactor:
+    """Takes out these secrets, and what looks like a token or a password."""
+
+    def __init__(self, secrets: Iterable[Secret | str] = ()) -> None:
+        self._forms = forms_of(secrets)
+
+    def __call__(self, value: Any, limit: int | None = None) -> Any:
+        """Text, or dicts and lists of it, without secrets.
+
+        Args:
+            value: What may be shown.
+            limit: Characters of a text at most; it is cut when nothing secret is left in it.
+
+        Examples:
+            >>> Redactor()({"code": "reauth_required", "reauth_token": "abc"})
+            {'code': 'reauth_required', 'reauth_token': '<redacted>'}
+        """
+        if isinstance(value, str):
+            return _hidden(value, self._forms) if limit is None else _cut(value, self._forms, limit)
+        if isinstance(value, bytes):
+            return _hidden(value.decode("latin-1"), self._forms).encode("latin-1")
+        if isinstance(value, dict):
+            return {
+                self(key): MARK if _is_private(key, one) else self(one)
+                for key, one in value.items()
+            }
+        if isinstance(value, list):
+            return [self(one) for one in value]
+        return value
+
+
+def _is_private(key: Any, value: Any) -> bool:
+    name = str(key).lower().replace("-", "_")
+    return name in _PRIVATE_KEYS and isinstance(value, (str, int)) and not isinstance(value, bool)
+
+
+def _cut(text: str, forms: Forms, limit: int) -> str:
+    """The beginning of a text of any length.
+
+    What stands at the end of the part that is looked at, and may be half a secret, is not shown.
     """
-    if isinstance(value, str):
-        for secret in secrets:
-            if len(secret) >= 4:
-                value = value.replace(secret, MARK)
-        return _SECRET.sub(MARK, value)
-    if isinstance(value, dict):
-        return {
-            redact(key, secrets): MARK
-            if str(key).lower() in _PRIVATE_KEYS and isinstance(one, str)
-            else redact(one, secrets)
-            for key, one in value.items()
-        }
-    if isinstance(value, list):
-        return [redact(one, secrets) for one in value]
-    return value
+    if len(text) <= LONGEST:
+        hidden = _hidden(text, forms)
+    else:
+        doubtful = 8 * max(map(len, forms), default=1)  # characters of the longest escapes
+        hidden = _hidden(text[:LONGEST], forms, max(LONGEST - doubtful, 0))
+    return hidden if len(hidden) <= limit else hidden[: limit - 1] + "\u2026"
+
+
+def _hidden(text: str, forms: Forms, end: int | None = None) -> str:
+    """The text up to ``end`` with marks in it."""
+    plain, at, origin = _resolved(text)
+    kept, shown = [], 0
+    for start, stop in _merged(_places(plain, forms)):
+        first, last = bisect_right(at, start) - 1, bisect_right(at, stop - 1) - 1
+        begin = origin[first] + (start - at[first])
+        after = origin[last + 1] if last % 2 else origin[last] + (stop - at[last])
+        if end is not None and begin >= end:
+            break
+        kept += [text[shown:begin], MARK]
+        shown = after
+    return "".join([*kept, text[shown:end]]) if kept or end is not None else text
+
+
+def _resolved(text: str) -> tuple[str, list[int], list[int]]:
+    """The text without escapes, and where its pieces stand there and in the text.
+
+    Pieces are in turn parts without escapes and single escapes.
+    """
+    pieces: list[str] = []
+    at, origin, size, end = [0], [0], 0, 0
+    for found in _ESCAPE.finditer(text):
+        start = found.start()
+        code = found[1] or found[2] or found[3]
+        char = chr(int(code, 16)) if code else ""
+        if not code and found[0][0] == "&":
+            char = html.unescape(found[0])
+            if len(char) > 1:
+                continue  # it is none
+        char = char.replace("\\", "")  # an escaped one, as one that escapes
+        pieces += [text[end:start], char]
+        size += start - end
+        at += [size, size + len(char)]
+        end, size = found.end(), size + len(char)
+        origin += [start, end]
+    return "".join([*pieces, text[end:]]) if pieces else text, at, origin
+
+
+def _merged(spans: Iterator[tuple[int, int]]) -> Iterator[tuple[int, int]]:
+    begin = end = 0
+    for start, stop in sorted(spans):
+        if start > end:
+            if end:
+                yield begin, end
+            begin = start
+        end = max(end, stop)
+    if end:
+        yield begin, end
+
+
+def _places(text: str, forms: Forms) -> Iterator[tuple[int, int]]:
+    """Where something secret begins and ends."""
+    spelled = text.translate(_LETTERS)
+    for form in forms:
+        place = spelled.find(form)
+        while place >= 0:
+            yield place, place + len(form)
+            place = spelled.find(form, place + len(form))
+        yield from _half(spelled, form)
+    for start, stop in _runs(text, "eyJ", _WORD):  # a JWT, whole or not
+        if "." in text[start:stop] and stop - start > 12:
+            yield start, stop
+    for start, stop in _runs(text, "://", _ADDRESS):
+        yield from _in_address(text, start + 3, stop)
+    for found in _AFTER_SCHEME.finditer(text):
+        if found[0][:2].lower() == "be" or _is_login(found[1]):
+            yield found.span(1)
+    for found in _MEMBER.finditer(text):
+        yield found.span(1)
+
+
+def _half(text: str, form: str) -> Iterator[tuple[int, int]]:
+    """The beginning of a secret at the end of a text that came incomplete."""
+    head = form[: 2 * SHORTEST]
+    place = text.find(head, max(len(text) - len(form), 0))
+    while place >= 0:
+        if form.startswith(text[place:]):
+            yield place, len(text)
+            return
+        place = text.find(head, place + 1)
+
+
+def _runs(text: str, begin: str, run: re.Pattern[str]) -> Iterator[tuple[int, int]]:
+    """The runs that begin with these characters; none begins within another."""
+    place = text.find(begin)
+    while place >= 0:
+        found = run.match(text, place)
+        end = found.end() if found else place + len(begin)
+        yield place, end
+        place = text.find(begin, end)
+
+
+def _in_address(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
+    """User and password of a URL, and the query that signs it."""
+    host_end = next((one for one in (text.find("/", start, end),) if one >= 0), end)
+    if (at := text.rfind("@", start, host_end)) > start:
+        yield start, at
+    query = text.find("?", start, end)
+    if query >= 0 and "=" in text[query:end]:
+        yield query + 1, end
+
+
+def _is_login(word: str) -> bool:
+    """Whether it is user and password in base64."""
+    try:
+        return b":" in base64.b64decode(word + "=" * (-len(word) % 4), validate=True)
+    except (binascii.Error, ValueError):
+        return False
+
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+_CONTROL_IN_LINES = re.compile(_CONTROL.pattern.replace(r"\x00-\x1f", r"\x00-\x08\x0b-\x1f"))
+
+
+def one_line(text: str) -> str:
+    """The text with control characters escaped, so that it is one line of a log."""
+    return _CONTROL.sub(_escaped, text)
+
+
+def printable(text: str) -> str:
+    """The text with control characters escaped, but for line breaks and tabs."""
+    return _CONTROL_IN_LINES.sub(_escaped, text)
+
+
+def _escaped(found: re.Match[str]) -> str:
+    return found[0].encode("unicode_escape").decode()

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from puter.secret import Secret
 from puter.testing import Failure, Hang, LocalPuter
 from tests.sockets.live import until
 from tests.sockets.test_deadlines import linux, unreachable
@@ -122,7 +123,7 @@ async def test_while_connecting() -> None:
         stuck = ai.with_options()
         stuck._shared.credentials.sign_out()
         stuck.config.update(api_base=url)
-        stuck._shared.credentials.token = "test-token"
+        stuck._shared.credentials.token = Secret("test-token")
         async with nothing_left(stuck):
             running = asyncio.all_tasks()
             await cancelled_while(
@@ -145,7 +146,7 @@ async def test_while_resolving_a_name(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", resolve)
         ai._shared.credentials.sign_out()
         ai.config.update(api_base="http://puter.localhost:9")
-        ai._shared.credentials.token = "test-token"
+        ai._shared.credentials.token = Secret("test-token")
         async with nothing_left(ai):
             await cancelled_while(ai.async_chat("Hi"), asked.is_set)
             go_on.set()
