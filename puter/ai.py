@@ -92,7 +92,8 @@ class PuterAI(Client, ChatMethods):
         except (PuterError, TypeError) as error:
             raise short(error)  # noqa: B904 - it is the same
         finally:
-            del username, password, token, config_overrides  # which a traceback would show
+            username = password = token = None  # a traceback shows them
+            config_overrides = {}
         if transport is not None and not isinstance(transport, Transport):
             raise PuterConfigError(
                 f"transport must be a Transport, not {type(transport).__name__}",
@@ -394,6 +395,8 @@ class PuterAI(Client, ChatMethods):
         self._history = History(state["messages"])
 
     def __repr__(self) -> str:
+        if "_shared" not in vars(self):
+            return "<PuterAI not made>"  # a traceback of the constructor shows it
         credentials = self._shared.credentials
         state = "signed in" if credentials.token else "not signed in"
         if credentials.closed:

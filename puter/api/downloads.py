@@ -96,7 +96,7 @@ class Download:
                     piece = body.read()
         except BaseException as error:
             report(call, error)
-            raise error  # noqa: TRY201 - the frames would come back in Python 3.10
+            raise error
 
     async def async_iter_bytes(self) -> AsyncGenerator[bytes, None]:
         piece, body, call = await self._runner._async_run(open_pieces, self)
@@ -107,7 +107,7 @@ class Download:
                     piece = await body.async_read()
         except BaseException as error:
             report(call, error)
-            raise error  # noqa: TRY201 - the frames would come back in Python 3.10
+            raise error
 
     def close(self) -> None:
         """Nothing is open between the calls."""

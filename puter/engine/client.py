@@ -79,7 +79,7 @@ class Client:
         except TypeError as error:  # a generator function raises it for its arguments alone
             raise _bad_call(operation, kwargs, error) from None
         finally:
-            del args, kwargs  # which a traceback would show: a password may be among them
+            args, kwargs = (), {}  # a traceback shows them, and a code of the user's may be there
         return self._carry_out(call, flow)
 
     async def _async_run(self, operation: Callable[..., Flow[T]], *args: Any, **kwargs: Any) -> T:
@@ -89,7 +89,7 @@ class Client:
         except TypeError as error:
             raise _bad_call(operation, kwargs, error) from None
         finally:
-            del args, kwargs
+            args, kwargs = (), {}
         return await self._async_carry_out(call, flow)
 
     def _carry_out(self, call: CallContext, flow: Flow[T]) -> T:
@@ -156,18 +156,18 @@ def paired(
     """
 
     @functools.wraps(operation)
-    def blocking(self: Client, /, *args: P.args, **kwargs: P.kwargs) -> T:
+    def blocking(self: Client, /, *args: Any, **kwargs: Any) -> T:
         try:
             return self._run(operation, *args, **kwargs)
         finally:
-            del args, kwargs  # see Client._run
+            args, kwargs = (), {}  # as in Client._run
 
     @functools.wraps(operation)
-    async def asynchronous(self: Client, /, *args: P.args, **kwargs: P.kwargs) -> T:
+    async def asynchronous(self: Client, /, *args: Any, **kwargs: Any) -> T:
         try:
             return await self._async_run(operation, *args, **kwargs)
         finally:
-            del args, kwargs
+            args, kwargs = (), {}
 
     asynchronous.__name__ = f"async_{operation.__name__}"
     methods: tuple[Any, ...] = blocking, asynchronous

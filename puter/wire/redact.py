@@ -48,15 +48,18 @@ def forms_of(secrets: Iterable[Secret | str]) -> Forms:
     found: set[str] = set()
     for one in secrets:
         text = one.reveal() if isinstance(one, Secret) else one
-        raw = text.encode("utf-8", "surrogatepass")
-        units = text.encode("utf-16-be", "surrogatepass")  # as JSON escapes what is beyond U+FFFF
-        pairs = "".join(
-            chr(int.from_bytes(units[i : i + 2], "big")) for i in range(0, len(units), 2)
-        )
-        for spelled in (text, pairs, raw.decode("latin-1")):
+        for spelled in {text} if text.isascii() else _spellings(text):
             for form in (spelled.replace("\\", ""), _resolved(spelled)[0]):
                 found.add(form.translate(_LETTERS))
     return tuple(sorted((one for one in found if len(one) >= SHORTEST), key=len, reverse=True))
+
+
+def _spellings(text: str) -> set[str]:
+    """It, its bytes as URLs and Python escape them, and its UTF-16 as JSON does."""
+    units = text.encode("utf-16-be", "surrogatepass")
+    pairs = (int.from_bytes(units[i : i + 2], "big") for i in range(0, len(units), 2))
+    raw = text.encode("utf-8", "surrogatepass").decode("latin-1")
+    return {text, raw, "".join(map(chr, pairs))}
 
 
 def login_form(name: str, password: Secret) -> Secret:
