@@ -191,10 +191,11 @@ def _places(text: str, forms: Forms) -> Iterator[tuple[int, int]]:
 def _half(text: str, form: str) -> Iterator[tuple[int, int]]:
     """The beginning of a secret at the end of a text that came incomplete."""
     head = form[: 2 * SHORTEST]
-    place = text.find(head, max(len(text) - len(form), 0))
+    place = text.find(head, max(len(text) - len(form) - _TORN_OFF, 0))
     while place >= 0:
-        if form.startswith(text[place:]):
-            yield place, len(text)
+        end = place + _agreement(text[place:], form)
+        if _TORN.fullmatch(text, end):
+            yield place, end
             return
         place = text.find(head, place + 1)
 
@@ -226,6 +227,18 @@ def _is_login(word: str) -> bool:
     except (binascii.Error, ValueError):
         return False
 
+
+def _agreement(one: str, other: str) -> int:
+    """How many characters they have in common at their beginnings."""
+    pairs = zip(one, other, strict=False)
+    return next((n for n, (a, b) in enumerate(pairs) if a != b), min(len(one), len(other)))
+
+
+_TORN_OFF = 8
+_TORN = re.compile(
+    r"(?:u[0-9a-fA-F]{0,3}|x[0-9a-fA-F]?|%(?:25)?[0-9a-fA-F]?|&#?\w{0,4})?['\")]{0,2}"
+)
+"""What may be left there of an escape, and the quotes around the text."""
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 _CONTROL_IN_LINES = re.compile(_CONTROL.pattern.replace(r"\x00-\x1f", r"\x00-\x08\x0b-\x1f"))
