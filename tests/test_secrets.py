@@ -240,6 +240,12 @@ async def test_secret_headers_and_the_proxys_password_are_no_more_shown(door: Do
     assert basic not in told
 
 
+async def test_a_password_that_cannot_be_encoded_hides_no_error(door: Door) -> None:
+    door.answers((400, error_body("no", "bad_request")))
+    with pytest.raises(puter.PuterBadRequestError):
+        await door(door.client(username="alice", password="half\ud83d-hush"), "whoami")
+
+
 def test_what_is_the_users_own_stays_as_it_is() -> None:
     def tool() -> None:
         raise ValueError(f"with {BODIES}")

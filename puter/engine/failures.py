@@ -9,7 +9,7 @@ import asyncio
 import logging
 import sys
 import warnings
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import Any, TypeVar
 
@@ -48,7 +48,8 @@ def short(error: E) -> E:
     if hides:
         _hide_causes(error)
     elif where is not None and error.__traceback__ is None and isinstance(error, Exception):
-        _note(error, f"Raised at {where}; the logger puter.errors has the rest, at DEBUG.")
+        add_note: Callable[[str], Any] = getattr(error, "add_note", str)  # from Python 3.11 on
+        add_note(f"Raised at {where}; the logger puter.errors has the rest, at DEBUG.")
     return error
 
 
@@ -115,11 +116,6 @@ def _story(error: BaseException) -> str:
 
 def _last_place(error: BaseException) -> str | None:
     return next(reversed([*places(error)]), None)
-
-
-def _note(error: Exception, text: str) -> None:
-    if hasattr(error, "add_note"):  # from Python 3.11 on
-        error.add_note(text)
 
 
 def _of_options(error: BaseException) -> bool:

@@ -64,7 +64,8 @@ def _spellings(text: str) -> set[str]:
 
 def login_form(name: str, password: Secret) -> Secret:
     """Name and password as ``Basic`` authentication writes them."""
-    return Secret(base64.b64encode(f"{name}:{password.reveal()}".encode()).decode().rstrip("="))
+    login = f"{name}:{password.reveal()}".encode("utf-8", "surrogatepass")
+    return Secret(base64.b64encode(login).decode().rstrip("="))
 
 
 class Redactor:
