@@ -385,3 +385,75 @@ async def test_other_slips_of_a_call_are_told_as_python_does(door: Door) -> None
 async def test_options_as_a_dict_in_the_place_of_the_model(door: Door) -> None:
     with pytest.raises(puter.PuterInputError, match="model must be"):
         await door(door.client(), "txt2img", "x", {"quality": "low"})
+
+
+# ------------------------------------------------------------ frames
+
+
+def places_of(error: BaseException) -> list[str]:
+    return [one.name for one in traceback.extract_tb(error.__traceback__)]
+
+
+def raised_in(module: str, error: BaseException, calls: Callable[[], Any] | None = None) -> Any:
+    """A function of that module, which raises the error or calls another function."""
+    source = "def go():\n    if calls is not None:\n        calls()\n    raise error"
+    names: dict[str, Any] = {"__name__": module, "error": error, "calls": calls}
+    exec(source.replace("go", module.partition(".")[0]), names)
+    return names[module.partition(".")[0]]
+
+
+def caught_from(function: Callable[[], Any]) -> BaseException:
+    try:
+        function()
+    except BaseException as error:  # noqa: BLE001 - an interrupt among them
+        error.__traceback__ = error.__traceback__.tb_next if error.__traceback__ else None
+        return error
+    raise AssertionError("it raised nothing")
+
+
+@pytest.mark.parametrize(
+    ("calls", "left"),
+    [
+        (["puter", "requests", "urllib3"], []),
+        (["puter", "users", "puter", "requests"], ["users"]),
+        (["puter", "users", "requests", "urllib3"], ["users", "requests", "urllib3"]),
+        (["puter", "asyncio", "users", "json"], ["users", "json"]),
+        (["puter", "requests", "instrumented", "urllib3"], []),  # it saw the headers
+        (["puter", "PIL", "users"], ["users"]),
+    ],
+)
+def test_whose_frames_are_left(calls: list[str], left: list[str]) -> None:
+    error = ValueError("x")
+    function: Any = None
+    for module in reversed(calls):
+        function = raised_in(module, error, function)
+    assert places_of(failures.short(caught_from(function))) == left
+
+
+def test_exceptions_lose_their_frames_wherever_they_hang() -> None:
+    first, second, third = (caught_from(raised_in("urllib3", OSError(5, name))) for name in "abc")
+    outer = caught_from(raised_in("requests", RuntimeError("x", first)))
+    outer.reason = second  # type: ignore[attr-defined]
+    second.__context__ = third
+    error = puter.PuterError("no")
+    error.__cause__ = outer
+    assert all(one.__traceback__ is not None for one in (first, second, third, outer))
+    failures.short(error)
+    assert all(one.__traceback__ is None for one in (first, second, third, outer))
+
+
+@pytest.mark.parametrize("stop", [KeyboardInterrupt, SystemExit, OSError])
+def test_what_closing_a_stream_raises_leaves_by_the_same_door(stop: type[BaseException]) -> None:
+    door = Door("sync")
+    door.answers(stream_answer({"type": "text", "text": "Hi"}, {"type": "text", "text": "Ho"}))
+    stream = door.client().chat("hi", stream=True)
+    next(stream)
+
+    def fail() -> None:
+        raise stop
+
+    stream._body.close = fail  # type: ignore[union-attr, method-assign]
+    with pytest.raises(stop) as caught:
+        stream.close()
+    assert "streamed_answer" not in places_of(caught.value)
+    assert places_of(caught.value)[-1] == "fail"

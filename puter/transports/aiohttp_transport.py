@@ -88,7 +88,8 @@ class AiohttpTransport(Transport):
         if request.body is not None and len(request.body) > LARGE:
             headers["Content-Length"] = str(len(request.body))
             data = _in_pieces(request.body, exchange)
-        proxy = self._proxy_settings(request.url, request.proxy, request.verify)
+        where = request.url.partition("?")[0]  # what is remembered is no signature
+        proxy = self._proxy_settings(where, request.proxy, request.verify)
         exchange.proxy = proxy.url
         return {
             "method": request.method,

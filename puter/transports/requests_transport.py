@@ -101,7 +101,8 @@ class RequestsTransport(Transport):
         if request.method != "GET":
             headers["Content-Length"] = str(len(request.body or b""))
         prepared.headers, prepared.body = headers, request.body
-        proxy = self._proxy_settings(request.url, request.proxy, request.verify)
+        where = request.url.partition("?")[0]  # what is remembered is no signature
+        proxy = self._proxy_settings(where, request.proxy, request.verify)
         exchange.proxy = proxy.url
         limits: Any = exchange.connect_limit, request.timeout  # the stubs want floats
         _sending.exchange, exchange.attached = exchange, False
