@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 import puter
+from puter.secret import Secret
 from puter.types.replies import ToolCall, Usage
 from tests.door import Door, chat_body, error_body, text_answer, until_done
 
@@ -480,4 +481,4 @@ async def test_a_copy_keeps_token_and_history(door: Door) -> None:
 def test_a_blank_token_in_the_environment_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PUTER_AUTH_TOKEN", " \n")
     monkeypatch.setenv("PUTER_TOKEN", " abc\n")
-    assert puter.PuterAI()._shared.credentials.token == "abc"
+    assert puter.PuterAI()._shared.credentials.token == Secret("abc")
