@@ -262,8 +262,8 @@ class PuterConfig:
     login_url: str = None  # type: ignore[assignment]  # derived when not given
     """URL of the sign-in. Default: ``api_base`` without its leading ``api.``, plus ``/login``."""
     timeout: float | None = 300.0
-    """Seconds of silence allowed between bytes, above 0; None: no limit. Default 300, because the
-    server is silent while a model thinks."""
+    """Seconds of silence allowed between bytes, and until the headers of an answer have come, above
+    0; None: no limit. Default 300, because the server is silent while a model thinks."""
     connect_timeout: float | None = 10.0
     """Seconds to make a connection, above 0; None: no limit. Default 10."""
     chunk_timeout: float | None = None
@@ -306,7 +306,8 @@ class PuterConfig:
     proxy: str | None = None
     """URL of a proxy, ``http://`` or ``https://`` (no SOCKS); ``""`` for none. Default None: follow
     HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY. The last is read as requests reads it: a list
-    of hosts, ends of host names, addresses and networks, IPv6 too, each with a port or without."""
+    of hosts, ends of host names, addresses and networks, IPv6 too, each with a port or without.
+    Plain http to this machine takes no proxy of the environment."""
     verify: bool | str | None = None
     """Path of a CA bundle; True: certifi's. Default None: follow REQUESTS_CA_BUNDLE, CURL_CA_BUNDLE
     and SSL_CERT_FILE."""

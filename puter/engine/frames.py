@@ -10,13 +10,19 @@ import traceback
 from collections.abc import Iterator
 from types import CodeType, FrameType, TracebackType
 
-_HTTP = frozenset("requests urllib3 aiohttp aiohappyeyeballs yarl".split())
+_HTTP = frozenset("requests urllib3 aiohttp aiohappyeyeballs multidict yarl idna".split())
 _INNER = frozenset({"puter", "PIL", "pydantic", *_HTTP, *sys.stdlib_module_names})
 
 
 def is_inner(frame: FrameType) -> bool:
     """Whether it is ours, a library's or Python's own."""
     return _package(frame) in _INNER
+
+
+def raised_by_library(error: BaseException) -> bool:
+    """Whether a library or Python raised it where only they and we ran: no code of the user's."""
+    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+    return all(map(is_inner, frames)) and bool(frames) and _package(frames[-1]) != "puter"
 
 
 def _package(frame: FrameType) -> str:

@@ -6,12 +6,12 @@ import errno
 import os
 import re
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from puter.engine.frames import chain, from_signal_handler
+from puter.engine.frames import chain, from_signal_handler, raised_by_library
 from puter.exceptions import (
     PuterConfigError,
     PuterConnectionError,
@@ -19,7 +19,11 @@ from puter.exceptions import (
     PuterResponseError,
     PuterTimeoutError,
 )
+from puter.wire.encoding import ContentError, Decoder
 from puter.wire.http import HttpRequest
+
+_KEPT = 2000
+"""Bytes of an answer that its error gets, should it break: more than are shown."""
 
 _HTTP_LIBRARIES = ("requests.", "urllib3.", "aiohttp.")
 _NO_TLS = {
@@ -30,6 +34,8 @@ _NO_TLS = {
     "WRONG_VERSION_NUMBER",
 }
 """What OpenSSL calls a first answer that is not TLS."""
+_TUNNEL_REFUSED = re.compile(r"(?:Tunnel connection failed|ClientHttpProxyError): (\d{3})")
+_TLS_CLOSED = (ssl.SSLEOFError, ssl.SSLZeroReturnError)
 
 
 @dataclass(eq=False)
@@ -48,10 +54,74 @@ class Exchange:
     """We have it, or one of our connections does; a double of the HTTP library has others."""
     written: bool = field(default=False, init=False)
     """Something was written to the connection."""
+    securing: str = field(default="", init=False)
+    """The host with which a TLS handshake is under way."""
     status: int | None = field(default=None, init=False)
     """HTTP status, once it has come."""
     patience: float | None = field(default=None, init=False)
     """Seconds of silence that the present read allows, where they are not the request's."""
+    _open_ended: bool = field(default=False, init=False)  # the body ends with the connection
+    _decoder: Decoder | None = field(default=None, init=False, repr=False)
+    _came: int = field(default=0, init=False)  # bytes of the body
+    _decoded: int = field(default=0, init=False)
+    _began: bytes = field(default=b"", init=False, repr=False)  # the content, as far as is shown
+
+    # ------------------------------------------------------------ the answer
+
+    def answered(self, status: int, headers: Mapping[str, str]) -> None:
+        """The head of the answer has come.
+
+        Args:
+            status: HTTP status.
+            headers: Fields, found by names in any case; several of one name joined by commas.
+
+        Raises:
+            PuterResponseError: The body is too large.
+            PuterConnectionError: The proxy wants credentials.
+            ContentError: The body is encoded in a way that we do not read.
+        """
+        self.status = status
+        if status == 407 and self.proxy and self.request.url.startswith("http:"):
+            raise self.proxy_refused()
+        length = headers.get("Content-Length")
+        self._open_ended = length is None and "Transfer-Encoding" not in headers
+        if length is not None and length.isdecimal() and float(length) > self.request.max_bytes:
+            raise self.too_large()
+        coding = headers.get("Content-Encoding")
+        if coding is not None:
+            self._decoder = Decoder(coding)
+
+    def content(self, data: bytes) -> Iterator[bytes]:
+        """What the next bytes of the body hold, in pieces; both count.
+
+        Raises:
+            PuterResponseError: It is too large.
+            ContentError: It cannot be decoded.
+        """
+        self._came += len(data)
+        if self._came > self.request.max_bytes:  # also when it inflates to nothing
+            raise self.too_large()
+        pieces = (data,) if self._decoder is None else self._decoder.decode(data)
+        return map(self._counted, pieces)
+
+    def _counted(self, piece: bytes) -> bytes:
+        self._decoded += len(piece)
+        if self._decoded > self.request.max_bytes:
+            raise self.too_large()
+        if len(self._began) < _KEPT:
+            self._began += piece[:_KEPT]
+        return piece
+
+    def completed(self) -> None:
+        """All bytes of the body have come.
+
+        Raises:
+            ContentError: Its encoding says that there should be more.
+        """
+        if self._decoder is not None:
+            self._decoder.end()
+
+    # ------------------------------------------------------------ its failure
 
     @property
     def unsent(self) -> bool:
@@ -86,13 +156,18 @@ class Exchange:
 
         Raises:
             PuterError: What ``translate()`` made of it.
+            PuterResponseError: What else the library stumbled over.
             Exception: What a signal handler raised meanwhile, as it was.
         """
         for one in chain(error):
             wrapper = type(one).__module__.startswith(_HTTP_LIBRARIES)  # with its frames
             if not wrapper and from_signal_handler(one):
                 raise one from one.__cause__
-        translated = None if isinstance(error, PuterError) else self.translate(error)
+        if isinstance(error, PuterError):
+            return
+        translated = self.translate(error)
+        if translated is None and (isinstance(error, ContentError) or raised_by_library(error)):
+            translated = self.unreadable(error)
         if translated is not None:
             self.strip(error)
             raise translated from error
@@ -100,7 +175,7 @@ class Exchange:
     # ------------------------------------------------------------ the errors
 
     @property
-    def _host(self) -> str:
+    def host(self) -> str:
         return urlsplit(self.request.url).netloc
 
     @property
@@ -108,10 +183,10 @@ class Exchange:
         return urlsplit(self.proxy).netloc.rpartition("@")[2] if self.proxy else None
 
     @property
-    def _next_host(self) -> str:
+    def next_host(self) -> str:
         """Whom the connection is made to: the proxy, if there is one."""
         proxy = self._proxy_host
-        return self._host if proxy is None else f"the proxy {proxy}"
+        return self.host if proxy is None else f"the proxy {proxy}"
 
     @property
     def _check_network(self) -> str:
@@ -133,27 +208,58 @@ class Exchange:
     def _deadline_is_nearer(self, limit: float | None) -> bool:
         return self.time_left is not None and (limit is None or self.time_left <= limit)
 
+    @property
+    def _excerpt(self) -> str | None:
+        """How the answer began; the client cuts it, after what is secret was taken out."""
+        return self._began.decode("utf-8", "replace") or None
+
     def not_connected(self, error: BaseException) -> PuterError:
         inner, reason = _innermost(error), _reason(error)
-        if isinstance(inner, ssl.SSLError) and inner.reason in _NO_TLS:
-            return self.no_tls()
-        told = f"No connection to {self._next_host}: {reason}"
+        if self.securing or isinstance(inner, ssl.SSLError):
+            return self.no_handshake(error)
+        refusal = _TUNNEL_REFUSED.search(reason)
+        if refusal is not None and refusal[1] == "407":
+            return self.proxy_refused()
+        told = f"No connection to {self.next_host}: {reason}"
         if self.proxy and not (isinstance(inner, OSError) and inner.errno):
-            told = f"No connection to {self._host} through {self._next_host}: {reason}"
-        return PuterConnectionError(told, sent=False, retryable=True, hint=self._check_network)
+            told = f"No connection to {self.host} through {self.next_host}: {reason}"
+        final = refusal is not None and refusal[1].startswith("4")
+        return PuterConnectionError(told, sent=False, retryable=not final, hint=self._check_network)
 
-    def no_tls(self) -> PuterError:
+    def no_handshake(self, error: BaseException) -> PuterError:
+        """TCP stands, but TLS does not: nothing of the request was sent."""
         by_proxy = (self.proxy or "").startswith("https:")
+        host = self.securing or (self.next_host if by_proxy else self.host)
+        inner = _innermost(error)
+        if isinstance(inner, ssl.SSLError) and inner.reason in _NO_TLS:
+            whose = "the server" if host == self.host else "the proxy"
+            return PuterConnectionError(
+                f"{host} did not speak TLS on that port",
+                sent=False,
+                hint=f"Does the URL of {whose} begin with http://, or is the port another?",
+            )
+        refused = isinstance(inner, ssl.SSLError) and not isinstance(inner, _TLS_CLOSED)
         return PuterConnectionError(
-            f"{self._next_host if by_proxy else self._host} did not speak TLS on that port",
+            f"The TLS handshake with {host} failed: {_reason(error)}",
             sent=False,
-            hint=f"Does the URL of {'the proxy' if by_proxy else 'the server'} begin with http://, "
-            "or is the port another?",
+            retryable=not refused,
+            hint="Something between may have cut it. " + self._check_network,
+        )
+
+    def proxy_refused(self) -> PuterError:
+        given = "@" in urlsplit(self.proxy or "").netloc
+        told = "did not accept the user and password" if given else "wants a user and a password"
+        where = "the setting proxy" if self.request.proxy else "HTTPS_PROXY or HTTP_PROXY"
+        return PuterConnectionError(
+            f"{self.next_host.capitalize()} {told}",
+            status=407,
+            sent=False,
+            hint=f"Write them into {where}: http://user:password@host:port.",
         )
 
     def bad_certificate(self, error: BaseException) -> PuterError:
         return PuterConnectionError(
-            f"The certificate of {self._host} was not accepted: {_reason(error)}",
+            f"The certificate of {self.host} was not accepted: {_reason(error)}",
             sent=False,
             hint="If the network has its own CA, give its bundle as verify='/path/to/ca.pem'.",
         )
@@ -163,8 +269,9 @@ class Exchange:
         if self._deadline_is_nearer(limit):
             return self.out_of_time(sent=False)
         within = "in time" if limit is None else f"within {limit:g} s"  # the system has limits, too
+        what = f"TLS handshake with {self.securing}" if self.securing else None
         return PuterTimeoutError(
-            f"No connection to {self._next_host} {within}",
+            f"No {what or f'connection to {self.next_host}'} {within}",
             sent=False,
             retryable=True,
             hint=f"{self._check_network[:-1]}, or raise connect_timeout.",
@@ -177,7 +284,7 @@ class Exchange:
             return self.out_of_time(sent=True)
         allowed = "too long" if limit is None else f"{limit:g} s"
         return PuterTimeoutError(
-            f"{self._host} was silent for {allowed}{' (chunk_timeout)' if of_chunk else ''}",
+            f"{self.host} was silent for {allowed}{' (chunk_timeout)' if of_chunk else ''}",
             sent=True,
             retryable=self.request.idempotent,
             hint=f"Raise timeout if the model needs longer. {self._advice}",
@@ -185,7 +292,7 @@ class Exchange:
 
     def out_of_time(self, *, sent: bool) -> PuterError:
         return PuterTimeoutError(
-            f"The deadline passed while waiting for {self._host}",
+            f"The deadline passed while waiting for {self.host}",
             sent=sent,
             hint="Raise deadline." + (f" {self._advice}" if sent else ""),
         )
@@ -194,18 +301,38 @@ class Exchange:
         inner = _innermost(error)
         named = isinstance(inner, OSError) and inner.errno
         why = f": {_reason(error)}" if named else ""
+        told = f"{self.host} closed the connection before the answer was complete{why}"
+        if self._open_ended:  # nobody can tell how much is missing
+            return self._broken(told)
         return PuterConnectionError(
-            f"{self._host} closed the connection before the answer was complete{why}",
+            told,
+            status=self.status,
+            body=self._excerpt,
             sent=True,
             retryable=self.request.idempotent,
             hint=self._advice,
         )
 
     def unreadable(self, error: BaseException) -> PuterError:
+        reason, inner = _reason(error), _innermost(error)
+        if isinstance(inner, ContentError) and not self._began:
+            self._began = inner.came[:_KEPT]
+        return self._broken(f"The answer of {self.host} could not be read: {reason}")
+
+    def _broken(self, told: str) -> PuterError:
         return PuterResponseError(
-            f"The answer of {self._host} could not be read: {_reason(error)}",
+            told,
             status=self.status,
+            body=self._excerpt,
             hint=f"A proxy may have damaged it. {self._advice}",
+        )
+
+    def too_large(self) -> PuterError:
+        return PuterResponseError(
+            f"The answer of {self.host} has more than {self.request.max_bytes:,} bytes",
+            status=self.status,
+            body=self._excerpt,
+            hint=f"Raise max_response_bytes. {self._advice}",
         )
 
     def bad_address(self, error: BaseException) -> PuterError:
@@ -221,8 +348,13 @@ def _reason(error: BaseException) -> str:
     if isinstance(inner, ssl.SSLCertVerificationError):
         return str(inner.verify_message or "certificate verify failed")
     if isinstance(inner, ssl.SSLError):  # its errno is OpenSSL's, not the system's
-        failed = inner.reason or type(inner).__name__
-        return f"the TLS handshake failed ({failed.replace('_', ' ').lower()})"
+        if isinstance(inner, _TLS_CLOSED):
+            return "the connection was closed"
+        return (inner.reason or type(inner).__name__).replace("_", " ").lower()
+    if isinstance(inner, ContentError):
+        return str(inner)
+    if isinstance(inner, OSError) and inner.errno == 0:
+        return "the connection was closed"
     if isinstance(inner, OSError) and inner.errno is not None and inner.errno in errno.errorcode:
         return f"{os.strerror(inner.errno)} ({errno.errorcode[inner.errno]})"
     words = str(inner) if not isinstance(inner, OSError) or inner.args else ""
@@ -233,7 +365,7 @@ def _reason(error: BaseException) -> str:
 
 def _innermost(error: BaseException) -> BaseException:
     seen: set[int] = set()
-    while id(error) not in seen:
+    while id(error) not in seen and not isinstance(error, ContentError):
         seen.add(id(error))
         named = (getattr(error, "reason", None), getattr(error, "os_error", None))
         for deeper in (*named, *error.args, error.__cause__, error.__context__):

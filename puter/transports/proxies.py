@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import ssl
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -29,6 +30,14 @@ def on_loopback(host: str) -> str:
     return "127.0.0.1" if host.endswith(".localhost") else host
 
 
+def _is_loopback(host: str) -> bool:
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    with suppress(ValueError):
+        return ipaddress.ip_address(host).is_loopback
+    return False
+
+
 def proxy_settings(url: str, proxy: str | None, verify: bool | str | None) -> ProxySettings:
     """How to reach a URL; each transport remembers what it has looked up.
 
@@ -42,8 +51,11 @@ def proxy_settings(url: str, proxy: str | None, verify: bool | str | None) -> Pr
 
 
 def _proxy_of(url: str) -> str | None:
+    parts = urlsplit(url)
+    if parts.scheme == "http" and _is_loopback(parts.hostname or ""):
+        return None  # what is meant for this machine would be read by another
     proxies = getproxies()
-    proxy = proxies.get(urlsplit(url).scheme) or proxies.get("all")
+    proxy = proxies.get(parts.scheme) or proxies.get("all")
     if not proxy or _needs_none(url, proxies.get("no", "")):
         return None
     if "://" not in proxy:
@@ -92,16 +104,29 @@ def _is_in(address: ipaddress.IPv4Address | ipaddress.IPv6Address, port: int, en
 
 def _bundle_of(verify: bool | str | None) -> str | None:
     if isinstance(verify, str):
-        return verify
+        return _checked("verify", verify)
     if verify is True:
         return None
-    for variable in _CA_VARIABLES:
-        path = os.environ.get(variable)
-        if path:
-            if not os.path.exists(path):
-                raise PuterConfigError(f"{variable}: there is no CA bundle at {path!r}")
-            return path
-    return None
+    named = ((variable, os.environ.get(variable)) for variable in _CA_VARIABLES)
+    return next((_checked(variable, path) for variable, path in named if path), None)
+
+
+@lru_cache(maxsize=16)
+def _checked(name: str, path: str) -> str:
+    """The path of a bundle, which is read here once so that no handshake fails over it."""
+    if not os.path.exists(path):
+        raise PuterConfigError(f"{name}: there is no CA bundle at {path!r}")
+    if not os.path.isdir(path):
+        try:
+            ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(path)
+        except OSError as error:
+            empty = isinstance(error, ssl.SSLError)
+            why = "it holds no certificates" if empty else error.strerror
+            raise PuterConfigError(
+                f"{name}: the CA bundle {path!r} cannot be used: {why}",
+                hint="It is a file of certificates in the PEM format.",
+            ) from None
+    return path
 
 
 @lru_cache(maxsize=16)

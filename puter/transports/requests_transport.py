@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import http.client
+import io
 import math
 import os
 import socket
 import ssl
 import threading
 import weakref
+from collections.abc import Iterator
 from contextlib import suppress
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -20,16 +22,19 @@ from requests.structures import CaseInsensitiveDict
 from urllib3._version import __version__
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.util.ssl_match_hostname import CertificateError
+from urllib3.util.wait import wait_for_read
 
 from puter.engine.clock import monotonic
 from puter.engine.effects import Send
-from puter.engine.frames import chain
+from puter.engine.frames import chain, raised_by_library
 from puter.engine.throttle import Permit
 from puter.engine.transport import Transport
 from puter.exceptions import PuterConfigError, PuterError
 from puter.secret import Secret, with_token
 from puter.transports.connection_errors import Exchange
+from puter.transports.http_response import StrictResponse, shut_down
 from puter.transports.proxies import ca_bundle, on_loopback, proxy_settings
+from puter.wire.encoding import ACCEPTED, ContentError
 from puter.wire.http import HttpReply, HttpRequest, stays_open
 
 if TYPE_CHECKING:
@@ -45,9 +50,6 @@ if tuple(map(int, __version__.split(".")[:2])) < (2, 1):
 
 IDLE_LIMIT = 4.0
 """Seconds a kept connection may idle (Puter backend: closed after 5, Keep-Alive: timeout=5)."""
-
-INFORMATIONAL = 100
-"""Informational answers before the one that counts, at most."""
 
 PIECE = 65536
 """Bytes sent or read at a time."""
@@ -66,38 +68,38 @@ class RequestsTransport(Transport):
     def send(self, effect: Send) -> HttpReply:
         request = effect.request
         exchange = _Exchange(request, effect.time_left)
-        response = None
+        body = None
         try:
+            if effect.time_left is not None:
+                exchange.watch(effect.time_left)
             response = self._open(request, effect.token, exchange)
-            exchange.status = status = response.status_code
-            headers, body, content = response.headers, None, b""
+            body = _Body(response, exchange)
+            status, headers = response.status_code, response.headers
+            exchange.answered(status, headers)
             if request.stream and stays_open(request, status, headers.get("Content-Type", "")):
-                body = _Body(response, exchange)
-            else:
-                content = response.content
-            if exchange.expired:  # a reply whose socket was shut looks like one that ended
-                raise exchange.out_of_time(sent=exchange.written)
-            if body is not None:
                 self._open_bodies.add(body)
-                response = None
-            return HttpReply(status, headers, content, url=request.url, stream=body)
+                stream, body = body, None
+                return HttpReply(status, headers, url=request.url, stream=stream)
+            content = io.BytesIO()  # hands out what was written without a copy
+            while piece := body.read():
+                content.write(piece)
+            return HttpReply(status, headers, content.getvalue(), url=request.url)
         except BaseException as error:
+            exchange.end()
             exchange.give_up(error, effect.on_unsent)
             raise
         finally:
-            if response is not None:
-                response.close()
-                exchange.end()
+            if body is not None:
+                body.close()
 
     def _open(
         self, request: HttpRequest, token: Secret | None, exchange: _Exchange
     ) -> requests.Response:
         prepared = requests.PreparedRequest()
         prepared.method, prepared.url = request.method, _prepared_url(request.url)
-        headers: Any = CaseInsensitiveDict(
-            with_token(request.headers, token)
-        )  # two versions of the stubs disagree
-        headers["Accept-Encoding"] = _ACCEPT_ENCODING
+        # Any: two versions of the stubs disagree.
+        headers: Any = CaseInsensitiveDict(with_token(request.headers, token))
+        headers["Accept-Encoding"] = ACCEPTED
         if request.method != "GET":
             headers["Content-Length"] = str(len(request.body or b""))
         prepared.headers, prepared.body = headers, request.body
@@ -105,29 +107,25 @@ class RequestsTransport(Transport):
         proxy = self._proxy_settings(where, request.proxy, request.verify)
         exchange.proxy = proxy.url
         limits: Any = exchange.connect_limit, request.timeout  # the stubs want floats
+        adapter = self._adapter if self._pid == os.getpid() else None
         _sending.exchange, exchange.attached = exchange, False
         try:
-            return self._current().send(
+            return (adapter or self._renew()).send(
                 prepared,
                 stream=True,
                 timeout=limits,
                 proxies={"http": proxy.url, "https": proxy.url} if proxy.url else {},
                 verify=ca_bundle(proxy.bundle),
             )
-        except BaseException:
-            exchange.end()
-            raise
         finally:
             _sending.exchange = None
 
-    def _current(self) -> requests.adapters.HTTPAdapter:
-        adapter = self._adapter
-        if adapter is None or self._pid != os.getpid():
-            with self._lock:
-                # A forked child must not talk on its parent's sockets, nor close them.
-                adapter, self._pid = _Adapter(pool_connections=8, pool_maxsize=64), os.getpid()
-                self._adapter = adapter
-                self._open_bodies.clear()
+    def _renew(self) -> requests.adapters.HTTPAdapter:
+        with self._lock:
+            # A forked child must not talk on its parent's sockets, nor close them.
+            adapter, self._pid = _Adapter(pool_connections=8, pool_maxsize=64), os.getpid()
+            self._adapter = adapter
+            self._open_bodies.clear()
         return adapter
 
     def close(self) -> None:
@@ -148,12 +146,15 @@ class _Exchange(Exchange):
         self.expired = False
         self.connect_limit = request.connect_timeout
         self._connection: _Connection | None = None
+        self.socket: socket.socket | None = None
         self._watchdog: threading.Timer | None = None
-        if time_left is not None:
-            self.connect_limit = min(self.connect_limit or math.inf, time_left)
-            self._watchdog = threading.Timer(time_left, _expire, [weakref.ref(self)])
-            self._watchdog.daemon = True
-            self._watchdog.start()
+
+    def watch(self, time_left: float) -> None:
+        """Shut the socket when the deadline has passed."""
+        self.connect_limit = min(self.connect_limit or math.inf, time_left)
+        self._watchdog = threading.Timer(time_left, _expire, [weakref.ref(self)])
+        self._watchdog.daemon = True
+        self._watchdog.start()
 
     def attach(self, connection: _Connection) -> None:
         """The connection works for this exchange from now on."""
@@ -167,8 +168,9 @@ class _Exchange(Exchange):
         if connection is None:
             return
         with connection.lock, suppress(OSError):
-            if connection.exchange is self and connection.sock is not None:
-                socket.socket.shutdown(connection.sock, socket.SHUT_RDWR)
+            sock = connection.sock or self.socket  # which it lets go of when no other will follow
+            if connection.exchange is self and sock is not None:
+                shut_down(sock)
 
     def end(self) -> None:
         """All is read, or nothing more will be."""
@@ -191,7 +193,7 @@ class _Exchange(Exchange):
             return any(isinstance(one, kinds) for one in inner)
 
         u3 = urllib3.exceptions
-        ours = isinstance(error, (requests.RequestException, u3.HTTPError, OSError, *_UNREADABLE))
+        ours = isinstance(error, _OURS) or raised_by_library(error)
         if ours and self.expired:
             return self.out_of_time(sent=not self.unsent)
         if has(ssl.SSLCertVerificationError, CertificateError):
@@ -208,9 +210,11 @@ class _Exchange(Exchange):
             return self.bad_address(error)
         if ours and self.unsent:
             return self.not_connected(error)
-        if has(*_UNREADABLE) and not has(http.client.RemoteDisconnected):
+        if has(http.client.IncompleteRead, http.client.RemoteDisconnected):
+            return self.cut_off(error)
+        if has(*_UNREADABLE):
             return self.unreadable(error)
-        return self.cut_off(error) if ours else None
+        return self.cut_off(error) if has(u3.HTTPError, OSError) else None
 
 
 def _expire(exchange_of: weakref.ref[_Exchange]) -> None:
@@ -236,25 +240,36 @@ class _Body:
         self.permit: Permit | None = None
         self._response = response
         self._exchange = exchange
+        self._pieces: Iterator[bytes] = iter(())
+        self._hurries = False  # the last read had a timeout of its own
 
     def read(self, timeout: float | None = None) -> bytes:
         """Bytes as soon as there are any; ``b""`` at the end."""
-        raw, exchange = self._response.raw, self._exchange
+        exchange = self._exchange
         exchange.patience = timeout
         try:
-            if isinstance(raw, urllib3.HTTPResponse):
-                sock = getattr(raw.connection, "sock", None)  # not any more once it is in the pool
-                if timeout is not None and sock is not None:
-                    sock.settimeout(timeout)
-                data: bytes | None = raw.read1(PIECE, decode_content=True)
-            else:  # a double's
-                data = raw.read(PIECE)
-            if exchange.expired:
-                raise exchange.out_of_time(sent=exchange.written)
+            while (piece := next(self._pieces, None)) is None:
+                data = self._receive(timeout)
+                if exchange.expired:  # an answer whose socket was shut looks like one that ended
+                    raise exchange.out_of_time(sent=exchange.written)
+                if not data:
+                    exchange.completed()
+                    return b""
+                self._pieces = exchange.content(data)
+            return piece
         except Exception as error:
             exchange.raise_for(error)
             raise
-        return data or b""
+
+    def _receive(self, timeout: float | None) -> bytes:
+        raw = self._response.raw
+        if not isinstance(raw, urllib3.HTTPResponse):  # a double's
+            return bytes(raw.read(PIECE))
+        if timeout is not None or self._hurries:
+            self._hurries = timeout is not None
+            if isinstance(raw._original_response, StrictResponse):
+                raw._original_response.hurry(timeout)
+        return raw.read1(PIECE, decode_content=False) or b""
 
     async def async_read(self, timeout: float | None = None) -> bytes:
         raise PuterError("This reply is read by the sync methods")
@@ -277,9 +292,11 @@ class _Body:
 class _Connection(HTTPConnection):
     """Tells its exchange what it writes, and is dropped before the server closes it."""
 
-    response_class: Any = None  # set below
+    response_class = StrictResponse
     exchange: _Exchange | None = None
     idle_since = math.inf
+    is_whole = True
+    """The last request was sent to its end."""
     _connecting = False
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -289,7 +306,7 @@ class _Connection(HTTPConnection):
     @property
     def is_connected(self) -> bool:
         fresh = monotonic() - self.idle_since <= IDLE_LIMIT
-        return fresh and super().is_connected
+        return fresh and self.is_whole and super().is_connected
 
     def _new_conn(self) -> socket.socket:
         name = self._dns_host  # also what the Host header says
@@ -302,7 +319,7 @@ class _Connection(HTTPConnection):
     def connect(self) -> None:
         if _sending.exchange is not None:
             _sending.exchange.attach(self)
-        self._connecting = True  # what is sent now is a word to the proxy
+        self.is_whole, self._connecting = True, True  # what is sent now is a word to the proxy
         try:
             super().connect()
         finally:
@@ -322,68 +339,45 @@ class _Connection(HTTPConnection):
             return
         sock: Any = self.sock  # connected by now
         view = memoryview(data)
+        self.is_whole = False
         for start in range(0, len(view), PIECE):
             if exchange.expired:
                 raise exchange.out_of_time(sent=exchange.written)
-            exchange.written = True
+            exchange.written, exchange.socket = True, sock
             # The libraries limit sending as a whole, by the time allowed for connecting.
             sock.settimeout(exchange.request.timeout)
-            super().send(view[start : start + PIECE])
-
-
-class _Response(http.client.HTTPResponse):
-    """Hands out all that came in one read of the socket, not one HTTP chunk at a time."""
-
-    def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:
-        super().__init__(sock, *args, **kwargs)
-        self._socket = sock
-
-    def begin(self) -> None:
-        """Read the head of the answer, past informational ones (1xx)."""
-        super().begin()
-        nothing: Any = None
-        for _ in range(INFORMATIONAL):
-            if not 100 <= self.status < 200:
-                return
-            if self.status == 101:
-                break
-            self.headers = self.msg = nothing
-            super().begin()
-        raise http.client.BadStatusLine(f"HTTP {self.status} in place of an answer")
-
-    def read1(self, n: int = -1) -> bytes:
-        data = super().read1(n)
-        if not self.chunked or not data:
-            return data
-        pieces, size = [data], len(data)
-        while size < n and self._has_more() and (data := super().read1(n - size)):
-            pieces.append(data)
-            size += len(data)
-        return b"".join(pieces)
-
-    def _has_more(self) -> bool:
-        """Whether bytes of the body wait in memory, so that reading on waits for nothing."""
-        if self.fp is None:
-            return False
-        timeout = self._socket.gettimeout()
-        self._socket.settimeout(0)
-        try:
-            waiting = self.fp.peek(1)
-        except OSError:  # TLS says so when it would have to wait
-            return False
-        finally:
-            self._socket.settimeout(timeout)
-        if self.chunk_left:
-            return bool(waiting)
-        # The end of the last HTTP chunk, the size of the next in a line, and something of that.
-        return 0 < waiting.find(b"\n", 2) < len(waiting) - 1
-
-
-_Connection.response_class = _Response
+            try:
+                super().send(view[start : start + PIECE])
+            except TimeoutError:
+                if wait_for_read(sock, 0):  # why nothing more is taken: urllib3 shall read it
+                    raise BrokenPipeError from None
+                raise
+        self.is_whole = True
 
 
 class _TlsConnection(_Connection, HTTPSConnection):
-    pass
+    """Says with whom it shakes hands, until that is done."""
+
+    def _new_conn(self) -> socket.socket:
+        begun = monotonic()
+        sock = super()._new_conn()
+        if (limit := sock.gettimeout()) is not None:
+            sock.settimeout(max(limit - (monotonic() - begun), 0.001))  # they share it
+        if self.exchange is not None and self._tunnel_scheme in (None, "https"):
+            self.exchange.securing = self.exchange.next_host
+        return sock
+
+    def _tunnel(self) -> None:
+        if self.exchange is not None:
+            self.exchange.securing = ""
+        super()._tunnel()
+        if self.exchange is not None:
+            self.exchange.securing = self.exchange.host
+
+    def connect(self) -> None:
+        super().connect()
+        if self.exchange is not None:
+            self.exchange.securing = ""
 
 
 class _Pool(HTTPConnectionPool):
@@ -416,7 +410,6 @@ class _Adapter(requests.adapters.HTTPAdapter):
 
 
 _POOLS: dict[str, Any] = {"http": _Pool, "https": _TlsPool}
-_ACCEPT_ENCODING = requests.utils.default_headers()["Accept-Encoding"]
 
 
 @lru_cache(maxsize=256)
@@ -439,11 +432,11 @@ _BAD_ADDRESS = (
     urllib3.exceptions.ProxySchemeUnsupported,
 )
 _UNREADABLE = (
+    ContentError,
+    http.client.HTTPException,
     urllib3.exceptions.DecodeError,
     urllib3.exceptions.InvalidHeader,
     requests.exceptions.ContentDecodingError,
     requests.exceptions.InvalidHeader,  # of the answer: ours are checked before
-    http.client.BadStatusLine,
-    http.client.LineTooLong,
-    http.client.UnknownProtocol,
 )
+_OURS = (requests.RequestException, urllib3.exceptions.HTTPError, OSError, *_UNREADABLE)

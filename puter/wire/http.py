@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -43,7 +44,7 @@ class HttpRequest:
     """Seconds of silence allowed."""
     connect_timeout: float | None = None
     """Seconds to make a connection."""
-    max_bytes: int | None = None
+    max_bytes: float = math.inf
     """Bytes of the answer at most, decoded."""
     proxy: str | None = None
     verify: bool | str | None = None
@@ -94,7 +95,7 @@ class HttpReply:
         self.body: bytes = body
         self.url: str = url
         self.stream: Any = stream  # a puter.engine.effects.Body
-        self.max_bytes: int | None = None
+        self.max_bytes: float | None = None
         """What ``HttpRequest.max_bytes`` allowed; decoding keeps to it as well."""
         self.fault: str | None = None
         """Why the body could not be decoded."""

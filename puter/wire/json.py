@@ -52,7 +52,7 @@ _MOST_DIGITS = 4300
 
 def read_json(
     data: bytes | bytearray,
-    limit: int | None = None,
+    limit: float | None = None,
     *,
     depth: int = MAX_DEPTH,
     keep_halves: bool = False,
@@ -89,7 +89,7 @@ def read_json(
     return value
 
 
-def memory_of(limit: int) -> int:
+def memory_of(limit: float) -> float:
     """Bytes of memory that an answer may take while ``max_response_bytes`` is ``limit``."""
     return max(limit + limit * 3 // 10, 16 * 2**20)
 

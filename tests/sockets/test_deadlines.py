@@ -40,6 +40,8 @@ CHUNKED = (
     b"200\r\n" + b" " * 512 + b"\r\n"
 )
 
+ENDLESS = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n" + b" " * 4000
+
 
 @contextlib.contextmanager
 def within(seconds: float, *, at_least: float = 0) -> Iterator[None]:
@@ -56,8 +58,8 @@ async def test_a_slow_drip_is_no_silence(live: Live) -> None:
 
 @pytest.mark.parametrize(
     "reply",
-    [answer(), answer(b" " * 200_000), answer(b"", "X-Long: " + "x" * 4000), CHUNKED],
-    ids=["headers and body", "large body", "headers", "chunks"],
+    [answer(), answer(b" " * 200_000), answer(b"", "X-Long: " + "x" * 4000), CHUNKED, ENDLESS],
+    ids=["headers and body", "large body", "headers", "chunks", "until closed"],
 )
 async def test_the_deadline_ends_a_drip_that_would_go_on(live: Live, reply: bytes) -> None:
     with RawServer(dripping(reply, pause=0.05, pieces=1200)) as server:
@@ -73,7 +75,7 @@ async def test_the_deadline_ends_a_drip_that_would_go_on(live: Live, reply: byte
 async def test_the_deadline_is_named_even_when_the_last_wait_was_silence(live: Live) -> None:
     def handler(sock: socket.socket, _asked: Asked) -> None:
         time.sleep(0.5)
-        sock.sendall(answer()[:40])
+        sock.sendall(answer()[:100])  # the head, and something of the body
         time.sleep(5)
 
     with RawServer(handler) as server:

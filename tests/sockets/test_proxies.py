@@ -7,19 +7,25 @@ import logging
 import socket
 import ssl
 import traceback
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 import puter
 from puter.transports.proxies import proxy_settings
 from tests.sockets.proxy import Proxy
-from tests.sockets.raw import RawServer, closed_port, keeps, says
+from tests.sockets.raw import RawServer, answer, closed_port, keeps, says
 
 if TYPE_CHECKING:
     from tests.sockets.live import Live
 
 CREDENTIALS = "Basic " + base64.b64encode(b"eve:sesame").decode()
+
+
+def elsewhere(live: Live, **settings: Any) -> puter.PuterAI:
+    """A client of the server under a name that only the proxy can resolve."""
+    url = f"http://puter.test:{live.puter.port}"
+    return live.client_at(url, token=live.puter.token, proxy=None, allow_http=True, **settings)
 
 
 @pytest.mark.parametrize("variable", ["HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"])
@@ -28,9 +34,8 @@ async def test_the_proxy_of_the_environment(
 ) -> None:
     with Proxy() as proxy:
         monkeypatch.setenv(variable, proxy.url)
-        ai = live.client(proxy=None)
-        assert await live(ai, "chat", "2 + 2") == "2 + 2 = 4"
-        assert proxy.lines == [f"POST {live.puter.url}/drivers/call"]
+        assert await live(elsewhere(live), "chat", "2 + 2") == "2 + 2 = 4"
+        assert proxy.lines == [f"POST http://puter.test:{live.puter.port}/drivers/call"]
         assert proxy.requests[0].headers["authorization"] == f"Bearer {live.puter.token}"
 
 
@@ -39,27 +44,39 @@ async def test_a_proxy_without_scheme_in_the_environment(
 ) -> None:
     with Proxy() as proxy:
         monkeypatch.setenv("http_proxy", f"127.0.0.1:{proxy.port}")
-        assert await live(live.client(proxy=None), "chat", "2 + 2")
+        assert await live(elsewhere(live), "chat", "2 + 2")
         assert len(proxy.lines) == 1
 
 
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "puter.localhost"])
+@pytest.mark.parametrize("proxy", ["http://127.0.0.1:1", "socks5://127.0.0.1:1"])
+async def test_plain_http_to_this_machine_needs_no_proxy_of_the_environment(
+    live: Live, monkeypatch: pytest.MonkeyPatch, host: str, proxy: str
+) -> None:
+    for variable in ("HTTP_PROXY", "ALL_PROXY"):
+        monkeypatch.setenv(variable, proxy)
+    url = f"http://{host}:{live.puter.port}"
+    ai = live.client_at(url, token=live.puter.token, proxy=None)
+    assert await live(ai, "chat", "2 + 2") == "2 + 2 = 4"
+
+
 @pytest.mark.parametrize(
-    "hosts",
+    ("url", "direct"),
     [
-        "127.0.0.1",
-        "example.org,127.0.0.1",
-        "example.org, 127.0.0.0/8 ,::1",
-        "*",
-        "127.0.0.1:{port}",
-        "127.0.0.0/24:{port}",
+        ("http://127.0.0.1:80", True),
+        ("http://127.8.8.8", True),
+        ("http://[::1]:4000", True),
+        ("http://a.localhost", True),
+        ("http://localhost.example.org", False),
+        ("http://128.0.0.1", False),
+        ("https://127.0.0.1", False),
+        ("https://localhost", False),
     ],
 )
-async def test_hosts_that_need_no_proxy(
-    live: Live, monkeypatch: pytest.MonkeyPatch, hosts: str
-) -> None:
-    monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{closed_port()}")
-    monkeypatch.setenv("NO_PROXY", hosts.format(port=live.puter.port))
-    assert await live(live.client(proxy=None), "chat", "2 + 2") == "2 + 2 = 4"
+def test_what_this_machine_is(monkeypatch: pytest.MonkeyPatch, url: str, direct: bool) -> None:
+    monkeypatch.setenv("ALL_PROXY", "http://proxy.invalid:3128")
+    assert proxy_settings(url, None, None).url == (None if direct else "http://proxy.invalid:3128")
+    assert proxy_settings(url, "http://given:1", None).url == "http://given:1"
 
 
 @pytest.mark.parametrize(
@@ -76,6 +93,8 @@ async def test_hosts_that_need_no_proxy(
         ("https://10.1.2.3", "10.0.0.0/8", True),
         ("https://11.1.2.3", "10.0.0.0/8", False),
         ("https://10.1.2.3", "10.1.2.3", True),
+        ("https://10.1.2.3", "example.org, 10.0.0.0/8 ,::1", True),
+        ("https://10.1.2.3:8443", "10.1.2.0/24:8443", True),
         ("https://10.1.2.3:8443", "10.1.2.3:8443", True),
         ("https://10.1.2.3:8443", "10.1.2.3:443", False),
         ("https://10.1.2.3", "10.1.2.3:443", True),
@@ -178,7 +197,7 @@ async def test_a_dead_proxy_of_the_environment_is_named(
 ) -> None:
     port = closed_port()
     monkeypatch.setenv(f"{scheme.upper()}_PROXY", f"http://127.0.0.1:{port}")
-    ai = live.client_at(f"{scheme}://puter.localhost", proxy=None, max_retries=0)
+    ai = live.client_at(f"{scheme}://puter.test", proxy=None, allow_http=True, max_retries=0)
     told = rf"No connection to the proxy 127\.0\.0\.1:{port}: .*HTTPS_PROXY.*NO_PROXY"
     with pytest.raises(puter.PuterConnectionError, match=told):
         await live(ai, "chat", "Hi")
@@ -201,7 +220,9 @@ async def test_a_proxy_that_does_not_accept_in_time_is_named(live: Live) -> None
             one.close()
 
 
-@pytest.mark.parametrize("secure", [False, True], ids=["plain", "tunnel"])
+@pytest.mark.parametrize(
+    ("kind", "secure"), [("sync", False), ("sync", True), ("async", True)], ids=str
+)
 async def test_a_proxy_that_refuses_the_credentials(
     live: Live,
     caplog: pytest.LogCaptureFixture,
@@ -217,9 +238,25 @@ async def test_a_proxy_that_refuses_the_credentials(
             with pytest.raises(puter.PuterAPIError) as caught:
                 await live(ai, "chat", "Hi")
         assert server.requests == []
-    assert "proxy" in str(caught.value)
+    assert len(proxy.requests) == 1  # and none again
+    assert isinstance(caught.value, puter.PuterConnectionError)
+    assert (caught.value.sent, caught.value.retryable) == (False, False)
+    assert (caught.value.status, caught.value.attempts) == (407, 1)
+    told = f"The proxy 127.0.0.1:{proxy.port} did not accept the user and password"
+    assert told in str(caught.value)
+    assert "setting proxy" in caught.value.hint
     assert "swordfish" not in everything(caught.value) + caplog.text
     assert "test-token-secret" not in everything(caught.value) + caplog.text
+
+
+@pytest.mark.parametrize(("status", "attempts"), [("403 Forbidden", 1), ("503 Busy", 2)])
+async def test_a_proxy_that_opens_no_tunnel(live: Live, status: str, attempts: int) -> None:
+    with RawServer(says(answer(b"", status=status))) as server:
+        ai = live.client_at("https://puter.test", proxy=server.url, max_retries=1)
+        with pytest.raises(puter.PuterConnectionError, match=status[:3]) as caught:
+            await live(ai, "chat", "Hi")
+    assert (caught.value.sent, caught.value.attempts) == (False, attempts)
+    assert "the proxy 127.0.0.1" in str(caught.value)
 
 
 async def test_a_proxy_that_speaks_no_http(live: Live) -> None:
@@ -235,5 +272,5 @@ async def test_a_socks_proxy_in_the_environment_is_refused_with_a_word(
 ) -> None:
     monkeypatch.setenv("ALL_PROXY", "socks5://127.0.0.1:1080")
     with pytest.raises(puter.PuterConfigError, match="socks5 proxy"):
-        await live(live.client(proxy=None), "chat", "Hi")
+        await live(elsewhere(live), "chat", "Hi")
     assert live.puter.requests == []

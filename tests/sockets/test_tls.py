@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import socket
 import ssl
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
+import struct
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -14,6 +19,8 @@ from tests.sockets.raw import RawServer, keeps
 
 if TYPE_CHECKING:
     from tests.sockets.live import Live
+
+CERTIFICATE = b"-----BEGIN CERTIFICATE-----\nbm90IG9uZQ==\n-----END CERTIFICATE-----\n"
 
 
 @pytest.fixture
@@ -72,10 +79,110 @@ async def test_a_handshake_that_fails_is_no_error_of_the_system(live: Live, bund
     without_certificate = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     with (
         RawServer(keeps(), tls=without_certificate) as server,
-        pytest.raises(puter.PuterConnectionError, match="TLS handshake failed") as caught,
+        pytest.raises(puter.PuterConnectionError, match=r"TLS handshake with .* failed") as caught,
     ):
         await live(live.client_at(server.url, verify=bundle), "chat", "Hi")
     assert "EPERM" not in str(caught.value)
+
+
+def silent(sock: socket.socket) -> None:
+    sock.recv(1000)
+    time.sleep(3)
+
+
+def ends(sock: socket.socket) -> None:
+    sock.recv(1000)
+
+
+def resets(sock: socket.socket) -> None:
+    sock.recv(1000)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+
+def alerts(sock: socket.socket) -> None:
+    sock.recv(1000)
+    sock.sendall(b"\x15\x03\x03\x00\x02\x02\x28")  # fatal, handshake_failure
+
+
+def drips(sock: socket.socket) -> None:
+    sock.recv(1000)
+    with contextlib.suppress(OSError):
+        for byte in b"\x16\x03\x03\x40\x00" + bytes(60):
+            sock.sendall(bytes((byte,)))
+            time.sleep(0.05)
+
+
+def says_nonsense(sock: socket.socket) -> None:
+    sock.recv(1000)
+    sock.sendall(bytes(range(200)) * 5)
+
+
+def breaks_off(sock: socket.socket) -> None:
+    sock.recv(1000)
+    sock.sendall(b"\x16\x03\x03\x40\x00" + bytes(60))
+
+
+HANDSHAKES: dict[str, tuple[Callable[[socket.socket], None], str, bool]] = {
+    "silent": (silent, "No TLS handshake with {host} within 1 s", True),
+    "drips": (drips, "No TLS handshake with {host} within 1 s", True),
+    "ends": (ends, "The TLS handshake with {host} failed: the connection was closed", True),
+    "resets": (resets, "The TLS handshake with {host} failed: ", True),
+    "breaks off": (breaks_off, "The TLS handshake with {host} failed: ", True),
+    "alerts": (alerts, "The TLS handshake with {host} failed: ", False),
+    "nonsense": (says_nonsense, "{host} did not speak TLS", False),
+}
+
+
+class BadHandshakes(RawServer):
+    def __init__(self, conduct: Callable[[socket.socket], None]) -> None:
+        self.conduct = conduct
+        super().__init__(keeps())
+
+    def _serve(self, sock: socket.socket) -> None:
+        with sock, contextlib.suppress(OSError):
+            self.conduct(sock)
+
+
+@pytest.mark.parametrize("kind", ["sync"])
+@pytest.mark.parametrize("tunnel", [False, True])
+@pytest.mark.parametrize(("conduct", "told", "again"), HANDSHAKES.values(), ids=HANDSHAKES)
+async def test_a_handshake_that_fails_was_no_request(
+    live: Live,
+    conduct: Callable[[socket.socket], None],
+    told: str,
+    again: bool,
+    tunnel: bool,
+) -> None:
+    with BadHandshakes(conduct) as server, Proxy() as proxy:
+        url = f"https://127.0.0.1:{server.port}"
+        limits: dict[str, Any] = {"connect_timeout": 1.0, "timeout": 20, "max_retries": 1}
+        ai = live.client_at(url, proxy=proxy.url if tunnel else "", **limits)
+        with pytest.raises(puter.PuterConnectionError) as caught:
+            await live(ai, "chat", "Hi")
+    error = caught.value
+    assert str(error).startswith(told.format(host=f"127.0.0.1:{server.port}"))
+    assert (error.sent, error.retryable, error.attempts) == (False, again, 1 + again)
+    assert not any(nonsense in str(error) for nonsense in ("EPERM", "Success", "Errno", "_ssl.c"))
+    assert error.hint
+    assert ai.usage.unpriced == ai.usage.requests == 0
+
+
+@pytest.mark.parametrize("given", ["verify", "SSL_CERT_FILE"])
+@pytest.mark.parametrize("content", [b"", b"no certificate", CERTIFICATE], ids=len)
+async def test_a_bundle_that_holds_no_certificates(
+    live: Live, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: str, content: bytes
+) -> None:
+    bundle = tmp_path / "ca.pem"
+    bundle.write_bytes(content)
+    if given == "verify":
+        ai = live.client_at("https://127.0.0.1:1", verify=str(bundle))
+    else:
+        monkeypatch.setenv(given, str(bundle))
+        ai = live.client_at("https://127.0.0.1:1")
+    with pytest.raises(puter.PuterConfigError, match=f"{given}: .*no certificates") as caught:
+        await live(ai, "chat", "Hi")
+    assert str(bundle) in str(caught.value)
+    assert "PEM" in caught.value.hint
 
 
 async def test_the_environment_is_not_asked_with_verify_true(

@@ -1,0 +1,167 @@
+"""No answer takes more memory than ``max_response_bytes``, however it comes."""
+
+from __future__ import annotations
+
+import contextlib
+import gzip
+import socket
+import sys
+import zlib
+from typing import TYPE_CHECKING
+
+import pytest
+
+import puter
+from puter.testing import LocalPuter
+from tests.door import chunks, lines
+from tests.sockets.raw import Asked, Handler, RawServer, answer, keeps, says
+from tests.sockets.test_memory import measure
+
+if TYPE_CHECKING:
+    from tests.sockets.live import Live
+
+MIB = 2**20
+CHUNKED = b"HTTP/1.1 200 OK\r\nContent-Type: %s\r\nTransfer-Encoding: chunked\r\n\r\n"
+UNTIL_CLOSED = b"HTTP/1.1 200 OK\r\nContent-Type: %s\r\n\r\n"
+JSON, NDJSON = b"application/json", b"application/x-ndjson"
+LINE = lines({"type": "text", "text": "x" * 1000})
+
+
+def bomb(size: int, wbits: int) -> bytes:
+    packer = zlib.compressobj(wbits=wbits)
+    packed = [packer.compress(bytes(MIB)) for _ in range(size // MIB)]
+    return b"".join([*packed, packer.flush()])
+
+
+BOMBS = {
+    "gzip": answer(bomb(200 * MIB, 31), "Content-Encoding: gzip"),
+    "deflate": answer(bomb(200 * MIB, 15), "Content-Encoding: deflate"),
+    "raw deflate": answer(bomb(200 * MIB, -15), "Content-Encoding: deflate"),
+    "gzip of nothing": answer(gzip.compress(b"") * 400_000, "Content-Encoding: gzip"),
+}
+
+
+def endless(head: bytes, piece: bytes) -> Handler:
+    def handler(sock: socket.socket, _asked: Asked) -> None:
+        sock.sendall(head)
+        with contextlib.suppress(OSError):  # the client has had enough
+            while True:
+                sock.sendall(piece)
+
+    return handler
+
+
+ENDLESS = {
+    "chunks": endless(CHUNKED % JSON, b"10000\r\n" + b" " * 65536 + b"\r\n"),
+    "tiny chunks": endless(CHUNKED % JSON, b"1\r\n \r\n" * 10_000),
+    "until closed": endless(UNTIL_CLOSED % JSON, b" " * 65536),
+    **{name: says(said) for name, said in BOMBS.items()},
+}
+
+
+@pytest.mark.parametrize("kind", ["sync"])
+@pytest.mark.parametrize("handler", ENDLESS.values(), ids=ENDLESS)
+async def test_an_answer_over_the_limit_is_refused(live: Live, handler: Handler) -> None:
+    with RawServer(handler) as server:
+        ai = live.client_at(server.url, max_response_bytes=300_000)
+        with pytest.raises(puter.PuterResponseError, match="more than 300,000 bytes") as caught:
+            await live(ai, "chat", "Hi")
+        assert f"127.0.0.1:{server.port}" in str(caught.value)
+        assert "max_response_bytes" in caught.value.hint
+        assert "billed" in caught.value.hint
+        assert (caught.value.status, caught.value.attempts) == (200, 1)
+        assert len(server.requests) == ai.usage.unpriced == 1
+        assert ai.chat_history == []
+
+
+@pytest.mark.parametrize("kind", ["sync"])
+@pytest.mark.parametrize("length", [300_001, 10**30, int("9" * 4000)], ids=[1, 2, 3])
+async def test_a_length_over_the_limit_is_refused_before_anything_comes(
+    live: Live, length: int
+) -> None:
+    with RawServer(keeps(answer(b"", length=length))) as server:
+        ai = live.client_at(server.url, max_response_bytes=300_000, timeout=20)
+        with pytest.raises(puter.PuterResponseError):
+            await live(ai, "chat", "Hi")
+
+
+@pytest.mark.parametrize("kind", ["sync"])
+async def test_a_stream_over_the_limit_is_refused(live: Live) -> None:
+    chunk = b"%x\r\n%s\r\n" % (len(LINE), LINE)
+    with RawServer(endless(CHUNKED % NDJSON, chunk)) as server:
+        ai = live.client_at(server.url, max_response_bytes=300_000)
+        stream = await live(ai, "chat", "Hi", stream=True)
+        with pytest.raises(puter.PuterStreamError, match="more than 300,000 bytes") as caught:
+            await chunks(stream)
+    assert caught.value.partial is not None
+    assert 200_000 < len(caught.value.partial.text) < 300_000
+
+
+@pytest.mark.parametrize("kind", ["sync"])
+async def test_a_packed_stream_over_the_limit_is_refused(live: Live) -> None:
+    packed = gzip.compress(LINE * 10_000)
+    with RawServer(says(answer(packed, "Content-Encoding: gzip", kind=NDJSON.decode()))) as server:
+        ai = live.client_at(server.url, max_response_bytes=300_000)
+        with pytest.raises(puter.PuterStreamError, match="more than 300,000 bytes"):
+            await chunks(await live(ai, "chat", "Hi", stream=True))
+
+
+@pytest.mark.parametrize("kind", ["sync"])
+async def test_a_download_over_the_limit_is_refused(live: Live) -> None:
+    with LocalPuter(tier=None) as local:
+        ai = live.client(local, max_response_bytes=300_000)
+        data = bytes(400_000)
+        saved = await live(ai, "upload", data, "~/large.bin")
+        with pytest.raises(puter.PuterResponseError, match="more than 300,000 bytes"):
+            await live(ai, "read_file", saved.path)
+
+
+@pytest.mark.parametrize("kind", ["sync"])
+async def test_a_url_over_the_limit_is_refused(live: Live) -> None:
+    with RawServer(keeps(answer(b"", kind="image/png", length=300_001))) as host:
+        live.puter.media_with(host.url)
+        ai = live.client(max_response_bytes=300_000)
+        image = await live(ai, "txt2img", "a cat")
+        with pytest.raises(puter.PuterResponseError, match="more than 300,000 bytes") as caught:
+            image.read()
+        assert "max_response_bytes" in caught.value.hint
+
+
+@pytest.mark.parametrize("kind", ["sync"])
+async def test_an_answer_at_the_limit_is_read(live: Live) -> None:
+    said = answer()
+    body = said.partition(b"\r\n\r\n")[2]
+    with RawServer(keeps(said)) as server:
+        ai = live.client_at(server.url, max_response_bytes=len(body))
+        assert await live(ai, "chat", "Hi") == "Hello!"
+        ai.config.update(max_response_bytes=len(body) - 1)
+        with pytest.raises(puter.PuterResponseError):
+            await live(ai, "chat", "Hi")
+
+
+@pytest.mark.parametrize("kind", ["sync"])
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc/self/status")
+@pytest.mark.parametrize("name", ["chunks", "until closed", "gzip", "deflate", "raw deflate"])
+def test_memory_grows_by_the_limit_at_most(kind: str, name: str) -> None:
+    with LocalPuter(tier=None) as local, RawServer(ENDLESS[name], remembers=False) as server:
+        grown = measure(
+            local,
+            kind,
+            f"""
+import puter
+chat = measured("chat", "Hi", remember=False)
+chat()  # everything is imported
+ai = PuterAI(proxy="", api_base={server.url!r}, max_response_bytes=16 * 2**20)
+chat = measured("chat", "Hi", remember=False)
+forget()
+before = most()
+try:
+    chat()
+except puter.PuterResponseError as error:
+    assert "max_response_bytes" in error.hint, error
+else:
+    raise AssertionError
+print(most() - before)
+""",
+        )
+    assert grown < 1.3 * 16
