@@ -34,6 +34,7 @@ from puter.exceptions import PuterConfigError, PuterError
 from puter.history import History, load
 from puter.models import registry
 from puter.options import suggesting
+from puter.process import loading
 from puter.types.model import CostEstimate, Model
 from puter.wire.catalogue import estimate_cost, read_model
 from puter.wire.messages import check_messages
@@ -99,10 +100,9 @@ class PuterAI(Client, ChatMethods):
                 f"transport must be a Transport, not {type(transport).__name__}",
                 hint="For tests pass puter.testing.MockTransport(handler).",
             )
-        if transport is None:
-            transports = Transports({"sync": _requests_transport, "async": _aiohttp_transport})
-        else:
-            transports = Transports({"sync": lambda: transport, "async": lambda: transport})
+        transports = Transports({"sync": _requests_transport, "async": _aiohttp_transport})
+        if transport is not None:
+            transports.update({"sync": transport, "async": transport})
         self._set_up(settings, SharedState(credentials, transports))
         self._history = History()
 
@@ -433,12 +433,12 @@ def _credentials(username: str | None, password: str | None, token: str | None) 
 
 
 def _requests_transport() -> Transport:
-    from puter.transports.requests_transport import RequestsTransport
-
+    with loading():
+        from puter.transports.requests_transport import RequestsTransport
     return RequestsTransport()
 
 
 def _aiohttp_transport() -> Transport:
-    from puter.transports.aiohttp_transport import AiohttpTransport
-
+    with loading():
+        from puter.transports.aiohttp_transport import AiohttpTransport
     return AiohttpTransport()

@@ -6,7 +6,6 @@ import copy
 import functools
 import json
 import os
-import threading
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from typing import Any
 from puter.atomic import write_whole
 from puter.engine.throttle import Throttle
 from puter.exceptions import PuterInputError
+from puter.process import short_lock
 from puter.wire.json import MESSAGE_DEPTH, read_json
 from puter.wire.messages import Message, check_messages
 
@@ -50,21 +50,18 @@ class History:
         """Lets one turn at a time through."""
         self.turn: Any = None
         """The turn under way, of whoever holds the queue; see ``puter.api.turn``."""
-        self._lock = threading.Lock()
 
     def snapshot(self) -> list[Message]:
         """The messages so far, in a list of its own."""
-        with self._lock:
-            return list(self.messages)
+        return list(self.messages)
 
     def commit(self, turn: Iterable[Message]) -> None:
-        """Add the messages of a turn."""
-        with self._lock:
-            self.messages.extend(turn)
+        """Add the messages of a turn, all at once."""
+        self.messages.extend(list(turn))
 
     def cut(self, choose: Callable[[list[Message]], tuple[int, int]]) -> list[Message]:
         """Take out the messages from one index up to another, as ``choose`` says; return them."""
-        with self._lock:
+        with short_lock():
             start, end = choose(self.messages)
             gone = self.messages[start:end]
             del self.messages[start:end]
@@ -78,11 +75,11 @@ class History:
         """
         is_empty = isinstance(messages, (list, tuple)) and not messages
         checked = [] if is_empty else check_messages(messages, name)
-        with self._lock:
+        with short_lock():
             self.messages[:] = checked
 
     def clear(self) -> None:
-        with self._lock:
+        with short_lock():
             self.messages.clear()
 
     def copy(self) -> History:

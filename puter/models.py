@@ -10,14 +10,18 @@ from __future__ import annotations
 import difflib
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from functools import cached_property, lru_cache
 from importlib.resources import files
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
+from puter.process import loading
 from puter.wire.dialects import resellers
 from puter.wire.messages import CANNED
+
+T = TypeVar("T")
 
 
 class KnownModel(NamedTuple):
@@ -29,6 +33,16 @@ class KnownModel(NamedTuple):
     """Who serves it, None when not known."""
     entry: Mapping[str, Any]
     """What the catalogue says of it, ``{}`` when not known."""
+
+
+class computed_once(cached_property[T]):  # noqa: N801 - a decorator
+    """``cached_property`` without its lock (Python < 3.12), which a fork may leave taken."""
+
+    lock: Any
+
+    def __init__(self, compute: Callable[[Any], T]) -> None:
+        super().__init__(compute)
+        self.lock = nullcontext()
 
 
 class ModelRegistry:
@@ -50,12 +64,12 @@ class ModelRegistry:
         self._catalogue = catalogue
         self._ids = {name.lower(): name for name in self.providers}
 
-    @cached_property
+    @computed_once
     def catalogue(self) -> Mapping[str, Any]:
         """The whole snapshot: ``captured``, ``source``, and a list per kind of model."""
         return self._catalogue if self._catalogue is not None else _read("catalogue.json")
 
-    @cached_property
+    @computed_once
     def _meant(self) -> dict[str, list[tuple[str, str]]]:
         """Alias in lower case -> the models it may mean, vendors first: (alias as listed, id)."""
         found: dict[str, list[tuple[str, str]]] = {}
@@ -90,11 +104,11 @@ class ModelRegistry:
         identity = found if found in self.providers else self._meant[found.strip().lower()][0][1]
         return KnownModel(found, self.providers[identity], self._entries.get(identity, {}))
 
-    @cached_property
+    @computed_once
     def _entries(self) -> dict[str, Mapping[str, Any]]:
         return {model["id"]: model for model in self.catalogue.get("chat", ())}
 
-    @cached_property
+    @computed_once
     def all_ids(self) -> frozenset[str]:
         """Ids of all kinds of models."""
         kinds = ("chat", "image", "video")
@@ -125,7 +139,7 @@ class ModelRegistry:
         others = [one for one in known if known[one].lower() != key]
         return tuple(dict.fromkeys(known[one] for one in _near(key, others)))[:count]
 
-    @cached_property
+    @computed_once
     def _spoken(self) -> dict[str, str]:
         """What users call the models, in lower case -> id: ids, aliases, and ids without vendor."""
         aliases = {alias: meant[0][1] for alias, meant in self._meant.items()}
@@ -181,4 +195,5 @@ def providers_of(catalogue: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _read(name: str) -> Any:
-    return json.loads((files("puter") / name).read_text(encoding="utf-8"))
+    with loading():
+        return json.loads((files("puter") / name).read_text(encoding="utf-8"))

@@ -12,6 +12,7 @@ import pytest
 
 import puter
 from puter.engine.ledger import Ledger, Spent
+from puter.process import short_lock
 from puter.types.replies import Usage
 from tests.door import (
     CUT,
@@ -314,7 +315,7 @@ def test_a_ledger_is_shared_between_threads() -> None:
 def test_counting_while_sums_are_made_neither_waits_nor_loses() -> None:
     """A stream that the garbage collector drops is counted in the midst of anything."""
     ledger = Ledger()
-    with ledger._lock:
+    with short_lock():
         for _ in range(1000):
             ledger.record("chat", "m")
     assert (ledger.requests, ledger.unpriced) == (1000, 1000)

@@ -284,7 +284,9 @@ class ChatMethods:
     ) -> ChatReply | AsyncChatStream:
         call, flow = self._start("async_chat", prompt, model, stream, arguments)
         if stream:
-            return await AsyncChatStream.open(call.shared.transports["async"], call, flow)
+            transports = call.shared.transports
+            transport = transports.get("async") or await transports.open_async()
+            return await AsyncChatStream.open(transport, call, flow)
         return await self._client._async_carry_out(call, flow)
 
     @overload

@@ -471,6 +471,8 @@ def run_turn(
     finally:
         if turn.unsettled:  # given up, or cut off
             call.shared.ledger.record(call.operation, target.model)
+        settled = turn.so_far() if answer is not None else None  # for the stream's .partial
+        call.partial = None if settled is None else lambda: settled  # no cycle of call and turn
     return turn.reply
 
 

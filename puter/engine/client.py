@@ -103,7 +103,9 @@ class Client:
 
     async def _async_carry_out(self, call: CallContext, flow: Flow[T]) -> T:
         try:
-            return await self._shared.transports["async"].async_run(flow)
+            transports = self._shared.transports
+            transport = transports.get("async") or await transports.open_async()
+            return await transport.async_run(flow)
         except BaseException as error:
             report(call, error)
             raise error

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import threading
+import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, TypeAlias, TypeVar
@@ -29,13 +29,18 @@ class Transports(dict[Kind, Transport]):
         super().__init__()
         self.closed: bool = False
         self._openers = openers
-        self._lock = threading.Lock()
 
     def __missing__(self, kind: Kind) -> Transport:
-        transport = self._openers[kind]()  # imports, which may take other locks
-        with self._lock:
+        self.check_open()
+        transport = self.setdefault(kind, self._openers[kind]())
+        if self.closed:  # meanwhile, and shut() may have missed this one
+            self.pop(kind, None)
             self.check_open()
-            return self.setdefault(kind, transport)
+        return transport
+
+    async def open_async(self) -> Transport:
+        """The one of the async methods, opened in a thread: its import would hold up the loop."""
+        return await asyncio.to_thread(self.__getitem__, "async")
 
     def check_open(self) -> None:
         """Raise PuterError when the client is closed."""
@@ -44,9 +49,8 @@ class Transports(dict[Kind, Transport]):
 
     def shut(self) -> Transport | None:
         """Close the one of the sync methods and return the other for the caller to close; once."""
-        with self._lock:
-            self.closed = True
-            blocking, asynchronous = self.pop("sync", None), self.pop("async", None)
+        self.closed = True
+        blocking, asynchronous = self.pop("sync", None), self.pop("async", None)
         if blocking is not None:
             blocking.close()
         return asynchronous

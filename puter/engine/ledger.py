@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import threading
 from collections import deque
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
+from puter.process import short_lock
 from puter.types.replies import Usage
 
 UNKNOWN_MODEL = "unknown"
@@ -60,7 +60,6 @@ class Ledger:
     def __init__(self) -> None:
         self._new: deque[tuple[str, str, int, int, Decimal | None]] = deque()
         self._sums: dict[tuple[str, str], Spent] = {}
-        self._lock = threading.Lock()
 
     def record(
         self, operation: str, model: str, usage: Usage | None = None, cost: Decimal | None = None
@@ -77,11 +76,11 @@ class Ledger:
         """
         sent, received = (usage.input_tokens, usage.output_tokens) if usage else (0, 0)
         self._new.append((operation, model or UNKNOWN_MODEL, sent, received, cost))
-        if len(self._new) > _MANY and self._lock.acquire(blocking=False):
+        if len(self._new) > _MANY and (lock := short_lock()).acquire(blocking=False):
             try:
                 self._add_up()
             finally:
-                self._lock.release()
+                lock.release()
 
     def _add_up(self) -> None:
         while self._new:
@@ -92,7 +91,7 @@ class Ledger:
     def _summed(self, part: int | None) -> dict[str, Spent]:
         """Fresh sums by operation (0), by model (1), or in all (None)."""
         found: dict[str, Spent] = {} if part is not None else {"": Spent()}
-        with self._lock:
+        with short_lock():
             self._add_up()
             for key, spent in self._sums.items():
                 found.setdefault("" if part is None else key[part], Spent())._add(spent)

@@ -68,6 +68,7 @@ def exchange(
             if permit is not None:
                 permit.release()
         yield from _pause(call, request, failure, delay)
+        del failure  # its traceback holds this frame
 
 
 def _plan_retry(call: CallContext, request: HttpRequest, error: PuterError) -> float:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import threading
-
 from puter.config import PuterConfig
 from puter.exceptions import (
     PuterAPIError,
@@ -14,6 +12,7 @@ from puter.exceptions import (
     PuterTimeoutError,
     PuterUpstreamError,
 )
+from puter.process import short_lock
 from puter.wire.http import HttpRequest
 
 
@@ -27,11 +26,10 @@ class RetryBudget:
         self.spent: int = 0
         """In tenths of a token: ten answers make exactly one."""
         self._size = size * 10
-        self._lock = threading.Lock()
 
     def spend(self) -> bool:
         """Spend a token, if there is one."""
-        with self._lock:
+        with short_lock():
             if self.spent + 10 > self._size:
                 return False
             self.spent += 10
@@ -39,7 +37,7 @@ class RetryBudget:
 
     def earn(self) -> None:
         """A request was answered well."""
-        with self._lock:
+        with short_lock():
             self.spent = max(0, self.spent - 1)
 
 

@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures.thread
 import contextlib
+import encodings.idna
+import io
 import math
 import os
+import select
+import socket
 import ssl
-import threading
+import sys
 import weakref
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 from contextvars import ContextVar
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
+from urllib.parse import urlsplit
 
 import aiohttp
-from aiohttp.http_exceptions import ContentEncodingError, HttpProcessingError
+from aiohttp.client_proto import ResponseHandler
+from aiohttp.http_exceptions import HttpProcessingError
 from multidict import CIMultiDict, CIMultiDictProxy
 from yarl import URL
 
@@ -26,31 +33,37 @@ from puter.exceptions import PuterError
 from puter.secret import with_token
 from puter.transports.connection_errors import Exchange
 from puter.transports.proxies import ca_bundle, on_loopback, proxy_settings
+from puter.wire.encoding import ACCEPTED
 from puter.wire.http import HttpReply, HttpRequest, stays_open
 
 IDLE_LIMIT = 4.0
 """Seconds a kept connection may idle (Puter backend: closed after 5, Keep-Alive: timeout=5)."""
 
-HEADER = 2**16
-"""Bytes of a header line at most, as http.client has it."""
+HEAD = 2**16
+"""Bytes of the head of an answer at most."""
+
+INFORMATIONAL = 100
+"""Informational answers before the one that counts, at most."""
 
 LARGE = 2**20
 """Bytes from which on aiohttp wants a body in pieces."""
 PIECE = 2**16
 """Bytes of such a piece."""
 
+LOADED = (concurrent.futures.thread, encodings.idna)
+"""What looking up a name imports: failing once, for want of descriptors, it would fail always."""
+
 
 class AiohttpTransport(Transport):
     """Sends on the running event loop. Loops and threads may share one; it survives fork."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._sessions: dict[asyncio.AbstractEventLoop, _LoopSession] = {}
-        self._pid = os.getpid()
+        # By process: a forked child must not talk on its parent's sockets, nor close them.
+        self._sessions: dict[tuple[int, asyncio.AbstractEventLoop], _LoopSession] = {}
         self._proxy_settings = lru_cache(maxsize=256)(proxy_settings)
         self._open_bodies: weakref.WeakSet[_Body] = weakref.WeakSet()
         # At interpreter exit, and when the client is garbage: nothing is left to complain.
-        self._finalizer = weakref.finalize(self, _abandon_all, self._sessions, self._pid)
+        self._finalizer = weakref.finalize(self, _abandon_all, self._sessions)
 
     async def async_send(self, effect: Send) -> HttpReply:
         request = effect.request
@@ -58,7 +71,6 @@ class AiohttpTransport(Transport):
         response = None
         try:
             session = await self._current()
-            await asyncio.sleep(0)  # lets the loop notice connections closed meanwhile
             arguments = self._arguments(request, effect, exchange)
             _sending.set(weakref.ref(exchange))
             exchange.attached = False
@@ -66,24 +78,25 @@ class AiohttpTransport(Transport):
                 response = await session.request(**arguments)
             finally:
                 _sending.set(None)  # not reset(): a task left behind ends in another context
-            exchange.status, headers = response.status, response.headers
-            kind = headers.get("Content-Type", "")
-            if request.stream and stays_open(request, response.status, kind):
-                body, response = _Body(response, exchange), None
+                exchange.rest()
+            status, headers = response.status, response.headers
+            exchange.answered(status, headers)
+            body = _Body(response, exchange)
+            if request.stream and stays_open(request, status, headers.get("Content-Type", "")):
                 self._open_bodies.add(body)
-                return HttpReply(exchange.status, headers, url=request.url, stream=body)
-            return HttpReply(response.status, headers, await response.read(), url=request.url)
+                response = None
+                return HttpReply(status, headers, url=request.url, stream=body)
+            return HttpReply(status, headers, await body.read_all(), url=request.url)
         except BaseException as error:
             exchange.give_up(error, effect.on_unsent)
             raise
         finally:
             if response is not None:
                 response.release()
-                if response.status == 101:  # it is no HTTP connection any more
-                    exchange.abort()
 
     def _arguments(self, request: HttpRequest, effect: Send, exchange: _Exchange) -> dict[str, Any]:
         headers = with_token(request.headers, effect.token)
+        headers["Accept-Encoding"] = ACCEPTED
         data: bytes | AsyncIterator[memoryview] | None = request.body
         if request.body is not None and len(request.body) > LARGE:
             headers["Content-Length"] = str(len(request.body))
@@ -91,6 +104,7 @@ class AiohttpTransport(Transport):
         where = request.url.partition("?")[0]  # what is remembered is no signature
         proxy = self._proxy_settings(where, request.proxy, request.verify)
         exchange.proxy = proxy.url
+        has_tls = any(url.startswith("https:") for url in (request.url, proxy.url or ""))
         return {
             "method": request.method,
             "url": URL(request.url, encoded=True),
@@ -98,65 +112,76 @@ class AiohttpTransport(Transport):
             "headers": headers,
             "allow_redirects": False,
             "proxy": proxy.url,
-            "ssl": _tls(ca_bundle(proxy.bundle)) if request.url.startswith("https:") else True,
+            "ssl": _tls(ca_bundle(proxy.bundle)) if has_tls else True,
             "timeout": aiohttp.ClientTimeout(
                 total=effect.time_left,
                 connect=request.connect_timeout,  # resolving the name and the handshake included
-                sock_read=request.timeout,
+                sock_read=None,  # it stops at informational answers: see _Exchange.wait()
                 ceil_threshold=math.inf,  # no rounding up to whole seconds
             ),
         }
 
     async def _current(self) -> aiohttp.ClientSession:
-        loop = asyncio.get_running_loop()
-        with self._lock:
-            if self._pid != os.getpid():
-                # A forked child must not talk on its parent's sockets, nor close them.
-                self._sessions.clear()
-                self._open_bodies.clear()
-                self._pid = os.getpid()
-            current = self._sessions.get(loop)
-            if current is None or current.session.closed:
-                for other in [one for one in self._sessions if one.is_closed()]:
-                    self._sessions.pop(other).abandon()
-                current = self._sessions[loop] = _LoopSession()
-                await current.start()  # does not suspend: nothing else runs under the lock
-            return current.session
+        key = os.getpid(), asyncio.get_running_loop()
+        current = self._sessions.get(key)
+        if current is None or current.session.closed:
+            for other in list(self._sessions):
+                if other[0] == key[0] and other[1].is_closed():
+                    self._close_from_outside(other)
+            current = self._sessions[key] = _LoopSession()
+            await current.start()  # does not suspend
+        return current.session
 
     async def async_close(self) -> None:
         """Close the session of the running loop and, as well as can be, those of other loops."""
-        with self._lock:
-            current = self._sessions.pop(asyncio.get_running_loop(), None)
+        current = self._sessions.pop((os.getpid(), asyncio.get_running_loop()), None)
         self.close()
         if current is not None:
             await current.close()
 
     def close(self) -> None:
         """Close all sessions from outside their loops."""
-        if self._pid == os.getpid():
-            for body in list(self._open_bodies):
-                body.abort()
-        with self._lock:
-            sessions = dict(self._sessions)
-            self._sessions.clear()
-        if self._pid == os.getpid():
-            for loop, one in sessions.items():
-                one.close_from_outside(loop)
+        for body in list(self._open_bodies):
+            body.abort()
+        for key in list(self._sessions):
+            if key[0] == os.getpid():
+                self._close_from_outside(key)
+
+    def _close_from_outside(self, key: tuple[int, asyncio.AbstractEventLoop]) -> None:
+        one = self._sessions.pop(key, None)
+        if one is not None:
+            one.close_from_outside(key[1])
 
 
 class _Exchange(Exchange):
-    socket: asyncio.Transport | None = None
+    connection: aiohttp.connector.Connection | None = None
     stalled = False
+    _timer: asyncio.TimerHandle | None = None
 
-    def stall(self) -> None:
-        """The server takes nothing more of the body: aiohttp has no limit for writing."""
+    def wait(self, timeout: float | None = None) -> None:
+        """Give the server so many seconds from now to take or send something."""
+        self.rest()
+        self.patience = timeout
+        limit = self.request.timeout if timeout is None else timeout
+        if limit is not None:
+            self._timer = asyncio.get_running_loop().call_later(limit, self._stall)
+
+    def rest(self) -> None:
+        """It did, or nobody waits any more."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _stall(self) -> None:
         self.stalled = True
-        self.abort()
+        transport = self.connection and self.connection.transport  # None once it was given back
+        if transport is not None:
+            transport.abort()
 
-    def abort(self) -> None:
-        """Close the connection at once."""
-        if self.socket is not None:
-            self.socket.abort()
+    def handshake_with(self, host: str | None) -> None:
+        proxy = urlsplit(self.proxy or "")
+        by_proxy = proxy.scheme == "https" and proxy.hostname == host
+        self.securing = self.next_host if by_proxy else self.host
 
     def strip(self, error: Exception) -> None:
         if isinstance(error, aiohttp.ClientResponseError):  # with the request's headers and URL
@@ -172,6 +197,8 @@ class _Exchange(Exchange):
             return self.bad_certificate(error)
         if self.stalled:
             return self.silence()
+        if isinstance(error, aiohttp.ClientHttpProxyError) and error.status == 407:
+            return self.proxy_refused()
         late = isinstance(error, aiohttp.ServerTimeoutError)
         if late and (self.unsent or isinstance(error, aiohttp.ConnectionTimeoutError)):
             return self.connect_timeout()
@@ -186,10 +213,10 @@ class _Exchange(Exchange):
         ours = isinstance(error, (aiohttp.ClientError, OSError))
         if ours and self.unsent:
             return self.not_connected(error)
-        if isinstance(error, (aiohttp.ClientResponseError, HttpProcessingError)) or (
-            isinstance(error, aiohttp.ClientPayloadError)
-            and isinstance(error.__cause__, ContentEncodingError)
-        ):
+        half_head = isinstance(error, aiohttp.ServerDisconnectedError) and not isinstance(
+            error.message, str
+        )
+        if half_head or isinstance(error, (aiohttp.ClientResponseError, HttpProcessingError)):
             return self.unreadable(error)
         return self.cut_off(error) if ours else None
 
@@ -199,18 +226,107 @@ _sending: ContextVar[weakref.ref[_Exchange] | None] = ContextVar("puter_sending"
 timers of the event loop keep the context of a call that ended."""
 
 
+def _being_sent() -> _Exchange | None:
+    reference = _sending.get()
+    return reference() if reference is not None else None
+
+
 class _Connector(aiohttp.TCPConnector):
     """Tells the exchange that its connection stands: until then nothing was written."""
 
+    def __init__(self) -> None:
+        super().__init__(limit=0, keepalive_timeout=IDLE_LIMIT, resolver=_Resolver())
+        self._factory: Any = partial(_Protocol, loop=self._loop)
+
     async def connect(self, *args: Any, **kwargs: Any) -> Any:
-        reference = _sending.get()
-        exchange = reference() if reference is not None else None
+        exchange = _being_sent()
         if exchange is None:
             return await super().connect(*args, **kwargs)
         exchange.attached = True
-        connection = await super().connect(*args, **kwargs)
-        exchange.written, exchange.socket = True, connection.transport
+        while True:
+            connection: Any = await super().connect(*args, **kwargs)
+            if connection.protocol.begin():
+                break
+            connection.close()
+        exchange.written, exchange.connection, exchange.securing = True, connection, ""
+        exchange.wait()
         return connection
+
+
+class _Protocol(ResponseHandler):
+    """Bounds what comes before an answer, and sees what comes after one or in place of its end."""
+
+    _answered = False
+    _announced = 0  # informational answers (1xx) so far
+    _head = 0  # bytes of the head so far
+
+    def begin(self) -> bool:
+        """Whether it can have a request: nothing came after the last answer."""
+        self._answered, self._announced, self._head = False, 0, 0
+        if self._parser is None:  # it has had none yet
+            return True
+        return not (self.should_close or self._parser.feed_eof() or _has_input(self.transport))
+
+    def data_received(self, data: bytes) -> None:
+        # What is wrong after the end of an answer must not take its head with it.
+        while not self._answered and 3 < (end := data.find(b"\r\n\r\n") + 4) < len(data):
+            super().data_received(data[:end])
+            data = data[end:]
+        super().data_received(data)
+        if not self._answered:
+            self._head += len(data)
+            if self._head > HEAD:
+                self._give_up(f"its head has more than {HEAD:,} bytes")
+
+    def feed_data(self, data: Any, size: int = 0) -> None:
+        """Take a head; aiohttp would pass over any number of informational ones."""
+        status = data[0].code
+        if self._answered or not 100 <= status < 200:
+            self._answered = True
+            super().feed_data(data, size)
+            return
+        self._announced += 1
+        if status == 101 or self._announced > INFORMATIONAL:
+            self._give_up(f"HTTP {status} in place of an answer")
+
+    def _give_up(self, reason: str) -> None:
+        self.set_exception(HttpProcessingError(message=reason))
+        if self.transport is not None:
+            self.transport.abort()
+
+    def set_exception(self, exc: Any, *cause: Any, **named: Any) -> None:
+        super().set_exception(exc, *cause, **named)
+        payload = self._payload
+        if isinstance(exc, HttpProcessingError) and payload is not None and not payload.is_eof():
+            payload.set_exception(exc)  # aiohttp leaves whoever reads it waiting
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        if exc is not None and not self._answered:
+            self._read_rest()
+        payload = self._payload
+        if exc is not None and payload is not None and not payload.is_eof():
+            payload.set_exception(aiohttp.ClientOSError(*exc.args))  # it is no end of a body
+        super().connection_lost(exc)
+
+    def _read_rest(self) -> None:
+        """What came before a write failed, such as why: asyncio reads nothing more."""
+        if self.transport is None or self.transport.get_extra_info("sslcontext") is not None:
+            return
+        with contextlib.suppress(OSError):
+            number = os.dup(self.transport.get_extra_info("socket").fileno())
+            with socket.socket(fileno=number) as rest:
+                while self.transport is not None and (data := rest.recv(PIECE)):
+                    self.data_received(data)
+
+
+def _has_input(transport: asyncio.BaseTransport | None) -> bool:
+    """Whether bytes, or the end, have come that the event loop has not seen yet."""
+    number = transport.get_extra_info("socket").fileno() if transport is not None else -1
+    if sys.platform == "win32":
+        return bool(select.select([number], [], [], 0)[0])
+    poll = select.poll()
+    poll.register(number, select.POLLIN)
+    return bool(poll.poll(0))
 
 
 class _Body:
@@ -221,25 +337,48 @@ class _Body:
         self._response = response
         self._exchange = exchange
         self._loop = asyncio.get_running_loop()
+        self._pid = os.getpid()
+        self._pieces: Iterator[bytes] = iter(())
 
     def read(self, timeout: float | None = None) -> bytes:
         raise PuterError("This reply is read by the async_ methods")
 
     async def async_read(self, timeout: float | None = None) -> bytes:
         """Bytes as soon as there are any; ``b""`` at the end."""
-        timer, self._exchange.patience = None, timeout
-        if timeout is not None:
-            timer = self._loop.call_later(timeout, self._exchange.stall)
+        exchange = self._exchange
         try:
-            return await self._response.content.readany()
+            while (piece := next(self._pieces, None)) is None:
+                exchange.wait(timeout)
+                data = await self._response.content.readany()
+                if exchange.stalled:  # a body that its connection ends looks complete
+                    raise exchange.silence()
+                if not data:
+                    exchange.completed()
+                    return b""
+                self._pieces = exchange.content(data)
+            return piece
         except Exception as error:
-            self._exchange.raise_for(error)
+            exchange.raise_for(error)
             raise
         finally:
-            if timer is not None:
-                timer.cancel()
+            exchange.rest()
+
+    async def read_all(self) -> bytes:
+        """The whole body; never in two copies."""
+        whole = io.BytesIO()
+        while piece := await self.async_read():
+            whole.write(piece)
+        return whole.getvalue()
 
     def close(self) -> None:
+        if self._pid == os.getpid():
+            self._close_on_loop()
+        if self.permit is not None:
+            self.permit.release()
+
+    abort = close
+
+    def _close_on_loop(self) -> None:
         try:
             is_own_loop = asyncio.get_running_loop() is self._loop
         except RuntimeError:
@@ -249,10 +388,6 @@ class _Body:
         else:  # a finalizer in another thread: sockets belong to their loop
             with contextlib.suppress(RuntimeError):  # it closed just now
                 self._loop.call_soon_threadsafe(self._close_response)
-        if self.permit is not None:
-            self.permit.release()
-
-    abort = close
 
     def _close_response(self) -> None:
         with contextlib.suppress(RuntimeError):  # its loop is closed: the socket went with it
@@ -275,10 +410,11 @@ class _LoopSession:
 
     def __init__(self) -> None:
         self.session = aiohttp.ClientSession(
-            connector=_Connector(limit=0, keepalive_timeout=IDLE_LIMIT, resolver=_Resolver()),
+            connector=_Connector(),
+            auto_decompress=False,
             cookie_jar=aiohttp.DummyCookieJar(),
-            max_line_size=HEADER,
-            max_field_size=HEADER,
+            max_line_size=HEAD,
+            max_field_size=HEAD,
             trust_env=False,  # no .netrc; proxies and CA bundle come with each request
         )
         self._generator = _closing(self.session)
@@ -327,29 +463,37 @@ def _spawn(loop: asyncio.AbstractEventLoop, close: Callable[[], Any]) -> None:
     task.add_done_callback(_closers.discard)
 
 
-def _abandon_all(sessions: dict[asyncio.AbstractEventLoop, _LoopSession], pid: int) -> None:
-    if pid == os.getpid():
-        for loop, one in list(sessions.items()):
-            if not loop.is_running():
-                one.abandon()
+def _abandon_all(sessions: dict[tuple[int, asyncio.AbstractEventLoop], _LoopSession]) -> None:
+    for (pid, loop), one in list(sessions.items()):
+        if pid == os.getpid() and not loop.is_running():
+            one.abandon()
     sessions.clear()
 
 
 async def _in_pieces(body: bytes, exchange: _Exchange) -> AsyncIterator[memoryview]:
     """A large body: aiohttp warns about one as a whole, and would copy an ``io.BytesIO``."""
-    view, limit, timer = memoryview(body), exchange.request.timeout, None
+    view = memoryview(body)
     for start in range(0, len(view), PIECE):
-        if limit is not None:
-            timer = asyncio.get_running_loop().call_later(limit, exchange.stall)
-        try:
-            yield view[start : start + PIECE]
-        finally:
-            if timer is not None:
-                timer.cancel()
+        yield view[start : start + PIECE]
+        if exchange.status is None:
+            exchange.wait()
+        for _ in range(2):  # what the server says meanwhile is read before more is written to it
+            await asyncio.sleep(0)
 
 
 @lru_cache(maxsize=16)
 def _tls(bundle: str) -> ssl.SSLContext:
-    if os.path.isdir(bundle):
-        return ssl.create_default_context(capath=bundle)
-    return ssl.create_default_context(cafile=bundle)
+    folder = bundle if os.path.isdir(bundle) else None
+    context = ssl.create_default_context(capath=folder, cafile=None if folder else bundle)
+    context.sslobject_class = _TlsObject
+    return context
+
+
+class _TlsObject(ssl.SSLObject):
+    """Tells the exchange with whom a handshake is under way."""
+
+    def do_handshake(self) -> None:
+        exchange = _being_sent()
+        if exchange is not None:
+            exchange.handshake_with(self.server_hostname)
+        super().do_handshake()

@@ -11,8 +11,11 @@ from functools import lru_cache
 from urllib.parse import urlsplit
 from urllib.request import getproxies
 
+import certifi
+
 from puter.config import check_proxy
 from puter.exceptions import PuterConfigError
+from puter.process import loading
 
 _CA_VARIABLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE")
 
@@ -82,8 +85,8 @@ def _needs_none(url: str, no_proxy: str) -> bool:
         for entry in no_proxy.replace(" ", "").split(","):
             if _is_in(address, port, entry):
                 return True
-    from requests.utils import should_bypass_proxies  # the async methods need no requests otherwise
-
+    with loading():  # the async methods need no requests otherwise
+        from requests.utils import should_bypass_proxies
     return bool(should_bypass_proxies(url, None))
 
 
@@ -134,6 +137,4 @@ def ca_bundle(bundle: str | None) -> str:
     """The path itself, or requests' certificates: both transports trust the same ones."""
     if bundle is not None:
         return bundle
-    import certifi
-
     return certifi.where()

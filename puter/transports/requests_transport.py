@@ -59,9 +59,8 @@ class RequestsTransport(Transport):
     """Sends in the calling thread. Threads may share one; it survives fork."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._adapter: requests.adapters.HTTPAdapter | None = None
-        self._pid = 0
+        # By process: a forked child must not talk on its parent's sockets, nor close them.
+        self._adapters: dict[int, _Adapter] = {}
         self._proxy_settings = lru_cache(maxsize=256)(proxy_settings)
         self._open_bodies: weakref.WeakSet[_Body] = weakref.WeakSet()
 
@@ -107,10 +106,10 @@ class RequestsTransport(Transport):
         proxy = self._proxy_settings(where, request.proxy, request.verify)
         exchange.proxy = proxy.url
         limits: Any = exchange.connect_limit, request.timeout  # the stubs want floats
-        adapter = self._adapter if self._pid == os.getpid() else None
+        adapter = self._adapters.get(os.getpid())
         _sending.exchange, exchange.attached = exchange, False
         try:
-            return (adapter or self._renew()).send(
+            return (adapter or self._connect()).send(
                 prepared,
                 stream=True,
                 timeout=limits,
@@ -120,22 +119,15 @@ class RequestsTransport(Transport):
         finally:
             _sending.exchange = None
 
-    def _renew(self) -> requests.adapters.HTTPAdapter:
-        with self._lock:
-            # A forked child must not talk on its parent's sockets, nor close them.
-            adapter, self._pid = _Adapter(pool_connections=8, pool_maxsize=64), os.getpid()
-            self._adapter = adapter
-            self._open_bodies.clear()
-        return adapter
+    def _connect(self) -> _Adapter:
+        return self._adapters.setdefault(os.getpid(), _Adapter(pool_connections=8, pool_maxsize=64))
 
     def close(self) -> None:
-        if self._pid == os.getpid():
-            for body in list(self._open_bodies):
-                body.abort()
-        with self._lock:
-            if self._adapter is not None and self._pid == os.getpid():
-                self._adapter.close()
-            self._adapter = None
+        for body in list(self._open_bodies):
+            body.abort()
+        adapter = self._adapters.pop(os.getpid(), None)
+        if adapter is not None:
+            adapter.close()
 
 
 class _Exchange(Exchange):
@@ -148,6 +140,7 @@ class _Exchange(Exchange):
         self._connection: _Connection | None = None
         self.socket: socket.socket | None = None
         self._watchdog: threading.Timer | None = None
+        self._pid = os.getpid()
 
     def watch(self, time_left: float) -> None:
         """Shut the socket when the deadline has passed."""
@@ -165,7 +158,7 @@ class _Exchange(Exchange):
     def abort(self) -> None:
         """Wake the thread that waits for bytes, from another one."""
         connection = self._connection
-        if connection is None:
+        if connection is None or self._pid != os.getpid():  # a child's parent goes on reading
             return
         with connection.lock, suppress(OSError):
             sock = connection.sock or self.socket  # which it lets go of when no other will follow
@@ -177,7 +170,7 @@ class _Exchange(Exchange):
         if self._watchdog is not None:
             self._watchdog.cancel()
         connection, self._connection = self._connection, None
-        if connection is not None:
+        if connection is not None and self._pid == os.getpid():
             with connection.lock:
                 if connection.exchange is self:
                     connection.exchange, connection.idle_since = None, monotonic()

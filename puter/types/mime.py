@@ -138,7 +138,10 @@ def _mime_of_name(name: str) -> str:
 @functools.cache
 def _table() -> mimetypes.MimeTypes:
     """Python's own table, without what the machine's files (``/etc/mime.types``) say."""
-    return mimetypes.MimeTypes()
+    try:
+        return mimetypes.MimeTypes()  # the first one reads those files all the same
+    except OSError:
+        return mimetypes.MimeTypes()
 
 
 def extension_of(mime_type: str) -> str:

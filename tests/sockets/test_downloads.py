@@ -159,13 +159,10 @@ CUT: dict[str, Handler] = {
 }
 
 
-TRANSPORTS = pytest.mark.xfail(strict=False, reason="the transports do not notice it yet")
-
-
 @METHODS
 @pytest.mark.parametrize(
     "cut",
-    [pytest.param(one, marks=TRANSPORTS if one in ("gzip", "reset") else ()) for one in CUT],
+    list(CUT),
 )
 async def test_a_download_that_is_not_whole_is_an_error_and_can_be_made_again(
     live: Live, tmp_path: Path, method: str, cut: str
@@ -201,7 +198,6 @@ LIMIT = 50_000
     ],
     ids=["length", "chunks", "bomb"],
 )
-@TRANSPORTS
 async def test_a_download_above_the_limit_is_an_error(
     live: Live, tmp_path: Path, method: str, reply: bytes
 ) -> None:

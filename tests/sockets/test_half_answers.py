@@ -64,7 +64,6 @@ CUT: dict[str, Handler] = {
 }
 
 
-@pytest.mark.parametrize("kind", ["sync"])
 @pytest.mark.parametrize(("handler", "status", "came"), BROKEN.values(), ids=BROKEN)
 async def test_an_answer_that_nobody_can_read(
     live: Live, handler: Handler, status: int | None, came: bytes
@@ -82,7 +81,6 @@ async def test_an_answer_that_nobody_can_read(
     assert ai.chat_history == []
 
 
-@pytest.mark.parametrize("kind", ["sync"])
 @pytest.mark.parametrize("handler", CUT.values(), ids=CUT)
 async def test_an_answer_that_lost_its_connection(live: Live, handler: Handler) -> None:
     with RawServer(handler) as server:
@@ -137,7 +135,6 @@ async def test_a_head_or_a_chunk_that_is_damaged(live: Live, said: bytes) -> Non
     await refused(live, said)
 
 
-@pytest.mark.parametrize("kind", ["sync"])
 async def test_a_head_that_is_too_large(live: Live) -> None:
     await refused(live, OK + (b"X: " + b"y" * 60_000 + b"\r\n") * 20 + b"\r\n{}")
 

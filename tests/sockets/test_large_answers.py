@@ -59,7 +59,6 @@ ENDLESS = {
 }
 
 
-@pytest.mark.parametrize("kind", ["sync"])
 @pytest.mark.parametrize("handler", ENDLESS.values(), ids=ENDLESS)
 async def test_an_answer_over_the_limit_is_refused(live: Live, handler: Handler) -> None:
     with RawServer(handler) as server:
@@ -74,7 +73,6 @@ async def test_an_answer_over_the_limit_is_refused(live: Live, handler: Handler)
         assert ai.chat_history == []
 
 
-@pytest.mark.parametrize("kind", ["sync"])
 @pytest.mark.parametrize("length", [300_001, 10**30, int("9" * 4000)], ids=[1, 2, 3])
 async def test_a_length_over_the_limit_is_refused_before_anything_comes(
     live: Live, length: int
@@ -85,7 +83,6 @@ async def test_a_length_over_the_limit_is_refused_before_anything_comes(
             await live(ai, "chat", "Hi")
 
 
-@pytest.mark.parametrize("kind", ["sync"])
 async def test_a_stream_over_the_limit_is_refused(live: Live) -> None:
     chunk = b"%x\r\n%s\r\n" % (len(LINE), LINE)
     with RawServer(endless(CHUNKED % NDJSON, chunk)) as server:
@@ -97,7 +94,6 @@ async def test_a_stream_over_the_limit_is_refused(live: Live) -> None:
     assert 200_000 < len(caught.value.partial.text) < 300_000
 
 
-@pytest.mark.parametrize("kind", ["sync"])
 async def test_a_packed_stream_over_the_limit_is_refused(live: Live) -> None:
     packed = gzip.compress(LINE * 10_000)
     with RawServer(says(answer(packed, "Content-Encoding: gzip", kind=NDJSON.decode()))) as server:
@@ -106,7 +102,6 @@ async def test_a_packed_stream_over_the_limit_is_refused(live: Live) -> None:
             await chunks(await live(ai, "chat", "Hi", stream=True))
 
 
-@pytest.mark.parametrize("kind", ["sync"])
 async def test_a_download_over_the_limit_is_refused(live: Live) -> None:
     with LocalPuter(tier=None) as local:
         ai = live.client(local, max_response_bytes=300_000)
@@ -116,7 +111,6 @@ async def test_a_download_over_the_limit_is_refused(live: Live) -> None:
             await live(ai, "read_file", saved.path)
 
 
-@pytest.mark.parametrize("kind", ["sync"])
 async def test_a_url_over_the_limit_is_refused(live: Live) -> None:
     with RawServer(keeps(answer(b"", kind="image/png", length=300_001))) as host:
         live.puter.media_with(host.url)
@@ -127,7 +121,6 @@ async def test_a_url_over_the_limit_is_refused(live: Live) -> None:
         assert "max_response_bytes" in caught.value.hint
 
 
-@pytest.mark.parametrize("kind", ["sync"])
 async def test_an_answer_at_the_limit_is_read(live: Live) -> None:
     said = answer()
     body = said.partition(b"\r\n\r\n")[2]
@@ -139,7 +132,6 @@ async def test_an_answer_at_the_limit_is_read(live: Live) -> None:
             await live(ai, "chat", "Hi")
 
 
-@pytest.mark.parametrize("kind", ["sync"])
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc/self/status")
 @pytest.mark.parametrize("name", ["chunks", "until closed", "gzip", "deflate", "raw deflate"])
 def test_memory_grows_by_the_limit_at_most(kind: str, name: str) -> None:

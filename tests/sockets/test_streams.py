@@ -251,7 +251,6 @@ async def test_chunk_timeout_is_for_the_silence_after_the_first_chunk(live: Live
         await live.close()
 
 
-@pytest.mark.xfail(strict=False, reason="aiohttp's own limit is the request's yet")
 async def test_chunk_timeout_may_be_longer_than_timeout(live: Live) -> None:
     with RawServer(pausing(0, 0.9, 0)) as server:
         ai = live.client_at(server.url, timeout=0.5, chunk_timeout=30)

@@ -143,7 +143,6 @@ class BadHandshakes(RawServer):
             self.conduct(sock)
 
 
-@pytest.mark.parametrize("kind", ["sync"])
 @pytest.mark.parametrize("tunnel", [False, True])
 @pytest.mark.parametrize(("conduct", "told", "again"), HANDSHAKES.values(), ids=HANDSHAKES)
 async def test_a_handshake_that_fails_was_no_request(

@@ -110,7 +110,6 @@ async def test_it_is_passed_over_after_an_upload(live: Live) -> None:
         assert await live(ai, "chat", "Hi") == "answer 2"
 
 
-@pytest.mark.parametrize("kind", ["sync"])
 @pytest.mark.parametrize("code", [100, 102, 103])
 async def test_an_answer_that_is_announced_for_ever(live: Live, code: int) -> None:
     def handler(sock: socket.socket, _asked: Asked) -> bool:
@@ -130,7 +129,6 @@ async def test_an_answer_that_is_announced_for_ever(live: Live, code: int) -> No
     assert server.connections == 2
 
 
-@pytest.mark.parametrize("kind", ["sync"])
 @pytest.mark.parametrize("limits", [{"timeout": 0.5}, {"deadline": 0.5}], ids=str)
 @pytest.mark.parametrize(
     "said", [WAIT % 103, b"HTTP/1.1 100 Continue\r\n\r\n", b"HTTP/1.1 200 OK\r\nX: y"], ids=len
@@ -169,7 +167,6 @@ async def test_a_connection_that_leaves_http_is_not_used_again(live: Live) -> No
     assert server.connections == 2
 
 
-@pytest.mark.parametrize("kind", ["sync"])
 @pytest.mark.parametrize(
     "more", [b"x", whole("wrong"), WAIT % 103, b"\r\n" * 9000], ids=["x", "answer", "103", "long"]
 )

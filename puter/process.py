@@ -1,0 +1,75 @@
+"""What a forked child, or a process without file descriptors, must not find half done."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Generator
+from contextlib import contextmanager, suppress
+
+from puter.exceptions import PuterError
+
+FORK_WAITS = 10.0
+"""Seconds that a fork waits at most until what another thread loads is loaded."""
+
+SPARE = 16
+"""File descriptors that must be free before something is loaded."""
+
+_short = threading.Lock()
+_loading = threading.RLock()
+
+
+def short_lock() -> threading.Lock:
+    """The one lock for steps that neither wait, nor run users' code, nor take another lock.
+
+    A forked child finds it free.
+    """
+    return _short
+
+
+@contextmanager
+def loading() -> Generator[None, None, None]:
+    """Import a module or read a file of ours where it is first needed, whole or not at all.
+
+    A child forked meanwhile would wait for ever for the rest of an import, so a fork waits for it.
+    A library imported without descriptors goes on without what it could not open.
+
+    Raises:
+        PuterError: There are no file descriptors left.
+    """
+    with _loading:
+        _check_descriptors()
+        yield
+
+
+def _check_descriptors() -> None:
+    opened: list[int] = []
+    try:
+        opened.extend(os.open(os.devnull, os.O_RDONLY) for _ in range(SPARE))
+    except OSError as error:
+        raise PuterError(
+            f"This process can open no more files: {error.strerror}",
+            hint="Close files, streams and clients that are no longer used, or raise the limit "
+            "(ulimit -n).",
+        ) from None
+    finally:
+        for one in opened:
+            os.close(one)
+
+
+def _before_fork() -> None:
+    _loading.acquire(timeout=FORK_WAITS)
+
+
+def _in_parent() -> None:
+    with suppress(RuntimeError):  # not acquired in time
+        _loading.release()
+
+
+def _in_child() -> None:
+    global _short, _loading
+    _short, _loading = threading.Lock(), threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_before_fork, after_in_parent=_in_parent, after_in_child=_in_child)
