@@ -20,7 +20,7 @@ from collections import UserDict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from types import ModuleType, NoneType
-from typing import TYPE_CHECKING, Annotated, Any, TypedDict
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypedDict
 from urllib.parse import SplitResult, urlsplit
 
 from puter.checks import MOST, SECONDS, Check, Kind, Range, checker_of, checks_of
@@ -28,6 +28,9 @@ from puter.exceptions import PuterConfigError
 
 if TYPE_CHECKING:
     from typing_extensions import Self, Unpack
+
+AUTO: Literal["auto"] = "auto"
+"""``max_concurrency`` that finds its number itself."""
 
 OUR_HEADERS = frozenset(
     "accept-encoding authorization connection content-encoding content-length content-type cookie "
@@ -208,6 +211,17 @@ def _check_model(name: str, value: Any) -> str:
 
 _Patience = Annotated[float | None, SECONDS]
 _Delay = Annotated[float, Range(0, MOST, wanted="a number of seconds, 0 or more")]
+
+
+def _check_concurrency(name: str, value: Any) -> Any:
+    if isinstance(value, str) and value.strip().lower() == AUTO:
+        return AUTO
+    kind = Range(1, MOST).kind(whole=True)
+    if value is not None and not kind.accepts(value):
+        raise _fail(name, value, "a whole number, 1 or more, or 'auto', or None for no limit")
+    return value
+
+
 _Limit = Annotated[int | None, Range(1, MOST, wanted="a whole number, 1 or more")]
 
 
@@ -231,7 +245,7 @@ class ConfigOptions(TypedDict, total=False):
     retry_on_timeout: bool
     rate_limit_requests: _Limit
     rate_limit_period: Annotated[float, SECONDS]
-    max_concurrency: _Limit
+    max_concurrency: Annotated[int | Literal["auto"] | None, _check_concurrency]
     headers: Annotated[Mapping[str, str], _check_headers]
     default_model: Annotated[str, _check_model]
     auto_login: bool
@@ -292,9 +306,10 @@ class PuterConfig:
     rate_limit_period: float = 10.0
     """Seconds that ``rate_limit_requests`` counts for, above 0. Default 10 (Puter backend: rolling
     window of 10 s). The client waits a tenth longer, as the server counts when calls arrive."""
-    max_concurrency: int | None = 3
-    """Calls at the same time, 1 or more; None: no limit. Default 3 (Puter backend, free account;
-    paid 20)."""
+    max_concurrency: int | Literal["auto"] | None = "auto"
+    """Calls at the same time, 1 or more; None: no limit. Default ``"auto"``: 3 at first, as a free
+    account may make, more while calls wait and none is refused, up to the 20 of a paid one, and
+    fewer when Puter refuses one. A number is where it begins, and never exceeded."""
     headers: dict[str, str] = field(default_factory=dict)
     """More headers for every request, names and values in ASCII; ``config.headers["X-A"] = "1"`` is
     checked like an assignment. Default: none."""

@@ -7,11 +7,9 @@ the flow goes on when that is empty.
 
 from __future__ import annotations
 
-import threading
 import warnings
 from collections import deque
-from collections.abc import AsyncIterator, Generator, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator
 from typing import TYPE_CHECKING
 
 from puter.engine.context import CallContext
@@ -35,8 +33,9 @@ class _Stream:
         self._chunks: deque[ChatChunk] = deque()
         self._body: Body | None = None
         self._reply: ChatReply | None = None
-        self._over = False
-        self._reading = threading.Lock()  # held by the one thread or task that reads
+        # Who reads, if anybody; set in one step, so that no interrupt comes between two.
+        self._reader: dict[int, object] = {}
+        self._over = self._ended = False
 
     @property
     def reply(self) -> ChatReply:
@@ -64,24 +63,16 @@ class _Stream:
         partial = self._call.partial
         return ChatReply("") if partial is None else partial()
 
-    @contextmanager
-    def _exclusive(self) -> Generator[None, None, None]:
-        """Read in this thread or task alone; an error ends the stream."""
-        if not self._reading.acquire(blocking=False):
+    def _claim(self, reader: object) -> None:
+        """Read in this thread or task alone, until ``self._reader`` is free again."""
+        if self._reader.setdefault(0, reader) is not reader:
             raise _read_elsewhere()
-        try:
-            for permit in self._call.permits:
-                permit.claim()
-            yield
-        except BaseException:
-            self._over = True
-            raise
-        finally:
-            for permit in self._call.permits:
-                permit.park()
-            self._reading.release()
-            if self._over:
-                self._end()
+        for permit in self._call.permits:
+            permit.claim()
+
+    def _park(self) -> None:
+        for permit in self._call.permits:
+            permit.park()
 
     def _handle(self, effect: StreamOpened | YieldChunks | Done[ChatReply]) -> bool:
         """Whether to pull once more.
@@ -102,17 +93,22 @@ class _Stream:
     def _end(self) -> None:
         """Free the connection and the permits; nothing is remembered."""
         self._over = self._call.closed = True
+        reader = object()
         try:
-            if self._reading.acquire(blocking=False):
+            if self._reader.setdefault(0, reader) is reader:
                 try:
                     self._flow.close()  # its `finally` frees them
                 finally:
-                    self._reading.release()
+                    self._call.let_go()
+                self._ended = True
             elif self._body is not None:
                 self._body.abort()  # whoever reads gets an error, and then does the above
         except BaseException as error:
             report(self._call, error)
             raise error
+        finally:
+            if self._reader and self._reader[0] is reader:
+                del self._reader[0]
 
     def _close(self) -> None:
         if self._reply is None:
@@ -120,8 +116,11 @@ class _Stream:
         self._end()
 
     def __del__(self) -> None:
-        if not getattr(self, "_over", True):
-            self._end()
+        if getattr(self, "_ended", True):
+            return
+        over = self._over
+        self._end()
+        if not over:
             warnings.warn(
                 f"a {type(self).__name__} was dropped before its end; close it, or use `with`",
                 ResourceWarning,
@@ -171,13 +170,22 @@ class ChatStream(_Stream):
             raise _read_elsewhere() from None
 
     def _pull(self) -> None:
+        reader, whole = object(), False
         try:
-            with self._exclusive():
-                while self._handle(self._transport.advance(self._flow)):
-                    pass
+            self._claim(reader)
+            while self._handle(self._transport.advance(self._flow)):
+                pass
+            self._park()
+            whole = True
         except BaseException as error:
             report(self._call, error)
             raise error
+        finally:
+            if self._reader and self._reader[0] is reader:
+                del self._reader[0]
+                self._over = self._over or not whole  # an error ends the stream
+                if self._over:
+                    self._end()
 
     def until_done(self) -> ChatReply:
         """Read on to the end and return the whole answer."""
@@ -229,13 +237,22 @@ class AsyncChatStream(_Stream):
             raise _read_elsewhere() from None
 
     async def _pull(self) -> None:
+        reader, whole = object(), False
         try:
-            with self._exclusive():
-                while self._handle(await self._transport.async_advance(self._flow)):
-                    pass
+            self._claim(reader)
+            while self._handle(await self._transport.async_advance(self._flow)):
+                pass
+            self._park()
+            whole = True
         except BaseException as error:
             report(self._call, error)
             raise error
+        finally:
+            if self._reader and self._reader[0] is reader:
+                del self._reader[0]
+                self._over = self._over or not whole  # an error ends the stream
+                if self._over:
+                    self._end()
 
     async def until_done(self) -> ChatReply:
         """Read on to the end and return the whole answer."""

@@ -6,6 +6,7 @@ import copy
 import dataclasses
 import importlib
 import json
+import math
 import pickle
 from collections.abc import Mapping
 from typing import Any, get_type_hints
@@ -16,7 +17,7 @@ from hypothesis import strategies as st
 
 import puter
 from puter.config import ConfigOptions, PuterConfig
-from puter.engine.client import WINDOW_MARGIN
+from puter.engine.client import WINDOW_MARGIN, limits_of
 from puter.wire.http import driver_call
 from tests.door import Door, chat_body
 
@@ -37,7 +38,7 @@ DEFAULTS: dict[str, Any] = {
     "retry_on_timeout": False,
     "rate_limit_requests": 30,
     "rate_limit_period": 10.0,
-    "max_concurrency": 3,
+    "max_concurrency": "auto",
     "headers": {},
     "default_model": "gpt-5-nano",
     "auto_login": True,
@@ -62,7 +63,7 @@ ENVIRONMENT: dict[str, tuple[str, Any]] = {
     "retry_on_timeout": ("yes", True),
     "rate_limit_requests": ("None", None),
     "rate_limit_period": ("60", 60),
-    "max_concurrency": ("20", 20),
+    "max_concurrency": ("Auto", "auto"),
     "headers": ('{"X-Team": "blue"}', {"X-Team": "blue"}),
     "default_model": ("gpt-4.1", "gpt-4.1"),
     "auto_login": ("off", False),
@@ -86,7 +87,7 @@ WRONG: dict[str, list[Any]] = {
     "retry_on_timeout": [1, "yes", None],
     "rate_limit_requests": [0, 1.5, "30", True],
     "rate_limit_period": [0, None, "10"],
-    "max_concurrency": [0, -3, 2.0],
+    "max_concurrency": [0, -3, 2.0, "20", "automatic", True],
     "headers": [
         None,
         "X: y",
@@ -447,7 +448,7 @@ SETTINGS = st.fixed_dictionaries(
         "retry_on_timeout": st.booleans(),
         "rate_limit_requests": st.none() | st.integers(1, 1000),
         "rate_limit_period": st.floats(0.001, 100),
-        "max_concurrency": st.none() | st.integers(1, 1000),
+        "max_concurrency": st.sampled_from([None, "auto"]) | st.integers(1, 1000),
         "headers": st.dictionaries(st.sampled_from(["X-A", "X-B"]), st.sampled_from(["", "y"])),
         "default_model": st.sampled_from(["gpt-4.1", "brand-new"]),
         "auto_login": st.booleans(),
@@ -703,6 +704,14 @@ async def test_new_limits_resize_the_throttle(door: Door) -> None:
     assert ai._throttle is throttle
     limits = throttle.rate_limit, throttle.period / WINDOW_MARGIN, throttle.max_concurrency
     assert limits == (5, 2, float("inf"))
+
+
+def test_auto_concurrency_begins_with_3_and_goes_up_to_20(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert limits_of(PuterConfig()) == (30, 10.0 * WINDOW_MARGIN, 20, 3)
+    assert limits_of(PuterConfig(max_concurrency=7))[2:] == (7, 7)
+    assert limits_of(PuterConfig(max_concurrency=None))[2:] == (math.inf, math.inf)
+    monkeypatch.setenv("PUTER_MAX_CONCURRENCY", "20")
+    assert PuterConfig.from_env().max_concurrency == 20
 
 
 def test_a_copy_shares_the_throttle_unless_its_limits_are_its_own() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
+import math
 import re
 from collections.abc import Callable
 from types import SimpleNamespace
@@ -20,7 +21,7 @@ from puter.engine.credentials import Credentials
 from puter.engine.effects import Acquire, Effect, Flow, Invoke, Notify, Send, Sleep
 from puter.engine.pipeline import exchange
 from puter.engine.retry import RetryBudget
-from puter.engine.throttle import Throttle
+from puter.engine.throttle import Permit, Throttle
 from puter.exceptions import PuterError
 from puter.secret import Secret
 from puter.transports.connection_errors import Exchange
@@ -47,7 +48,7 @@ class Hand:
         self.sent: list[Send] = []
         self.pauses: list[float] = []
         self.events: list[Any] = []
-        self.positions: list[int | None] = []
+        self.positions: list[int] = []
 
     def call(self, *, dice: float = 1.0, **settings: Any) -> CallContext:
         client: Any = SimpleNamespace(_sign_in=auth.ensure_signed_in)
@@ -86,9 +87,9 @@ class Hand:
                 if isinstance(answer, PuterError):
                     raise answer
                 return answer
-            case Acquire(throttle, position, _):
-                self.positions.append(position)
-                return throttle.acquire(position, timeout=0)
+            case Acquire(permit, _):
+                self.positions.append(permit.position)
+                permit.acquire(timeout=0)
             case Sleep(seconds):
                 self.pauses.append(seconds)
                 self.now += seconds
@@ -462,10 +463,12 @@ def test_everyone_waits_after_puters_429_but_not_after_a_vendors(
     while not isinstance(effect, Sleep):
         effect = steps.send(hand.perform(effect))
     if held:
-        with pytest.raises(TimeoutError):
-            call.throttle.acquire(timeout=0)
+        with pytest.raises(TimeoutError):  # noqa: SIM117
+            with Permit(call.throttle) as permit:
+                permit.acquire(timeout=0)
         hand.now += effect.seconds
-    call.throttle.acquire(timeout=0).release()
+    with Permit(call.throttle) as permit:
+        permit.acquire(timeout=0)
     steps.close()
 
 
@@ -490,7 +493,7 @@ def test_a_free_request_refused_with_429_holds_nobody_up() -> None:
     hand.now = 0.0
     hand.run(exchange(call, free(call.config)))
     hand.now = 0.0
-    call.throttle.acquire(timeout=0).release()
+    Permit(call.throttle).acquire(timeout=0)
 
 
 @pytest.mark.parametrize(
@@ -504,16 +507,47 @@ def test_too_many_at_once_means_fewer_at_once(message: str, running: int) -> Non
     assert hand.pauses == [0.5]
 
 
-def test_fifty_good_calls_widen_a_narrowed_limit_and_free_ones_do_not_count() -> None:
+def test_a_refusal_that_is_not_retried_counts_too() -> None:
+    hand = Hand(HttpReply(429, JSON, json.dumps(error_body("Too many concurrent", None)).encode()))
+    call = hand.call(max_retries=0)
+    with pytest.raises(puter.PuterRateLimitError):
+        hand.run(exchange(call, chat(call.config)))
+    assert call.throttle.max_concurrency == 2
+
+
+def test_good_calls_widen_a_narrowed_limit_while_others_wait_and_free_ones_do_not_count() -> None:
     hand = Hand()
     call = hand.call()
-    call.throttle.narrow()
-    for request, expected in ((free, 2), (chat, 3)):
-        for _ in range(50):
-            assert call.throttle.max_concurrency == 2
-            hand.run(exchange(call, request(call.config)))
-            hand.now += 1
+    call.throttle.resize(math.inf, 10, 2)
+    call.throttle.refused()
+    for request, expected in ((free, 1), (chat, 2)):
+        for _ in range(16):
+            assert call.throttle.max_concurrency == 1
+            steps = exchange(call, request(call.config))
+            effect: Any = next(steps)
+            while not isinstance(effect, Send):
+                effect = steps.send(hand.perform(effect))
+            with Permit(call.throttle) as holds, Permit(call.throttle) as waits:
+                with contextlib.suppress(TimeoutError):
+                    holds.acquire(timeout=0)  # where the request itself needs no permit
+                with contextlib.suppress(TimeoutError):
+                    waits.acquire(timeout=0)
+                hand.run(steps, OK)
         assert call.throttle.max_concurrency == expected
+
+
+def test_waits_for_money_do_not_use_up_the_retries_of_a_later_refusal() -> None:
+    held = error_body("no", "too_many_requests", errorCode="credits_reserved")
+    reserved = HttpReply(429, JSON, json.dumps(held).encode())
+    hand = Hand(*[reserved] * 6, refusal(429), refusal(429), OK)
+    call = hand.call(max_retries=2)
+    assert hand.run(exchange(call, chat(call.config))) is OK
+    assert call.attempts == 9
+    assert hand.pauses[-2:] == [0.5, 1.0]  # as after the first and the second refusal
+    hand = Hand(*[reserved] * 6, refusal(429))
+    with pytest.raises(puter.PuterRateLimitError) as caught:
+        hand.run(exchange(hand.call(max_retries=2), chat(call.config)))
+    assert caught.value.attempts == 9
 
 
 # ------------------------------------------------------------ the token
@@ -564,7 +598,9 @@ def waiting_for_one(hand: Hand, count: int = 3) -> tuple[Credentials, list[Flow[
     """The first signs in, the others wait in the queue."""
     who, flows = whoami_calls(hand, count)
     queue = [next(steps) for steps in flows]
-    assert all(isinstance(one, Acquire) and one.throttle is who.sign_in_queue for one in queue)
+    assert all(
+        isinstance(one, Acquire) and one.permit.throttle is who.sign_in_queue for one in queue
+    )
     effect = flows[0].send(hand.perform(queue[0]))
     assert isinstance(effect, Send)
     with pytest.raises(TimeoutError):
@@ -574,10 +610,10 @@ def waiting_for_one(hand: Hand, count: int = 3) -> tuple[Credentials, list[Flow[
 
 def test_one_signs_in_for_all() -> None:
     hand = Hand()
-    who, flows = waiting_for_one(hand)
+    _, flows = waiting_for_one(hand)
     assert hand.run(flows[0], SIGNED_IN).username == "alice"
     for steps in flows[1:]:
-        assert hand.run(steps, who.sign_in_queue.acquire(timeout=0)).username == "alice"
+        assert hand.run(steps).username == "alice"
     assert [effect.request.url for effect in hand.sent] == ["https://api.puter.com/whoami"] * 3
     assert {effect.token for effect in hand.sent} == {Secret("fresh-token")}
 
@@ -598,7 +634,7 @@ def test_those_who_waited_share_a_refusal(answer: HttpReply, kind: type[PuterErr
     told = []
     for steps, value in [(flows[0], answer), *((one, None) for one in flows[1:])]:
         with pytest.raises(kind) as caught:
-            hand.run(steps, value or who.sign_in_queue.acquire(timeout=0))
+            hand.run(steps, value)
         told.append(caught.value)
     assert hand.sent == []  # the first one's request was answered by hand, and there was no other
     assert len({str(error) for error in told}) == 1
@@ -612,7 +648,7 @@ def test_whoever_comes_after_a_refusal_tries_anew() -> None:
     who, flows = waiting_for_one(hand, 2)
     for steps, value in ((flows[0], refusal(401, "password_mismatch")), (flows[1], None)):
         with pytest.raises(puter.PuterAuthError):
-            hand.run(steps, value or who.sign_in_queue.acquire(timeout=0))
+            hand.run(steps, value)
     call = hand.call()
     call.shared.credentials = who
     assert hand.run(auth.whoami(call)).username == "alice"
@@ -629,15 +665,15 @@ def test_whoever_comes_while_the_refused_still_queue_tries_anew() -> None:
     late = auth.whoami(call)
     assert isinstance(next(late), Acquire)
     with pytest.raises(puter.PuterAuthError):
-        hand.run(flows[1], who.sign_in_queue.acquire(timeout=0))
-    assert hand.run(late, who.sign_in_queue.acquire(timeout=0)).username == "alice"
+        hand.run(flows[1])
+    assert hand.run(late).username == "alice"
 
 
 def test_an_interrupted_sign_in_is_no_refusal() -> None:
     hand = Hand(SIGNED_IN, OK)
-    who, flows = waiting_for_one(hand, 2)
+    _, flows = waiting_for_one(hand, 2)
     flows[0].close()
-    assert hand.run(flows[1], who.sign_in_queue.acquire(timeout=0)).username == "alice"
+    assert hand.run(flows[1]).username == "alice"
     assert hand.sent[0].request.url == "https://puter.com/login"
 
 
@@ -659,7 +695,7 @@ def test_effects_are_values() -> None:
     for effect in (
         Send(request),
         Sleep(1.0),
-        Acquire(throttle, 1, None),
+        Acquire(Permit(throttle, 1), 5.0),
         Invoke(len, ("x",)),
     ):
         assert effect == dataclasses.replace(effect)

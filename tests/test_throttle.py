@@ -7,7 +7,6 @@ import gc
 import inspect
 import math
 import random
-import selectors
 import signal
 import subprocess
 import sys
@@ -30,9 +29,10 @@ from puter.engine.client import limits_of
 from puter.engine.throttle import Permit, Throttle, WouldDeadlock
 from puter.testing.limits import TIERS, Limits
 from puter.testing.refusals import ApiError
+from tests.virtual import VirtualLoop, VirtualThrottle, virtually
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Iterator
+    from collections.abc import Callable, Iterator
 
 NO_WINDOW = math.inf
 
@@ -45,41 +45,6 @@ class Clock:
 
     def __call__(self) -> float:
         return self.now
-
-
-class VirtualLoop(asyncio.SelectorEventLoop):
-    """An event loop that jumps to its next timer instead of sleeping; it fails if there is none."""
-
-    def __init__(self) -> None:
-        super().__init__(_JumpingSelector(self))
-        self.now = 0.0
-
-    def time(self) -> float:
-        return self.now
-
-
-class _JumpingSelector(selectors.DefaultSelector):
-    def __init__(self, loop: VirtualLoop) -> None:
-        super().__init__()
-        self.loop = loop
-
-    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        ready: list[tuple[selectors.SelectorKey, int]] = super().select(0)
-        if not ready:
-            assert timeout is not None, "everyone sleeps and nobody has a timer"
-            self.loop.now += timeout
-        return ready
-
-
-class VirtualThrottle(Throttle):
-    """A throttle whose timer is the virtual loop's."""
-
-    def __init__(self, *limits: float, loop: VirtualLoop) -> None:
-        self.loop = loop
-        super().__init__(*limits, clock=loop.time)
-
-    def _set_timer(self) -> None:
-        self.loop.call_at(self._due, self._tick)
 
 
 class Running(set[Permit]):
@@ -122,15 +87,6 @@ def watched(throttle: Throttle) -> tuple[Running, Stamps]:
     running, stamps = Running(throttle), Stamps()
     throttle._running, throttle._window._task_logs = running, stamps
     return running, stamps
-
-
-def virtually(body: Callable[[VirtualLoop], Coroutine[Any, Any, None]]) -> None:
-    """Run ``body(loop)`` in virtual time."""
-    loop = VirtualLoop()
-    try:
-        loop.run_until_complete(body(loop))
-    finally:
-        loop.close()
 
 
 def until(reached: Callable[[], bool]) -> None:
@@ -190,9 +146,32 @@ def timers() -> int:
     return sum(not timer.cancelled() for timer in loop._scheduled)
 
 
+def acquire(
+    throttle: Throttle, position: int | None = None, timeout: float | None = None
+) -> Permit:
+    """A permit, admitted; nothing is left of one that was not."""
+    permit = Permit(throttle, position)
+    try:
+        return permit.acquire(timeout)
+    except BaseException:
+        permit.release()
+        raise
+
+
+async def async_acquire(
+    throttle: Throttle, position: int | None = None, timeout: float | None = None
+) -> Permit:
+    permit = Permit(throttle, position)
+    try:
+        return await permit.async_acquire(timeout)
+    except BaseException:
+        permit.release()
+        raise
+
+
 def full(throttle: Throttle) -> bool:
     try:
-        throttle.acquire(timeout=0).release()
+        acquire(throttle, timeout=0).release()
     except TimeoutError:
         return True
     return False
@@ -213,14 +192,14 @@ def test_the_library_still_has_what_the_throttle_builds_on() -> None:
 def test_each_admission_is_logged_in_the_window_of_the_library() -> None:
     throttle = Throttle(5, 10, 1)
     for _ in range(3):
-        throttle.acquire().release()
+        acquire(throttle).release()
     assert len(throttle._window._task_logs) == 3
     assert throttle.running == 0
 
 
 async def test_with_holds_a_permit_until_the_end() -> None:
     throttle = Throttle(max_concurrency=1)
-    with await throttle.async_acquire():
+    with await async_acquire(throttle):
         assert throttle.running == 1
         assert full(throttle)
     assert throttle.running == 0
@@ -228,7 +207,7 @@ async def test_with_holds_a_permit_until_the_end() -> None:
 
 async def test_with_gives_the_permit_back_when_its_body_fails() -> None:
     throttle = Throttle()
-    with pytest.raises(KeyError), await throttle.async_acquire():
+    with pytest.raises(KeyError), await async_acquire(throttle):
         raise KeyError
     assert throttle.running == 0
 
@@ -259,23 +238,23 @@ def test_impossible_limits_are_refused_and_change_nothing(
 def test_the_window_rolls() -> None:
     clock = Clock()
     throttle = Throttle(2, 10, math.inf, clock=clock)
-    throttle.acquire()
+    acquire(throttle)
     clock.now = 4
-    throttle.acquire()
+    acquire(throttle)
     clock.now = 9.999
     assert full(throttle)
     clock.now = 10
-    throttle.acquire(timeout=0)
+    acquire(throttle, timeout=0)
     assert full(throttle)
     clock.now = 14
-    throttle.acquire(timeout=0)
+    acquire(throttle, timeout=0)
     assert full(throttle)
     assert len(throttle._window._task_logs) == 2
 
 
 def test_no_more_than_max_concurrency_at_once() -> None:
     throttle = Throttle(NO_WINDOW, 1, 2)
-    first, _second = throttle.acquire(), throttle.acquire()
+    first, _second = acquire(throttle), acquire(throttle)
     assert full(throttle)
     assert throttle.running == 2
     first.release()
@@ -284,15 +263,15 @@ def test_no_more_than_max_concurrency_at_once() -> None:
 
 def test_infinite_limits_admit_everyone() -> None:
     throttle = Throttle(math.inf, 1, math.inf)
-    permits = [throttle.acquire(timeout=0) for _ in range(1000)]
+    permits = [acquire(throttle, timeout=0) for _ in range(1000)]
     assert throttle.running == len(permits)
 
 
 def test_a_fraction_of_an_admission_is_none() -> None:
     clock = Clock()
     throttle = Throttle(2.5, 10, 1.5, clock=clock)
-    throttle.acquire(timeout=0).release()
-    permit = throttle.acquire(timeout=0)
+    acquire(throttle, timeout=0).release()
+    permit = acquire(throttle, timeout=0)
     assert full(throttle)
     permit.release()
     assert full(throttle)
@@ -320,17 +299,17 @@ def test_the_log_is_no_longer_than_the_window() -> None:
     throttle = Throttle(math.inf, 10, clock=clock)
     for second in range(100):
         clock.now = second
-        throttle.acquire().release()
+        acquire(throttle).release()
     assert len(throttle._window._task_logs) == 10
     clock.now = 1000
-    throttle.acquire().release()
+    acquire(throttle).release()
     assert len(throttle._window._task_logs) == 1
 
 
 @pytest.mark.parametrize("door", ["sync", "async"])
 def test_an_idle_throttle_has_no_future_and_no_timer(door: str) -> None:
     throttle = Throttle()
-    permit = throttle.acquire() if door == "sync" else asyncio.run(throttle.async_acquire())
+    permit = acquire(throttle) if door == "sync" else asyncio.run(async_acquire(throttle))
     assert not hasattr(permit, "_future")
     assert not throttle._timer
 
@@ -338,8 +317,8 @@ def test_an_idle_throttle_has_no_future_and_no_timer(door: str) -> None:
 def test_the_timer_ends_when_nobody_waits() -> None:
     throttle = Throttle(NO_WINDOW, 1, 1)
     for _ in range(3):
-        blocker = throttle.acquire()
-        thread = start(lambda: throttle.acquire().release())
+        blocker = acquire(throttle)
+        thread = start(lambda: acquire(throttle).release())
         until(lambda: throttle.waiting == 1)
         assert throttle._timer
         blocker.release()
@@ -353,9 +332,9 @@ def test_the_timer_opens_the_window_time_after_time(door: str) -> None:
     _, stamps = watched(throttle)
     for _ in range(6):
         if door == "sync":
-            throttle.acquire(timeout=20).release()
+            acquire(throttle, timeout=20).release()
         else:
-            asyncio.run(throttle.async_acquire(timeout=20)).release()
+            asyncio.run(async_acquire(throttle, timeout=20)).release()
     assert len(stamps.all) == 6
     assert stamps.closest(1) >= 0.05
 
@@ -365,7 +344,7 @@ def test_the_timer_opens_the_window_time_after_time(door: str) -> None:
 
 def test_release_twice_frees_one_permit() -> None:
     throttle = Throttle(NO_WINDOW, 1, 2)
-    first, _second = throttle.acquire(), throttle.acquire()
+    first, _second = acquire(throttle), acquire(throttle)
     for _ in range(3):
         first.release()
     assert throttle.running == 1
@@ -373,7 +352,7 @@ def test_release_twice_frees_one_permit() -> None:
 
 def test_a_permit_is_a_context_manager_and_may_be_released_elsewhere() -> None:
     throttle = Throttle()
-    with throttle.acquire() as permit:
+    with acquire(throttle) as permit:
         assert throttle.running == 1
         thread = start(permit.release)
         thread.join(20)
@@ -385,15 +364,15 @@ def test_a_finalizer_may_release_in_the_middle_of_a_hand_over(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     throttle = without_timer(Throttle(NO_WINDOW, 1, 2))
-    held = [throttle.acquire(), throttle.acquire()]
-    threads = [start(lambda: throttle.acquire().release()) for _ in range(3)]
+    held = [acquire(throttle), acquire(throttle)]
+    threads = [start(lambda: acquire(throttle).release()) for _ in range(3)]
     until(lambda: throttle.waiting == 3)
     admit = throttle._window.admit
 
-    def struck() -> None:
+    def struck(now: float) -> None:
         if held:
             held.pop().release()
-        admit()
+        admit(now)
 
     monkeypatch.setattr(throttle._window, "admit", struck)
     held.pop().release()
@@ -408,16 +387,16 @@ async def test_who_gives_up_in_the_middle_of_a_hand_over_keeps_no_permit(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     throttle = without_timer(Throttle(NO_WINDOW, 1, 1))
-    blocker = throttle.acquire()
-    tasks = [asyncio.create_task(throttle.async_acquire()) for _ in range(2)]
+    blocker = acquire(throttle)
+    tasks = [asyncio.create_task(async_acquire(throttle)) for _ in range(2)]
     await settled(throttle, 2)
     first = min(throttle._waiting, key=lambda permit: permit.position)
     admit = throttle._window.admit
 
-    def struck() -> None:
+    def struck(now: float) -> None:
         if first in throttle._waiting:
             first.release()
-        admit()
+        admit(now)
 
     monkeypatch.setattr(throttle._window, "admit", struck)
     blocker.release()
@@ -430,8 +409,8 @@ async def test_who_gives_up_in_the_middle_of_a_hand_over_keeps_no_permit(
 
 def test_a_finalizer_may_release_where_its_own_thread_has_the_lock() -> None:
     throttle = without_timer(Throttle(NO_WINDOW, 1, 1))
-    blocker = throttle.acquire()
-    waiter = start(lambda: throttle.acquire().release())
+    blocker = acquire(throttle)
+    waiter = start(lambda: acquire(throttle).release())
     until(lambda: throttle.waiting == 1)
 
     def strike() -> None:
@@ -449,7 +428,7 @@ def test_garbage_gives_its_permits_back() -> None:
 
     class Forgotten:
         def __init__(self) -> None:
-            self.permit, self.me = throttle.acquire(), self
+            self.permit, self.me = acquire(throttle), self
 
         def __del__(self) -> None:
             self.permit.release()
@@ -472,8 +451,8 @@ def test_garbage_gives_its_permits_back() -> None:
 
 def test_an_interrupted_release_is_finished() -> None:
     throttle = without_timer(Throttle(NO_WINDOW, 1, 1))
-    permit = throttle.acquire()
-    waiter = start(lambda: throttle.acquire().release())
+    permit = acquire(throttle)
+    waiter = start(lambda: acquire(throttle).release())
     until(lambda: throttle.waiting == 1)
     serve = throttle._serve
 
@@ -493,8 +472,8 @@ def test_a_hand_over_interrupted_at_any_stage_loses_nobody(
     stage: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     throttle = without_timer(Throttle(NO_WINDOW, 1, 1))
-    permit = throttle.acquire()
-    waiters = [start(lambda: throttle.acquire().release()) for _ in range(3)]
+    permit = acquire(throttle)
+    waiters = [start(lambda: acquire(throttle).release()) for _ in range(3)]
     until(lambda: throttle.waiting == 3)
     interrupts = [KeyboardInterrupt]
 
@@ -534,11 +513,11 @@ def test_a_hand_over_interrupted_at_any_stage_loses_nobody(
 async def test_tasks_go_by_ticket_whenever_they_came() -> None:
     throttle = Throttle(NO_WINDOW, 1, 1)
     running, _ = watched(throttle)
-    blocker = throttle.acquire()
-    positions = [throttle.position() for _ in range(50)]
+    blocker = acquire(throttle)
+    positions = [next(throttle._positions) for _ in range(50)]
 
     async def call(position: int) -> None:
-        with await throttle.async_acquire(position):
+        with await async_acquire(throttle, position):
             await asyncio.sleep(0)
 
     tasks = [
@@ -554,11 +533,11 @@ async def test_tasks_go_by_ticket_whenever_they_came() -> None:
 def test_threads_go_by_ticket_whenever_they_came() -> None:
     throttle = Throttle(NO_WINDOW, 1, 1)
     running, _ = watched(throttle)
-    blocker = throttle.acquire()
-    positions = [throttle.position() for _ in range(20)]
+    blocker = acquire(throttle)
+    positions = [next(throttle._positions) for _ in range(20)]
 
     def call(position: int) -> None:
-        throttle.acquire(position).release()
+        acquire(throttle, position).release()
 
     threads = [start(partial(call, position)) for position in reversed(positions)]
     until(lambda: throttle.waiting == 20)
@@ -571,11 +550,11 @@ def test_threads_go_by_ticket_whenever_they_came() -> None:
 async def test_a_call_that_enters_again_keeps_its_place() -> None:
     throttle = Throttle(NO_WINDOW, 1, 1)
     running, _ = watched(throttle)
-    position = throttle.position()
-    permit = await throttle.async_acquire(position)
-    others = [asyncio.create_task(throttle.async_acquire()) for _ in range(3)]
+    position = next(throttle._positions)
+    permit = await async_acquire(throttle, position)
+    others = [asyncio.create_task(async_acquire(throttle)) for _ in range(3)]
     await settled(throttle, 3)
-    again = asyncio.create_task(throttle.async_acquire(position))
+    again = asyncio.create_task(async_acquire(throttle, position))
     await settled(throttle, 4)
     permit.release()
     for task in [again, *others]:
@@ -586,8 +565,8 @@ async def test_a_call_that_enters_again_keeps_its_place() -> None:
 
 async def test_newcomers_do_not_overtake_those_who_wait() -> None:
     throttle = Throttle(NO_WINDOW, 1, 1)
-    blocker = throttle.acquire()
-    waiter = asyncio.create_task(throttle.async_acquire())
+    blocker = acquire(throttle)
+    waiter = asyncio.create_task(async_acquire(throttle))
     await settled(throttle, 1)
     blocker.release()  # free now, but the waiter has not run yet
     assert full(throttle)
@@ -598,8 +577,8 @@ async def test_newcomers_do_not_overtake_those_who_wait() -> None:
 def test_newcomers_do_not_overtake_when_the_window_opens() -> None:
     clock = Clock()
     throttle = without_timer(Throttle(1, 10, 5, clock=clock))
-    throttle.acquire()
-    thread = start(throttle.acquire)
+    acquire(throttle)
+    thread = start(partial(acquire, throttle))
     until(lambda: throttle.waiting == 1)
     clock.now = 10  # and no tick yet
     assert full(throttle)
@@ -609,8 +588,8 @@ def test_newcomers_do_not_overtake_when_the_window_opens() -> None:
 
 def test_wider_limits_admit_at_once() -> None:
     throttle = without_timer(Throttle(NO_WINDOW, 1, 1))
-    throttle.acquire()
-    thread = start(throttle.acquire)
+    acquire(throttle)
+    thread = start(partial(acquire, throttle))
     until(lambda: throttle.waiting == 1)
     throttle.resize(NO_WINDOW, 1, 2)
     thread.join(20)
@@ -621,18 +600,18 @@ def test_fifty_threads_and_fifty_tasks_share_one_throttle() -> None:
     rate, period = 30, 0.3
     throttle = Throttle(rate, period, 3)
     running, stamps = watched(throttle)
-    blockers = [throttle.acquire() for _ in range(3)]
+    blockers = [acquire(throttle) for _ in range(3)]
     done: list[str] = []
 
-    positions = [throttle.position() for _ in range(100)]
+    positions = [next(throttle._positions) for _ in range(100)]
 
     def call(position: int) -> None:
-        with throttle.acquire(position):
+        with acquire(throttle, position):
             time.sleep(0.001)
         done.append("thread")
 
     async def async_call(position: int) -> None:
-        with await throttle.async_acquire(position):
+        with await async_acquire(throttle, position):
             await asyncio.sleep(0.001)
         done.append("task")
 
@@ -667,7 +646,7 @@ class Counts:
         tell, tick = Permit._tell, Throttle._tick
 
         def counted_tell(permit: Permit, failure: Callable[[], Exception] | None) -> bool:
-            self.tells += permit._throttle is counted
+            self.tells += permit.throttle is counted
             return tell(permit, failure)
 
         def counted_tick(throttle: Throttle) -> None:
@@ -687,9 +666,9 @@ async def test_ten_thousand_tasks_wait_for_nothing(
     if why == "held":
         throttle.hold(3600)
     else:
-        throttle.acquire()
+        acquire(throttle)
     counts = Counts(monkeypatch, throttle)
-    tasks = [asyncio.create_task(throttle.async_acquire()) for _ in range(count)]
+    tasks = [asyncio.create_task(async_acquire(throttle)) for _ in range(count)]
     await settled(throttle, count)
     assert timers() == 0
 
@@ -711,11 +690,11 @@ async def test_each_task_of_a_crowd_is_woken_once_when_permits_come_free(
 ) -> None:
     count = 5_000
     throttle = Throttle(NO_WINDOW, 1, 3)
-    blockers = [throttle.acquire() for _ in range(3)]
+    blockers = [acquire(throttle) for _ in range(3)]
     counts = Counts(monkeypatch, throttle)
 
     async def call() -> None:
-        (await throttle.async_acquire()).release()
+        (await async_acquire(throttle)).release()
 
     tasks = [asyncio.create_task(call()) for _ in range(count)]
     await settled(throttle, count)
@@ -728,9 +707,9 @@ async def test_each_task_of_a_crowd_is_woken_once_when_permits_come_free(
 def test_two_hundred_threads_wait_for_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     count = 200
     throttle = Throttle(NO_WINDOW, 1, 1)
-    blocker = throttle.acquire()
+    blocker = acquire(throttle)
     counts = Counts(monkeypatch, throttle)
-    threads = [start(lambda: throttle.acquire().release()) for _ in range(count)]
+    threads = [start(lambda: acquire(throttle).release()) for _ in range(count)]
     until(lambda: throttle.waiting == count)
     begun, cpu = time.monotonic(), time.process_time()
     time.sleep(1)
@@ -752,11 +731,11 @@ def test_no_permit_is_lost_in_a_crowd_that_gives_up_at_random() -> None:
 
     def call() -> None:
         while time.monotonic() < over:
-            with suppress(TimeoutError), throttle.acquire(timeout=chance.random() / 500):
+            with suppress(TimeoutError), acquire(throttle, timeout=chance.random() / 500):
                 admitted.append("thread")
 
     async def async_call() -> None:
-        with suppress(TimeoutError), await throttle.async_acquire(timeout=chance.random() / 100):
+        with suppress(TimeoutError), await async_acquire(throttle, timeout=chance.random() / 100):
             admitted.append("task")
             await asyncio.sleep(0)
 
@@ -778,17 +757,17 @@ def test_no_permit_is_lost_in_a_crowd_that_gives_up_at_random() -> None:
     assert {"thread", "task"} <= set(admitted)
     assert running.most <= 3
     assert (throttle.running, throttle.waiting) == (0, 0)
-    assert [throttle.acquire(timeout=0) for _ in range(3)]
+    assert [acquire(throttle, timeout=0) for _ in range(3)]
 
 
 async def test_those_who_gave_up_leave_no_trace_behind_a_long_call() -> None:
     throttle = Throttle(NO_WINDOW, 1, 1)
-    throttle.acquire()
-    first = asyncio.create_task(throttle.async_acquire())
+    acquire(throttle)
+    first = asyncio.create_task(async_acquire(throttle))
     await settled(throttle, 1)
     for _ in range(1000):
         with pytest.raises(TimeoutError):
-            await throttle.async_acquire(timeout=0)
+            await async_acquire(throttle, timeout=0)
     assert len(throttle._queue) < 20
     first.cancel()
     await asyncio.gather(first, return_exceptions=True)
@@ -797,12 +776,12 @@ async def test_those_who_gave_up_leave_no_trace_behind_a_long_call() -> None:
 async def test_the_order_stays_when_many_have_given_up() -> None:
     throttle = Throttle(NO_WINDOW, 1, 1)
     running, _ = watched(throttle)
-    blocker = throttle.acquire()
-    positions = [throttle.position() for _ in range(200)]
+    blocker = acquire(throttle)
+    positions = [next(throttle._positions) for _ in range(200)]
     random.Random(1).shuffle(positions)
 
     async def call(position: int) -> None:
-        with await throttle.async_acquire(position):
+        with await async_acquire(throttle, position):
             await asyncio.sleep(0)
 
     tasks = [asyncio.create_task(call(position)) for position in positions]
@@ -820,10 +799,10 @@ async def test_the_order_stays_when_many_have_given_up() -> None:
 
 def test_a_thread_that_runs_out_of_time_gives_up_its_place() -> None:
     throttle = Throttle(NO_WINDOW, 1, 1)
-    blocker = throttle.acquire()
+    blocker = acquire(throttle)
     begun = time.monotonic()
     with pytest.raises(TimeoutError, match="1 running"):
-        throttle.acquire(timeout=0.05)
+        acquire(throttle, timeout=0.05)
     assert 0.05 <= time.monotonic() - begun < 5
     assert (throttle.running, throttle.waiting) == (1, 0)
     blocker.release()
@@ -833,29 +812,29 @@ def test_a_thread_that_runs_out_of_time_gives_up_its_place() -> None:
 def test_a_task_that_runs_out_of_time_gives_up_its_place() -> None:
     async def body(loop: VirtualLoop) -> None:
         throttle = VirtualThrottle(NO_WINDOW, 1, 1, loop=loop)
-        blocker = throttle.acquire()
+        blocker = acquire(throttle)
         with pytest.raises(TimeoutError, match="1 running"):
-            await throttle.async_acquire(timeout=2)
+            await async_acquire(throttle, timeout=2)
         assert loop.time() == 2
         assert (throttle.running, throttle.waiting) == (1, 0)
         blocker.release()
-        (await throttle.async_acquire(timeout=0)).release()
+        (await async_acquire(throttle, timeout=0)).release()
 
     virtually(body)
 
 
 async def test_a_timeout_longer_than_the_wait_changes_nothing() -> None:
     throttle = Throttle(1, 0.05, 1)
-    throttle.acquire().release()
-    (await throttle.async_acquire(timeout=math.inf)).release()
-    throttle.acquire(timeout=math.inf).release()
-    throttle.acquire(timeout=20).release()
+    acquire(throttle).release()
+    (await async_acquire(throttle, timeout=math.inf)).release()
+    acquire(throttle, timeout=math.inf).release()
+    acquire(throttle, timeout=20).release()
 
 
 async def test_a_cancelled_task_gives_up_its_place() -> None:
     throttle = Throttle(NO_WINDOW, 1, 1)
-    blocker = throttle.acquire()
-    first, second = (asyncio.create_task(throttle.async_acquire()) for _ in range(2))
+    blocker = acquire(throttle)
+    first, second = (asyncio.create_task(async_acquire(throttle)) for _ in range(2))
     await settled(throttle, 2)
     first.cancel()
     await asyncio.gather(first, return_exceptions=True)
@@ -869,12 +848,12 @@ async def test_a_cancelled_task_gives_up_its_place() -> None:
 @pytest.mark.parametrize("rounds", range(6))
 async def test_a_task_cancelled_around_its_admission_loses_no_permit(rounds: int) -> None:
     throttle = Throttle(NO_WINDOW, 1, 1)
-    blocker = throttle.acquire()
+    blocker = acquire(throttle)
     complaints: list[dict[str, Any]] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, said: complaints.append(said))
 
     async def call() -> None:
-        with await throttle.async_acquire():
+        with await async_acquire(throttle):
             await asyncio.sleep(0)
 
     first, second = (asyncio.create_task(call()) for _ in range(2))
@@ -892,7 +871,7 @@ async def test_a_task_cancelled_around_its_admission_loses_no_permit(rounds: int
 @pytest.mark.skipif(not hasattr(signal, "pthread_kill"), reason="no signals to threads here")
 def test_an_interrupted_thread_gives_up_its_place() -> None:
     throttle = Throttle(NO_WINDOW, 1, 1)
-    blocker = throttle.acquire()
+    blocker = acquire(throttle)
     main = threading.main_thread().ident
     assert main == threading.get_ident()
 
@@ -902,7 +881,7 @@ def test_an_interrupted_thread_gives_up_its_place() -> None:
 
     thread = start(interrupt)
     with pytest.raises(KeyboardInterrupt):
-        throttle.acquire()
+        acquire(throttle)
     thread.join(20)
     assert (throttle.running, throttle.waiting) == (1, 0)
     blocker.release()
@@ -914,18 +893,18 @@ def test_an_interrupted_thread_gives_up_its_place() -> None:
 
 def test_a_loop_that_ended_leaves_no_waiters() -> None:
     throttle = Throttle(NO_WINDOW, 1, 1)
-    blocker = throttle.acquire()
+    blocker = acquire(throttle)
     waiter = None
 
     async def abandon() -> None:
         nonlocal waiter
-        waiter = asyncio.create_task(throttle.async_acquire())
+        waiter = asyncio.create_task(async_acquire(throttle))
         await settled(throttle, 1)
 
     asyncio.run(abandon())
     assert waiter is not None
     assert throttle.waiting == 0
-    thread = start(lambda: throttle.acquire().release())
+    thread = start(lambda: acquire(throttle).release())
     until(lambda: throttle.waiting == 1)
     blocker.release()
     thread.join(20)
@@ -934,7 +913,7 @@ def test_a_loop_that_ended_leaves_no_waiters() -> None:
 
 def leave_waiting(throttle: Throttle, loop: asyncio.AbstractEventLoop) -> asyncio.Task[Permit]:
     """A task that waits on a loop nobody runs any more."""
-    task = loop.create_task(throttle.async_acquire())
+    task = loop.create_task(async_acquire(throttle))
     loop.run_until_complete(settled(throttle, 1))
     return task
 
@@ -950,13 +929,13 @@ def dropped(task: asyncio.Task[Permit]) -> Iterator[None]:
 @pytest.mark.parametrize("end", ["stopped", "closed"])
 def test_waiters_of_a_dead_loop_delay_nobody(end: str, wait_on: str) -> None:
     throttle = Throttle(NO_WINDOW, 1, 1) if wait_on == "permit" else Throttle(1, 0.05, math.inf)
-    blocker = throttle.acquire()
+    blocker = acquire(throttle)
     loop = asyncio.new_event_loop()
     task = leave_waiting(throttle, loop)
     with dropped(task):
         if end == "closed":
             loop.close()
-        thread = start(lambda: throttle.acquire().release())
+        thread = start(lambda: acquire(throttle).release())
         if wait_on == "permit":
             until(lambda: throttle.waiting == 2)
         blocker.release()
@@ -964,17 +943,17 @@ def test_waiters_of_a_dead_loop_delay_nobody(end: str, wait_on: str) -> None:
         assert not thread.is_alive()
         assert throttle.running == 0
         loop.close()
-        throttle.acquire(timeout=20).release()
+        acquire(throttle, timeout=20).release()
         assert not throttle._queue
 
 
 def test_a_stopped_loop_finds_its_place_again() -> None:
     throttle = Throttle(NO_WINDOW, 1, 1)
-    blocker = throttle.acquire()
+    blocker = acquire(throttle)
     loop = asyncio.new_event_loop()
     task = leave_waiting(throttle, loop)
     blocker.release()
-    permit = throttle.acquire(timeout=0)  # passes the waiter whose loop stands still
+    permit = acquire(throttle, timeout=0)  # passes the waiter whose loop stands still
     permit.release()
     loop.run_until_complete(task)
     until(lambda: throttle.running == 1)
@@ -985,12 +964,12 @@ def test_a_stopped_loop_finds_its_place_again() -> None:
 @pytest.mark.parametrize("queued", ["before", "after"])
 def test_what_was_handed_to_a_loop_that_closes_goes_on(queued: str) -> None:
     throttle = Throttle(NO_WINDOW, 1, 1)
-    blocker = throttle.acquire()
+    blocker = acquire(throttle)
     loop = asyncio.SelectorEventLoop()
     task = leave_waiting(throttle, loop)
     threads: list[threading.Thread] = []
     if queued == "before":
-        threads.append(start(lambda: throttle.acquire().release()))
+        threads.append(start(lambda: acquire(throttle).release()))
         until(lambda: throttle.waiting == 2)
     with dropped(task):
         loop.is_running = lambda: True  # type: ignore[method-assign]  # as it seemed a moment ago
@@ -999,7 +978,7 @@ def test_what_was_handed_to_a_loop_that_closes_goes_on(queued: str) -> None:
         del loop.is_running
         loop.close()
         if queued == "after":
-            threads.append(start(lambda: throttle.acquire().release()))
+            threads.append(start(lambda: acquire(throttle).release()))
         threads[0].join(20)
         assert not threads[0].is_alive()
     assert (throttle.running, throttle.waiting) == (0, 0)
@@ -1007,12 +986,12 @@ def test_what_was_handed_to_a_loop_that_closes_goes_on(queued: str) -> None:
 
 def test_a_permit_in_use_stays_with_its_task_while_the_loop_stands_still() -> None:
     throttle = Throttle(NO_WINDOW, 1, 1)
-    blocker = throttle.acquire()
+    blocker = acquire(throttle)
     loop = asyncio.new_event_loop()
     task = leave_waiting(throttle, loop)
     loop.call_soon(blocker.release)
     permit = loop.run_until_complete(task)
-    thread = start(lambda: throttle.acquire().release())
+    thread = start(lambda: acquire(throttle).release())
     until(lambda: throttle.waiting == 1)
     throttle._tick()
     assert throttle._running == {permit}
@@ -1025,10 +1004,10 @@ def test_a_permit_in_use_stays_with_its_task_while_the_loop_stands_still() -> No
 def test_a_loop_that_dies_in_silence_is_noticed() -> None:
     throttle = Throttle(1, 0.3, math.inf)
     with loop_elsewhere() as loop:
-        throttle.acquire().release()
-        waiting = asyncio.run_coroutine_threadsafe(throttle.async_acquire(), loop)
+        acquire(throttle).release()
+        waiting = asyncio.run_coroutine_threadsafe(async_acquire(throttle), loop)
         until(lambda: throttle.waiting == 1)
-        thread = start(lambda: throttle.acquire().release())
+        thread = start(lambda: acquire(throttle).release())
         until(lambda: throttle.waiting == 2)
         loop.call_soon_threadsafe(loop.stop)  # its timer will never fire, and no call comes or goes
         thread.join(20)
@@ -1047,14 +1026,14 @@ def test_a_loop_that_closes_while_it_is_rung_is_passed_over() -> None:
             raise RuntimeError("Event loop is closed")
 
     loop = Closing()
-    blocker = throttle.acquire()
+    blocker = acquire(throttle)
     task = leave_waiting(throttle, loop)
     with dropped(task):
         loop.is_running = lambda: True  # type: ignore[method-assign]  # as it seemed a moment ago
         blocker.release()
         del loop.is_running
         loop.close()
-        throttle.acquire(timeout=0).release()
+        acquire(throttle, timeout=0).release()
         assert (throttle.running, throttle.waiting) == (0, 0)
 
 
@@ -1063,7 +1042,7 @@ def test_one_throttle_serves_one_loop_after_another() -> None:
 
     async def calls() -> None:
         async def call() -> None:
-            with await throttle.async_acquire():
+            with await async_acquire(throttle):
                 await asyncio.sleep(0)
 
         await asyncio.gather(*(call() for _ in range(5)))
@@ -1082,9 +1061,9 @@ def test_nobody_is_admitted_while_the_throttle_is_held() -> None:
         throttle.hold(8)
         throttle.hold(3)  # does not shorten it
         throttle.hold(-1)
-        (await throttle.async_acquire()).release()
+        (await async_acquire(throttle)).release()
         assert loop.time() == 8
-        waiter = asyncio.create_task(throttle.async_acquire())
+        waiter = asyncio.create_task(async_acquire(throttle))
         throttle.hold(1)
         await settled(throttle, 1)
         throttle.hold(4)  # lengthens it under the waiter
@@ -1099,8 +1078,8 @@ def test_nobody_is_admitted_while_the_throttle_is_held() -> None:
 def test_wider_limits_wake_those_who_may_now_go() -> None:
     async def body(loop: VirtualLoop) -> None:
         throttle = VirtualThrottle(1, 1000, 1, loop=loop)
-        throttle.acquire()
-        tasks = [asyncio.create_task(throttle.async_acquire()) for _ in range(10)]
+        acquire(throttle)
+        tasks = [asyncio.create_task(async_acquire(throttle)) for _ in range(10)]
         await settled(throttle, 10)
         throttle.resize(1, 1000, 100)
         await asyncio.sleep(0.5)
@@ -1120,15 +1099,15 @@ def test_narrower_limits_hold_from_the_next_admission_on() -> None:
     async def body(loop: VirtualLoop) -> None:
         throttle = VirtualThrottle(10, 8, math.inf, loop=loop)
         for _ in range(8):
-            (await throttle.async_acquire()).release()
+            (await async_acquire(throttle)).release()
             await asyncio.sleep(0.5)
         throttle.resize(2, 8, math.inf)
         (
-            await throttle.async_acquire()
+            await async_acquire(throttle)
         ).release()  # six of the eight must leave the window first, the seventh too
         assert loop.time() == 6 * 0.5 + 8
         throttle.resize(math.inf, 8, 1)
-        permit = throttle.acquire()
+        permit = acquire(throttle)
         assert full(throttle)
         permit.release()
         assert not full(throttle)
@@ -1143,12 +1122,12 @@ def test_narrower_limits_hold_from_the_next_admission_on() -> None:
 def test_a_forked_child_starts_with_free_permits_and_the_same_window() -> None:
     script = """
         import os, threading, warnings
-        from puter.engine.throttle import Throttle
+        from puter.engine.throttle import Permit, Throttle
 
         warnings.simplefilter("ignore")
         throttle = Throttle(3, 3600, 2)
-        permits = [throttle.acquire(), throttle.acquire()]
-        threading.Thread(target=throttle.acquire, daemon=True).start()
+        permits = [Permit(throttle).acquire(), Permit(throttle).acquire()]
+        threading.Thread(target=Permit(throttle).acquire, daemon=True).start()
         while not throttle.waiting:
             pass
         locked, over = threading.Event(), threading.Event()
@@ -1165,11 +1144,11 @@ def test_a_forked_child_starts_with_free_permits_and_the_same_window() -> None:
         if not child:
             assert (throttle.running, throttle.waiting) == (0, 0)
             permits[0].release()          # the parent's: means nothing here
-            permit = throttle.acquire(timeout=0)
+            permit = Permit(throttle).acquire(timeout=0)
             assert throttle.running == 1
             permit.release()
             try:
-                throttle.acquire(timeout=0)   # three in this window
+                Permit(throttle).acquire(timeout=0)   # three in this window
             except TimeoutError:
                 os._exit(0)
             os._exit(1)
@@ -1218,9 +1197,9 @@ def test_any_mix_of_calls_keeps_the_limits_and_ends(
 
         async def call(plan: dict[str, Any]) -> None:
             await asyncio.sleep(plan["arrives"])
-            position = throttle.position()
+            position = next(throttle._positions)
             for _ in range(1 + plan["again"]):
-                with await throttle.async_acquire(position, plan["timeout"]):
+                with await async_acquire(throttle, position, plan["timeout"]):
                     if plan["holds"] is not None:
                         throttle.hold(plan["holds"])
                         until = loop.time() + plan["holds"]
@@ -1258,13 +1237,13 @@ async def test_a_thread_does_not_wait_for_a_task_of_its_own_loop_that_holds(
     timeout: float | None,
 ) -> None:
     throttle = Throttle(max_concurrency=1)
-    holder = await throttle.async_acquire()
+    holder = await async_acquire(throttle)
     with pytest.raises(WouldDeadlock, match="its own event loop"):
-        throttle.acquire(timeout=timeout)
+        acquire(throttle, timeout=timeout)
     with pytest.raises(TimeoutError):
-        throttle.acquire(timeout=0)
+        acquire(throttle, timeout=0)
     holder.release()
-    throttle.acquire().release()
+    acquire(throttle).release()
     assert (throttle.running, throttle.waiting) == (0, 0)
 
 
@@ -1272,11 +1251,11 @@ async def test_a_thread_does_not_wait_behind_a_task_of_its_own_loop(
     timeout: float | None,
 ) -> None:
     throttle = Throttle(max_concurrency=1)
-    blocker = await asyncio.to_thread(throttle.acquire)
-    task = asyncio.create_task(throttle.async_acquire())
+    blocker = await asyncio.to_thread(acquire, throttle)
+    task = asyncio.create_task(async_acquire(throttle))
     await settled(throttle, 1)
     with pytest.raises(WouldDeadlock, match="its own event loop"):
-        throttle.acquire(timeout=timeout)
+        acquire(throttle, timeout=timeout)
     assert throttle.waiting == 1
     blocker.release()
     (await task).release()
@@ -1285,14 +1264,14 @@ async def test_a_thread_does_not_wait_behind_a_task_of_its_own_loop(
 
 async def test_a_thread_may_wait_for_other_threads_while_it_runs_a_loop() -> None:
     throttle = Throttle(NO_WINDOW, 1, 1)
-    blocker = await asyncio.to_thread(throttle.acquire)
+    blocker = await asyncio.to_thread(acquire, throttle)
 
     def release() -> None:
         until(lambda: throttle.waiting == 1)
         blocker.release()
 
     start(release)
-    throttle.acquire(timeout=20).release()
+    acquire(throttle, timeout=20).release()
 
 
 @pytest.mark.parametrize("parked", [False, True])
@@ -1301,15 +1280,15 @@ def test_a_task_is_told_within_5_s_that_it_waits_for_itself(
 ) -> None:
     async def body(loop: VirtualLoop) -> None:
         throttle = VirtualThrottle(NO_WINDOW, 1, 3, loop=loop)
-        permits = [await throttle.async_acquire() for _ in range(3)]
+        permits = [await async_acquire(throttle) for _ in range(3)]
         for permit in permits * parked:
             permit.park()
-        others = [asyncio.create_task(throttle.async_acquire()) for _ in range(2)]
+        others = [asyncio.create_task(async_acquire(throttle)) for _ in range(2)]
         await settled(throttle, 2)
         await asyncio.sleep(3.3)
         begun = loop.time()
         with pytest.raises(WouldDeadlock, match="its own code left open"):
-            await throttle.async_acquire(timeout=timeout)
+            await async_acquire(throttle, timeout=timeout)
         assert 3 < loop.time() - begun <= 5
         for permit in permits:
             permit.release()
@@ -1325,8 +1304,8 @@ def test_a_thread_is_told_within_5_s_that_it_waits_for_itself(timeout: float | N
     throttle = Throttle(NO_WINDOW, 1, 2, clock=clock)
 
     def call() -> None:
-        with throttle.acquire(), throttle.acquire():
-            throttle.acquire(timeout=timeout)
+        with acquire(throttle), acquire(throttle):
+            acquire(throttle, timeout=timeout)
 
     thread, errors = error_of(call)
     until(lambda: throttle.waiting == 1)
@@ -1347,14 +1326,14 @@ def test_a_thread_waits_for_itself_if_its_tasks_of_earlier_hold_the_permits() ->
     throttle = Throttle(NO_WINDOW, 1, 2, clock=clock)
 
     async def opened() -> Permit:
-        return await throttle.async_acquire()
+        return await async_acquire(throttle)
 
     loop = asyncio.new_event_loop()  # stays open
 
     def call() -> None:
         loop.run_until_complete(opened())
         loop.run_until_complete(opened())
-        throttle.acquire()
+        acquire(throttle)
 
     thread, errors = error_of(call)
     until(lambda: throttle.waiting == 1)
@@ -1373,18 +1352,18 @@ def test_who_claims_a_stream_is_who_is_waited_for(who: str) -> None:
     errors: list[BaseException]
 
     async def async_call() -> None:
-        permits.extend([await throttle.async_acquire(), await throttle.async_acquire()])
+        permits.extend([await async_acquire(throttle), await async_acquire(throttle)])
         if who == "a task":
             await asyncio.create_task(claim())
-        (await throttle.async_acquire()).release()
+        (await async_acquire(throttle)).release()
 
     async def claim() -> None:
         permits[1].claim()
 
     def call() -> None:
-        permits.extend([throttle.acquire(), throttle.acquire()])
+        permits.extend([acquire(throttle), acquire(throttle)])
         start(permits[1].claim).join(20)
-        throttle.acquire().release()
+        acquire(throttle).release()
 
     thread, errors = error_of(call if who == "a thread" else lambda: asyncio.run(async_call()))
     until(lambda: throttle.waiting == 1)
@@ -1398,7 +1377,7 @@ def test_who_claims_a_stream_is_who_is_waited_for(who: str) -> None:
 
 
 async def opened_and_parked(throttle: Throttle) -> Permit:
-    permit = await throttle.async_acquire()
+    permit = await async_acquire(throttle)
     permit.park()
     return permit
 
@@ -1411,7 +1390,7 @@ def test_gathered_streams_that_nobody_reads_end_the_wait_after_60_s(
         begun = loop.time()
         *permits, error = await asyncio.gather(
             *(opened_and_parked(throttle) for _ in range(3)),
-            throttle.async_acquire(timeout=timeout),
+            async_acquire(throttle, timeout=timeout),
             return_exceptions=True,
         )
         assert isinstance(error, WouldDeadlock)
@@ -1428,9 +1407,9 @@ def test_gathered_streams_that_nobody_reads_end_the_wait_after_60_s(
 def test_a_timeout_below_the_limits_comes_first() -> None:
     async def body(loop: VirtualLoop) -> None:
         throttle = VirtualThrottle(NO_WINDOW, 1, 1, loop=loop)
-        throttle.acquire().park()
+        acquire(throttle).park()
         with pytest.raises(TimeoutError):
-            await throttle.async_acquire(timeout=2)
+            await async_acquire(throttle, timeout=2)
         assert loop.time() == 2
 
     virtually(body)
@@ -1444,7 +1423,7 @@ def test_everyone_who_waits_is_told_after_60_s_of_their_own() -> None:
         async def waited() -> float:
             begun = loop.time()
             with pytest.raises(WouldDeadlock):
-                await throttle.async_acquire()
+                await async_acquire(throttle)
             return loop.time() - begun
 
         first = asyncio.create_task(waited())
@@ -1461,8 +1440,8 @@ def test_threads_are_told_after_60_s_without_progress() -> None:
     clock = Clock()
     throttle = Throttle(NO_WINDOW, 1, 2, clock=clock)
     for _ in range(2):
-        throttle.acquire().park()
-    waiters = [error_of(throttle.acquire) for _ in range(3)]
+        acquire(throttle).park()
+    waiters = [error_of(partial(acquire, throttle)) for _ in range(3)]
     until(lambda: throttle.waiting == 3)
     clock.now = 59
     throttle._tick()
@@ -1480,7 +1459,7 @@ def test_a_slow_reader_is_waited_for(reads: str) -> None:
     async def body(loop: VirtualLoop) -> None:
         throttle = VirtualThrottle(NO_WINDOW, 1, 2, loop=loop)
         permits = [await asyncio.create_task(opened_and_parked(throttle)) for _ in range(2)]
-        waiter = asyncio.create_task(throttle.async_acquire())
+        waiter = asyncio.create_task(async_acquire(throttle))
         for _ in range(20):
             await asyncio.sleep(50)
             permits[0].claim()
@@ -1498,10 +1477,12 @@ def test_a_slow_reader_is_waited_for(reads: str) -> None:
 def test_a_stream_that_is_being_read_is_waited_for_without_end(door: str) -> None:
     clock = Clock()
     throttle = Throttle(NO_WINDOW, 1, 1, clock=clock)
-    stream = throttle.acquire()
+    stream = acquire(throttle)
     stream.park()
     thread, errors = error_of(
-        throttle.acquire if door == "sync" else lambda: asyncio.run(throttle.async_acquire())
+        partial(acquire, throttle)
+        if door == "sync"
+        else lambda: asyncio.run(async_acquire(throttle))
     )
     until(lambda: throttle.waiting == 1)
     stream.claim()
@@ -1516,7 +1497,7 @@ def test_a_stream_that_is_being_read_is_waited_for_without_end(door: str) -> Non
 def test_a_task_whose_loop_stands_still_is_told_when_it_runs_again() -> None:
     clock = Clock()
     throttle = Throttle(NO_WINDOW, 1, 1, clock=clock)
-    start(lambda: throttle.acquire().park()).join(20)
+    start(lambda: acquire(throttle).park()).join(20)
     loop = asyncio.new_event_loop()
     task = leave_waiting(throttle, loop)
     clock.now = 100
@@ -1531,12 +1512,31 @@ def test_a_task_whose_loop_stands_still_is_told_when_it_runs_again() -> None:
     loop.close()
 
 
+def test_a_permit_of_a_loop_that_stands_still_does_not_hold_the_queue_for_ever() -> None:
+    clock = Clock()
+    throttle = Throttle(NO_WINDOW, 1, 1, clock=clock)
+    loop = asyncio.new_event_loop()  # is never closed, and never runs again
+    loop.run_until_complete(async_acquire(throttle))
+    thread, errors = error_of(partial(acquire, throttle))
+    until(lambda: throttle.waiting == 1)
+    clock.now = 59
+    throttle._tick()
+    assert throttle.waiting == 1
+    clock.now = 60
+    throttle._tick()
+    thread.join(20)
+    assert [type(error) for error in errors] == [WouldDeadlock]
+    loop.close()
+    throttle._tick()
+    assert throttle.running == 0
+
+
 def test_a_thread_waits_for_a_slow_reader() -> None:
     clock = Clock()
     throttle = Throttle(NO_WINDOW, 1, 1, clock=clock)
-    permit = throttle.acquire()
+    permit = acquire(throttle)
     permit.park()
-    thread, errors = error_of(lambda: throttle.acquire().release())
+    thread, errors = error_of(lambda: acquire(throttle).release())
     until(lambda: throttle.waiting == 1)
     for _ in range(20):
         clock.now += 50
@@ -1551,12 +1551,12 @@ def test_a_thread_waits_for_a_slow_reader() -> None:
 def test_a_release_is_progress_though_it_admits_nobody() -> None:
     clock = Clock()
     throttle = Throttle(NO_WINDOW, 1, 3, clock=clock)
-    permits = [throttle.acquire() for _ in range(3)]
+    permits = [acquire(throttle) for _ in range(3)]
     for permit in permits:
         permit.park()
-    thread, errors = error_of(throttle.acquire)
+    thread, errors = error_of(partial(acquire, throttle))
     until(lambda: throttle.waiting == 1)
-    throttle.narrow()
+    throttle.refused()
     clock.now = 50
     permits[0].release()
     clock.now = 109
@@ -1572,10 +1572,12 @@ def test_a_release_is_progress_though_it_admits_nobody() -> None:
 def test_a_request_under_way_is_waited_for_without_end(door: str) -> None:
     clock = Clock()
     throttle = Throttle(NO_WINDOW, 1, 2, clock=clock)
-    under_way, stream = throttle.acquire(), throttle.acquire()
+    under_way, stream = acquire(throttle), acquire(throttle)
     stream.park()
     thread, errors = error_of(
-        throttle.acquire if door == "sync" else lambda: asyncio.run(throttle.async_acquire())
+        partial(acquire, throttle)
+        if door == "sync"
+        else lambda: asyncio.run(async_acquire(throttle))
     )
     until(lambda: throttle.waiting == 1)
     for _ in range(100):
@@ -1594,8 +1596,8 @@ def test_waiting_for_the_window_or_a_hold_is_never_refused(why: str) -> None:
         if why == "hold":
             throttle.hold(1000)
         else:
-            throttle.acquire().park()
-        await throttle.async_acquire()
+            acquire(throttle).park()
+        await async_acquire(throttle)
         assert loop.time() == 1000
 
     virtually(body)
@@ -1610,20 +1612,20 @@ def test_the_timer_itself_ends_waits_without_end(
     throttle = Throttle(NO_WINDOW, 1, 1)
 
     async def own() -> None:
-        await throttle.async_acquire()
-        await throttle.async_acquire()
+        await async_acquire(throttle)
+        await async_acquire(throttle)
 
     def call() -> None:
         if limit == "_NO_PROGRESS":
-            start(lambda: throttle.acquire().park()).join(20)
+            start(lambda: acquire(throttle).park()).join(20)
         elif door == "sync":
-            throttle.acquire()
+            acquire(throttle)
         else:
             asyncio.run(own())
         if door == "sync":
-            throttle.acquire()
+            acquire(throttle)
         else:
-            asyncio.run(throttle.async_acquire())
+            asyncio.run(async_acquire(throttle))
 
     thread, errors = error_of(call)
     thread.join(20)
@@ -1632,62 +1634,102 @@ def test_the_timer_itself_ends_waits_without_end(
     until(lambda: not throttle._timer)
 
 
-# Narrowing
+# How many at a time
 
 
-def test_a_narrowed_throttle_widens_again_after_50_good_answers() -> None:
-    throttle = Throttle(max_concurrency=3)
-    for _ in range(60):
-        throttle.widen()  # counts for nothing: it is as wide as it may be
-    assert throttle.max_concurrency == 3
-    throttle.narrow()
-    assert throttle.max_concurrency == 2
-    for _ in range(49):
-        throttle.widen()
-    assert throttle.max_concurrency == 2
-    throttle.widen()
-    assert throttle.max_concurrency == 3
-    for _ in range(60):
-        throttle.widen()
+def answer(throttle: Throttle, count: int = 1) -> None:
+    """So many calls went well, while all permits are out and somebody waits."""
+    for _ in range(count):
+        held = [acquire(throttle) for _ in range(int(throttle.max_concurrency))]
+        waits = Permit(throttle)
+        with suppress(TimeoutError):
+            waits.acquire(timeout=0)
+        throttle.answered()
+        for permit in [*held, waits]:
+            permit.release()
+
+
+def limits_after(throttle: Throttle, count: int) -> list[float]:
+    limits = []
+    for _ in range(count):
+        answer(throttle)
+        limits.append(throttle.max_concurrency)
+    return limits
+
+
+def test_as_long_as_nothing_is_refused_each_answer_lets_one_more_run() -> None:
+    throttle = Throttle(NO_WINDOW, 1, 20, 3)
+    assert limits_after(throttle, 20) == [*range(4, 21), 20, 20, 20]
+
+
+def test_answers_count_only_while_calls_wait_for_a_permit() -> None:
+    throttle = Throttle(NO_WINDOW, 1, 20, 3)
+    with acquire(throttle), acquire(throttle), acquire(throttle):
+        throttle.answered()  # nobody waits
+    throttle.hold(1000)
+    waits = Permit(throttle)
+    with waits, suppress(TimeoutError):
+        waits.acquire(timeout=0)
+        throttle.answered()  # it waits for something else
     assert throttle.max_concurrency == 3
 
 
-def test_each_narrowing_counts_from_the_start() -> None:
-    throttle = Throttle(max_concurrency=4)
-    throttle.narrow()
-    for _ in range(49):
-        throttle.widen()
-    throttle.narrow()
-    for _ in range(49):
-        throttle.widen()
-    assert throttle.max_concurrency == 2
-    for _ in range(50):
-        throttle.widen()
+def test_each_step_that_was_one_too_many_is_tried_again_later() -> None:
+    throttle = Throttle(NO_WINDOW, 1, 20, 3)
+    steps = []
+    for _ in range(5):
+        count = 0
+        while throttle.max_concurrency == 3:
+            answer(throttle)
+            count += 1
+        steps.append(count)
+        throttle.refused()
+    assert steps == [1, 16, 32, 64, 64]
+
+
+def test_refusals_at_once_are_one_lesson() -> None:
+    throttle = Throttle(NO_WINDOW, 1, 20, 3)
+    answer(throttle, 3)
+    for _ in range(3):
+        throttle.refused()
     assert throttle.max_concurrency == 3
+    assert limits_after(throttle, 16) == [*[3] * 15, 4]
+
+
+def test_good_steps_make_it_bold_again() -> None:
+    throttle = Throttle(NO_WINDOW, 1, 20)
+    for _ in range(19):
+        throttle.refused()  # another program came
+    assert throttle.max_concurrency == 1
+    limits = limits_after(throttle, 60)  # and left
+    assert [limits.index(limit) + 1 for limit in (2, 3, 4, 5, 6, 7)] == [16, 32, 40, 44, 46, 47]
+    assert limits[-1] == 20
 
 
 def test_it_narrows_down_to_one_and_resize_starts_anew() -> None:
     throttle = Throttle(max_concurrency=3)
     for _ in range(5):
-        throttle.narrow()
+        throttle.refused()
     assert throttle.max_concurrency == 1
     assert not full(throttle)
     throttle.resize(30, 10, 4)
     assert throttle.max_concurrency == 4
+    throttle.resize(30, 10, 20, 3)
+    assert throttle.max_concurrency == 3
     unlimited = Throttle(max_concurrency=math.inf)
-    unlimited.narrow()
+    unlimited.refused()
     assert unlimited.max_concurrency == math.inf
 
 
-def test_narrow_limits_and_widen_admits_who_waits() -> None:
+def test_a_refusal_limits_and_an_answer_admits_who_waits() -> None:
     throttle = without_timer(Throttle(NO_WINDOW, 1, 2))
-    throttle.narrow()
-    blocker = throttle.acquire()
+    throttle.refused()
+    blocker = acquire(throttle)
     assert full(throttle)
-    thread = start(throttle.acquire)
+    thread = start(partial(acquire, throttle))
     until(lambda: throttle.waiting == 1)
-    for _ in range(50):
-        throttle.widen()
+    for _ in range(16):
+        throttle.answered()
     thread.join(20)
     assert (throttle.running, throttle.waiting) == (2, 0)
     blocker.release()
@@ -1711,7 +1753,7 @@ def test_calls_that_take_different_times_to_arrive_stay_within_the_servers_windo
         server = Limits(loop.time)
 
         async def call(number: int) -> None:
-            with await throttle.async_acquire():
+            with await async_acquire(throttle):
                 connecting = 0.7 if number % limit.requests < limit.concurrency else 0.0
                 await asyncio.sleep(connecting + dice.uniform(0.01, 0.25))
                 try:

@@ -160,8 +160,9 @@ def ensure_signed_in(call: CallContext) -> Flow[None]:
     if who.token is not None or not call.config.auto_login or not who.can_auto_login:
         return
     refusals = who.refusals
-    permit = yield from do(Acquire(who.sign_in_queue, timeout=call.time_left()))
+    permit = call.permit(who.sign_in_queue)
     try:
+        yield Acquire(permit, call.time_left())
         if who.token is not None or not who.can_auto_login:
             return
         if who.refusals != refusals and who.refusal is not None:

@@ -115,8 +115,9 @@ class Download:
 
 def download(call: CallContext, content: Download) -> Flow[bytes]:
     """All bytes of a URL, kept from then on."""
-    permit = yield from do(Acquire(content.turn, None, call.time_left()))
+    permit = call.permit(content.turn)
     try:
+        yield Acquire(permit, call.time_left())
         if content.data is None:
             head, body = yield from open_download(call, content)
             content.data = yield from read_all(body, head=head)
@@ -129,8 +130,9 @@ def download_to_file(
     call: CallContext, content: Download, path: str | os.PathLike[str]
 ) -> Flow[Path]:
     """Write the bytes of a URL to a file as they come, and keep them if they are few."""
-    permit = yield from do(Acquire(content.turn, None, call.time_left()))
+    permit = call.permit(content.turn)
     try:
+        yield Acquire(permit, call.time_left())
         if content.data is not None:
             extension = extension_of(content.mime_type)
             return (yield from do(Invoke(write_whole, (path, content.data, extension))))
@@ -179,6 +181,7 @@ def open_download(call: CallContext, content: Download) -> Flow[tuple[bytes, Bod
 def open_pieces(call: CallContext, content: Download) -> Flow[tuple[bytes, Body, CallContext]]:
     """What ``open_download()`` returns, and the call that reads on."""
     head, body = yield from open_download(call, content)
+    call.bodies.clear()  # whoever iterates closes it
     return head, body, call
 
 

@@ -469,6 +469,8 @@ def run_turn(
         error.partial = turn.partial(incomplete)
         raise
     finally:
+        if history.turn is turn:
+            history.turn = None
         if turn.unsettled:  # given up, or cut off
             call.shared.ledger.record(call.operation, target.model)
         settled = turn.so_far() if answer is not None else None  # for the stream's .partial
@@ -483,24 +485,23 @@ def in_order(history: History, call: CallContext, flow: Flow[T]) -> Flow[T]:
 
 def _queued(history: History, queue: Throttle, call: CallContext, flow: Flow[T]) -> Flow[T]:
     callers = _running.get()
-    for turn in callers:
-        turn.waits_for = history
+    permit = call.permit(queue)
     try:
-        if _leads_back(history, callers):
-            raise PuterInputError(
-                "A tool cannot chat in the conversation that called it: "
-                "each would wait for the other",
-                hint="Let it use the client, or a fork() of the conversation.",
-            )
-        permit = yield from do(Acquire(queue, timeout=call.time_left()))
-    finally:
-        for turn in callers:
-            turn.waits_for = None
-    call.permits.append(permit)
-    try:
+        try:
+            for turn in callers:
+                turn.waits_for = history
+            if _leads_back(history, callers):
+                raise PuterInputError(
+                    "A tool cannot chat in the conversation that called it: "
+                    "each would wait for the other",
+                    hint="Let it use the client, or a fork() of the conversation.",
+                )
+            yield Acquire(permit, call.time_left())
+        finally:
+            for turn in callers:
+                turn.waits_for = None
         return (yield from flow)
     finally:
-        history.turn = None
         permit.release()
 
 

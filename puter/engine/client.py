@@ -10,7 +10,7 @@ import random
 from collections.abc import Callable, Coroutine, Mapping
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
-from puter.config import PuterConfig
+from puter.config import AUTO, PuterConfig
 from puter.engine.clock import monotonic
 from puter.engine.context import CallContext, SharedState
 from puter.engine.effects import Flow
@@ -100,6 +100,9 @@ class Client:
         except BaseException as error:
             report(call, error)
             raise error
+        finally:
+            if call.permits or call.bodies:
+                call.let_go()
 
     async def _async_carry_out(self, call: CallContext, flow: Flow[T]) -> T:
         try:
@@ -109,6 +112,9 @@ class Client:
         except BaseException as error:
             report(call, error)
             raise error
+        finally:
+            if call.permits or call.bodies:
+                call.let_go()
 
 
 _USUAL = ("voice", "ratio", "model", "provider")
@@ -131,11 +137,18 @@ def _bad_call(
     return TypeError(f"{error}. The others are keyword arguments, such as {shown}")
 
 
-def limits_of(config: PuterConfig) -> tuple[float, float, float]:
+FREE, PAID = 3, 20
+"""Calls at a time of a free and of a paid account (Puter backend)."""
+
+
+def limits_of(config: PuterConfig) -> tuple[float, float, float, float]:
+    """What ``Throttle`` takes."""
+    most = PAID if config.max_concurrency == AUTO else config.max_concurrency or float("inf")
     return (
         config.rate_limit_requests or float("inf"),
         config.rate_limit_period * WINDOW_MARGIN,
-        config.max_concurrency or float("inf"),
+        most,
+        FREE if config.max_concurrency == AUTO else most,
     )
 
 

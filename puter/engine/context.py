@@ -9,7 +9,7 @@ from typing import Any, Literal, Protocol, TypeAlias, TypeVar
 
 from puter.config import PuterConfig
 from puter.engine.credentials import Credentials
-from puter.engine.effects import Flow
+from puter.engine.effects import Body, Flow
 from puter.engine.ledger import Ledger
 from puter.engine.retry import RetryBudget
 from puter.engine.throttle import Permit, Throttle
@@ -111,8 +111,12 @@ class CallContext:
     """When the present request was to be sent first, by ``clock``."""
     unsent: bool = False
     """Certainly nothing of the present attempt was written."""
+    reserved: int = 0
+    """How many of the attempts ended because running calls held the money."""
     permits: list[Permit] = field(default_factory=list)
-    """What an open stream of this call holds: of the throttle, and of a conversation."""
+    """What this call waits for or holds: of the throttle, of a conversation, of a queue."""
+    bodies: list[Body] = field(default_factory=list)
+    """The streamed replies that were opened for it."""
     closed: bool = False
     """The stream of this call was closed from outside: nothing more is sent."""
     partial: Callable[[], ChatReply] | None = None
@@ -125,6 +129,19 @@ class CallContext:
     def elapsed(self) -> float:
         """Seconds since the call began."""
         return self.clock() - self.started
+
+    def permit(self, throttle: Throttle) -> Permit:
+        """A permit to acquire, noted before anything can come between."""
+        permit = Permit(throttle)
+        self.permits.append(permit)
+        return permit
+
+    def let_go(self) -> None:
+        """Give back what the call still has; an interrupt may have kept its flow."""
+        for permit in self.permits:
+            permit.release()
+        for body in self.bodies:
+            body.close()
 
     def note_unsent(self) -> None:
         """Remember that nothing of the present attempt was written."""

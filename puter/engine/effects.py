@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from typing import Any, Generic, Protocol, TypeAlias, TypeVar
 
 from puter.engine.events import Event
-from puter.engine.throttle import Permit, Throttle
+from puter.engine.throttle import Permit
 from puter.secret import Secret
 from puter.types.replies import ChatChunk
 from puter.wire.http import HttpReply, HttpRequest
@@ -68,13 +68,15 @@ class Send(Effect[HttpReply]):
 
     ``with_token(request.headers, token)`` are the headers as they go out; ``time_left`` bounds the
     exchange, in seconds. ``on_unsent`` is called when it ends without a reply, in whatever way, and
-    certainly nothing was written.
+    certainly nothing was written; ``on_open`` with the body of a streamed reply, before anybody
+    else has it.
     """
 
     request: HttpRequest
     token: Secret | None = None
     time_left: float | None = None
     on_unsent: Callable[[], None] = field(default=lambda: None, repr=False, compare=False)
+    on_open: Callable[[Body], None] = field(default=lambda _: None, repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,11 +87,10 @@ class Sleep(Effect[None]):
 
 
 @dataclass(frozen=True, slots=True)
-class Acquire(Effect[Permit]):
-    """Wait for a permit of the throttle, at most ``timeout`` seconds."""
+class Acquire(Effect[None]):
+    """Wait until the permit is admitted, at most ``timeout`` seconds; the flow releases it."""
 
-    throttle: Throttle
-    position: int | None = None
+    permit: Permit
     timeout: float | None = None
 
 

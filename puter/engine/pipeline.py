@@ -34,41 +34,45 @@ def exchange(
     if request.authenticated and call.shared.credentials.token is None:
         yield from call.runner._sign_in(call)
     if refused is None:
-        call.attempts = 0  # a sign-in before it does not count
+        call.attempts = call.reserved = 0  # a sign-in before it does not count
     else:
         yield from _pause(call, request, refused, _plan_retry(call, request, refused))
-    position = call.throttle.position() if request.rate_limited else None
-    while True:
-        permit: Permit | None = None
-        lost = call.unsent = False  # whether it may have run, and so be billed, without an answer
-        if position is not None:
-            time_left = None if call.config.deadline is None else call.time_left()
-            permit = yield Acquire(call.throttle, position, time_left)
-        if not call.attempts:
-            call.requested = call.clock()
-        try:
-            lost = True
-            reply = yield from _attempt(call, request)
-            lost = False
-            if reply.stream is not None and permit is not None:
-                call.permits.append(permit)
-                reply.stream.permit, permit = permit, None  # a stream holds it until closed
-            if (budget := call.shared.retry_budget).spent:
-                budget.earn()
-            if request.rate_limited:  # others say nothing of the server's limit
-                call.throttle.widen()
-            return reply
-        except PuterError as error:
-            lost = may_have_run(error)
-            delay = _plan_retry(call, request, error)  # before the permit goes to the next
-            failure = error
-        finally:
-            if lost and not call.unsent and request.billed is not None:
-                call.shared.ledger.record(call.operation, request.billed)
+    permit: Permit | None = None
+    if request.rate_limited:
+        permit = Permit(call.throttle)  # each attempt goes to the same place in the queue
+        call.permits.append(permit)
+    try:
+        while True:
+            if permit is not None:
+                yield Acquire(permit, None if call.config.deadline is None else call.time_left())
+            if not call.attempts:
+                call.requested = call.clock()
+            lost, call.unsent = True, False  # may have run, and so be billed, without an answer
+            try:
+                reply = yield from _attempt(call, request)
+                lost = False
+                if (budget := call.shared.retry_budget).spent:
+                    budget.earn()
+                if permit is not None:  # others say nothing of the server's limit
+                    call.throttle.answered()
+                    if reply.stream is not None:
+                        reply.stream.permit, permit = permit, None  # held until it is closed
+                return reply
+            except PuterError as error:
+                lost = may_have_run(error)
+                delay = _plan_retry(call, request, error)  # before the permit goes to the next
+                failure = error
+            finally:
+                if lost and not call.unsent and request.billed is not None:
+                    call.shared.ledger.record(call.operation, request.billed)
             if permit is not None:
                 permit.release()
-        yield from _pause(call, request, failure, delay)
-        del failure  # its traceback holds this frame
+            yield from _pause(call, request, failure, delay)
+            del failure  # its traceback holds this frame
+    finally:
+        if permit is not None:
+            permit.release()
+            call.permits.remove(permit)
 
 
 def _plan_retry(call: CallContext, request: HttpRequest, error: PuterError) -> float:
@@ -76,11 +80,13 @@ def _plan_retry(call: CallContext, request: HttpRequest, error: PuterError) -> f
     secrets = (*call.shared.credentials.secrets(call.config), *request.secrets)
     conceal(error, secrets)  # before an event tells of it
     error.attempts, error.elapsed = call.attempts, call.clock() - call.requested
+    if error.code == "credits_reserved":
+        call.reserved += 1
     delay = _delay_after(call, request, error)
-    if delay is None:
-        raise error
     if request.rate_limited and isinstance(error, PuterRateLimitError):
         _slow_down(call.throttle, error, delay)
+    if delay is None:
+        raise error
     return delay
 
 
@@ -114,11 +120,13 @@ def _delay_after(call: CallContext, request: HttpRequest, error: PuterError) -> 
     """Seconds until the next attempt, None when there is none."""
     if not may_repeat(call.config, error, request):
         return None
-    delay = retry_delay(call.config, error, call.attempts, call.random())
+    reserved = error.code == "credits_reserved"
+    attempts = call.reserved if reserved else call.attempts - call.reserved
+    delay = retry_delay(call.config, error, attempts, call.random())
     if delay is None:
         return None
     waited = call.clock() - call.requested + delay
-    if not attempts_left(call.config, error, call.attempts, waited):
+    if not attempts_left(call.config, error, attempts, waited):
         return None
     if not isinstance(error, PuterRateLimitError) and not call.shared.retry_budget.spend():
         return None
@@ -128,7 +136,7 @@ def _delay_after(call: CallContext, request: HttpRequest, error: PuterError) -> 
     return delay
 
 
-def _slow_down(throttle: Throttle, error: PuterRateLimitError, delay: float) -> None:
+def _slow_down(throttle: Throttle, error: PuterRateLimitError, delay: float | None) -> None:
     """Puter's own gate said no: fewer run at a time from now on, or everyone waits a while.
 
     Puter backend: "Too many concurrent requests." when too many run, else "Too many requests.".
@@ -136,8 +144,8 @@ def _slow_down(throttle: Throttle, error: PuterRateLimitError, delay: float) -> 
     if error.code in ("upstream_rate_limited", "credits_reserved"):
         return
     if "concurrent" in error.message:
-        throttle.narrow()
-    else:
+        throttle.refused()
+    elif delay is not None:
         throttle.hold(delay)
 
 
@@ -154,7 +162,8 @@ def _attempt(call: CallContext, request: HttpRequest) -> Flow[HttpReply]:
     time_left = None if config.deadline is None else call.time_left()
     call.attempts += 1
     began = call.clock()
-    reply: HttpReply = yield Send(request, token, time_left, call.note_unsent)
+    opened = call.bodies.append
+    reply: HttpReply = yield Send(request, token, time_left, call.note_unsent, opened)
     yield Notify(Answered(request, reply.status, call.clock() - began))
     reply.max_bytes = request.max_bytes
     if not reply.is_success(request.expect):

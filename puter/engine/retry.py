@@ -63,7 +63,7 @@ def attempts_left(config: PuterConfig, error: PuterError, attempts: int, waited:
     Args:
         config: The settings of the call.
         error: What the last attempt ended in.
-        attempts: How many attempts there were.
+        attempts: How many attempts there were; those for ``credits_reserved`` count apart.
         waited: Seconds since the first, until the next one.
     """
     if error.code == "credits_reserved" and config.max_retries > 0:
@@ -79,7 +79,7 @@ def retry_delay(
     Args:
         config: The settings of the call.
         error: What the last attempt ended in.
-        attempt: How many attempts there were, from 1.
+        attempt: How many attempts there were, from 1, counted likewise.
         jitter: A random number in [0, 1).
     """
     try:

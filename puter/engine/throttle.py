@@ -1,7 +1,8 @@
 """Limits of an account: a rolling window and a concurrency limit, one queue for threads and tasks.
 
-A ``Permit`` waits in the queue until it is handed out, and is running until it is released;
-releasing it at any moment undoes either. Whoever changes something hands out, under the lock.
+A ``Permit`` is made first, then acquired, and released in ``finally``. It waits in the queue until
+it is handed out, and is running until it is released, which undoes either at any moment: so no
+interrupt loses one on its way. Whoever changes something hands out, under the lock.
 """
 
 from __future__ import annotations
@@ -30,8 +31,8 @@ _OWN_STREAMS = 5.0
 _NO_PROGRESS = 60.0
 # Deadlocks are looked for so often within the shorter of the two: once a second.
 _LOOKS = 5
-# Successes after which a narrowed throttle admits one more.
-_ENOUGH = 50
+# Answers, while calls wait, before one more is tried after one was refused: first and at most.
+_PATIENCE, _MOST_PATIENCE = 16, 64
 _READ = "Read the open streams to their end, or close them, before the next call."
 
 
@@ -70,30 +71,67 @@ def _finish(future: Any, failure: Callable[[], Exception] | None) -> None:
 
 @final
 class Permit:
-    """Permission to make one call, from ``Throttle.acquire``; also a context manager."""
+    """Permission to make one call at a time, with a place in the queue that it keeps.
 
-    __slots__ = "_future _loop _owner _parked _released _since _throttle position".split()
+    ``with`` releases it, however far it came.
+    """
+
+    __slots__ = "_future _loop _owner _parked _released _since position throttle".split()
 
     _future: Any  # of asyncio for a task, of concurrent.futures for a thread; set when it must wait
+    _loop: asyncio.AbstractEventLoop | None  # of the task that acquired it
+    _owner: tuple[object, object]  # who used it last
     _since: float  # when it came to the queue
 
-    def __init__(
-        self, throttle: Throttle, position: int | None, loop: asyncio.AbstractEventLoop | None
-    ) -> None:
-        self.position: int = throttle.position() if position is None else position
-        """Its place in the queue; acquire with it again to keep that place."""
-        self._throttle = throttle
-        self._loop = loop  # of the task that acquired it
-        self._owner = _caller()  # who used it last
+    def __init__(self, throttle: Throttle, position: int | None = None) -> None:
+        self.throttle = throttle
+        self.position: int = next(throttle._positions) if position is None else position
         self._parked = self._released = False
 
+    def acquire(self, timeout: float | None = None) -> Permit:
+        """Block this thread until it is admitted; ``release`` in any case.
+
+        Raises:
+            Late: So many seconds passed first.
+            WouldDeadlock: At once for tasks of the event loop that this thread runs, within 5 s for
+                streams that this thread left open, after 60 s without progress when all permits
+                belong to streams that nobody reads, or to event loops that stand still.
+        """
+        throttle, self._loop = self.throttle, None
+        if throttle._admit(self, futures.Future):
+            return self
+        if timeout is None or timeout > 0:
+            throttle._check_own_loop()
+        limit = None if timeout is None else min(timeout, threading.TIMEOUT_MAX)
+        if not futures.wait((self._future,), limit).done:
+            raise throttle._late()
+        if failure := self._future.result():
+            raise failure()
+        return self
+
+    async def async_acquire(self, timeout: float | None = None) -> Permit:
+        """Wait in this task until it is admitted; otherwise as ``acquire``."""
+        throttle, timer = self.throttle, None
+        self._loop = loop = asyncio.get_running_loop()
+        if throttle._admit(self, loop.create_future):
+            return self
+        if timeout is not None and timeout < math.inf:
+            timer = loop.call_later(timeout, _finish, self._future, throttle._late)
+        try:
+            if failure := await self._future:
+                raise failure()
+        finally:
+            if timer is not None:
+                timer.cancel()
+        return self
+
     def release(self) -> None:
-        """Give it back. Safe to repeat, and to call from any thread or finalizer."""
+        """Give it back, or its place in the queue. Safe to repeat, from any thread or finalizer."""
         self._released = True  # first, see `_serve`
         try:
-            self._throttle._give_back(self)
+            self.throttle._give_back(self)
         except BaseException:  # interrupted half way: once more, or those who wait sleep on
-            self._throttle._give_back(self)
+            self.throttle._give_back(self)
             raise
 
     def claim(self) -> None:
@@ -102,7 +140,12 @@ class Permit:
 
     def park(self) -> None:
         """From now on it is held by an open stream that nobody is reading."""
-        self._parked, self._throttle._progress = True, self._throttle._clock()
+        self._parked, self.throttle._progress = True, self.throttle._clock()
+
+    @property
+    def _idle(self) -> bool:
+        """Nobody is at work on it: it is parked, or its event loop stands still."""
+        return self._parked or (self._loop is not None and not self._loop.is_running())
 
     def __enter__(self) -> Permit:
         return self
@@ -123,21 +166,17 @@ class Permit:
 
 
 class _Window(Throttler):
-    """The library's log and limits, on our clock; its own ``acquire`` polls, and is not fair."""
+    """The library's log and limits; its own ``acquire`` polls, and is not fair."""
 
     rate_limit: Any  # the library says int; it only compares it with a length
-
-    def __init__(self, clock: Callable[[], float]) -> None:
-        super().__init__(1)
-        self._clock = clock
 
     def opens(self) -> float:
         """When the next admission fits; -inf for now."""
         log, limit = self._task_logs, self.rate_limit
         return log[-int(limit)] + self.period if len(log) + 1 > limit else -math.inf
 
-    def admit(self) -> None:
-        log, now = self._task_logs, self._clock()
+    def admit(self, now: float) -> None:
+        log = self._task_logs
         while log and log[0] + self.period <= now:
             log.popleft()
         log.append(now)
@@ -153,28 +192,29 @@ class Throttle:
             a free account, as are the others.
         period: Length of the window in seconds. Default: 10.
         max_concurrency: Permits out at the same time, at least 1 or ``math.inf``. Default: 3.
+        start: Permits out at first; it finds out how many more the server lets run. Default: all.
         clock: Monotonic seconds; replaced in tests.
     """
 
     rate_limit: float
     period: float
-    max_concurrency: float
+    max_concurrency: float  # as things stand
 
     def __init__(
         self,
         rate_limit: float = 30,
         period: float = 10.0,
         max_concurrency: float = 3,
+        start: float | None = None,
         *,
         clock: Callable[[], float] = monotonic,
     ) -> None:
         self._clock = clock
-        self._window = _Window(clock)
+        self._window = _Window(1)
         self._positions = itertools.count()
         self._held_until = -math.inf
-        self._successes = 0  # since the last change of a narrowed limit
         self._reset()
-        self.resize(rate_limit, period, max_concurrency)
+        self.resize(rate_limit, period, max_concurrency, start)
         _throttles.add(self)
 
     def _reset(self) -> None:
@@ -198,62 +238,14 @@ class Throttle:
         """Threads and tasks in the queue."""
         return len(self._waiting)
 
-    def position(self) -> int:
-        """Draw the next place in the queue; a retry acquires with its old one and goes first."""
-        return next(self._positions)
-
-    def acquire(self, position: int | None = None, timeout: float | None = None) -> Permit:
-        """Block this thread until it is admitted, by default from the end of the queue.
-
-        Raises:
-            Late: So many seconds passed first; the place is given up.
-            WouldDeadlock: At once for tasks of the event loop that this thread runs, within 5 s for
-                streams that this thread left open, after 60 s without progress when all permits
-                belong to streams that nobody reads.
-        """
-        permit = Permit(self, position, None)
-        try:
-            if self._admit(permit, futures.Future):
-                return permit
-            if timeout is None or timeout > 0:
-                self._check_own_loop()
-            limit = None if timeout is None else min(timeout, threading.TIMEOUT_MAX)
-            if not futures.wait((permit._future,), limit).done:
-                raise self._late()
-            if failure := permit._future.result():
-                raise failure()
-        except BaseException:
-            permit.release()
-            raise
-        return permit
-
-    async def async_acquire(
-        self, position: int | None = None, timeout: float | None = None
-    ) -> Permit:
-        """Wait in this task until it is admitted; otherwise as ``acquire``."""
-        loop, timer = asyncio.get_running_loop(), None
-        permit = Permit(self, position, loop)
-        try:
-            if self._admit(permit, loop.create_future):
-                return permit
-            if timeout is not None and timeout < math.inf:
-                timer = loop.call_later(timeout, _finish, permit._future, self._late)
-            if failure := await permit._future:
-                raise failure()
-        except BaseException:
-            permit.release()
-            raise
-        finally:
-            if timer is not None:
-                timer.cancel()
-        return permit
-
     def hold(self, seconds: float) -> None:
         """Admit nobody for so many seconds: the server said slow down. Never shortens a hold."""
         with self._lock:
             self._held_until = max(self._held_until, self._clock() + seconds)
 
-    def resize(self, rate_limit: float, period: float, max_concurrency: float) -> None:
+    def resize(
+        self, rate_limit: float, period: float, max_concurrency: float, start: float | None = None
+    ) -> None:
         """Change the limits, as in the constructor; those who may go now are admitted."""
         if not (rate_limit >= 1 and 0 < period < math.inf and max_concurrency >= 1):
             raise ValueError(
@@ -263,24 +255,31 @@ class Throttle:
         with self._lock:
             self.rate_limit = self._window.rate_limit = rate_limit
             self.period = self._window.period = period
-            self.max_concurrency = self._ceiling = max_concurrency
+            self._ceiling, self.max_concurrency = max_concurrency, start or max_concurrency
+            self._patience, self._answers = 1, 0  # answers from one step up to the next; since then
+            self._trying = False  # the last step was up
             self._hand_out()
 
-    def narrow(self) -> None:
-        """The server says that too many run at once: one fewer from now on."""
+    def refused(self) -> None:
+        """The server says that too many run at once: one fewer, and more patience with the next."""
         with self._lock:
-            if self.max_concurrency < math.inf:
-                self.max_concurrency = max(1, self.max_concurrency - 1)
-            self._successes = 0
+            if self._trying:
+                self._patience = min(_MOST_PATIENCE, self._patience * 2)
+            self._patience = max(_PATIENCE, self._patience)
+            self._trying, self._answers = False, 0
+            self.max_concurrency = max(1, self.max_concurrency - 1)
 
-    def widen(self) -> None:
-        """A call went well; after 50 of them a narrowed throttle is tried one wider again."""
-        if self.max_concurrency >= self._ceiling:
+    def answered(self) -> None:
+        """A call went well. After enough of them while others wait one more may run."""
+        full = self._waiting and self.running >= self.max_concurrency  # else they wait for more
+        if not full or self.max_concurrency >= self._ceiling:
             return
         with self._lock:
-            self._successes += 1
-            if self._successes >= _ENOUGH:
-                self._successes = 0
+            self._answers += 1
+            if self._answers >= self._patience:
+                if self._trying:  # the last step was good
+                    self._patience = max(1, self._patience // 2)
+                self._trying, self._answers = True, 0
                 self.max_concurrency = min(self._ceiling, self.max_concurrency + 1)
                 self._hand_out()
 
@@ -292,20 +291,21 @@ class Throttle:
 
     def _check_own_loop(self) -> None:
         loop = asyncio._get_running_loop()
-        if loop is not None:
-            with self._lock:
-                if any(one._loop is loop for one in [*self._running, *self._waiting]):
-                    raise WouldDeadlock(
-                        "this thread would wait for tasks of its own event loop",
-                        "In async code await the async_ method.",
-                    )
+        with self._lock:
+            users = {one._loop for one in [*self._running, *self._waiting]}
+        if loop is not None and loop in users:
+            raise WouldDeadlock(
+                "this thread would wait for tasks of its own event loop",
+                "In async code await the async_ method.",
+            )
 
     def _admit(self, permit: Permit, new_future: Callable[[], Any]) -> bool:
         """Whether it may go at once; if not it is in the queue, with a future to wait for."""
+        permit._owner, permit._parked, permit._released = _caller(), False, False
         with self._lock:
             now = self._clock()
             if not self._queue and self._opens() <= now:
-                self._window.admit()
+                self._window.admit(now)
                 self._running.add(permit)
                 return True
             permit._future, permit._since = new_future(), now
@@ -350,7 +350,7 @@ class Throttle:
                 if self._opens() > now:
                     break
                 if permit._tell(None):
-                    self._window.admit()
+                    self._window.admit(now)
                     self._running.add(permit)
                     if permit._released:  # meanwhile, and may not have found itself here
                         self._running.discard(permit)
@@ -379,7 +379,7 @@ class Throttle:
         """Wake those who wait for streams that only the code that waits could close."""
         if not running or self._opens() < math.inf:
             return
-        unread = all(one._parked for one in running)
+        unread = all(one._idle for one in running)
         for permit in list(self._waiting):
             (thread, task), reason = permit._owner, ""
             if all(

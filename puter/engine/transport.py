@@ -73,9 +73,9 @@ class Transport:
                 return self.send(effect)
             case Read(body, timeout):
                 return body.read(timeout)
-            case Acquire(throttle, position, timeout):
+            case Acquire(permit, timeout):
                 try:
-                    return throttle.acquire(position, timeout)
+                    return permit.acquire(timeout)
                 except (Late, WouldDeadlock) as error:
                     raise _not_acquired(error) from None
             case Sleep(seconds):
@@ -134,9 +134,9 @@ class Transport:
                 return await self.async_send(effect)
             case Read(body, timeout):
                 return await body.async_read(timeout)
-            case Acquire(throttle, position, timeout):
+            case Acquire(permit, timeout):
                 try:
-                    return await throttle.async_acquire(position, timeout)
+                    return await permit.async_acquire(timeout)
                 except (Late, WouldDeadlock) as error:
                     raise _not_acquired(error) from None
             case Sleep(seconds):

@@ -83,6 +83,7 @@ class AiohttpTransport(Transport):
             exchange.answered(status, headers)
             body = _Body(response, exchange)
             if request.stream and stays_open(request, status, headers.get("Content-Type", "")):
+                effect.on_open(body)
                 self._open_bodies.add(body)
                 response = None
                 return HttpReply(status, headers, url=request.url, stream=body)

@@ -135,6 +135,7 @@ def _reply(effect: Send, request: MockRequest, answer: Any) -> HttpReply:
     if body is None:
         reply.body = json.dumps(mock.json).encode()
     elif stays_open(effect.request, reply.status, reply.content_type):
+        effect.on_open(body)
         reply.stream = body
     else:
         reply.body = b"".join(iter(body.read, b""))

@@ -76,6 +76,7 @@ class RequestsTransport(Transport):
             status, headers = response.status_code, response.headers
             exchange.answered(status, headers)
             if request.stream and stays_open(request, status, headers.get("Content-Type", "")):
+                effect.on_open(body)
                 self._open_bodies.add(body)
                 stream, body = body, None
                 return HttpReply(status, headers, url=request.url, stream=stream)

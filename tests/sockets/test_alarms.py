@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 import puter
+from puter.engine.throttle import Permit
 from tests.door import chunks
 from tests.sockets.live import Live
 from tests.sockets.raw import RawServer, answer
@@ -98,7 +99,7 @@ def test_an_alarm_in_a_call_in_the_queue_stays_itself(alarm: Any) -> None:
     alarm(HANDLERS["function"](TimeoutError))
     main = threading.get_ident()
     ai = puter.PuterAI(token="t", api_base="http://127.0.0.1:9", max_concurrency=1, deadline=30)
-    with ai._throttle.acquire():
+    with Permit(ai._throttle).acquire():
 
         def ring_when_it_waits() -> None:
             while not ai._throttle.waiting:

@@ -385,7 +385,8 @@ def test_control_c_frees_everything(server: LocalPuter, phase: str) -> None:
         "answer": "",
         "queue": """
             ai.config.update(max_concurrency=1)
-            blocker = ai._throttle.acquire()
+            from puter.engine.throttle import Permit
+            blocker = Permit(ai._throttle).acquire()
         """,
         "pause": """
             from puter.testing import LocalPuter

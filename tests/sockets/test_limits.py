@@ -68,8 +68,9 @@ async def test_a_client_learns_how_many_calls_may_run_at_a_time(live: Live) -> N
         replies = await live.at_once(30, ai, "chat", "number {}")
         assert all(isinstance(reply, str) for reply in replies), replies
         refused = [record for record in puter.chats if record.status == 429]
-        assert 1 <= len(refused) <= 4  # from 6 down to 2, and no more
-        assert (ai.config.max_concurrency, ai._throttle.max_concurrency) == (6, 2)
+        assert 4 <= len(refused) <= 6  # from 6 down to 2, and a try later
+        assert ai.config.max_concurrency == 6
+        assert ai._throttle.max_concurrency in (2, 3)
         ai.config.update(max_concurrency=5)  # the user knows better
         await live(ai, "chat", "Hi")
         assert ai._throttle.max_concurrency == 5

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from puter import PuterError
+from puter.engine.throttle import Permit
 from puter.testing import Failure, Gate, LocalPuter, Reply
 from tests.door import chunks, each, shut, until_done
 from tests.sockets import programs
@@ -261,7 +262,7 @@ def test_a_stream_closed_while_its_next_round_waits_sends_nothing_more(waits_for
         def hold(a: int) -> int:
             """Take the only permit, in another thread."""
             if waits_for == "a permit":
-                holders.append(ai._throttle.acquire())
+                holders.append(Permit(ai._throttle).acquire())
             return a
 
         later = Failure(429) if waits_for != "a permit" else Reply(text="Done.")
