@@ -9,6 +9,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from puter.testing import faults as faults
     from puter.testing.accounts import User as User
     from puter.testing.chat_call import ChatCall as ChatCall
     from puter.testing.gate import Gate as Gate
@@ -41,6 +42,8 @@ if not TYPE_CHECKING:  # a type checker shall refuse names that are not above
 
     def __getattr__(name: str) -> Any:
         unknown = AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        if name == "faults":
+            return importlib.import_module("puter.testing.faults")
         if name != "__all__" and not name[0].isupper():  # a module of this package, perhaps
             raise unknown
         module = importlib.import_module(_MODULE_OF.get(name, "puter.testing.replies"))

@@ -11,9 +11,9 @@ from aiohttp import web
 
 from puter.testing import driver_calls, file_routes, metering, signin
 from puter.testing.backend import Backend
-from puter.testing.exchange import Exchange, pause
+from puter.testing.exchange import Exchange
+from puter.testing.faults import redirect
 from puter.testing.refusals import ApiError, internal_error
-from puter.testing.replies import Redirect
 
 log: logging.Logger = logging.getLogger("puter.testing")
 
@@ -31,6 +31,11 @@ async def _healthcheck(exchange: Exchange) -> web.StreamResponse:
 async def _no_route(exchange: Exchange) -> web.StreamResponse:
     del exchange
     raise ApiError(404, "Not Found", "not_found")
+
+
+async def _to_gui(exchange: Exchange) -> web.StreamResponse:
+    exchange.fault = redirect()
+    return await exchange.spoil(None)
 
 
 def _public_list(kind: str, *, details: bool) -> Handler:
@@ -110,13 +115,16 @@ async def _answer(exchange: Exchange, host: Host, handler: Handler) -> web.Strea
         await exchange.read()
     finally:
         exchange.backend.journal.add(record)
-    if fault := exchange.backend.script.planned_for(record.path):
-        await pause(fault.delay)
-        return await fault.carry_out(exchange)
+    fault = exchange.fault = exchange.backend.script.plan.pick(record.path, record.json)
+    if fault is not None and not fault.ran:
+        return await exchange.spoil(None)
     if host != "both":
         asked = "api" if record.host.startswith("api.") else "gui"
         if asked != host or handler is _no_route:
-            if asked == "gui" and record.method == "GET":
-                return await Redirect().carry_out(exchange)
-            handler = _no_route
-    return await handler(exchange)
+            handler = _to_gui if asked == "gui" and record.method == "GET" else _no_route
+    try:
+        response = await handler(exchange)
+        record.ran = record.ran or response.status < 400
+    except ApiError as error:
+        response = exchange.json(error.body, error.status)
+    return await exchange.spoil(response)

@@ -18,11 +18,9 @@ from puter.testing.metering import Hold
 from puter.testing.recorded import recorded
 from puter.testing.refusals import ApiError, bad_request, internal_error
 from puter.testing.replies import (
-    Disconnect,
     Fault,
     FaultRaised,
     Reply,
-    Reset,
     StreamFault,
     UpstreamFailure,
     attempts,
@@ -68,8 +66,9 @@ async def _answer(call: DriverCall, chat: ChatCall, hold: Hold) -> web.StreamRes
         await pause(fault.delay)
         answer = built_in(chat, hold) if fault.reply is None else Reply.of(fault.reply)
     if isinstance(answer, Fault):
-        await pause(answer.delay)
-        raise FaultRaised(answer)
+        if not answer.ran:
+            raise FaultRaised(answer)
+        call.exchange.fault, answer = answer, built_in(chat, hold)
     if answer.blocked:
         chat = replace(chat, routes=backend.catalogue("chat").routes("fake"))
         answer = Reply(text=LOREM)
@@ -81,8 +80,7 @@ async def _answer(call: DriverCall, chat: ChatCall, hold: Hold) -> web.StreamRes
         lines = encode(chat, answer, bill.usage)
         if fault is not None:
             lines = fault.spoil(lines, newer=newer)
-        end = fault.carry_out if isinstance(fault, Disconnect | Reset) else None
-        sent = bill.watch(lines)
+        sent, end = bill.watch(lines), fault.end if fault else None
         pace, gate = answer.pace, answer.gate
         return await call.exchange.stream(NDJSON, sent, pace=pace, gate=gate, end=end)
     finally:
@@ -128,7 +126,7 @@ class _Bill:
 
     def settle(self, usage: dict[str, Any]) -> None:
         self._settled, self.hold.amount = True, 0
-        self.call.exchange.record.usage = usage
+        self.call.exchange.record.usage, self.call.exchange.record.ran = usage, True
         self.call.backend.metering.charge_chat(self.call.user, self.chat.routes[0], usage)
 
 

@@ -89,9 +89,11 @@ async def call(exchange: Exchange) -> web.StreamResponse:
         # An array is an object without the fields anybody asks for.
         given = args if isinstance(args, dict) else {}
         try:
-            return await method(DriverCall(exchange, user, name, method_name, given, asked))
+            answer = await method(DriverCall(exchange, user, name, method_name, given, asked))
+            return await exchange.spoil(answer)  # while the call still holds its place
         except FaultRaised as raised:
-            return await raised.fault.carry_out(exchange)
+            exchange.fault = raised.fault
+            return await exchange.spoil(None)
 
 
 def _required(fields: Mapping[str, Any], key: str) -> str:

@@ -7,14 +7,16 @@ import json
 import socket
 import struct
 import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NoReturn
 from urllib.parse import unquote
 
 from aiohttp import web
+from aiohttp.abc import AbstractStreamWriter
 
 from puter.testing.accounts import Token, TokenKind, User
+from puter.testing.faults.fault import End, Fault, HttpAnswer
 from puter.testing.gate import Gate
 from puter.testing.journal import RecordedRequest
 from puter.testing.recorded import recorded
@@ -30,6 +32,18 @@ COMPRESS_FROM = 1024
 _LINGER_ZERO = (socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
 _USER_TOKENS: tuple[TokenKind, ...] = ("session", "api", "app", "worker")
+
+
+class _Written(web.StreamResponse):
+    """An answer that is on the wire already; its connection is kept."""
+
+    async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter | None:
+        del request
+        self._keep_alive = True
+        return None
+
+    async def write_eof(self, data: bytes = b"") -> None:
+        """Nothing is left to write."""
 
 
 async def hang() -> NoReturn:
@@ -53,6 +67,8 @@ class Exchange:
         self.backend = backend
         self.fields: dict[str, Any] = {}
         self.user: User | None = None
+        self.fault: Fault | None = None
+        self._lines: list[bytes] | None = None  # of a stream that meets a fault
         path = unquote(request.path_qs.partition("?")[0])
         about = (request.method, path, request.host, request.headers, request.query)
         self.record: RecordedRequest = RecordedRequest(*about)
@@ -122,9 +138,12 @@ class Exchange:
         *,
         pace: float = 0.0,
         gate: Gate | None = None,
-        end: Callable[[Exchange], Awaitable[object]] | None = None,
+        end: End | None = None,
     ) -> web.StreamResponse:
-        """Answer with ``pieces``, ``pace`` seconds apart; ``end`` may prevent a clean end."""
+        """Answer with ``pieces``, ``pace`` seconds apart, and ``end`` instead of a clean end."""
+        if self.fault is not None:
+            self._lines = list(map(bytes, pieces))
+            return web.Response(headers={"Content-Type": content_type})
         response = web.StreamResponse(headers={"Content-Type": content_type})
         response.enable_chunked_encoding()
         self.start(response)
@@ -136,22 +155,62 @@ class Exchange:
                     await gate.passage()
                 await response.write(piece)
             if end is not None:
-                await end(self)
+                await self.end(end)
             await response.write_eof()
         except ConnectionResetError:
             await hang()  # the client left, which cancels this request
         self.record.finished = time.monotonic()
         return response
 
-    async def cut(self, *, reset: bool = False) -> NoReturn:
-        """Close the connection without (further) answer; ``reset`` sends RST instead of FIN."""
+    async def spoil(self, response: web.StreamResponse | None) -> web.StreamResponse:
+        """What the client gets instead of ``response``, when the request meets a fault."""
+        fault, self.fault = self.fault, None
+        if fault is None:
+            assert response is not None  # noqa: S101 - only a fault leaves a request without one
+            return response
+        self.record.fault = fault
+        self.backend.journal.notify()
+        await pause(fault.delay)
+        told = self.request.headers.get("Authorization", "").removeprefix("Bearer ")
+        echo = f"{told} {self.record.body.decode(errors='replace')}".strip()
+        answer = HttpAnswer(echo=echo, newer=self.backend.newer)
+        if isinstance(response, web.Response):
+            body = response.body if isinstance(response.body, bytes) else b""
+            lines, kind = self._lines, response.headers["Content-Type"]
+            about = (response.status, {"Content-Type": kind}, lines or [body], lines is not None)
+            answer = HttpAnswer(*about, echo=echo, newer=self.backend.newer)
+        changed = fault.change(answer)
+        if isinstance(changed, HttpAnswer) and changed.is_plain:
+            status, headers = changed.status, changed.headers
+            return self.finish(web.Response(body=changed.body, status=status, headers=headers))
+        for step in changed.wire() if isinstance(changed, HttpAnswer) else changed:
+            if isinstance(step, bytes):
+                await self._write(step)
+            elif isinstance(step, str):
+                await self.end(step)
+            else:
+                await pause(step)
+        self.record.finished = time.monotonic()
+        return _Written()
+
+    async def _write(self, data: bytes) -> None:
         transport = self.request.transport
-        if transport is not None and reset:
+        if transport is None or transport.is_closing():
+            await hang()  # the client left, which cancels this request
+        if data.startswith(b"HTTP/1.1 ") and data[9:12].isdigit():
+            self.record.status = int(data[9:12])
+        transport.write(data)
+        await self.request.writer.drain()
+
+    async def end(self, how: End) -> NoReturn:
+        """Say no more; a lost connection cancels this request."""
+        transport = self.request.transport
+        if transport is not None and how == "closed":
+            transport.close()
+        elif transport is not None and how == "reset":
             transport.get_extra_info("socket").setsockopt(*_LINGER_ZERO)
             transport.abort()
-        elif transport is not None:
-            transport.close()
-        await hang()  # the lost connection cancels this request
+        await hang()
 
     async def read(self) -> None:
         """Read the body, and parse it where the Puter backend would. Raises ApiError."""

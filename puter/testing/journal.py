@@ -8,6 +8,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from puter.testing.faults.fault import Fault
+from puter.testing.faults.plan import Request
+
 if TYPE_CHECKING:
     from puter.testing.chat_call import ChatCall
     from puter.testing.media_call import MediaCall
@@ -22,7 +25,8 @@ class RecordedRequest:
     and ``finished`` before it is complete, and for good when that never happens. ``dropped``
     turns true when the connection is lost before that. ``usage`` is what a chat is billed; an
     abandoned one in full on the server of 2026-08, and as far as it came on that of 2026-10.
-    ``chat`` and ``media`` are the calls as their vendors got them.
+    ``chat`` and ``media`` are the calls as their vendors got them. ``fault`` is what it met, and
+    ``ran`` says whether it was carried out, before that.
     """
 
     method: str
@@ -40,6 +44,18 @@ class RecordedRequest:
     usage: Mapping[str, Any] | None = None
     chat: ChatCall | None = None
     media: MediaCall | None = None
+    fault: Fault | None = None
+    ran: bool = False
+
+    @property
+    def operation(self) -> str:
+        """Which of `faults.OPERATIONS` it is, ``""`` for others."""
+        return Request.of(self.path, self.json).operation
+
+    @property
+    def billed(self) -> bool:
+        """True for a chat or media call that is paid for."""
+        return self.usage is not None or (self.ran and self.media is not None)
 
     @property
     def is_chat(self) -> bool:

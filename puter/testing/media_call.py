@@ -85,17 +85,25 @@ async def ask_vendor(
     if (bill.cost if least is None else least) > backend.metering.remaining(call.user):
         raise ApiError(402, refusal, "insufficient_funds")
     result = await backend.script.media_answer(media)
-    if isinstance(result, Fault):
+    if isinstance(result, UpstreamFailure):
         await pause(backend.latency + result.delay)
-        if isinstance(result, UpstreamFailure):
-            raise _vendor_error(result, media.provider, newer=backend.newer)
-        raise FaultRaised(result)
+        raise _vendor_error(result, media.provider, newer=backend.newer)
+    if isinstance(result, Fault):
+        if not result.ran:
+            await pause(backend.latency)
+            raise FaultRaised(result)
+        call.exchange.fault, result = result, None
     if not backend.newer:  # whoever leaves early pays for all of it
-        backend.metering.charge(call.user, bill)
+        _charge(call, bill)
     await pause(backend.latency)
     if backend.newer:
-        backend.metering.charge(call.user, bill)
+        _charge(call, bill)
     return otherwise if result is None else result
+
+
+def _charge(call: DriverCall, bill: Bill) -> None:
+    call.backend.metering.charge(call.user, bill)
+    call.exchange.record.ran = True
 
 
 def _vendor_error(failure: UpstreamFailure, provider: str, *, newer: bool) -> ApiError:

@@ -65,11 +65,11 @@ class MockPuter:
             return "Hello!"
         answer = self.replies.pop(0) if len(self.replies) > 1 else self.replies[0]
         kind = type(answer)
-        if kind.__module__ == "puter.testing.replies":  # by name: that module loads aiohttp
+        if (kind.__module__, kind.__name__) == ("puter.testing.replies", "Reply"):
             from puter.exceptions import PuterError
 
             raise PuterError(
-                f"{kind.__name__} is for LocalPuter",
+                "Reply is for LocalPuter",
                 hint="Give a str, a dict (the result), an exception or a MockReply.",
             )
         return answer

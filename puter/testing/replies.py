@@ -1,16 +1,15 @@
-"""What a test can make LocalPuter answer: replies, failures, and broken connections."""
+"""What a test can make a model answer: replies, and streams that break."""
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, ClassVar, TypeAlias
 
-from aiohttp import web
-
+from puter.testing import faults
 from puter.testing.chat_call import ChatCall
-from puter.testing.exchange import Exchange, hang
+from puter.testing.faults import Fault, HttpAnswer, NamedFault
+from puter.testing.faults.fault import End, Step
 from puter.testing.gate import Gate
 from puter.testing.recorded import recorded
 from puter.testing.refusals import ApiError, dumps
@@ -20,8 +19,6 @@ __all__ = [
     "Reset", "StreamCut", "StreamDisconnect", "StreamEnd", "StreamError", "StreamFault",
     "StreamReset", "Truncate", "UpstreamFailure",
 ]  # fmt: skip
-
-_JSON = {"Content-Type": "application/json; charset=utf-8"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,59 +99,12 @@ def _text_of(chunk: str | Mapping[str, Any] | bytes) -> str:
     return chunk if isinstance(chunk, str) else ""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Fault(ABC):
-    """Base of every answer that is no proper chat answer. ``delay`` is in seconds."""
-
-    delay: float = 0.0
-
-    @abstractmethod
-    async def carry_out(self, exchange: Exchange) -> web.StreamResponse:
-        """Answer the request, or fail to."""
-
-
 class FaultRaised(Exception):
     """A driver met a fault instead of a result; carry it out."""
 
     def __init__(self, fault: Fault) -> None:
         super().__init__(repr(fault))
         self.fault = fault
-
-
-@dataclass(frozen=True)
-class Failure(Fault):
-    """An HTTP error.
-
-    Args:
-        status: HTTP status.
-        code: Puter's slug; chosen by status when ``None``, left out when ``""``.
-        message: text; chosen by status when ``None``.
-        extra: further fields of the body.
-        headers: further headers, for example ``{"Retry-After": "5"}``.
-        body: sent as it is instead of Puter's JSON: HTML of a proxy, garbage, or ``""``.
-        content_type: of ``body``.
-    """
-
-    status: int = 500
-    code: str | None = None
-    message: str | None = None
-    extra: Mapping[str, Any] = field(default_factory=dict)
-    headers: Mapping[str, str] = field(default_factory=dict)
-    body: bytes | str | None = None
-    content_type: str = "text/html; charset=utf-8"
-
-    async def carry_out(self, exchange: Exchange) -> web.StreamResponse:
-        if self.body is not None:
-            body = self.body.encode() if isinstance(self.body, str) else self.body
-            headers = {"Content-Type": self.content_type, **self.headers}
-            return exchange.finish(web.Response(status=self.status, body=body, headers=headers))
-        # Puter backend: the text and code that usually come with a status.
-        usual = recorded("usual_errors")
-        message, code = usual.get(str(self.status), usual["500"])
-        message = message if self.message is None else self.message
-        code = code if self.code is None else self.code
-        error = ApiError(self.status, message, code, **self.extra)
-        return exchange.json(error.body, self.status, self.headers)
 
 
 @dataclass(frozen=True)
@@ -207,8 +157,9 @@ class UpstreamFailure(Fault):
             message = dumps({"type": "error", "error": error}).decode()
         return f"{self.status} {message}"
 
-    async def carry_out(self, exchange: Exchange) -> web.StreamResponse:
-        raise self.error(newer=exchange.backend.newer)
+    def change(self, answer: HttpAnswer) -> HttpAnswer:
+        error = self.error(newer=answer.newer)
+        return answer.whole(dumps(error.body), status=error.status)
 
 
 def attempts(routes: Sequence[Mapping[str, Any]], **what: Any) -> list[dict[str, Any]]:
@@ -224,68 +175,26 @@ def upstream_error(status: int, text: str, *, newer: bool = False) -> tuple[int,
     return status, text, code
 
 
-@dataclass(frozen=True)
-class Redirect(Fault):
-    """A redirect, as the GUI host gives for API paths."""
-
-    location: str = "/"
-    status: int = 302
-
-    async def carry_out(self, exchange: Exchange) -> web.StreamResponse:
-        headers = {"Location": self.location, "Vary": "Accept, Accept-Encoding"}
-        text = f"Found. Redirecting to {self.location}"
-        return exchange.finish(web.Response(status=self.status, text=text, headers=headers))
+# Names of kinds of faults from before `puter.testing.faults`.
+Disconnect = faults.closed
+Hang = faults.silence
+Redirect = faults.redirect
+Reset = faults.reset
 
 
-@dataclass(frozen=True)
-class Hang(Fault):
-    """Read the request and never answer; the connection stays open until somebody leaves."""
-
-    async def carry_out(self, exchange: Exchange) -> web.StreamResponse:
-        del exchange  # nothing will be sent
-        await hang()
+def Failure(*args: Any, delay: float = 0.0, **options: Any) -> NamedFault:  # noqa: N802
+    """`faults.status`, after ``delay`` seconds."""
+    return replace(faults.status(*args, **options), delay=delay)
 
 
-@dataclass(frozen=True)
-class Disconnect(Fault):
-    """Read the request, then close the connection without an answer."""
-
-    async def carry_out(self, exchange: Exchange) -> web.StreamResponse:
-        await exchange.cut()
+def Truncate(body: bytes = b'{"success":true,"result":{"mess', missing: int = 100) -> Fault:  # noqa: N802
+    """`faults.cut_body` of a request that was not run."""
+    return replace(faults.cut_body(body, missing), ran=False)
 
 
-@dataclass(frozen=True)
-class Reset(Fault):
-    """Read the request, then reset the connection."""
-
-    async def carry_out(self, exchange: Exchange) -> web.StreamResponse:
-        await exchange.cut(reset=True)
-
-
-@dataclass(frozen=True)
-class Truncate(Fault):
-    """Send ``body`` under a Content-Length that is ``missing`` bytes larger, then close."""
-
-    body: bytes = b'{"success":true,"result":{"mess'
-    missing: int = 100
-
-    async def carry_out(self, exchange: Exchange) -> web.StreamResponse:
-        response = web.StreamResponse(headers=_JSON)
-        response.content_length = len(self.body) + self.missing
-        exchange.finish(response)
-        await response.prepare(exchange.request)
-        await response.write(self.body)
-        await exchange.cut()
-
-
-@dataclass(frozen=True)
-class InvalidUtf8(Fault):
+def InvalidUtf8(body: bytes = b'{"success":true,"result":"\xff\xfe\x80"}') -> Fault:  # noqa: N802
     """A 200 that says JSON and holds bytes no UTF-8 decoder takes."""
-
-    body: bytes = b'{"success":true,"result":{"message":{"content":"\xff\xfe\x80"}}}'
-
-    async def carry_out(self, exchange: Exchange) -> web.StreamResponse:
-        return exchange.finish(web.Response(body=self.body, headers=_JSON))
+    return faults.status(200, body=body, content_type="application/json; charset=utf-8")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -300,6 +209,11 @@ class StreamFault(Fault):
 
     after: int = 1
     reply: Reply | str | None = None
+    end: ClassVar[End | None] = None
+    otherwise: ClassVar[Fault] = faults.closed()
+
+    def change(self, answer: HttpAnswer) -> HttpAnswer | Iterable[Step]:
+        return self.otherwise.change(answer)
 
     def spoil(self, lines: list[bytes], *, newer: bool) -> list[bytes]:
         """The lines that are sent instead of ``lines``."""
@@ -332,8 +246,8 @@ class StreamError(StreamFault):
             line["status"] = self.status
         return [*self._before(lines), dumps(line) + b"\n"]
 
-    async def carry_out(self, exchange: Exchange) -> web.StreamResponse:
-        return await UpstreamFailure(self.status, self.message, self.code).carry_out(exchange)
+    def change(self, answer: HttpAnswer) -> HttpAnswer:
+        return UpstreamFailure(self.status, self.message, self.code).change(answer)
 
 
 @dataclass(frozen=True)
@@ -351,18 +265,22 @@ class StreamEnd(StreamError):
 class StreamCut(StreamFault):
     """A clean end without the usage line, as a proxy on the way makes of a lost connection."""
 
-    async def carry_out(self, exchange: Exchange) -> web.StreamResponse:
-        return await Truncate().carry_out(exchange)
+    otherwise = Truncate()
 
 
 @dataclass(frozen=True)
-class StreamDisconnect(StreamFault, Disconnect):
+class StreamDisconnect(StreamFault):
     """The connection closes before the body is complete."""
 
+    end = "closed"
+
 
 @dataclass(frozen=True)
-class StreamReset(StreamFault, Reset):
+class StreamReset(StreamFault):
     """The connection is reset before the body is complete."""
+
+    end = "reset"
+    otherwise = faults.reset()
 
 
 @dataclass(frozen=True)
@@ -376,8 +294,8 @@ class Garbage(StreamFault):
         before = self._before(lines)
         return [*before, self.line, *lines[len(before) :]]
 
-    async def carry_out(self, exchange: Exchange) -> web.StreamResponse:
-        return await Failure(200, body=self.line).carry_out(exchange)
+    def change(self, answer: HttpAnswer) -> HttpAnswer | Iterable[Step]:
+        return faults.status(200, body=self.line).change(answer)
 
 
 Answer: TypeAlias = "str | Reply | Fault"

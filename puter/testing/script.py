@@ -12,6 +12,7 @@ from concurrent.futures import Future
 from typing import Any
 
 from puter.testing.chat_call import ChatCall
+from puter.testing.faults.plan import Plan
 from puter.testing.media_call import AudioBody, MediaCall, MediaResponder, MediaResult
 from puter.testing.refusals import internal_error
 from puter.testing.replies import Answer, Fault, Reply, Responder
@@ -25,7 +26,7 @@ class Script:
     def __init__(self) -> None:
         self._queue: deque[Answer | Responder] = deque()
         self._media: deque[MediaResult | MediaResponder] = deque()
-        self._planned: list[tuple[Fault, str | None]] = []
+        self.plan: Plan = Plan()
         self.responder: Responder | None = None
 
     def queue(self, replies: tuple[Answer | Responder, ...]) -> None:
@@ -39,20 +40,6 @@ class Script:
         text = "a media result is bytes, a str, a mapping, an AudioBody, a fault or a callable"
         _check(results, kinds, text)
         self._media.extend(results)
-
-    def plan(self, fault: Fault, times: int, path: str | None) -> None:
-        """Lay down a failure for requests. Raises TypeError for anything that is none."""
-        if not isinstance(fault, Fault):
-            raise TypeError(f"a fault is such as Failure(500), not {type(fault).__name__}.")
-        self._planned += [(fault, path)] * max(times, 1)
-
-    def planned_for(self, path: str) -> Fault | None:
-        """The failure laid down for a request to ``path``, used up by this call."""
-        for number, (fault, only) in enumerate(self._planned):
-            if only in (None, path):
-                del self._planned[number]
-                return fault
-        return None
 
     async def answer(self, call: ChatCall) -> Reply | Fault | None:
         """The scripted answer to ``call``, or ``None`` when nothing was laid down."""

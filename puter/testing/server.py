@@ -14,11 +14,12 @@ from aiohttp import web
 from puter.testing import app
 from puter.testing.accounts import Requirement, TokenKind, User
 from puter.testing.backend import GENERATIONS, VENDORS, Backend, Generation
+from puter.testing.faults import Fault, Sometimes
 from puter.testing.file_tree import CAPACITY, FileTree, FileView
 from puter.testing.journal import RecordedRequest
 from puter.testing.limits import TIERS, Tier
 from puter.testing.media_call import MediaResponder, MediaResult
-from puter.testing.replies import Answer, Fault, Responder
+from puter.testing.replies import Answer, Responder
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -36,7 +37,7 @@ class LocalPuter:
 
     It follows the Puter backend in its checks, limits, error bodies and answer forms, and plays
     every model of the shipped catalogue. Without a script a small built-in partner answers;
-    tests lay down what they need with `reply_with`, `media_with`, `respond` and `fail_next`, and
+    tests lay down what they need with `reply_with`, `media_with`, `respond` and `inject`, and
     look at what arrived in `requests` and at what is stored in `files`.
 
     Args:
@@ -249,7 +250,7 @@ class LocalPuter:
         """Queue answers; each valid chat call takes one, first come first served.
 
         Args:
-            replies: a text, a `Reply`, a fault such as `Failure` or `Hang`, or a function (plain
+            replies: a text, a `Reply`, a fault such as ``faults.reset()``, or a function (plain
                 or ``async``) that takes a `ChatCall` and returns one of these.
 
         Raises:
@@ -263,7 +264,7 @@ class LocalPuter:
         Args:
             results: ``bytes`` (an image, video or sound), a ``str`` (a URL or data URI; for OCR
                 and speech to text the text), a mapping (the whole result), an `AudioBody`, a
-                fault such as `Failure`, or a function (plain or ``async``) that takes a
+                fault such as ``faults.reset()``, or a function (plain or ``async``) that takes a
                 `MediaCall` and returns one of these.
 
         Raises:
@@ -285,13 +286,36 @@ class LocalPuter:
         self._backend.script.responder = responder
         return responder
 
-    def fail_next(self, fault: Fault, times: int = 1, path: str | None = None) -> None:
-        """Let the next ``times`` requests (to ``path``, when given) meet ``fault``.
+    def inject(
+        self,
+        fault: Fault | Sometimes,
+        *,
+        operation: str | None = None,
+        path: str | None = None,
+        times: int | None = None,
+        after: int = 0,
+    ) -> None:
+        """Let requests meet ``fault``; see `faults.Plan.inject`.
 
         Raises:
             TypeError: it is no fault.
+            ValueError: there is no such operation.
         """
-        self._backend.script.plan(fault, times, path)
+        plan = self._backend.script.plan
+        plan.inject(fault, operation=operation, path=path, times=times, after=after)
+
+    def fail_next(self, fault: Fault, times: int = 1, path: str | None = None) -> None:
+        """`inject`, as it was called before."""
+        self.inject(fault, times=times, path=path)
+
+    @property
+    def injected(self) -> list[RecordedRequest]:
+        """The requests among `requests` that met a fault."""
+        return [record for record in self.requests if record.fault is not None]
+
+    def clear_faults(self) -> None:
+        """Forget the faults that are laid down."""
+        self._backend.script.plan.clear()
 
     def reset_limits(self) -> None:
         """Forget all rate windows, those of logins included."""

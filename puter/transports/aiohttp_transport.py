@@ -418,6 +418,8 @@ class _LoopSession:
             max_field_size=HEAD,
             trust_env=False,  # no .netrc; proxies and CA bundle come with each request
         )
+        if hasattr(self.session, "_retry_connection"):  # from some release on
+            self.session._retry_connection = False  # what may be sent again is sent again by us
         self._generator = _closing(self.session)
 
     async def start(self) -> None:

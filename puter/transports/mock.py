@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import inspect
 import json
 from collections.abc import AsyncIterator, Callable, Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
+from urllib.parse import urlsplit
 
 from puter.engine.effects import Send
 from puter.engine.throttle import Permit
 from puter.engine.transport import Transport
 from puter.exceptions import PuterError
 from puter.secret import with_token
+from puter.transports.connection_errors import Exchange
 from puter.wire.http import HttpReply, stays_open
 
 NDJSON = "application/x-ndjson"
@@ -60,6 +63,13 @@ class MockReply:
 Handler = Callable[[MockRequest], Any]
 
 
+class Faults(Protocol):
+    """A ``puter.testing.faults.Plan``."""
+
+    def pick(self, path: str, body: Any) -> Any:
+        """The fault that a request to ``path`` meets, if any."""
+
+
 class MockTransport(Transport):
     """Answers the sync and the async methods of a client in memory.
 
@@ -71,9 +81,12 @@ class MockTransport(Transport):
             - bytes, as ``application/octet-stream``;
             - a ``MockReply``, for a status and headers of its own;
             - an iterator of stream lines (dicts, or bytes as they are);
-            - an exception, which is raised.
+            - an exception, which is raised;
+            - a fault, such as ``faults.status(503)``.
 
             For the async methods it may be a coroutine function.
+        faults: What goes wrong, a ``puter.testing.faults.Plan``. Faults of the connection become
+            the errors that the real transports make of them.
 
     Raises:
         TypeError: The handler is no function.
@@ -88,7 +101,7 @@ class MockTransport(Transport):
         [{'role': 'user', 'content': 'Hi'}]
     """
 
-    def __init__(self, handler: Handler) -> None:
+    def __init__(self, handler: Handler, faults: Faults | None = None) -> None:
         if not callable(handler):
             raise TypeError(
                 f"MockTransport() takes a function of a MockRequest, not {type(handler).__name__}: "
@@ -96,21 +109,29 @@ class MockTransport(Transport):
             )
         self.requests: list[MockRequest] = []
         """What was sent so far."""
-        self._handler = handler
+        self._handler, self._faults = handler, faults
 
     def send(self, effect: Send) -> HttpReply:
         request = self._seen(effect)
-        answer = self._handler(request)
+        fault = self._fault_for(request)
+        answer = fault if fault and not fault.ran else self._handler(request)
         if inspect.isawaitable(answer):
             if inspect.iscoroutine(answer):
                 answer.close()
             raise PuterError("An async handler answers async methods only")
-        return _reply(effect, request, answer)
+        return _reply(effect, request, answer, fault)
 
     async def async_send(self, effect: Send) -> HttpReply:
         request = self._seen(effect)
-        answer = self._handler(request)
-        return _reply(effect, request, await answer if inspect.isawaitable(answer) else answer)
+        fault = self._fault_for(request)
+        answer = fault if fault and not fault.ran else self._handler(request)
+        answer = await answer if inspect.isawaitable(answer) else answer
+        return _reply(effect, request, answer, fault)
+
+    def _fault_for(self, request: MockRequest) -> Any:
+        if self._faults is None:
+            return None
+        return self._faults.pick(urlsplit(request.url).path, request.json)
 
     def _seen(self, effect: Send) -> MockRequest:
         request = effect.request
@@ -122,24 +143,57 @@ class MockTransport(Transport):
         return seen
 
 
-def _reply(effect: Send, request: MockRequest, answer: Any) -> HttpReply:
+def _reply(effect: Send, request: MockRequest, answer: Any, fault: Any) -> HttpReply:
     if isinstance(answer, BaseException):
         raise answer
+    if hasattr(answer, "in_memory"):
+        answer, fault = MockReply(json={"success": True, "result": None}), answer
     mock = _mock_reply(request, answer)
-    kind, body = "application/json", None
+    kind = "application/json"
     if mock.lines is not None:
         kind, body = NDJSON, MockBody(mock.lines)
     elif mock.body is not None:
         kind, body = "application/octet-stream", MockBody([bytes(mock.body)])
-    reply = HttpReply(mock.status, {"content-type": kind, **mock.headers}, url=request.url)
-    if body is None:
-        reply.body = json.dumps(mock.json).encode()
-    elif stays_open(effect.request, reply.status, reply.content_type):
+    else:
+        body = MockBody([json.dumps(mock.json).encode()])
+    headers = {"content-type": kind, **mock.headers}
+    reply = HttpReply(mock.status, headers, url=request.url)
+    if fault is not None:
+        reply, body = _spoilt(effect, request, fault, reply, body, streamed=mock.lines is not None)
+    if stays_open(effect.request, reply.status, reply.content_type):
         effect.on_open(body)
         reply.stream = body
     else:
         reply.body = b"".join(iter(body.read, b""))
     return reply
+
+
+def _spoilt(
+    effect: Send, request: MockRequest, fault: Any, reply: HttpReply, body: MockBody, **about: Any
+) -> tuple[HttpReply, MockBody]:
+    """What ``fault`` leaves of an answer. Raises the error that a transport makes of it."""
+    exchange = Exchange(effect.request, time_left=effect.time_left)
+    token = request.headers.get("Authorization", "").removeprefix("Bearer ")
+    secrets = f"{token} {request.body.decode(errors='replace')}".strip()
+    about |= {"status": reply.status, "headers": {"Content-Type": reply.headers["content-type"]}}
+    pieces = list(iter(body._next, b""))
+    changed = fault.in_memory(**about, pieces=pieces, echo=secrets)
+    match changed if isinstance(changed, str) else changed.end:
+        case "silence":
+            error: PuterError | None = exchange.silence()
+        case "unreadable":
+            error = exchange.unreadable(ValueError(repr(fault)))
+        case None:
+            error = None
+        case how:
+            reset = ConnectionResetError(errno.ECONNRESET, "reset")
+            error = exchange.cut_off(reset if how == "reset" else EOFError())
+    if isinstance(changed, str):
+        assert error is not None  # noqa: S101 - for the type checker
+        raise error
+    lines = [one for one in changed.pieces if one and not isinstance(one, float)]
+    spoilt = MockBody(lines if error is None else [*lines, error])
+    return HttpReply(changed.status, changed.headers, url=request.url), spoilt
 
 
 def _mock_reply(request: MockRequest, answer: Any) -> MockReply:

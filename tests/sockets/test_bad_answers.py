@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import puter
-from puter.testing import Failure, InvalidUtf8, LocalPuter, Redirect, Truncate
+from puter.testing import Failure, Fault, InvalidUtf8, LocalPuter, Redirect, Truncate
 from tests.sockets.raw import CHAT, RawServer, answer, says
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 HTML = "<!DOCTYPE html><html><body>Welcome</body></html>"
 
 
-def json(body: bytes) -> Failure:
+def json(body: bytes) -> Fault:
     """A 200 that says it is JSON."""
     return Failure(200, body=body, content_type="application/json")
 

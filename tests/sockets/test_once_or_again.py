@@ -8,10 +8,11 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
+import aiohttp
 import pytest
 
 import puter
-from puter.testing import Disconnect, Failure, Hang, LocalPuter, Reset, UpstreamFailure
+from puter.testing import Disconnect, Failure, Fault, Hang, LocalPuter, Reset, UpstreamFailure
 from tests.door import chat_body, chunks, lines
 from tests.sockets.raw import Asked, RawServer, answer, closed_port, keeps
 
@@ -56,9 +57,7 @@ async def test_a_timeout_of_one_call_is_that_calls_own(live: Live) -> None:
 
 
 @pytest.mark.parametrize("fault", [Disconnect(), Reset()], ids=["closed", "reset"])
-async def test_a_chat_whose_connection_is_cut_is_sent_once(
-    live: Live, fault: Disconnect | Reset
-) -> None:
+async def test_a_chat_whose_connection_is_cut_is_sent_once(live: Live, fault: Fault) -> None:
     ai = live.client()
     live.puter.reply_with("Hello!", fault)
     await live(ai, "chat", "Hi")  # so that the cut one runs on a kept connection
@@ -74,6 +73,19 @@ async def test_a_free_request_whose_connection_is_cut_is_sent_again(live: Live) 
     ai = live.client()
     live.puter.fail_next(Disconnect(), path="/whoami")
     assert (await live(ai, "whoami")).username == "alice"
+    assert len(live.puter.requests) == 2
+
+
+@pytest.mark.skipif(
+    "_retry_connection" not in aiohttp.ClientSession.ATTRS, reason="older aiohttp has no switch"
+)
+async def test_nobody_but_us_sends_a_request_again(live: Live) -> None:
+    ai = live.client(max_retries=0)
+    assert await live(ai, "whoami")  # so that the next runs on a kept connection
+    live.puter.fail_next(Disconnect(), path="/whoami")
+    with pytest.raises(puter.PuterConnectionError) as caught:
+        await live(ai, "whoami")
+    assert (caught.value.sent, caught.value.attempts) == (True, 1)
     assert len(live.puter.requests) == 2
 
 
@@ -122,7 +134,7 @@ async def test_a_free_request_is_sent_again_after_a_server_failure(live: Live, s
 @pytest.mark.parametrize(
     "fault", [Failure(429), UpstreamFailure(429)], ids=["Puter's gate", "the vendor's"]
 )
-async def test_a_429_is_waited_out(live: Live, fault: Failure | UpstreamFailure) -> None:
+async def test_a_429_is_waited_out(live: Live, fault: Fault) -> None:
     ai = live.client()
     live.puter.reply_with(fault, fault, "Hello!")
     reply = await live(ai, "chat", "Hi")
