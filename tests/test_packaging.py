@@ -116,3 +116,40 @@ def test_a_frozen_program_may_have_local_puter_without_pytest(hook: Any) -> None
 
 def test_pyinstaller_finds_the_hooks() -> None:
     assert '[project.entry-points.pyinstaller40]\nhook-dirs = "puter.__pyinstaller' in PYPROJECT
+
+
+SECURITY = (ROOT / "SECURITY.md").read_text(encoding="utf-8")
+
+
+def test_each_line_of_the_threat_model_is_held_by_tests_that_exist() -> None:
+    rows = [
+        line for line in SECURITY.splitlines() if line.startswith("| ") and "| held by" not in line
+    ]
+    assert len(rows) > 15
+    for row in rows:
+        named = re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", row.split(" | ")[-1])
+        assert named, row
+        for file, name in named:
+            source = (ROOT / file).read_text(encoding="utf-8")
+            assert re.search(rf"^(async )?def {name}\(", source, re.MULTILINE), f"{file}::{name}"
+
+
+def locked() -> dict[str, str]:
+    lines = (ROOT / ".ci" / "dev.lock").read_text(encoding="utf-8").splitlines()
+    pins = (line.partition(" ;")[0].partition("==") for line in lines if line[:1] != "#")
+    return {name: version.strip() for name, _, version in pins}
+
+
+def test_the_lock_names_what_development_needs() -> None:
+    needed = re.findall(
+        r'^\s+"([\w-]+)',
+        "\n".join(
+            line
+            for key in ("dependencies", "test", "docs", "dev")
+            for line in requirement_lines(key)
+        ),
+        re.MULTILINE,
+    )
+    pinned = locked()
+    assert {name for name in needed if name != "puter-python-sdk"} <= pinned.keys()
+    assert all(re.fullmatch(r"\d[\w.+!-]*", version) for version in pinned.values())
