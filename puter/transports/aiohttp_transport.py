@@ -31,19 +31,21 @@ from puter.engine.throttle import Permit
 from puter.engine.transport import Transport
 from puter.exceptions import PuterError
 from puter.secret import with_token
-from puter.transports.connection_errors import Exchange
+from puter.transports.connection_errors import (
+    HEAD,
+    INFORMATIONAL,
+    Exchange,
+    cut_head,
+    damaged_chunk,
+    damaged_head,
+    no_answer,
+)
 from puter.transports.proxies import ca_bundle, on_loopback, proxy_settings
-from puter.wire.encoding import ACCEPTED
+from puter.wire.encoding import ACCEPTED, ContentError
 from puter.wire.http import HttpReply, HttpRequest, stays_open
 
 IDLE_LIMIT = 4.0
 """Seconds a kept connection may idle (Puter backend: closed after 5, Keep-Alive: timeout=5)."""
-
-HEAD = 2**16
-"""Bytes of the head of an answer at most."""
-
-INFORMATIONAL = 100
-"""Informational answers before the one that counts, at most."""
 
 LARGE = 2**20
 """Bytes from which on aiohttp wants a body in pieces."""
@@ -214,10 +216,7 @@ class _Exchange(Exchange):
         ours = isinstance(error, (aiohttp.ClientError, OSError))
         if ours and self.unsent:
             return self.not_connected(error)
-        half_head = isinstance(error, aiohttp.ServerDisconnectedError) and not isinstance(
-            error.message, str
-        )
-        if half_head or isinstance(error, (aiohttp.ClientResponseError, HttpProcessingError)):
+        if isinstance(error, (aiohttp.ClientResponseError, HttpProcessingError)):
             return self.unreadable(error)
         return self.cut_off(error) if ours else None
 
@@ -259,11 +258,15 @@ class _Protocol(ResponseHandler):
 
     _answered = False
     _announced = 0  # informational answers (1xx) so far
-    _head = 0  # bytes of the head so far
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__(loop)
+        self._head = bytearray()  # as far as it has come
 
     def begin(self) -> bool:
         """Whether it can have a request: nothing came after the last answer."""
-        self._answered, self._announced, self._head = False, 0, 0
+        self._answered, self._announced = False, 0
+        self._head.clear()
         if self._parser is None:  # it has had none yet
             return True
         return not (self.should_close or self._parser.feed_eof() or _has_input(self.transport))
@@ -271,35 +274,43 @@ class _Protocol(ResponseHandler):
     def data_received(self, data: bytes) -> None:
         # What is wrong after the end of an answer must not take its head with it.
         while not self._answered and 3 < (end := data.find(b"\r\n\r\n") + 4) < len(data):
-            super().data_received(data[:end])
+            self._receive(data[:end])
             data = data[end:]
-        super().data_received(data)
+        self._receive(data)
+
+    def _receive(self, data: bytes) -> None:
         if not self._answered:
-            self._head += len(data)
-            if self._head > HEAD:
-                self._give_up(f"its head has more than {HEAD:,} bytes")
+            self._head += data
+        super().data_received(data)
+        if not self._answered and len(self._head) > HEAD:
+            self._give_up(damaged_head(bytes(self._head)))
 
     def feed_data(self, data: Any, size: int = 0) -> None:
         """Take a head; aiohttp would pass over any number of informational ones."""
         status = data[0].code
+        self._head.clear()
         if self._answered or not 100 <= status < 200:
             self._answered = True
             super().feed_data(data, size)
             return
         self._announced += 1
         if status == 101 or self._announced > INFORMATIONAL:
-            self._give_up(f"HTTP {status} in place of an answer")
+            self._give_up(no_answer(status))
 
-    def _give_up(self, reason: str) -> None:
-        self.set_exception(HttpProcessingError(message=reason))
+    def _give_up(self, reason: ContentError) -> None:
+        self.set_exception(reason)
         if self.transport is not None:
             self.transport.abort()
 
     def set_exception(self, exc: Any, *cause: Any, **named: Any) -> None:
+        if isinstance(self.exception(), ContentError):  # the first reason
+            return
+        damaged, payload = isinstance(exc, HttpProcessingError), self._payload
+        if self._head and (damaged or isinstance(exc, _ENDED)):
+            exc = (damaged_head if damaged else cut_head)(bytes(self._head))
         super().set_exception(exc, *cause, **named)
-        payload = self._payload
-        if isinstance(exc, HttpProcessingError) and payload is not None and not payload.is_eof():
-            payload.set_exception(exc)  # aiohttp leaves whoever reads it waiting
+        if damaged and payload is not None and not payload.is_eof():
+            payload.set_exception(damaged_chunk())  # aiohttp leaves whoever reads it waiting
 
     def connection_lost(self, exc: BaseException | None) -> None:
         if exc is not None and not self._answered:
@@ -318,6 +329,9 @@ class _Protocol(ResponseHandler):
             with socket.socket(fileno=number) as rest:
                 while self.transport is not None and (data := rest.recv(PIECE)):
                     self.data_received(data)
+
+
+_ENDED = (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError)
 
 
 def _has_input(transport: asyncio.BaseTransport | None) -> bool:

@@ -22,6 +22,12 @@ from puter.exceptions import (
 from puter.wire.encoding import ContentError, Decoder
 from puter.wire.http import HttpRequest
 
+HEAD = 65536
+"""Bytes of the head of an answer at most, and of each informational one."""
+
+INFORMATIONAL = 100
+"""Informational answers (1xx) before the one that counts, at most."""
+
 _KEPT = 2000
 """Bytes of an answer that its error gets, should it break: more than are shown."""
 
@@ -36,6 +42,8 @@ _NO_TLS = {
 """What OpenSSL calls a first answer that is not TLS."""
 _TUNNEL_REFUSED = re.compile(r"(?:Tunnel connection failed|ClientHttpProxyError): (\d{3})")
 _TLS_CLOSED = (ssl.SSLEOFError, ssl.SSLZeroReturnError)
+_BARE = (ConnectionResetError, ConnectionAbortedError)
+"""What asyncio raises without a word when a connection ends in a handshake."""
 
 
 @dataclass(eq=False)
@@ -342,6 +350,33 @@ class Exchange:
         )
 
 
+# What is wrong with an answer, in the words of both transports.
+
+
+def damaged_head(head: bytes) -> ContentError:
+    """What came in place of the head of an answer."""
+    if not b"HTTP/".startswith(head[:5]):
+        return ContentError("it is not HTTP", head)
+    if len(head) > HEAD:
+        return ContentError(f"its head has more than {HEAD:,} bytes", head)
+    return ContentError("its head is damaged", head)
+
+
+def cut_head(head: bytes) -> ContentError:
+    return ContentError("its head was cut off", head)
+
+
+def no_answer(status: int) -> ContentError:
+    """An informational answer came that is none, or one too many."""
+    if status == 101:
+        return ContentError("it leaves HTTP (status 101)")
+    return ContentError("it is only announced, again and again (status 1xx)")
+
+
+def damaged_chunk() -> ContentError:
+    return ContentError("a chunk of it is damaged")
+
+
 def _reason(error: BaseException) -> str:
     """The innermost cause in a few words, without addresses of objects."""
     inner = _innermost(error)
@@ -353,7 +388,9 @@ def _reason(error: BaseException) -> str:
         return (inner.reason or type(inner).__name__).replace("_", " ").lower()
     if isinstance(inner, ContentError):
         return str(inner)
-    if isinstance(inner, OSError) and inner.errno == 0:
+    if isinstance(inner, OSError) and (
+        inner.errno == 0 or (type(inner) in _BARE and not inner.args)
+    ):
         return "the connection was closed"
     if isinstance(inner, OSError) and inner.errno is not None and inner.errno in errno.errorcode:
         return f"{os.strerror(inner.errno)} ({errno.errorcode[inner.errno]})"

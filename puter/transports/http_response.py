@@ -10,13 +10,16 @@ from contextlib import suppress
 from typing import Any
 
 from puter.engine.clock import monotonic
+from puter.transports.connection_errors import (
+    HEAD,
+    INFORMATIONAL,
+    cut_head,
+    damaged_chunk,
+    damaged_head,
+    no_answer,
+)
 from puter.wire.encoding import ContentError
 
-INFORMATIONAL = 100
-"""Informational answers before the one that counts, at most."""
-
-HEAD = 65536
-"""Bytes of the head of an answer at most, and of each informational one."""
 TRAILERS = 100
 """Lines after the body at most."""
 
@@ -25,6 +28,7 @@ _HEAD = re.compile(
     rb"(?:[!#$%&'*+\-.^_`|~\w]+:[^\r\n\0]*\r?\n)*\r?\n"
 )
 _HEAD_END = re.compile(rb"\n\r?\n")
+_CHUNK = re.compile(rb"([0-9A-Fa-f]{1,15})[ \t]*(?:;[^\r\n]*)?\r?\n")
 _LENGTH = re.compile(r"\d{1,18}", re.ASCII)
 
 
@@ -61,13 +65,14 @@ class StrictResponse(http.client.HTTPResponse):
             head = self._read_head()
             found = _HEAD.fullmatch(head)
             if found is None:
-                raise ContentError("its head is damaged", head)
-            if found[1] == b"101":
-                raise ContentError("it leaves HTTP (status 101)")
-            if not found[1].startswith(b"1"):
+                raise damaged_head(head)
+            status = int(found[1])
+            if status == 101:
+                raise no_answer(status)
+            if not 100 <= status < 200:
                 break
         else:
-            raise ContentError("it is only announced, again and again (status 1xx)")
+            raise no_answer(INFORMATIONAL)
         self.hurry(None)
         self.fp = io.BufferedReader(io.BytesIO(head))
         try:
@@ -99,16 +104,37 @@ class StrictResponse(http.client.HTTPResponse):
                 head += self.fp.read(end.end() - len(before) if end else len(waiting))
                 if end:
                     return bytes(head)
-                if not head.startswith(b"HTTP/"[: len(head)]):
-                    raise ContentError("it is not HTTP", bytes(head))
-                if len(head) > HEAD:
-                    raise ContentError(f"its head has more than {HEAD:,} bytes", bytes(head))
+                if len(head) > HEAD or not head.startswith(b"HTTP/"[: len(head)]):
+                    raise damaged_head(bytes(head))
         except ConnectionError:
             if not head:
                 raise
         if not head:
             raise http.client.RemoteDisconnected("nothing came")
-        raise ContentError("its head was cut off", bytes(head))
+        raise cut_head(bytes(head))
+
+    def _get_chunk_left(self) -> int | None:
+        """Bytes of the chunk that are still to come, of the next one when it has ended."""
+        if not self.chunk_left:
+            line = self._read_line() if self.chunk_left is None else self._read_line(2)
+            if self.chunk_left is not None:
+                if line != b"\r\n":
+                    raise damaged_chunk()
+                line = self._read_line()
+            size = _CHUNK.fullmatch(line)
+            if size is None:
+                raise damaged_chunk()
+            self.chunk_left = int(size[1], 16) or None
+            if self.chunk_left is None:
+                self._read_and_discard_trailer()
+                self._close_conn()
+        return self.chunk_left
+
+    def _read_line(self, limit: int = HEAD) -> bytes:
+        line: bytes = self.fp.readline(limit)
+        if len(line) < limit and not line.endswith(b"\n"):
+            raise http.client.IncompleteRead(b"")
+        return line
 
     def _read_and_discard_trailer(self) -> None:
         for _ in range(TRAILERS):
@@ -128,8 +154,6 @@ class StrictResponse(http.client.HTTPResponse):
         data = super().read1(n)
         if not self.chunked or not data:
             return data
-        if (self.chunk_left or 0) < 0:
-            raise ContentError("it has a chunk of a negative size")
         pieces, size = [data], len(data)
         while size < n and self._has_more() and (data := super().read1(n - size)):
             pieces.append(data)

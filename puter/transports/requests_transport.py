@@ -342,7 +342,7 @@ class _Connection(HTTPConnection):
             sock.settimeout(exchange.request.timeout)
             try:
                 super().send(view[start : start + PIECE])
-            except TimeoutError:
+            except OSError:
                 if wait_for_read(sock, 0):  # why nothing more is taken: urllib3 shall read it
                     raise BrokenPipeError from None
                 raise
