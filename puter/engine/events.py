@@ -1,4 +1,4 @@
-"""What happened during a call, as frozen values; the transports log them."""
+"""What happened during a call, as frozen values; the transports log each in one line."""
 
 from __future__ import annotations
 
@@ -16,20 +16,8 @@ _tools = logging.getLogger("puter.tools")
 _retry = logging.getLogger("puter.retry")
 
 
-class _Line:
-    """An event as one line of a log, whatever a server or a model put into it."""
-
-    __slots__ = ()
-
-    def __str__(self) -> str:
-        return one_line(self.told())
-
-    def told(self) -> str:
-        raise NotImplementedError
-
-
 @dataclass(frozen=True, slots=True)
-class Answered(_Line):
+class Answered:
     """A request was answered."""
 
     logger: ClassVar[logging.Logger] = _http
@@ -39,14 +27,13 @@ class Answered(_Line):
     status: int
     seconds: float
 
-    def told(self) -> str:
-        return (
-            f"{self.request.method} {self.request.where} -> {self.status} in {self.seconds:.3f} s"
-        )
+    def __str__(self) -> str:
+        where = f"{self.request.method} {self.request.where}"
+        return one_line(f"{where} -> {self.status} in {self.seconds:.3f} s")
 
 
 @dataclass(frozen=True, slots=True)
-class Retrying(_Line):
+class Retrying:
     """A request will be sent again after ``delay`` seconds."""
 
     logger: ClassVar[logging.Logger] = _retry
@@ -63,14 +50,14 @@ class Retrying(_Line):
         """A server that stays unreachable makes for a long silence."""
         return logging.WARNING if self.unreachable and self.attempt > 1 else logging.INFO
 
-    def told(self) -> str:
+    def __str__(self) -> str:
         failed = f"attempt {self.attempt} failed ({self.reason})"
         where = f"{self.request.method} {self.request.where}"
-        return f"{where}: {failed}, next one in {self.delay:.2f} s"
+        return one_line(f"{where}: {failed}, next one in {self.delay:.2f} s")
 
 
 @dataclass(frozen=True, slots=True)
-class ToolRan(_Line):
+class ToolRan:
     """A tool was run; ``error`` is what it raised, if anything, and is logged with traceback."""
 
     logger: ClassVar[logging.Logger] = _tools
@@ -82,11 +69,11 @@ class ToolRan(_Line):
     def level(self) -> int:
         return logging.DEBUG if self.error is None else logging.WARNING
 
-    def told(self) -> str:
+    def __str__(self) -> str:
         if self.error is None:
-            return f"{self.name} ran ({self.call_id})"
+            return one_line(f"{self.name} ran ({self.call_id})")
         kind = type(self.error).__name__
-        return f"{self.name} failed ({self.call_id}): {kind}: {words_of(self.error)}"
+        return one_line(f"{self.name} failed ({self.call_id}): {kind}: {words_of(self.error)}")
 
 
 Event: TypeAlias = Answered | Retrying | ToolRan
