@@ -31,18 +31,22 @@ from puter.engine.throttle import Permit
 from puter.engine.transport import Transport
 from puter.exceptions import PuterError
 from puter.secret import with_token
-from puter.transports.connection_errors import (
+from puter.transports.connection_errors import Exchange
+from puter.transports.proxies import ca_bundle, on_loopback, proxy_settings
+from puter.wire.encoding import ACCEPTED, ContentError
+from puter.wire.http import (
     HEAD,
+    HEAD_END,
     INFORMATIONAL,
-    Exchange,
+    HttpReply,
+    HttpRequest,
     cut_head,
     damaged_chunk,
     damaged_head,
-    no_answer,
+    only_announced,
+    plain_head,
+    stays_open,
 )
-from puter.transports.proxies import ca_bundle, on_loopback, proxy_settings
-from puter.wire.encoding import ACCEPTED, ContentError
-from puter.wire.http import HttpReply, HttpRequest, stays_open
 
 IDLE_LIMIT = 4.0
 """Seconds a kept connection may idle (Puter backend: closed after 5, Keep-Alive: timeout=5)."""
@@ -81,7 +85,8 @@ class AiohttpTransport(Transport):
             finally:
                 _sending.set(None)  # not reset(): a task left behind ends in another context
                 exchange.rest()
-            status, headers = response.status, response.headers
+            status, fields = response.status, response.headers
+            headers = CIMultiDict({name: ", ".join(fields.getall(name)) for name in fields})
             exchange.answered(status, headers)
             body = _Body(response, exchange)
             if request.stream and stays_open(request, status, headers.get("Content-Type", "")):
@@ -265,51 +270,49 @@ class _Protocol(ResponseHandler):
 
     def begin(self) -> bool:
         """Whether it can have a request: nothing came after the last answer."""
-        self._answered, self._announced = False, 0
-        self._head.clear()
         if self._parser is None:  # it has had none yet
             return True
+        self._answered, self._announced = False, 0
         return not (self.should_close or self._parser.feed_eof() or _has_input(self.transport))
 
     def data_received(self, data: bytes) -> None:
-        # What is wrong after the end of an answer must not take its head with it.
-        while not self._answered and 3 < (end := data.find(b"\r\n\r\n") + 4) < len(data):
-            self._receive(data[:end])
-            data = data[end:]
-        self._receive(data)
-
-    def _receive(self, data: bytes) -> None:
-        if not self._answered:
-            self._head += data
-        super().data_received(data)
-        if not self._answered and len(self._head) > HEAD:
-            self._give_up(damaged_head(bytes(self._head)))
-
-    def feed_data(self, data: Any, size: int = 0) -> None:
-        """Take a head; aiohttp would pass over any number of informational ones."""
-        status = data[0].code
-        self._head.clear()
-        if self._answered or not 100 <= status < 200:
-            self._answered = True
-            super().feed_data(data, size)
+        if self._answered:
+            super().data_received(data)
             return
-        self._announced += 1
-        if status == 101 or self._announced > INFORMATIONAL:
-            self._give_up(no_answer(status))
+        self._head += data if self._head else data.lstrip(b"\r\n")  # what may be left over
+        try:
+            self._read_heads()
+        except ContentError as error:
+            self.set_exception(error)
+            if self.transport is not None:
+                self.transport.abort()
 
-    def _give_up(self, reason: ContentError) -> None:
-        self.set_exception(reason)
-        if self.transport is not None:
-            self.transport.abort()
+    def _read_heads(self) -> None:
+        while end := HEAD_END.search(self._head):
+            status, head = plain_head(bytes(self._head[: end.end()]))
+            del self._head[: end.end()]
+            if not 100 <= status < 200:
+                rest = bytes(self._head)
+                self._head.clear()
+                self._answered = True
+                super().data_received(head)
+                if rest:  # by itself: what is wrong with it must not take the head with it
+                    super().data_received(rest)
+                return
+            self._announced += 1
+            if self._announced > INFORMATIONAL:
+                raise only_announced()
+        if len(self._head) > HEAD or not self._head.startswith(b"HTTP/"[: len(self._head)]):
+            raise damaged_head(bytes(self._head))
 
     def set_exception(self, exc: Any, *cause: Any, **named: Any) -> None:
         if isinstance(self.exception(), ContentError):  # the first reason
             return
-        damaged, payload = isinstance(exc, HttpProcessingError), self._payload
-        if self._head and (damaged or isinstance(exc, _ENDED)):
-            exc = (damaged_head if damaged else cut_head)(bytes(self._head))
+        if self._head and isinstance(exc, _ENDED):
+            exc = cut_head(bytes(self._head))
         super().set_exception(exc, *cause, **named)
-        if damaged and payload is not None and not payload.is_eof():
+        payload = self._payload
+        if isinstance(exc, HttpProcessingError) and payload is not None and not payload.is_eof():
             payload.set_exception(damaged_chunk())  # aiohttp leaves whoever reads it waiting
 
     def connection_lost(self, exc: BaseException | None) -> None:
@@ -368,7 +371,8 @@ class _Body:
                 if exchange.stalled:  # a body that its connection ends looks complete
                     raise exchange.silence()
                 if not data:
-                    exchange.completed()
+                    if exchange.decoder is not None:
+                        exchange.decoder.end()
                     return b""
                 self._pieces = exchange.content(data)
             return piece

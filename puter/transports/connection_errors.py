@@ -22,12 +22,6 @@ from puter.exceptions import (
 from puter.wire.encoding import ContentError, Decoder
 from puter.wire.http import HttpRequest
 
-HEAD = 65536
-"""Bytes of the head of an answer at most, and of each informational one."""
-
-INFORMATIONAL = 100
-"""Informational answers (1xx) before the one that counts, at most."""
-
 _KEPT = 2000
 """Bytes of an answer that its error gets, should it break: more than are shown."""
 
@@ -69,7 +63,8 @@ class Exchange:
     patience: float | None = field(default=None, init=False)
     """Seconds of silence that the present read allows, where they are not the request's."""
     _open_ended: bool = field(default=False, init=False)  # the body ends with the connection
-    _decoder: Decoder | None = field(default=None, init=False, repr=False)
+    decoder: Decoder | None = field(default=None, init=False, repr=False)
+    """Takes the encoding off the body, where it has one."""
     _came: int = field(default=0, init=False)  # bytes of the body
     _decoded: int = field(default=0, init=False)
     _began: bytes = field(default=b"", init=False, repr=False)  # the content, as far as is shown
@@ -97,7 +92,7 @@ class Exchange:
             raise self.too_large()
         coding = headers.get("Content-Encoding")
         if coding is not None:
-            self._decoder = Decoder(coding)
+            self.decoder = Decoder(coding)
 
     def content(self, data: bytes) -> Iterator[bytes]:
         """What the next bytes of the body hold, in pieces; both count.
@@ -109,8 +104,11 @@ class Exchange:
         self._came += len(data)
         if self._came > self.request.max_bytes:  # also when it inflates to nothing
             raise self.too_large()
-        pieces = (data,) if self._decoder is None else self._decoder.decode(data)
-        return map(self._counted, pieces)
+        if self.decoder is not None:
+            return map(self._counted, self.decoder.decode(data))
+        if len(self._began) < _KEPT:
+            self._began += data[:_KEPT]
+        return iter((data,))
 
     def _counted(self, piece: bytes) -> bytes:
         self._decoded += len(piece)
@@ -119,15 +117,6 @@ class Exchange:
         if len(self._began) < _KEPT:
             self._began += piece[:_KEPT]
         return piece
-
-    def completed(self) -> None:
-        """All bytes of the body have come.
-
-        Raises:
-            ContentError: Its encoding says that there should be more.
-        """
-        if self._decoder is not None:
-            self._decoder.end()
 
     # ------------------------------------------------------------ its failure
 
@@ -348,33 +337,6 @@ class Exchange:
             f"The request to {self.request.where!r} cannot be sent: {_reason(error)}",
             hint="Check api_base, login_url, proxy and headers.",
         )
-
-
-# What is wrong with an answer, in the words of both transports.
-
-
-def damaged_head(head: bytes) -> ContentError:
-    """What came in place of the head of an answer."""
-    if not b"HTTP/".startswith(head[:5]):
-        return ContentError("it is not HTTP", head)
-    if len(head) > HEAD:
-        return ContentError(f"its head has more than {HEAD:,} bytes", head)
-    return ContentError("its head is damaged", head)
-
-
-def cut_head(head: bytes) -> ContentError:
-    return ContentError("its head was cut off", head)
-
-
-def no_answer(status: int) -> ContentError:
-    """An informational answer came that is none, or one too many."""
-    if status == 101:
-        return ContentError("it leaves HTTP (status 101)")
-    return ContentError("it is only announced, again and again (status 1xx)")
-
-
-def damaged_chunk() -> ContentError:
-    return ContentError("a chunk of it is damaged")
 
 
 def _reason(error: BaseException) -> str:

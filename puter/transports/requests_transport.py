@@ -6,6 +6,7 @@ import http.client
 import io
 import math
 import os
+import re
 import socket
 import ssl
 import threading
@@ -32,10 +33,21 @@ from puter.engine.transport import Transport
 from puter.exceptions import PuterConfigError, PuterError
 from puter.secret import Secret, with_token
 from puter.transports.connection_errors import Exchange
-from puter.transports.http_response import StrictResponse, shut_down
 from puter.transports.proxies import ca_bundle, on_loopback, proxy_settings
 from puter.wire.encoding import ACCEPTED, ContentError
-from puter.wire.http import HttpReply, HttpRequest, stays_open
+from puter.wire.http import (
+    HEAD,
+    HEAD_END,
+    INFORMATIONAL,
+    HttpReply,
+    HttpRequest,
+    cut_head,
+    damaged_chunk,
+    damaged_head,
+    only_announced,
+    plain_head,
+    stays_open,
+)
 
 if TYPE_CHECKING:
     from urllib3.connection import HTTPConnection, HTTPSConnection
@@ -67,7 +79,7 @@ class RequestsTransport(Transport):
     def send(self, effect: Send) -> HttpReply:
         request = effect.request
         exchange = _Exchange(request, effect.time_left)
-        body = None
+        body: _Body | None = None
         try:
             if effect.time_left is not None:
                 exchange.watch(effect.time_left)
@@ -106,7 +118,10 @@ class RequestsTransport(Transport):
         where = request.url.partition("?")[0]  # what is remembered is no signature
         proxy = self._proxy_settings(where, request.proxy, request.verify)
         exchange.proxy = proxy.url
-        limits: Any = exchange.connect_limit, request.timeout  # the stubs want floats
+        limit = request.connect_timeout
+        if exchange.time_left is not None:
+            limit = min(limit or math.inf, exchange.time_left)
+        limits: Any = limit, request.timeout  # the stubs want floats
         adapter = self._adapters.get(os.getpid())
         _sending.exchange, exchange.attached = exchange, False
         try:
@@ -134,25 +149,23 @@ class RequestsTransport(Transport):
 class _Exchange(Exchange):
     """With a watchdog that shuts the socket at the deadline: requests has no total timeout."""
 
-    def __init__(self, request: HttpRequest, time_left: float | None = None) -> None:
-        super().__init__(request, time_left)
-        self.expired = False
-        self.connect_limit = request.connect_timeout
-        self._connection: _Connection | None = None
-        self.socket: socket.socket | None = None
-        self._watchdog: threading.Timer | None = None
-        self._pid = os.getpid()
+    expired = False
+    """The deadline has passed."""
+    socket: socket.socket | None = None
+    """What it is written to."""
+    _connection: _Connection | None = None
+    _watchdog: threading.Timer | None = None
+    _pid = 0  # of the process that sends it
 
     def watch(self, time_left: float) -> None:
         """Shut the socket when the deadline has passed."""
-        self.connect_limit = min(self.connect_limit or math.inf, time_left)
         self._watchdog = threading.Timer(time_left, _expire, [weakref.ref(self)])
         self._watchdog.daemon = True
         self._watchdog.start()
 
     def attach(self, connection: _Connection) -> None:
         """The connection works for this exchange from now on."""
-        self.attached, self._connection = True, connection
+        self.attached, self._connection, self._pid = True, connection, os.getpid()
         with connection.lock:
             connection.exchange = self
 
@@ -230,12 +243,13 @@ _sending = _Sending()
 class _Body:
     """The open body of a streamed reply."""
 
+    permit: Permit | None = None
+    _pieces: Iterator[bytes] = iter(())  # of what was read
+    _hurries = False  # the last read had a timeout of its own
+
     def __init__(self, response: requests.Response, exchange: _Exchange) -> None:
-        self.permit: Permit | None = None
         self._response = response
         self._exchange = exchange
-        self._pieces: Iterator[bytes] = iter(())
-        self._hurries = False  # the last read had a timeout of its own
 
     def read(self, timeout: float | None = None) -> bytes:
         """Bytes as soon as there are any; ``b""`` at the end."""
@@ -247,7 +261,8 @@ class _Body:
                 if exchange.expired:  # an answer whose socket was shut looks like one that ended
                     raise exchange.out_of_time(sent=exchange.written)
                 if not data:
-                    exchange.completed()
+                    if exchange.decoder is not None:
+                        exchange.decoder.end()
                     return b""
                 self._pieces = exchange.content(data)
             return piece
@@ -278,6 +293,143 @@ class _Body:
         self._exchange.abort()  # closing would wait for the read
         if self.permit is not None:
             self.permit.release()
+
+
+# ---------------------------------------------------------------- answers
+
+
+class _Incoming(socket.SocketIO):
+    """What comes from a socket; in time, however slowly it drips, or not at all."""
+
+    _sock: socket.socket
+    until: float | None = None
+    """After it, reading times out."""
+    is_held = False
+    """Nothing is read: what was read before is to be looked at."""
+
+    def readinto(self, b: Any) -> int | None:
+        if self.is_held:
+            return None
+        if self.until is not None:
+            self._sock.settimeout(max(self.until - monotonic(), 0.001))
+        return super().readinto(b)
+
+
+class StrictResponse(http.client.HTTPResponse):
+    """Believes a head only when it is whole and plain; hands out all that came in one read."""
+
+    fp: Any  # it is None once the body has ended
+    _left: int | None = 0  # bytes of the chunk that are still to come; None after the last
+    _line = b"\r\n"  # what has come of the line between two chunks, which ends the first of them
+
+    def begin(self) -> None:
+        """Read the head of the answer, past informational ones (1xx)."""
+        incoming: Any = self.fp
+        incoming.raw.__class__ = _Incoming  # http.client has made it, as a SocketIO
+        self._socket: socket.socket = incoming.raw._sock
+        self._patience = self._socket.gettimeout()
+        if self._patience is not None:
+            incoming.raw.until = monotonic() + self._patience
+        for _ in range(INFORMATIONAL):
+            status, head = plain_head(self._read_head())
+            if not 100 <= status < 200:
+                break
+        else:
+            raise only_announced()
+        incoming.raw.until = None
+        self._socket.settimeout(self._patience)
+        self.fp = io.BufferedReader(io.BytesIO(head))
+        try:
+            super().begin()
+        finally:
+            self.fp = incoming
+
+    def _read_head(self) -> bytes:
+        """The next head, up to the empty line that ends it."""
+        head = bytearray()
+        try:
+            while waiting := self.fp.peek(1):
+                before = head[-2:]  # the end may come in two pieces
+                end = HEAD_END.search(before + waiting)
+                head += self.fp.read(end.end() - len(before) if end else len(waiting))
+                if end:
+                    return bytes(head)
+                if len(head) > HEAD or not head.startswith(b"HTTP/"[: len(head)]):
+                    raise damaged_head(bytes(head))
+        except ConnectionError:
+            if not head:
+                raise
+        if not head:
+            raise http.client.RemoteDisconnected("nothing came")
+        raise cut_head(bytes(head))
+
+    def hurry(self, timeout: float | None) -> None:
+        """Let reading fail after that time as a whole; with None, after the silence allowed."""
+        if self.fp is not None:
+            self.fp.raw.until = None if timeout is None else monotonic() + timeout
+            self._socket.settimeout(self._patience)
+
+    def read1(self, n: int = -1) -> bytes:
+        if not self.chunked:
+            return super().read1(n)
+        content = b""
+        while not content and self.fp is not None:
+            data = self.fp.read1(n)
+            if not data:
+                raise http.client.IncompleteRead(b"")
+            content = self._content_of(data)
+        return content
+
+    def _content_of(self, data: bytes) -> bytes:
+        """What the next bytes hold of HTTP chunks, in one piece."""
+        data, at, pieces = self._line + data, 0, []
+        while self._left is not None:
+            if self._left:
+                piece = data[at : at + self._left]
+                pieces.append(piece)
+                at += len(piece)
+                self._left -= len(piece)
+            line = None if self._left else _CHUNK.match(data, at)
+            if line is None:
+                break
+            at, self._left = line.end(), int(line[1], 16) or None
+        self._line = data[at:]
+        if self._left is None:
+            self._end()
+        elif len(self._line) > LINE or not _IN_LINE.fullmatch(self._line):
+            raise damaged_chunk()
+        return b"".join(pieces)
+
+    def _end(self) -> None:
+        """Pass over what may follow the last chunk."""
+        end = _TRAILER.match(self._line)
+        if (len(self._line) if end is None else end.end()) > LINE:
+            raise ContentError("its trailer does not end")
+        if end is not None:
+            if end.end() < len(self._line):
+                shut_down(self._socket)  # nobody asked for that, so nobody shall get it
+            self._close_conn()
+
+    def _close_conn(self) -> None:
+        if self.headers is not None and not self.will_close:
+            self.fp.raw.is_held = True
+            with suppress(OSError, ValueError):  # it is closed already
+                if self.fp.peek(1) or getattr(self._socket, "pending", int)():
+                    shut_down(self._socket)
+        super()._close_conn()  # type: ignore[misc]
+
+
+LINE = 8192
+"""Bytes of the line between two chunks at most, and of all lines after the last one."""
+
+_CHUNK = re.compile(rb"\r\n([0-9A-Fa-f]{1,15})[ \t]*(?:;[^\r\n]*)?\r?\n")
+_IN_LINE = re.compile(rb"\r?|\r\n[^\n]*")  # of which more may come
+_TRAILER = re.compile(rb"(?:[^\r\n]+\r?\n)*\r?\n")
+
+
+def shut_down(sock: Any) -> None:
+    """Let every read end, in whatever thread; TLS within TLS keeps the socket inside."""
+    socket.socket.shutdown(getattr(sock, "socket", sock), socket.SHUT_RDWR)
 
 
 # ---------------------------------------------------------------- connections

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -11,6 +12,7 @@ from typing import Any, Literal
 from puter.config import PuterConfig
 from puter.secret import Secret, revealed, secrets_in
 from puter.version import __version__
+from puter.wire.encoding import ContentError
 from puter.wire.json import json_bytes, read_json
 
 USER_AGENT = f"puter-python-sdk/{__version__}"
@@ -141,6 +143,80 @@ class HttpReply:
 NO_JSON: Any = object()
 _UNREAD: Any = object()
 _MAYBE_JSON = ("text/plain", "application/octet-stream", "")
+
+
+# ---------------------------------------------------------------- the head of an answer
+
+HEAD = 65536
+"""Bytes of the head of an answer at most, and of each informational one."""
+
+INFORMATIONAL = 100
+"""Informational answers (1xx) before the one that counts, at most."""
+
+HEAD_END = re.compile(rb"\n\r?\n")
+"""The empty line after a head."""
+
+_LINES = 101  # with a status and an empty one: http.client reads no more
+_HEAD = re.compile(
+    rb"HTTP/1\.\d (\d{3})(?: [^\r\n\0]*)?\r?\n"
+    rb"(?:[!#$%&'*+\-.^_`|~\w]+:[^\r\n\0]*\r?\n)*\r?\n"
+)
+_FRAMING = re.compile(rb"\n(?:(content-length)|transfer-encoding):([^\r\n]*)", re.IGNORECASE)
+_LENGTHS = re.compile(rb"\ncontent-length:[^\n]*", re.IGNORECASE)
+_LENGTH = re.compile(rb"\d{1,18}")
+
+
+def plain_head(head: bytes) -> tuple[int, bytes]:
+    """The status of an answer, and its head, in which its length stands once.
+
+    Raises:
+        ContentError: It is damaged, or leaves open where the body ends.
+    """
+    found = _HEAD.fullmatch(head)
+    if found is None:
+        raise damaged_head(head)
+    if head.count(b"\n") > _LINES:
+        raise ContentError(f"its head has more than {_LINES - 2} fields", head)
+    if found[1] == b"101":
+        raise ContentError("it leaves HTTP (status 101)")
+    lengths: list[bytes] = []
+    codings: list[bytes] = []
+    for is_length, value in _FRAMING.findall(head):
+        (lengths if is_length else codings).extend(map(bytes.strip, value.split(b",")))
+    if (
+        len(set(lengths)) > 1
+        or (lengths and _LENGTH.fullmatch(lengths[0]) is None)
+        or (codings and [one.lower() for one in codings] != [b"chunked"])
+    ):
+        raise ContentError("nobody can tell where its body ends")
+    if len(lengths) > 1:  # a proxy may repeat it (RFC 9110, 8.6)
+        first, _, fields = _LENGTHS.sub(b"", head).partition(b"\n")
+        head = b"%s\nContent-Length: %s\r\n%s" % (first, lengths[0], fields)
+    return int(found[1]), head
+
+
+def damaged_head(head: bytes) -> ContentError:
+    """What is wrong with bytes that came in place of a head."""
+    if not b"HTTP/".startswith(head[:5]):
+        return ContentError("it is not HTTP", head)
+    if len(head) > HEAD:
+        return ContentError(f"its head has more than {HEAD:,} bytes", head)
+    return ContentError("its head is damaged", head)
+
+
+def cut_head(head: bytes) -> ContentError:
+    return ContentError("its head was cut off", head)
+
+
+def only_announced() -> ContentError:
+    return ContentError("it is only announced, again and again (status 1xx)")
+
+
+def damaged_chunk() -> ContentError:
+    return ContentError("a chunk of it is damaged")
+
+
+# ---------------------------------------------------------------- requests
 
 
 def build_request(

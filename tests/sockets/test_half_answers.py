@@ -135,6 +135,22 @@ async def test_a_head_or_a_chunk_that_is_damaged(live: Live, said: bytes) -> Non
     await refused(live, said)
 
 
+async def test_a_length_may_be_said_twice_and_codings_in_several_fields(live: Live) -> None:
+    length = f"Content-Length: {len(CHAT)}"
+    with RawServer(says(answer(CHAT, length, length))) as server:
+        assert await live(live.client_at(server.url), "chat", "Hi") == "Hello!"
+    listed = answer(CHAT).replace(length.encode(), b"%s , %d" % (length.encode(), len(CHAT)))
+    with RawServer(says(listed)) as server:
+        assert await live(live.client_at(server.url), "chat", "Hi") == "Hello!"
+    codings = ["Content-Encoding: gzip", "Content-Encoding: br"]
+    told = "Content-Encoding is 'gzip, br'"
+    with (
+        RawServer(says(answer(PACKED, *codings))) as server,
+        pytest.raises(puter.PuterResponseError, match=told),
+    ):
+        await live(live.client_at(server.url), "chat", "Hi")
+
+
 async def test_a_head_that_is_too_large(live: Live) -> None:
     await refused(live, OK + (b"X: " + b"y" * 60_000 + b"\r\n") * 20 + b"\r\n{}")
 

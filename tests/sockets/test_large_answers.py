@@ -91,7 +91,7 @@ async def test_a_stream_over_the_limit_is_refused(live: Live) -> None:
         with pytest.raises(puter.PuterStreamError, match="more than 300,000 bytes") as caught:
             await chunks(stream)
     assert caught.value.partial is not None
-    assert 200_000 < len(caught.value.partial.text) < 300_000
+    assert len(caught.value.partial.text) < 300_000
 
 
 async def test_a_packed_stream_over_the_limit_is_refused(live: Live) -> None:

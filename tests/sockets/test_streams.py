@@ -278,13 +278,13 @@ def keeps_silent(seconds: float) -> Handler:
 
 async def test_the_deadline_counts_within_a_stream(live: Live) -> None:
     live.puter.respond(lambda _call: Reply(chunks=["x "] * 1000, pace=0.05))
-    ai = live.client(deadline=0.4)
+    ai = live.client(deadline=1.5)
     begun = time.monotonic()
     with pytest.raises(puter.PuterStreamError, match="deadline passed") as caught:
         await until_done(await live(ai, "chat", "Hi", stream=True))
-    assert 0.3 < time.monotonic() - begun < 20
+    assert 1 < time.monotonic() - begun < 20
     assert caught.value.partial is not None
-    assert caught.value.partial.text.startswith("x x ")
+    assert caught.value.partial.text.startswith("x ")
     assert (ai.chat_history, ai._throttle.running) == ([], 0)
 
 
