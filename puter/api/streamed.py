@@ -6,7 +6,7 @@ from puter.api.downloads import attach_download
 from puter.api.turn import Turn
 from puter.engine.effects import Body, Flow, Read, StreamOpened, YieldChunks
 from puter.engine.pipeline import may_have_run
-from puter.exceptions import PuterAPIError, PuterError, PuterStreamError
+from puter.exceptions import PuterAPIError, PuterError, PuterStreamError, PuterTimeoutError
 from puter.types.replies import ChatChunk, ChatReply
 from puter.wire.accumulator import StreamAccumulator
 from puter.wire.ndjson import LineError, NDJSONDecoder
@@ -68,7 +68,9 @@ def _chunks(turn: Turn, body: Body, accumulator: StreamAccumulator) -> Flow[Chat
         try:
             data = yield Read(body, silence)
         except PuterAPIError as error:
-            raise accumulator.failed(error.message, _CUT, retryable=True) from error
+            late = isinstance(error, PuterTimeoutError)
+            hint = f"{error.hint} {_CUT}" if late else _CUT
+            raise accumulator.failed(error.message, hint, retryable=True) from error
         try:
             lines = decoder.feed(data) if data else decoder.flush()
         except LineError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from puter.config import PuterConfig
 from puter.engine.context import CallContext
 from puter.engine.effects import Acquire, Flow, Notify, Send, Sleep
 from puter.engine.events import Answered, Retrying
@@ -13,6 +14,7 @@ from puter.exceptions import (
     PuterError,
     PuterRateLimitError,
     PuterResponseError,
+    PuterTimeoutError,
 )
 from puter.wire.errors import raise_for_error
 from puter.wire.http import HttpReply, HttpRequest
@@ -86,8 +88,25 @@ def _plan_retry(call: CallContext, request: HttpRequest, error: PuterError) -> f
     if request.rate_limited and isinstance(error, PuterRateLimitError):
         _slow_down(call.throttle, error, delay)
     if delay is None:
+        _explain(call.config, request, error)
         raise error
     return delay
+
+
+def _explain(config: PuterConfig, request: HttpRequest, error: PuterError) -> None:
+    """Add to the hint what the server asked for, and what may have been paid."""
+    hints = [error.hint] if error.hint else []
+    wait = error.retry_after if isinstance(error, PuterRateLimitError) else None
+    if wait is not None and wait > config.max_retry_delay:
+        hints.append(
+            f"The server asks to wait {wait:g} s; max_retry_delay is {config.max_retry_delay:g} s."
+        )
+    if not request.idempotent and may_have_run(error):
+        billed = ", and may have been billed" if request.billed is not None else ""
+        hints.append(f"The request may have run{billed}.")
+        if isinstance(error, PuterTimeoutError) and not config.retry_on_timeout:
+            hints.append("It was not sent again: see retry_on_timeout.")
+    error.hint = " ".join(hints)
 
 
 def _pause(call: CallContext, request: HttpRequest, error: PuterError, delay: float) -> Flow[None]:

@@ -195,12 +195,7 @@ class Exchange:
 
     @property
     def _advice(self) -> str:
-        if self.request.idempotent:
-            return "Try again."
-        return (
-            "The request may have run, and may have been billed; it was not sent again. "
-            "See retry_on_timeout for the other choice."
-        )
+        return " Try again." if self.request.idempotent else ""
 
     def _deadline_is_nearer(self, limit: float | None) -> bool:
         return self.time_left is not None and (limit is None or self.time_left <= limit)
@@ -284,14 +279,16 @@ class Exchange:
             f"{self.host} was silent for {allowed}{' (chunk_timeout)' if of_chunk else ''}",
             sent=True,
             retryable=self.request.idempotent,
-            hint=f"Raise timeout if the model needs longer. {self._advice}",
+            hint="Raise chunk_timeout."
+            if of_chunk
+            else f"Raise timeout if the answer takes longer.{self._advice}",
         )
 
     def out_of_time(self, *, sent: bool) -> PuterError:
         return PuterTimeoutError(
             f"The deadline passed while waiting for {self.host}",
             sent=sent,
-            hint="Raise deadline." + (f" {self._advice}" if sent else ""),
+            hint="Raise deadline.",
         )
 
     def cut_off(self, error: BaseException) -> PuterError:
@@ -307,7 +304,7 @@ class Exchange:
             body=self._excerpt,
             sent=True,
             retryable=self.request.idempotent,
-            hint=self._advice,
+            hint=self._advice.lstrip(),
         )
 
     def unreadable(self, error: BaseException) -> PuterError:
@@ -321,7 +318,7 @@ class Exchange:
             told,
             status=self.status,
             body=self._excerpt,
-            hint=f"A proxy may have damaged it. {self._advice}",
+            hint=f"A proxy may have damaged it.{self._advice}",
         )
 
     def too_large(self) -> PuterError:
@@ -329,7 +326,7 @@ class Exchange:
             f"The answer of {self.host} has more than {self.request.max_bytes:,} bytes",
             status=self.status,
             body=self._excerpt,
-            hint=f"Raise max_response_bytes. {self._advice}",
+            hint="Raise max_response_bytes.",
         )
 
     def bad_address(self, error: BaseException) -> PuterError:

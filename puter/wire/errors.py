@@ -168,6 +168,8 @@ def _error_of(request: HttpRequest, reply: HttpReply, data: Any) -> PuterError:
     what = _kind_of(reply)
     page = reply.body[:LONGEST].decode("utf-8", "replace")
     hint = RAISE_LIMIT if reply.fault == TOO_LARGE else WRONG_HOST
+    if reply.status < 300 and what.startswith("broken JSON"):
+        hint = f"A proxy may have damaged it. Perhaps {WRONG_HOST[0].lower()}{WRONG_HOST[1:]}"
     details: dict[str, Any] = {"status": reply.status, "body": page or None, "hint": hint}
     if 300 <= reply.status < 400:
         target = re.sub(r"[?#].*", "", reply.headers.get("location", ""))
