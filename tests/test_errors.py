@@ -16,6 +16,7 @@ import pytest
 import puter
 from puter import exceptions
 from puter.exceptions import PuterError
+from puter.testing import LocalPuter, faults
 from puter.types.replies import ChatReply
 from puter.wire.errors import raise_for_error, retry_after
 from puter.wire.http import HttpReply, HttpRequest
@@ -484,3 +485,36 @@ def test_messages_read_as_sentences() -> None:
     assert str(told) == "No usage left (HTTP 402, insufficient_funds). Add credit."
     tried = PuterError("No connection.", attempts=6, elapsed=14.2, hint="Look.")
     assert str(tried) == "No connection after 6 attempts in 14 s. Look."
+
+
+@pytest.mark.parametrize(
+    ("fault", "settings", "told"),
+    [
+        (faults.not_json(), {}, "may have been billed"),
+        (faults.html_page(), {}, "may have been billed"),
+        (faults.lost_answer(), {}, "may have been billed"),
+        (faults.late_silence(), {}, "see retry_on_timeout"),
+        (faults.rate_limited(retry_after=500), {}, "asks to wait 500 s; max_retry_delay is 60 s"),
+        (faults.stream_silence(after=1), {"chunk_timeout": 0.3}, "Raise chunk_timeout"),
+    ],
+    ids=repr,
+)
+@pytest.mark.parametrize("kind", ["sync", "async"])
+async def test_the_hint_says_what_may_be_paid_and_which_setting_to_change(
+    kind: str, fault: faults.Fault, settings: Any, told: str
+) -> None:
+    with LocalPuter(tier=None) as server:
+        ai = server.client(timeout=1.0, **settings)
+        server.inject(fault, operation="chat")
+        with pytest.raises(puter.PuterError) as caught:
+            await read_to_the_end(ai, kind)
+        await ai.async_close()
+    assert told in caught.value.hint
+    assert ("retry_on_timeout" in caught.value.hint) == ("retry_on_timeout" in told)
+
+
+async def read_to_the_end(ai: puter.PuterAI, kind: str) -> None:
+    if kind == "sync":
+        ai.chat("hi", stream=True).until_done()
+    else:
+        await (await ai.async_chat("hi", stream=True)).until_done()
