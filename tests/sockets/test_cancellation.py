@@ -71,6 +71,7 @@ async def test_while_waiting_for_the_answer() -> None:
 async def test_before_anything_was_written(method: str) -> None:
     with LocalPuter(tier=None) as puter:
         ai = await warmed(puter)
+        await ai._shared.transports["async"].async_close()  # so that it has to connect anew
         async with nothing_left(ai):
             task = asyncio.ensure_future(getattr(ai, f"async_{method}")("Hi"))
             await asyncio.sleep(0)

@@ -154,7 +154,7 @@ async def test_threads_and_tasks_sign_in_once_together(live: Live) -> None:
 
 async def test_a_wrong_password_is_sent_once_for_fifty_callers(live: Live) -> None:
     ai = live.client(username="alice", password="wrong horse")
-    refusal = Failure(401, "password_mismatch", "Incorrect password.", delay=0.3)
+    refusal = Failure(401, "password_mismatch", "Incorrect password.", delay=2.0)
     live.puter.fail_next(refusal, path="/login")  # slow: all fifty are waiting by then
     errors = await live.at_once(50, ai, "chat", "number {}")
     assert {type(error) for error in errors} == {puter.PuterAuthError}
