@@ -9,6 +9,7 @@ import uuid
 import weakref
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
@@ -40,18 +41,17 @@ class AtomicFile:
             with _told_of(self.path):
                 target, mode = _target(self.path)
         self._target = target
-        temporary = target.with_name(f".{uuid.uuid4().hex}.tmp")  # a name may be full length
-        self._temporary = temporary
+        self._temporary = target.with_name(f".{uuid.uuid4().hex}.tmp")  # may be full length
+        opened: list[IO[bytes]] = []
+        # Before there is anything to discard: an interrupt may come between any two steps.
+        self._discard = partial(_discard, opened, self._temporary, os.getpid())
+        self._finalizer = weakref.finalize(self, self._discard)
         with _told_of(path):
-            self._file: IO[bytes] = open(  # noqa: SIM115 - the finalizer closes it
-                temporary,
-                "xb",
-                opener=lambda name, flags: os.open(name, flags, 0o666 if mode is None else mode),
-            )
-            self._discard = weakref.finalize(self, _discard, self._file, temporary)
-            self._discard.atexit = False  # in a forked child it is its parent's
+            opener = partial(os.open, mode=0o666 if mode is None else mode)
+            self._file: IO[bytes] = open(self._temporary, "xb", opener=opener)  # noqa: SIM115
+            opened.append(self._file)
             if mode is not None:
-                os.chmod(temporary, mode)  # what the umask took
+                os.chmod(self._temporary, mode)  # what the umask took
         self.size: int = 0
         """Bytes written so far."""
 
@@ -73,7 +73,8 @@ class AtomicFile:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._discard()
+        self._discard()  # not through the finalizer: interrupted, that would not do it again
+        self._finalizer.detach()
 
 
 def _target(path: str | os.PathLike[str]) -> tuple[Path, int | None]:
@@ -90,12 +91,13 @@ def _target(path: str | os.PathLike[str]) -> tuple[Path, int | None]:
     return target, None if mode is None else stat.S_IMODE(mode) & 0o777
 
 
-def _discard(file: IO[bytes], temporary: Path) -> None:
-    try:
+def _discard(opened: list[IO[bytes]], temporary: Path, process: int) -> None:
+    if os.getpid() != process:  # in a forked child it is its parent's
+        return
+    for file in opened:
         with suppress(OSError):  # a full disk is told here once more
             file.close()
-    finally:
-        temporary.unlink(missing_ok=True)
+    temporary.unlink(missing_ok=True)
 
 
 @contextmanager

@@ -25,9 +25,11 @@ import sys
 import tempfile
 import threading
 import time
+import traceback
 import warnings
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Generator, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -74,7 +76,7 @@ class Aim:
                 self.place += 1
                 return
             sys.setprofile(None)
-            self.struck = f"{Path(code.co_filename).name}:{frame.f_lineno} {code.co_name} {event}"
+            self.struck = f"{_place(frame)} {event}"
             if event == "call" and code.co_flags & _SUSPENDS and sys.version_info < (3, 12):
                 # Raised from here it would leave the frame without its `finally`.
                 frame.f_trace, frame.f_trace_opcodes = self._at_next, True
@@ -93,6 +95,11 @@ class Aim:
     def __exit__(self, *_: object) -> None:
         sys.setprofile(None)
         sys.settrace(None)
+
+
+def _place(frame: Any) -> str:
+    code = frame.f_code
+    return f"{Path(code.co_filename).name}:{frame.f_lineno} {code.co_name}"
 
 
 _SUSPENDS = inspect.CO_GENERATOR | inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR
@@ -203,6 +210,10 @@ class World:
         shared: Any = self.ai._shared
         self.throttles = [self.ai._throttle, shared.credentials.sign_in_queue]
         self.throttles += [self.talk._history.queue]
+
+    def permits(self) -> list[tuple[int, int]]:
+        """Running and waiting, of each throttle."""
+        return [(one.running, one.waiting) for one in self.throttles]
 
     def weigh(self, what: str) -> int:
         """Weigh a thing.
@@ -349,8 +360,8 @@ async def async_spooled(world: World) -> None:
 
 def signed_out(world: World) -> None:
     credentials = world.ai._shared.credentials
-    credentials.token = None
     credentials.username, credentials.password = "alice", Secret("correct horse")
+    credentials.token = None  # last: struck before it, there is still a client to go on with
 
 
 def sign_in(world: World) -> None:
@@ -384,8 +395,10 @@ class Bench:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.collected: int = 0
-        """How often an open stream was left to the garbage collector."""
+        self.collected: Counter[str] = Counter()
+        """Where something was left to the garbage collector."""
+        self.broken: Counter[str] = Counter()
+        """Where ``threading`` released what it had not: a RuntimeError instead of the interrupt."""
         self._bodies: list[MockBody] = []
 
     def world(self, door: str) -> World:
@@ -411,18 +424,30 @@ class Bench:
                 await asynchronous(world)
 
         try:
-            if door == "async":
-                asyncio.run(within_aim())
-            else:
-                with aim:
-                    blocking(world)
-        except KeyboardInterrupt:
-            pass
+            with self._interrupts(lambda: f"{name}, {door}: {aim.struck}"):
+                if door == "async":
+                    asyncio.run(within_aim())
+                else:
+                    with aim:
+                        blocking(world)
         finally:
             sys.setprofile(None)
             sys.settrace(None)
         self.check(world, f"{name}, {door}, at {place}: {aim.struck}")
         return aim
+
+    @contextmanager
+    def _interrupts(self, where: Callable[[], str]) -> Generator[None, None, None]:
+        """What the interrupt may end in: itself, or the error that it makes ``threading`` raise."""
+        try:
+            yield
+        except KeyboardInterrupt:
+            pass
+        except RuntimeError as error:
+            raised = traceback.extract_tb(error.__traceback__)[-1]
+            if raised.filename != threading.__file__:
+                raise
+            self.broken[f"{where()}; {raised.name}: {error}"] += 1
 
     def cancel(self, name: str, hops: int) -> bool:
         """One scenario, cancelled after so many turns of the event loop; whether that hit it."""
@@ -440,41 +465,44 @@ class Bench:
         self.check(world, f"{name}, cancelled after {hops}")
         return hit
 
-    def signal(self, name: str, door: str, delay: float) -> bool:
-        """One scenario, struck by a real signal after so many seconds; whether that hit it."""
-        world = self.world(door)
+    def signal(self, name: str, door: str, delay: float) -> str:
+        """One scenario, struck by a real signal after so many seconds; where that hit it."""
+        world, struck = self.world(door), ""
         blocking, asynchronous = SCENARIOS[name]
-        signal.signal(signal.SIGALRM, signal.default_int_handler)
-        hit = False
-        try:
+
+        def strike(_: int, frame: Any) -> None:
+            nonlocal struck
+            if armed:  # else it came after the end
+                struck = struck or _place(frame)
+                raise KeyboardInterrupt
+
+        signal.signal(signal.SIGALRM, strike)
+        armed = True
+        with self._interrupts(lambda: f"{name}, {door}: {struck}"):
             signal.setitimer(signal.ITIMER_REAL, delay, 5.0)  # and again, where asyncio hangs
             if door == "async":
                 asyncio.run(asynchronous(world))  # type: ignore[arg-type]  # a coroutine
             else:
                 blocking(world)
-            signal.setitimer(signal.ITIMER_REAL, 0)
-        except KeyboardInterrupt:
-            hit = True
+            armed = False
+        armed = False
         signal.setitimer(signal.ITIMER_REAL, 0)
-        self.check(world, f"{name}, {door}, after {delay:g} s")
-        return hit
+        self.check(world, f"{name}, {door}, after {delay:g} s: {struck}")
+        return struck
 
     def check(self, world: World, where: str) -> None:
         """Nothing is held, nothing was sent twice, nothing half is remembered, and it goes on."""
-        left = [(one.running, one.waiting) for one in world.throttles]
-        if any(map(any, left)):  # struck where close() begins, an open stream is garbage now
-            self.collected += 1
+        if any(map(any, world.permits())) or self._strays():  # an open stream is garbage now
+            self.collected[where] += 1
+            print("left to gc:", where, world.permits(), self._strays())
             gc.collect()
-            left = [(one.running, one.waiting) for one in world.throttles]
+        left = world.permits()
         assert set(left) == {(0, 0)}, f"{where}: permits {left}"
         open_bodies = [one for one in self._bodies if not one.closed and one.permit is not None]
         assert not open_bodies, f"{where}: {len(open_bodies)} bodies open"
         assert not any(count > 1 for count in world.server.billed.values()), f"{where}: paid twice"
         assert not any(n > 1 for n in world.server.tools_run.values()), f"{where}: a tool ran twice"
-        strays = [one.name for one in self.folder.iterdir() if one.name != "cat.png"]
-        if "atomic.py" in where:  # an AtomicFile that nobody has yet is left to the collector
-            strays = []
-        assert not strays, f"{where}: left {strays}"
+        assert not self._strays(), f"{where}: left {self._strays()}"
         for history in (world.ai.chat_history, world.talk.messages):
             if history:
                 roles = [one["role"] for one in history]
@@ -484,6 +512,15 @@ class Bench:
         else:
             assert world.ai.chat("next") == "Hello.", where
             assert world.talk.chat("next") == "Hello.", where
+
+    def _strays(self) -> list[str]:
+        """Files left behind, other than those that a thread still writes."""
+        until = time.monotonic() + 2
+        while strays := [one.name for one in self.folder.iterdir() if one.name != "cat.png"]:
+            if time.monotonic() > until:
+                break
+            time.sleep(0.01)
+        return strays
 
     async def _goes_on(self, world: World, where: str) -> None:
         assert await world.ai.async_chat("next") == "Hello.", where
@@ -504,19 +541,25 @@ def main() -> int:
     struck: Counter[str] = Counter()
     gc.disable()  # what only the collector would find counts as lost
 
-    def strike(kind: str, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    def strike(kind: str, function: Callable[..., Any], *args: Any, **kwargs: Any) -> None:
+        broken = sum(bench.broken.values())
         try:
             outcome = function(*args, **kwargs)
-            outcome = getattr(outcome, "struck", outcome)
-        except AssertionError as error:
-            lost[str(error)] += 1
-            outcome = True
-        except RuntimeError:  # struck within threading.Condition, it releases what it has not
-            kind, outcome = "broken in threading", True
-        struck[kind] += bool(outcome)
-        if sum(struck.values()) % 1000 == 0:
-            print(dict(struck), "lost:", sum(lost.values()), "left to gc:", bench.collected)
-        return outcome
+            hit = bool(getattr(outcome, "struck", outcome))
+        except Exception as error:  # noqa: BLE001 - whatever it is, something was lost
+            told = f"{error}" if isinstance(error, AssertionError) else f"{args}: {error!r}"
+            print("LOST", told, flush=True)
+            lost[told] += 1
+            hit = True
+        if sum(bench.broken.values()) > broken:
+            kind = "broken in threading"
+        struck[kind] += hit
+        if hit and sum(struck.values()) % 1000 == 0:
+            tell()
+
+    def tell() -> None:
+        told = f"lost: {sum(lost.values())} left to gc: {sum(bench.collected.values())}"
+        print(dict(struck), told, flush=True)
 
     with tempfile.TemporaryDirectory() as folder:
         bench = Bench(Path(folder))
@@ -534,7 +577,7 @@ def main() -> int:
                 places += [(name, door, place, everywhere) for place in range(1, count + 1)]
         dice.shuffle(places)
         print(f"{len(places)} places in {len(cases)} scenarios")
-        while sum(struck.values()) < options.count:
+        while struck["aimed"] + struck["signals"] < options.count:
             for number, (name, door, place, everywhere) in enumerate(places):
                 strike("aimed", bench.run, name, door, place, everywhere=everywhere)
                 if number % 3 == 0:
@@ -542,16 +585,21 @@ def main() -> int:
                     strike("signals", bench.signal, *case, dice.uniform(1e-6, length[case]))
                 if number % 500 == 0:
                     gc.collect()
-                if sum(struck.values()) >= options.count:
+                if struck["aimed"] + struck["signals"] >= options.count:
                     break
         while struck["cancelled"] < options.cancel:
             hops = int(dice.expovariate(1 / 12))
             strike("cancelled", bench.cancel, dice.choice(list(SCENARIOS)), hops)
             if struck["cancelled"] % 1000 == 0:
                 gc.collect()
-    print(dict(struck), "lost:", sum(lost.values()), "left to gc:", bench.collected)
-    for what, count in lost.most_common(40):
-        print(f"{count:6} {what}")
+    tell()
+    for title, counts in (
+        ("lost", lost),
+        ("left to gc", bench.collected),
+        ("broken in threading", bench.broken),
+    ):
+        for what, count in counts.most_common(40):
+            print(f"{title}: {count:6} {what}")
     return min(1, sum(lost.values()))
 
 

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
+from puter.atomic import AtomicFile, write_whole
 from puter.transports import mock
-from tests.interrupts import SCENARIOS, Bench
+from tests.interrupts import SCENARIOS, Aim, Bench
 
+ROOT = Path(__file__).parents[1]
 STRIDE = 17
 """Every so many places are struck; ``python -m tests.interrupts`` strikes all."""
 
@@ -39,3 +45,69 @@ def test_ctrl_c_loses_no_permit_no_answer_and_no_money(bench: Bench, name: str, 
 def test_a_cancelled_task_loses_nothing_either(bench: Bench, name: str) -> None:
     hits = [bench.cancel(name, hops) for hops in range(16)]
     assert any(hits)
+
+
+@pytest.mark.parametrize("old", [None, b"old"])
+def test_ctrl_c_leaves_the_old_file_or_the_new_one_and_nothing_else(
+    tmp_path: Path, old: bytes | None
+) -> None:
+    path = tmp_path / "a.txt"
+    place = 0
+    while True:
+        place += 1
+        path.unlink(missing_ok=True)
+        if old is not None:
+            path.write_bytes(old)
+        try:
+            with suppress(KeyboardInterrupt), (aim := Aim(place, everywhere=True)):
+                write_whole(path, b"new")
+        finally:
+            sys.setprofile(None)
+        assert set(os.listdir(tmp_path)) <= {path.name}, aim.struck
+        assert not path.exists() or path.read_bytes() in (old, b"new"), aim.struck
+        if not aim.struck:
+            break
+    assert path.read_bytes() == b"new"
+    assert place > 50
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="forks")
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")  # other threads are the suite's
+def test_a_forked_child_leaves_the_file_to_its_parent(tmp_path: Path) -> None:
+    with AtomicFile(tmp_path / "a.txt") as file:
+        if not (child := os.fork()):
+            file.__exit__()
+            os._exit(0)
+        os.waitpid(child, 0)
+        file.write(b"whole")
+        file.done()
+    assert (tmp_path / "a.txt").read_bytes() == b"whole"
+
+
+CTRL_C = """
+import sys
+from puter.atomic import AtomicFile
+from tests.interrupts import Aim
+
+def opened(place):
+    with Aim(place, everywhere=True) as aim:
+        file = AtomicFile(sys.argv[1])
+    return aim.seen
+
+opened(0)  # imports
+opened(opened(0) - int(sys.argv[2]))
+"""
+
+
+@pytest.mark.parametrize("before_the_end", range(0, 24, 4))
+def test_ctrl_c_that_ends_the_program_leaves_no_file(tmp_path: Path, before_the_end: int) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", CTRL_C, str(tmp_path / "a.txt"), str(before_the_end)],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert "KeyboardInterrupt" in done.stderr
+    assert os.listdir(tmp_path) == []
