@@ -533,6 +533,7 @@ def main() -> int:
     parser.add_argument("--count", type=int, default=40_000, help="interrupts")
     parser.add_argument("--cancel", type=int, default=10_000, help="cancellations")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--part", default="1/1", help="of the places, for one of several processes")
     options = parser.parse_args()
     dice = random.Random(options.seed)
     warnings.simplefilter("ignore", ResourceWarning)  # a stream dropped by the interrupt says so
@@ -576,6 +577,9 @@ def main() -> int:
                 count = bench.run(name, door, 0, everywhere=everywhere).seen
                 places += [(name, door, place, everywhere) for place in range(1, count + 1)]
         dice.shuffle(places)
+        part, parts = map(int, options.part.split("/"))
+        places = places[part - 1 :: parts]
+        dice.seed(f"{options.seed} {part}")
         print(f"{len(places)} places in {len(cases)} scenarios")
         while struck["aimed"] + struck["signals"] < options.count:
             for number, (name, door, place, everywhere) in enumerate(places):

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from puter.atomic import AtomicFile, write_whole
+from puter.engine.throttle import Permit, Throttle
 from puter.transports import mock
 from tests.interrupts import SCENARIOS, Aim, Bench
 
@@ -45,6 +46,29 @@ def test_ctrl_c_loses_no_permit_no_answer_and_no_money(bench: Bench, name: str, 
 def test_a_cancelled_task_loses_nothing_either(bench: Bench, name: str) -> None:
     hits = [bench.cancel(name, hops) for hops in range(16)]
     assert any(hits)
+
+
+@pytest.mark.parametrize("everywhere", [False, True])
+def test_ctrl_c_while_one_waits_is_that_and_the_next_is_admitted_in_time(everywhere: bool) -> None:
+    place, aim = 0, Aim(1)
+    while not place or aim.struck:
+        place += 1
+        throttle = Throttle(1, 0.01)
+        with Permit(throttle) as first:
+            first.acquire()
+        try:
+            with (
+                suppress(KeyboardInterrupt),
+                Permit(throttle) as waiting,
+                (aim := Aim(place, everywhere=everywhere)),
+            ):
+                waiting.acquire()
+        finally:
+            sys.setprofile(None)
+        with Permit(throttle) as following:
+            following.acquire(timeout=20)  # Late, if nobody looks when the window opens
+        assert (throttle.running, throttle.waiting) == (0, 0), aim.struck
+    assert place > 30
 
 
 @pytest.mark.parametrize("old", [None, b"old"])

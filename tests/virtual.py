@@ -43,8 +43,9 @@ class VirtualThrottle(Throttle):
         self.loop = loop
         super().__init__(*limits, clock=loop.time)
 
-    def _set_timer(self) -> None:
-        self.loop.call_at(self._due, self._tick)
+    def _set_timer(self, due: float) -> None:
+        self.loop.call_at(due, self._tick)
+        self._due = due
 
 
 def virtually(body: Callable[[VirtualLoop], Coroutine[Any, Any, None]]) -> None:

@@ -13,10 +13,9 @@ import math
 import os
 import threading
 import weakref
-from _thread import start_new_thread  # threading.Thread takes a lock that a finalizer may not want
+from _thread import allocate_lock, start_new_thread  # threading's are not for finalizers
 from bisect import insort
 from collections.abc import Callable
-from concurrent import futures
 from contextlib import suppress
 from functools import partial
 from typing import Any, final
@@ -63,6 +62,27 @@ def _caller() -> tuple[object, object]:
     return _current.thread, None if task is None else weakref.ref(task)
 
 
+class _Future:
+    """What a thread waits for, in C alone: interrupted, ``threading.Condition`` breaks."""
+
+    result: Callable[[], Exception] | None
+
+    def __init__(self) -> None:
+        self._pending = allocate_lock()
+        self._pending.acquire()
+
+    def done(self) -> bool:
+        return not self._pending.locked()
+
+    def set_result(self, result: Callable[[], Exception] | None) -> None:
+        self.result = result
+        self._pending.release()
+
+    def wait(self, timeout: float | None) -> bool:
+        limit = -1 if timeout is None else max(0, min(timeout, threading.TIMEOUT_MAX))
+        return self._pending.acquire(timeout=limit)
+
+
 def _finish(future: Any, failure: Callable[[], Exception] | None) -> None:
     """Wake whoever waits, with what makes the error, if any: the error itself would be a cycle."""
     if not future.done():
@@ -78,7 +98,7 @@ class Permit:
 
     __slots__ = "_future _loop _owner _parked _released _since position throttle".split()
 
-    _future: Any  # of asyncio for a task, of concurrent.futures for a thread; set when it must wait
+    _future: Any  # of asyncio for a task, ours for a thread; set when it must wait
     _loop: asyncio.AbstractEventLoop | None  # of the task that acquired it
     _owner: tuple[object, object]  # who used it last
     _since: float  # when it came to the queue
@@ -98,14 +118,13 @@ class Permit:
                 belong to streams that nobody reads, or to event loops that stand still.
         """
         throttle, self._loop = self.throttle, None
-        if throttle._admit(self, futures.Future):
+        if throttle._admit(self, _Future):
             return self
         if timeout is None or timeout > 0:
             throttle._check_own_loop()
-        limit = None if timeout is None else min(timeout, threading.TIMEOUT_MAX)
-        if not futures.wait((self._future,), limit).done:
+        if not self._future.wait(timeout):
             raise throttle._late()
-        if failure := self._future.result():
+        if failure := self._future.result:
             raise failure()
         return self
 
@@ -362,8 +381,7 @@ class Throttle:
         if queue:
             due = min(self._opens(), now + min(_OWN_STREAMS, _NO_PROGRESS) / _LOOKS)
             if due < self._due:
-                self._due = due
-                self._set_timer()
+                self._set_timer(due)
 
     def _tick(self) -> None:
         """What time alone changes: the window opens, loops run again, deadlocks last too long."""
@@ -394,13 +412,14 @@ class Throttle:
             if reason and permit._tell(refused):
                 self._waiting.discard(permit)
 
-    def _set_timer(self) -> None:
-        """See to it that `_tick` runs at `_due`."""
+    def _set_timer(self, due: float) -> None:
+        """See to it that `_tick` runs then."""
         if self._timer:
             self._changed.notify()
         else:
             start_new_thread(self._run_timer, ())
             self._timer = True
+        self._due = due  # last: an interrupt before it has the timer set again
 
     def _run_timer(self) -> None:
         """A thread that is there while somebody waits."""
