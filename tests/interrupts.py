@@ -18,6 +18,7 @@ import dis
 import gc
 import inspect
 import json
+import logging
 import os
 import random
 import signal
@@ -397,8 +398,10 @@ class Bench:
         self.folder = folder
         self.collected: Counter[str] = Counter()
         """Where something was left to the garbage collector."""
+        self.taken_back: Counter[str] = Counter()
+        """Where asyncio forgot a task, and the next call took the permits of its closed loop."""
         self.broken: Counter[str] = Counter()
-        """Where ``threading`` released what it had not: a RuntimeError instead of the interrupt."""
+        """Where the interrupt became a RuntimeError of ``threading`` or ``asyncio``."""
         self._bodies: list[MockBody] = []
 
     def world(self, door: str) -> World:
@@ -438,16 +441,17 @@ class Bench:
 
     @contextmanager
     def _interrupts(self, where: Callable[[], str]) -> Generator[None, None, None]:
-        """What the interrupt may end in: itself, or the error that it makes ``threading`` raise."""
+        """What the interrupt may end in: itself, or an error of what it broke within Python."""
         try:
             yield
         except KeyboardInterrupt:
             pass
         except RuntimeError as error:
             raised = traceback.extract_tb(error.__traceback__)[-1]
-            if raised.filename != threading.__file__:
+            if not {"threading.py", "asyncio"} & set(Path(raised.filename).parts[-2:]):
                 raise
             self.broken[f"{where()}; {raised.name}: {error}"] += 1
+            print("broken:", where(), raised.name, error)
 
     def cancel(self, name: str, hops: int) -> bool:
         """One scenario, cancelled after so many turns of the event loop; whether that hit it."""
@@ -496,6 +500,10 @@ class Bench:
             self.collected[where] += 1
             print("left to gc:", where, world.permits(), self._strays())
             gc.collect()
+        if any(map(any, world.permits())) and world.asynchronous:
+            self.taken_back[where] += 1
+            print("taken back:", where, world.permits())
+            asyncio.run(self._goes_on(world, where))
         left = world.permits()
         assert set(left) == {(0, 0)}, f"{where}: permits {left}"
         open_bodies = [one for one in self._bodies if not one.closed and one.permit is not None]
@@ -527,6 +535,17 @@ class Bench:
         assert await world.talk.async_chat("next") == "Hello.", where
 
 
+class _Said(logging.Handler):
+    """Counts what was logged, by its first line."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.said: Counter[str] = Counter()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.said[record.getMessage().partition("\n")[0]] += 1
+
+
 def main() -> int:
     """Strike until the counts are reached; print what was lost."""
     parser = argparse.ArgumentParser(description=main.__doc__)
@@ -537,6 +556,10 @@ def main() -> int:
     options = parser.parse_args()
     dice = random.Random(options.seed)
     warnings.simplefilter("ignore", ResourceWarning)  # a stream dropped by the interrupt says so
+    warnings.simplefilter("ignore", RuntimeWarning)  # so does a coroutine that was not begun
+    asyncio_says = _Said()
+    logging.getLogger("asyncio").addHandler(asyncio_says)
+    logging.getLogger("asyncio").propagate = False
     sys.unraisablehook = lambda _: None  # nor do finalizers of event loops that never were whole
     lost: Counter[str] = Counter()
     struck: Counter[str] = Counter()
@@ -553,13 +576,14 @@ def main() -> int:
             lost[told] += 1
             hit = True
         if sum(bench.broken.values()) > broken:
-            kind = "broken in threading"
+            kind = "broken in Python"
         struck[kind] += hit
         if hit and sum(struck.values()) % 1000 == 0:
             tell()
 
     def tell() -> None:
         told = f"lost: {sum(lost.values())} left to gc: {sum(bench.collected.values())}"
+        told += f" taken back: {sum(bench.taken_back.values())}"
         print(dict(struck), told, flush=True)
 
     with tempfile.TemporaryDirectory() as folder:
@@ -600,7 +624,9 @@ def main() -> int:
     for title, counts in (
         ("lost", lost),
         ("left to gc", bench.collected),
-        ("broken in threading", bench.broken),
+        ("taken back from closed loops", bench.taken_back),
+        ("broken in Python", bench.broken),
+        ("said by asyncio", asyncio_says.said),
     ):
         for what, count in counts.most_common(40):
             print(f"{title}: {count:6} {what}")
