@@ -6,6 +6,7 @@ import os
 import threading
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
+from itertools import repeat
 
 from puter.exceptions import PuterError
 
@@ -45,7 +46,7 @@ def loading() -> Generator[None, None, None]:
 def _check_descriptors() -> None:
     opened: list[int] = []
     try:
-        opened.extend(os.open(os.devnull, os.O_RDONLY) for _ in range(SPARE))
+        opened.extend(map(os.open, repeat(os.devnull, SPARE), repeat(os.O_RDONLY)))
     except OSError as error:
         raise PuterError(
             f"This process can open no more files: {error.strerror}",
@@ -53,8 +54,7 @@ def _check_descriptors() -> None:
             "(ulimit -n).",
         ) from None
     finally:
-        for one in opened:
-            os.close(one)
+        list(map(os.close, opened))  # in C: an interrupt in a loop would leave the rest open
 
 
 def _before_fork() -> None:

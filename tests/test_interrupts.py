@@ -12,6 +12,7 @@ import pytest
 
 from puter.atomic import AtomicFile, write_whole
 from puter.engine.throttle import Permit, Throttle
+from puter.process import loading
 from puter.transports import mock
 from tests.interrupts import SCENARIOS, Aim, Bench
 
@@ -93,6 +94,21 @@ def test_ctrl_c_leaves_the_old_file_or_the_new_one_and_nothing_else(
             break
     assert path.read_bytes() == b"new"
     assert place > 50
+
+
+@pytest.mark.skipif(not os.path.isdir("/dev/fd"), reason="counts them there")
+def test_ctrl_c_leaves_no_descriptor_open() -> None:
+    place, aim = 0, Aim(1)
+    before = len(os.listdir("/dev/fd"))
+    while not place or aim.struck:
+        place += 1
+        try:
+            with suppress(KeyboardInterrupt), (aim := Aim(place, everywhere=True)), loading():
+                pass
+        finally:
+            sys.setprofile(None)
+        assert len(os.listdir("/dev/fd")) == before, aim.struck
+    assert place > 5
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="forks")
