@@ -78,6 +78,7 @@ async def test_before_anything_was_written(method: str) -> None:
             task.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await task
+            await ai.async_whoami()  # by then the server has seen the connection that was given up
         assert puter.chats == []
         assert ai.usage.requests == 0
 
