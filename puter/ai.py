@@ -203,7 +203,7 @@ class PuterAI(Client, ChatMethods):
             path: The file.
 
         Raises:
-            PuterInputError: The file holds none, or one of a newer SDK.
+            PuterInputError: The file holds none, or one of a newer SDK, or is a pipe or a device.
             OSError: It could not be read.
 
         Examples:

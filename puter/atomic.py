@@ -1,4 +1,4 @@
-"""Writing files whole or not at all."""
+"""Writing files whole or not at all, and reading ordinary ones alone."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
+
+from puter.exceptions import PuterInputError
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -111,6 +113,42 @@ def _told_of(path: str | os.PathLike[str]) -> Generator[None, None, None]:
         raise OSError(error.errno, told, os.fspath(path)) from None
     except ValueError as error:  # NUL, or what is no text of the file system
         raise OSError(errno.EINVAL, str(error), os.fspath(path)) from None
+
+
+def open_ordinary(path: str | os.PathLike[str], hint: str) -> IO[bytes]:
+    """Open a file for reading; a pipe is never waited for.
+
+    Raises:
+        PuterInputError: It is a pipe, a device or a socket; with this hint.
+        OSError: It cannot be read.
+        ValueError: It is no path of the file system.
+    """
+
+    def check(mode: int) -> None:
+        kind = next((noun for is_kind, noun in _SPECIAL if is_kind(mode)), None)
+        if kind is not None:
+            shown = os.fsencode(path).decode(errors="replace")[:200]
+            raise PuterInputError(f"{shown!r} is a {kind}, not an ordinary file", hint=hint)
+
+    def opener(name: str, flags: int) -> int:
+        check(os.stat(name).st_mode)  # opening a device may do something to it
+        descriptor = os.open(name, flags | getattr(os, "O_NONBLOCK", 0))
+        try:
+            check(os.fstat(descriptor).st_mode)  # it may be another by now
+        except PuterInputError:
+            os.close(descriptor)
+            raise
+        return descriptor
+
+    return open(path, "rb", opener=opener)
+
+
+_SPECIAL = (
+    (stat.S_ISFIFO, "pipe"),
+    (stat.S_ISSOCK, "socket"),
+    (stat.S_ISCHR, "device"),
+    (stat.S_ISBLK, "device"),
+)
 
 
 def check_writable(path: str | os.PathLike[str]) -> None:

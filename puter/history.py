@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from puter.atomic import write_whole
+from puter.atomic import open_ordinary, write_whole
 from puter.engine.throttle import Throttle
 from puter.exceptions import PuterInputError
 from puter.process import short_lock
@@ -19,6 +19,7 @@ from puter.wire.messages import Message, check_messages
 
 VERSION = 1
 """Of the file that ``dump()`` writes."""
+_OF_SAVE = "Give a file that save() wrote."
 _PLAIN_ONLY = "Messages may hold str, numbers, bool, None, lists and dicts only."
 
 
@@ -192,18 +193,19 @@ def load(path: str | os.PathLike[str]) -> History:
     """Read what ``dump()`` wrote.
 
     Raises:
-        PuterInputError: The file holds no conversation, or one of a newer SDK.
+        PuterInputError: It holds no conversation, or one of a newer SDK, or is a pipe or a device.
         OSError: It could not be read.
     """
     try:
-        data = read_json(Path(path).read_bytes(), depth=MESSAGE_DEPTH + 2)
+        with open_ordinary(path, _OF_SAVE) as file:
+            data = read_json(file.read(), depth=MESSAGE_DEPTH + 2)
+    except PuterInputError:
+        raise
     except ValueError as error:
         raise PuterInputError(f"{os.fspath(path)!r} is not JSON: {error}") from None
     version = data.get("puter_conversation") if isinstance(data, dict) else None
     if type(version) is not int or not isinstance(data.get("messages"), list):
-        raise PuterInputError(
-            f"{os.fspath(path)!r} holds no conversation", hint="Give a file that save() wrote."
-        )
+        raise PuterInputError(f"{os.fspath(path)!r} holds no conversation", hint=_OF_SAVE)
     if version > VERSION:
         raise PuterInputError(
             f"{os.fspath(path)!r} was written by a newer version of this SDK",

@@ -6,7 +6,6 @@ import asyncio
 import base64
 import io
 import os
-import sys
 import tempfile
 import threading
 from collections.abc import Callable
@@ -25,6 +24,7 @@ from puter.wire.dialects.base import BASE
 from puter.wire.dialects.claude import CLAUDE as CLAUDE_DIALECT
 from puter.wire.dialects.responses import RESPONSES as RESPONSES_DIALECT
 from tests.door import Door, chat_body
+from tests.test_saving import special
 
 CLAUDE, RESPONSES, OPENAI = "claude-sonnet-4-5", "gpt-5-pro", "gpt-4.1"
 PNG = base64.b64decode(
@@ -298,7 +298,6 @@ async def test_an_image_that_pil_cannot_write_is_refused(door: Door) -> None:
         await parts_of(door, images=PIL.Image.new("HSV", (1, 1)))
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="no /dev/zero")
 async def test_what_is_too_large_is_refused_without_reading_it_all(
     door: Door, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -312,8 +311,30 @@ async def test_what_is_too_large_is_refused_without_reading_it_all(
             else:
                 with pytest.raises(puter.PuterInputError, match=r"larger than the .* MiB"):
                     await parts_of(door, images=source)
-    with pytest.raises(puter.PuterInputError, match="zero is larger"):
-        await parts_of(door, images="/dev/zero")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="pipes, sockets and devices")
+@pytest.mark.parametrize("kind", ["pipe", "socket", "device"])
+async def test_only_ordinary_files_are_opened(door: Door, tmp_path: Path, kind: str) -> None:
+    path = special(tmp_path, kind)
+    link = tmp_path / "link"
+    link.symlink_to(path)
+    for source in (str(path), path, link, (path, "image/png")):
+        said = rf"is a {kind}, not an ordinary file.*pass the bytes"
+        for call, options in (
+            ("chat", {"images": source}),
+            ("chat", {"files": [source]}),
+            ("img2txt", {"source": source}),
+            ("speech2txt", {"audio": source}),
+            ("txt2img", {"prompt": "x", "input_images": [source]}),
+            ("upload", {"source": source}),
+        ):
+            given = {"prompt": "x", **options} if call == "chat" else options
+            with pytest.raises(puter.PuterInputError, match=said):
+                await door(door.client(), call, **given)
+    with pytest.raises(puter.PuterInputError, match=f"is a {kind}.*save"):
+        door.client().load_conversation(path)
+    assert door.sent == []
 
 
 @pytest.mark.parametrize("path", ["dot.png", "", "./dot.png", 5, None])
@@ -507,18 +528,20 @@ def test_extensions() -> None:
 # ------------------------------------------------------------ the event loop
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="no FIFO")
-async def test_async_methods_read_files_beside_the_event_loop(tmp_path: Path) -> None:
-    fifo = tmp_path / "slow.png"
-    os.mkfifo(fifo)
-    call = asyncio.create_task(parts_of(Door("async"), images=fifo))
+async def test_async_methods_read_files_beside_the_event_loop() -> None:
+    ready = threading.Event()
+
+    class Slow(io.BytesIO):
+        def read(self, size: int | None = -1) -> bytes:
+            assert ready.wait(60)
+            return super().read(size)
+
+    call = asyncio.create_task(parts_of(Door("async"), images=Slow(PNG)))
     for _ in range(20):
         await asyncio.sleep(0.001)  # the loop runs on
     assert not call.done()
-    writer = threading.Thread(target=fifo.write_bytes, args=(PNG,))
-    writer.start()
+    ready.set()
     assert await call == [picture()]
-    writer.join()
 
 
 # ------------------------------------------------------------ images of Pillow

@@ -12,6 +12,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from puter.api.text_files import encoding_of
+from puter.atomic import open_ordinary
 from puter.engine.effects import Flow, Invoke, do
 from puter.exceptions import PuterInputError
 from puter.types.media import Media, from_data_uri, shown_url
@@ -190,8 +191,10 @@ def _read(source: Any, limit: int) -> tuple[bytes, str, str]:
 def _read_path(path: str | os.PathLike[str], limit: int) -> tuple[bytes, str, str]:
     name: Any = os.fspath(path)
     try:
-        with open(path, "rb") as file:
+        with open_ordinary(path, _READ_IT) as file:
             return file.read(limit + 1), _shown(name), ""
+    except PuterInputError:
+        raise
     except (OSError, ValueError) as error:
         if isinstance(name, str) and _BASE64.fullmatch(name):
             raise PuterInputError(
@@ -203,6 +206,7 @@ def _read_path(path: str | os.PathLike[str], limit: int) -> tuple[bytes, str, st
         ) from error
 
 
+_READ_IT = "Read it yourself and pass the bytes."
 _BASE64 = re.compile(r"(?=.*[a-z])(?=.*[A-Z])(?=.*[0-9])[A-Za-z0-9+/_\s-]{64,}={0,2}\s*", re.DOTALL)
 
 
@@ -311,7 +315,7 @@ def _bytes_of_open_file(image: Any) -> bytes:
 
 
 def _bytes_of_named_file(image: Any) -> bytes:
-    with open(image.filename, "rb") as file:
+    with open_ordinary(image.filename, _READ_IT) as file:
         return file.read()
 
 
