@@ -56,7 +56,6 @@ def octets(*pieces: Any) -> Any:
     [
         (PNG, "~/a/dot.png", "~/a/dot.png", "image/png"),
         (PNG, "/alice/dot", "/alice/dot", "image/png"),
-        (PNG, "dot.png", "~/dot.png", "image/png"),
         (PNG, PuterFile("/alice/dot.png"), "/alice/dot.png", "image/png"),
         (b"\x01?", "~/x", "~/x", "application/octet-stream"),
         (b"??", "~/x", "~/x", "text/plain"),
@@ -273,6 +272,14 @@ async def test_a_name_that_is_not_utf8_is_told(door: Door) -> None:
 
 
 PATHS = ["read_file", "stat_file", "list_files", "delete_file"]
+
+
+@pytest.mark.parametrize("path", ["~", "~bob/x", "./x", "a.txt", "folder/", " ~/x"])
+async def test_an_upload_goes_to_no_path_that_cannot_be_read(door: Door, path: str) -> None:
+    for method, arguments in (("upload", (PNG, path)), ("read_file", (path,))):
+        with pytest.raises(puter.PuterInputError, match=r"no Puter path.*~/"):
+            await door(door.client(), method, *arguments)
+    assert door.sent == []
 
 
 @pytest.mark.parametrize("path", ["", "notes.txt", "C:\\x", None, 5])

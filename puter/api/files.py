@@ -88,12 +88,10 @@ def _target(path: str | PuterFile | None, name: str) -> str:
         if not name:
             raise PuterInputError("upload() of bytes needs path='~/Documents/name.png'")
         return f"{HOME}/{name}"
-    target = check_text("path", path)
-    if target.endswith("/"):
-        if not name:
-            raise PuterInputError(f"path={path!r} is a folder", hint="Add the name of the file.")
-        target += name
-    return target if target.startswith(("/", "~/")) else f"~/{target}"
+    target = _path(check_text("path", path))
+    if target.endswith("/") and not name:
+        raise PuterInputError(f"path={path!r} is a folder", hint="Add the name of the file.")
+    return target + name if target.endswith("/") else target
 
 
 def read_file(call: CallContext, path: str | PuterFile) -> Flow[bytes]:
