@@ -298,8 +298,8 @@ class LocalPuter:
         """Let requests meet ``fault``; see `faults.Plan.inject`.
 
         Raises:
-            TypeError: it is no fault.
-            ValueError: there is no such operation.
+            TypeError: it is no fault, or a number is none.
+            ValueError: there is no such operation, ``times`` is below 1, or ``after`` below 0.
         """
         plan = self._backend.script.plan
         plan.inject(fault, operation=operation, path=path, times=times, after=after)

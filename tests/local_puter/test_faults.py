@@ -78,6 +78,41 @@ def test_a_fault_that_is_wrong_is_told() -> None:
         faults.sometimes(0.1, kinds=["rest"])
 
 
+_FAULT: Any = faults
+WRONG: list[tuple[type[Exception], Any]] = [
+    (ValueError, lambda: faults.Plan().inject(faults.reset(), times=0)),
+    (ValueError, lambda: faults.Plan().inject(faults.reset(), times=-1)),
+    (TypeError, lambda: _FAULT.Plan().inject(faults.reset(), times="2")),
+    (TypeError, lambda: faults.Plan().inject(faults.reset(), times=True)),
+    (ValueError, lambda: faults.Plan().inject(faults.reset(), after=-1)),
+    (TypeError, lambda: _FAULT.Plan().inject(faults.reset(), after=0.5)),
+    (TypeError, lambda: _FAULT.Plan().inject(faults.reset(), path=5)),
+    (TypeError, lambda: _FAULT.Plan().inject(faults.reset)),
+    (TypeError, lambda: _FAULT.status("abc")),
+    (TypeError, lambda: _FAULT.status(True)),
+    (TypeError, lambda: _FAULT.status(headers=["a"])),
+    (TypeError, lambda: _FAULT.status(body=5)),
+    (TypeError, lambda: _FAULT.status(other=5)),
+    (ValueError, lambda: faults.status(0)),
+    (ValueError, lambda: faults.reset(-1)),
+    (ValueError, lambda: faults.drip(pause=float("nan"))),
+    (ValueError, lambda: faults.drip(pieces=0)),
+    (ValueError, lambda: faults.huge_body(0)),
+    (TypeError, lambda: dataclasses.replace(_FAULT.reset(), delay="1")),
+    (ValueError, lambda: dataclasses.replace(faults.reset(), delay=-1)),
+    (TypeError, lambda: _FAULT.sometimes(0.1, kinds=[faults.reset])),
+    (TypeError, lambda: _FAULT.sometimes(0.1, kinds=[503])),
+    (TypeError, lambda: _FAULT.sometimes(0.1, kinds="reset")),
+]
+
+
+@pytest.mark.parametrize(("error", "wrong"), WRONG)
+def test_a_wrong_argument_is_told_where_it_is_given(error: type[Exception], wrong: Any) -> None:
+    with pytest.raises(error) as told:
+        wrong()
+    assert str(told.value)
+
+
 def test_chance_is_the_same_for_the_same_seed() -> None:
     def fates(seed: int) -> list[str]:
         plan = faults.Plan(faults.sometimes(0.2, seed=seed))

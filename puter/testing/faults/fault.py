@@ -4,10 +4,21 @@ from __future__ import annotations
 
 import functools
 import inspect
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import KW_ONLY, dataclass, field, replace
 from http import HTTPStatus
-from typing import Any, Concatenate, Literal, ParamSpec, TypeAlias
+from types import NoneType, UnionType
+from typing import (
+    Any,
+    Concatenate,
+    Literal,
+    ParamSpec,
+    TypeAlias,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
 
 P = ParamSpec("P")
 End: TypeAlias = Literal["closed", "reset", "silence"]
@@ -105,6 +116,10 @@ class Fault:
     delay: float = 0.0
     ran: bool = False
 
+    def __post_init__(self) -> None:
+        _check("delay", self.delay, (float, int), 0)
+        _check("ran", self.ran, (bool,), 0)
+
     @property
     def scope(self) -> Scope:
         """Which requests it can happen to."""
@@ -161,6 +176,36 @@ class NamedFault(Fault):
         return f"{self.name}({', '.join(given)})"
 
 
+def whole_number(name: str, value: Any, least: int) -> None:
+    """Refuse what is no whole number, or one below ``least``.
+
+    Raises:
+        TypeError: it is no whole number.
+        ValueError: it is below.
+    """
+    _check(name, value, (int,), least)
+
+
+def _check(name: str, value: Any, kinds: tuple[type, ...], least: float) -> None:
+    """Refuse values of other types, and numbers below ``least``."""
+    if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
+        wanted = " or ".join(one.__name__ for one in kinds if one is not NoneType)
+        raise TypeError(f"{name} must be {wanted}, not {value!r}")
+    if isinstance(value, (int, float)) and not least <= value < math.inf:
+        raise ValueError(f"{name} must be {least} or more, and finite, not {value!r}")
+
+
+def _types_of(annotation: Any) -> tuple[type, ...]:
+    """What ``isinstance()`` takes for an annotation."""
+    parts = get_args(annotation) if isinstance(annotation, UnionType) else (annotation,)
+    found = tuple(get_origin(one) or one for one in parts)
+    return (*found, int) if float in found else found
+
+
+_LEAST = {"status": 100, "pieces": 1, "size": 1}
+"""The smallest good numbers of arguments; of all others 0."""
+
+
 Change: TypeAlias = Callable[Concatenate[HttpAnswer, P], HttpAnswer | Iterable[Step]]
 KINDS: dict[str, NamedFault] = {}
 """Every kind by name, as it is without arguments."""
@@ -179,15 +224,18 @@ def kind(
 
     def make(change: Change[P]) -> Callable[P, NamedFault]:
         made, about = _Kind(change, scope, trouble), (change.__doc__ or "").partition("\n")[0]
-
-        @functools.wraps(change)
-        def fault(*args: P.args, **options: P.kwargs) -> NamedFault:
-            given = (args, tuple(options.items()))
-            return NamedFault(change.__name__, about, made, *given, ran=ran)
-
         signature = inspect.signature(change)
         parameters = list(signature.parameters.values())[1:]
         shown = signature.replace(parameters=parameters, return_annotation="Fault")
+        kinds = {name: _types_of(hint) for name, hint in get_type_hints(change).items()}
+
+        @functools.wraps(change)
+        def fault(*args: P.args, **options: P.kwargs) -> NamedFault:
+            for name, value in shown.bind(*args, **options).arguments.items():
+                _check(name, value, kinds[name], _LEAST.get(name, 0))
+            given = (args, tuple(options.items()))
+            return NamedFault(change.__name__, about, made, *given, ran=ran)
+
         vars(fault)["__signature__"] = shown
         KINDS[change.__name__] = fault()  # type: ignore[call-arg]  # each has its defaults
         return fault

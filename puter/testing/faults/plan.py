@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 import random
 import threading
@@ -9,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from puter.testing.faults.fault import KINDS, Fault
+from puter.testing.faults.fault import KINDS, Fault, whole_number
 
 _INTERFACES = {
     "puter-chat-completion": "chat",
@@ -78,6 +79,13 @@ class Sometimes:
         return fitting[int(which * len(fitting))] if fitting and thrown < self._rate else None
 
 
+def _fault(given: Any, kinds: tuple[type, ...]) -> Any:
+    if not isinstance(given, kinds):
+        told = f"{given.__name__} without ()" if inspect.isfunction(given) else repr(given)[:80]
+        raise TypeError(f"a fault is such as faults.status(500), not {told}.")
+    return given
+
+
 def sometimes(
     rate: float, *, seed: int = 0, kinds: Iterable[Fault | str] | None = None
 ) -> Sometimes:
@@ -90,15 +98,18 @@ def sometimes(
             happen to it.
 
     Raises:
+        TypeError: a kind is neither a fault nor a name.
         ValueError: the rate is not from 0 to 1, or there is no such kind.
     """
+    if isinstance(kinds, (str, Fault)):
+        raise TypeError(f"kinds is a list: write kinds=[{kinds!r}]")
     if not 0 <= rate <= 1:
         raise ValueError(f"rate must be from 0 to 1, not {rate!r}")
     chosen: list[Fault] = []
     for one in KINDS if kinds is None else kinds:
         if isinstance(one, str) and one not in KINDS:
             raise ValueError(f"no kind of fault {one!r}; there are {', '.join(KINDS)}.")
-        chosen.append(KINDS[one] if isinstance(one, str) else one)
+        chosen.append(_fault(KINDS[one] if isinstance(one, str) else one, (Fault,)))
     return Sometimes(rate, seed, chosen)
 
 
@@ -159,11 +170,15 @@ class Plan:
             after: how many of these requests pass unharmed before.
 
         Raises:
-            TypeError: it is no fault.
-            ValueError: there is no such operation.
+            TypeError: it is no fault, or a number is none.
+            ValueError: there is no such operation, ``times`` is below 1, or ``after`` below 0.
         """
-        if not isinstance(fault, (Fault, Sometimes)):
-            raise TypeError(f"a fault is such as faults.status(500), not {type(fault).__name__}.")
+        _fault(fault, (Fault, Sometimes))
+        if times is not None:
+            whole_number("times", times, 1)
+        whole_number("after", after, 0)
+        if path is not None and not isinstance(path, str):
+            raise TypeError(f"path must be such as '/whoami', not {path!r}.")
         if operation is not None and operation not in OPERATIONS:
             raise ValueError(f"no operation {operation!r}; there are {', '.join(OPERATIONS)}.")
         usual = 1 if isinstance(fault, Fault) else math.inf
