@@ -389,7 +389,6 @@ IN_MEMORY = {
     "closed": "`PuterConnectionError`",
     "reset": "`PuterConnectionError`",
     "silence": "`PuterTimeoutError`",
-    "unreadable": "`PuterResponseError`",
 }
 
 
@@ -400,7 +399,8 @@ def kinds_table() -> list[str]:
         parameters = ", ".join(signature.parameters)
         scope = {"stream": " (streams)", "chat": " (chats)"}.get(fault.scope, "")
         about = fault.about.rstrip(".") + scope
-        memory = IN_MEMORY.get(fault.trouble or "", "the same")
+        memory = IN_MEMORY.get(fault.trouble or "", "`PuterResponseError`")
+        memory = memory if fault.trouble else "the same"
         ran = "yes" if fault.ran else "no"
         lines.append(f"| `{name}({parameters})` | {about} | {ran} | {memory} |")
     return lines

@@ -17,6 +17,7 @@ from puter.engine.transport import Transport
 from puter.exceptions import PuterError
 from puter.secret import with_token
 from puter.transports.connection_errors import Exchange
+from puter.wire.encoding import ContentError
 from puter.wire.http import HttpReply, stays_open
 
 NDJSON = "application/x-ndjson"
@@ -155,7 +156,7 @@ def _reply(effect: Send, request: MockRequest, answer: Any, fault: Any) -> HttpR
     elif mock.body is not None:
         kind, body = "application/octet-stream", MockBody([bytes(mock.body)])
     else:
-        body = MockBody([json.dumps(mock.json).encode()])
+        body = MockBody([json.dumps(mock.json, separators=(",", ":")).encode()])
     headers = {"content-type": kind, **mock.headers}
     reply = HttpReply(mock.status, headers, url=request.url)
     if fault is not None:
@@ -181,13 +182,17 @@ def _spoilt(
     match changed if isinstance(changed, str) else changed.end:
         case "silence":
             error: PuterError | None = exchange.silence()
-        case "unreadable":
-            error = exchange.unreadable(ValueError(repr(fault)))
         case None:
             error = None
-        case how:
-            reset = ConnectionResetError(errno.ECONNRESET, "reset")
-            error = exchange.cut_off(reset if how == "reset" else EOFError())
+        case "closed":
+            error = exchange.cut_off(EOFError())
+        case "reset" | "reset before its unknown end" as how:
+            exchange._open_ended = how != "reset"
+            error = exchange.cut_off(ConnectionResetError(errno.ECONNRESET, "reset"))
+        case "too large":
+            error = exchange.too_large()
+        case told:
+            error = exchange.unreadable(ContentError(told))
     if isinstance(changed, str):
         assert error is not None  # noqa: S101 - for the type checker
         raise error
@@ -250,7 +255,7 @@ class MockBody:
         if isinstance(line, BaseException):
             raise line
         if isinstance(line, Mapping):
-            return json.dumps(line).encode() + b"\n"
+            return json.dumps(line, separators=(",", ":")).encode() + b"\n"
         if not isinstance(line, bytes) and not callable(line):
             raise PuterError(
                 f"A line of MockTransport is a dict or bytes, not {type(line).__name__}",

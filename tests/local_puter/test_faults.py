@@ -14,6 +14,7 @@ import puter
 from puter import PuterAI
 from puter.testing import Failure, Hang, LocalPuter, MockReply, MockTransport, faults
 from tests.door import Door, until_done
+from tests.fault_matrix import PAGE, table_in
 
 
 def test_a_kind_is_a_value() -> None:
@@ -144,12 +145,43 @@ def test_a_fault_for_a_chat_or_a_medium_is_a_reply() -> None:
         assert local.requests[-1].billed
 
 
-ERRORS: dict[str | None, type[puter.PuterError]] = {
-    "closed": puter.PuterConnectionError,
-    "reset": puter.PuterConnectionError,
-    "silence": puter.PuterTimeoutError,
-    "unreadable": puter.PuterResponseError,
-}
+IN_MATRIX = table_in(PAGE.read_text("utf-8"))
+
+
+@pytest.mark.parametrize("name", list(faults.KINDS))
+async def test_in_memory_a_chat_becomes_what_it_becomes_over_sockets(door: Door, name: str) -> None:
+    """The page has the socket's outcome of each kind."""
+    outcome = IN_MATRIX[name]["chat"] or IN_MATRIX[name]["chat, streamed"]
+    transport = MockTransport(lambda _: "Paris", faults.Plan(faults.KINDS[name]))
+    settings: Any = {"max_retries": 1, "retry_delay": 0, "max_response_bytes": 1 << 20}
+    ai = PuterAI(token="t", transport=transport, **settings)
+    if outcome.startswith("\u2713") or not IN_MATRIX[name]["chat"]:
+        assert await door(ai, "chat", "Hi") == "Paris"
+        return
+    with pytest.raises(getattr(puter, f"Puter{outcome}Error")) as told:
+        await door(ai, "chat", "Hi")
+    assert f"{name}(" not in str(told.value)
+    assert "ValueError" not in str(told.value)
+
+
+@pytest.mark.parametrize("name", [name for name, one in faults.KINDS.items() if one.trouble])
+async def test_in_memory_the_words_are_those_of_sockets(door: Door, name: str) -> None:
+    fault = {"gzip_bomb": faults.gzip_bomb(16 << 20)}.get(name, faults.KINDS[name])
+    if name == "continue_flood":
+        fault = faults.continue_flood(0.02)
+    settings: Any = {"max_retries": 0, "timeout": 1.0, "max_response_bytes": 1 << 20}
+    with LocalPuter(tier=None) as local:
+        local.inject(fault)
+        over_sockets = local.client(**settings)
+        transport = MockTransport(lambda _: "Paris", faults.Plan(fault))
+        in_memory = PuterAI(token="t", transport=transport, api_base=local.url, **settings)
+        told = []
+        for ai in (over_sockets, in_memory):
+            with pytest.raises(puter.PuterError) as caught:
+                await door(ai, "chat", "Hi")
+            told.append((type(caught.value), caught.value.message))
+            await ai.async_close()
+    assert told[0] == told[1]
 
 
 @pytest.mark.parametrize("name", [name for name, one in faults.KINDS.items() if one.trouble])
@@ -162,7 +194,7 @@ async def test_a_connections_fault_in_memory(door: Door, name: str) -> None:
         return "Hello!"
 
     ai = PuterAI(token="t", transport=MockTransport(handler, plan))
-    with pytest.raises(ERRORS[faults.KINDS[name].trouble]) as caught:
+    with pytest.raises(puter.PuterError) as caught:
         await door(ai, "chat", "Hi")
     assert len(asked) == faults.KINDS[name].ran
     assert getattr(caught.value, "sent", True)

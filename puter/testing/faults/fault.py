@@ -25,7 +25,8 @@ End: TypeAlias = Literal["closed", "reset", "silence"]
 """How a connection ends: by FIN, by RST, or it stays open and says nothing more."""
 Step: TypeAlias = bytes | float | End
 """What is done with a connection: send bytes, pause for so many seconds, end it."""
-Trouble: TypeAlias = End | Literal["unreadable"]
+Trouble: TypeAlias = str
+"""An `End`, "reset before its unknown end", "too large", or what is told of the damaged answer."""
 Scope: TypeAlias = Literal["any", "chat", "stream"]
 
 JSON = {"Content-Type": "application/json; charset=utf-8"}

@@ -12,9 +12,12 @@ from typing import Any
 from puter.testing.faults.fault import JSON, HttpAnswer, Step, chunk, kind
 from puter.testing.recorded import recorded
 from puter.testing.refusals import dumps
+from puter.wire.http import HEAD, cut_head, damaged_chunk, damaged_head, only_announced
 
 HTML = {"Content-Type": "text/html; charset=utf-8"}
 PAGE = b"<!DOCTYPE html><html><head><title>Sorry</title></head><body>Try later</body></html>"
+_LONG_HEAD = str(damaged_head(b"HTTP/".ljust(HEAD + 1)))
+_ENDLESS = "nobody can tell where its body ends"
 _ERASED: Mapping[str, str | None] = {"Content_Length": None, "Transfer_Encoding": None}
 
 # ------------------------------------------------------------ the server does nothing
@@ -137,13 +140,13 @@ def redirect(answer: HttpAnswer, location: str = "/", status: int = 302) -> Http
     return _refusal(answer, status, **said)
 
 
-@kind(trouble="unreadable")
+@kind(trouble="it leaves HTTP (status 101)")
 def switching_protocols(answer: HttpAnswer) -> Iterator[Step]:
     """101: the connection is said to be no longer HTTP."""
     yield b"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n"
 
 
-@kind(trouble="unreadable")
+@kind(trouble=str(damaged_head(b"SSH")))
 def not_http(answer: HttpAnswer) -> Iterator[Step]:
     """Another protocol answers on that port."""
     yield b"SSH-2.0-OpenSSH_9.6\r\n"
@@ -204,7 +207,7 @@ def hints_then_silence(answer: HttpAnswer, status: int = 103) -> Iterator[Step]:
     yield "silence"
 
 
-@kind(trouble="silence")
+@kind(trouble=str(only_announced()))
 def continue_flood(answer: HttpAnswer, pause: float = 0.001) -> Iterator[Step]:
     """``100 Continue`` without end."""
     while True:
@@ -235,14 +238,14 @@ def second_answer(answer: HttpAnswer, pause: float = 0.0) -> Iterator[Step]:
 # ------------------------------------------------------------ the headers
 
 
-@kind(ran=True, trouble="closed")
+@kind(ran=True, trouble=str(cut_head(b"")))
 def cut_headers(answer: HttpAnswer) -> Iterator[Step]:
     """The connection closes within the headers."""
     yield answer.head()[:-9]
     yield "closed"
 
 
-@kind(ran=True, trouble="unreadable")
+@kind(ran=True, trouble=_LONG_HEAD)
 def huge_headers(answer: HttpAnswer, size: int = 1 << 20) -> Iterator[Step]:
     """One header of ``size`` bytes."""
     yield answer.head()[:-2] + b"X-Much: "
@@ -251,7 +254,7 @@ def huge_headers(answer: HttpAnswer, size: int = 1 << 20) -> Iterator[Step]:
     yield "closed"
 
 
-@kind(ran=True, trouble="unreadable")
+@kind(ran=True, trouble=_LONG_HEAD)
 def many_headers(answer: HttpAnswer, count: int = 50_000) -> Iterator[Step]:
     """``count`` headers."""
     yield answer.head()[:-2]
@@ -260,21 +263,21 @@ def many_headers(answer: HttpAnswer, count: int = 50_000) -> Iterator[Step]:
     yield "closed"
 
 
-@kind(ran=True, trouble="unreadable")
+@kind(ran=True, trouble=_ENDLESS)
 def bad_content_length(answer: HttpAnswer, length: str = "many") -> Iterator[Step]:
     """A Content-Length that is no number."""
     yield answer.head(Content_Length=length, Transfer_Encoding=None) + answer.body
     yield "closed"
 
 
-@kind(ran=True, trouble="unreadable")
+@kind(ran=True, trouble=_ENDLESS)
 def negative_content_length(answer: HttpAnswer) -> Iterator[Step]:
     """A Content-Length below zero."""
     yield answer.head(Content_Length="-5", Transfer_Encoding=None) + answer.body
     yield "closed"
 
 
-@kind(ran=True, trouble="unreadable")
+@kind(ran=True, trouble=str(damaged_head(b"HTTP/")))
 def bad_status_line(answer: HttpAnswer) -> Iterator[Step]:
     """A status of six digits."""
     yield answer.head().replace(b"HTTP/1.1 ", b"HTTP/1.1 999", 1) + answer.body
@@ -315,7 +318,7 @@ def reset_body(answer: HttpAnswer) -> HttpAnswer:
     return answer.whole(body[: len(body) // 2], length=len(body), end="reset")
 
 
-@kind(ran=True, trouble="reset")
+@kind(ran=True, trouble="reset before its unknown end")
 def reset_without_length(answer: HttpAnswer) -> Iterator[Step]:
     """A body that lasts until the connection closes ends in a reset."""
     yield answer.head(**_ERASED, Connection="close") + answer.body[: len(answer.body) // 2]
@@ -337,27 +340,27 @@ def cut_chunked(answer: HttpAnswer) -> HttpAnswer:
     return replace(answer, pieces=(body[: len(body) // 2],), streamed=True, end="closed")
 
 
-@kind(ran=True, trouble="unreadable")
+@kind(ran=True, trouble=str(damaged_chunk()))
 def bad_chunk_size(answer: HttpAnswer, size: str = "-5") -> Iterator[Step]:
     """A chunk whose size is no size."""
     yield replace(answer, streamed=True).head() + f"{size}\r\n".encode() + answer.body + b"\r\n"
     yield "closed"
 
 
-@kind(ran=True, trouble="unreadable")
+@kind(ran=True, trouble="its gzip content was cut off")
 def cut_gzip(answer: HttpAnswer) -> Iterator[Step]:
     """The compressed body ends half-way, and the answer says that it is whole."""
     packed = gzip.compress(answer.body)
     yield from _encoded(answer, packed[: len(packed) // 2]).wire()
 
 
-@kind(ran=True, trouble="unreadable")
+@kind(ran=True, trouble="its content is no gzip")
 def bad_gzip(answer: HttpAnswer) -> Iterator[Step]:
     """A body that is said to be compressed, and is not."""
     yield from _encoded(answer, answer.body).wire()
 
 
-@kind(ran=True, trouble="unreadable")
+@kind(ran=True, trouble="its Content-Encoding is 'compress'")
 def unknown_encoding(answer: HttpAnswer) -> Iterator[Step]:
     """A body in a compression that nobody asked for."""
     yield from _encoded(answer, gzip.compress(answer.body)[10:], "compress").wire()
@@ -379,7 +382,7 @@ def huge_body(answer: HttpAnswer, size: int = 64 << 20) -> HttpAnswer:
     return replace(answer, headers=JSON, pieces=pieces, streamed=False, length=length)
 
 
-@kind(ran=True, trouble="unreadable")
+@kind(ran=True, trouble="too large")
 def gzip_bomb(answer: HttpAnswer, size: int = 64 << 20) -> Iterator[Step]:
     """A small body that unpacks to ``size`` bytes."""
     yield from _encoded(replace(answer, headers=JSON), gzip.compress(b" " * size, 9)).wire()
@@ -439,7 +442,12 @@ def odd_numbers(answer: HttpAnswer) -> HttpAnswer:
     def other(_found: re.Match[bytes]) -> bytes:
         return odd[next(count) % len(odd)]
 
-    return _each(answer, lambda piece: re.sub(rb"(?<=[:,\[])-?\d[\d.e-]*(?=[,}\]])", other, piece))
+    numbers = re.compile(rb"(?<=[:,\[])-?\d[\d.e-]*(?=[,}\]])")
+    changed = _each(answer, lambda piece: numbers.sub(other, piece))
+    if next(count):
+        return changed
+    more = b'{"number":%b,' % odd[3]  # none stood there
+    return _each(answer, lambda piece: piece.replace(b"{", more, 1))
 
 
 @kind(ran=True)
