@@ -177,11 +177,16 @@ class LocalPuter:
         return f"http://{host if self._one_port else label + 'localhost'}:{self._port}"
 
     def client(self, **options: Any) -> PuterAI:
-        """A `PuterAI` that talks to this server; ``options`` override its settings."""
+        """A `PuterAI` that talks to this server; ``options`` override its settings.
+
+        Where the server has no limits, ``rate_limit_requests`` is None.
+        """
         from puter.ai import PuterAI
 
         # never through a proxy of the environment
         settings: dict[str, Any] = {"api_base": self.url, "login_url": self.login_url, "proxy": ""}
+        if self._backend.tier is None and "config" not in options:
+            settings["rate_limit_requests"] = None
         if not options.keys() & {"token", "username", "password"}:
             settings["token"] = self.token
         return PuterAI(**{**settings, **options})

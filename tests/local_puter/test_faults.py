@@ -125,6 +125,16 @@ def test_chance_is_the_same_for_the_same_seed() -> None:
     assert not [name for name in counts if "stream" in name]  # they cannot happen to whoami
 
 
+def test_the_client_of_a_server_without_limits_has_none() -> None:
+    with LocalPuter(tier=None) as local:
+        assert local.client().config.rate_limit_requests is None
+        assert local.client(rate_limit_requests=7).config.rate_limit_requests == 7
+        config = puter.PuterConfig(rate_limit_requests=8, api_base=local.url)
+        assert local.client(config=config).config.rate_limit_requests == 8
+    with LocalPuter() as local:
+        assert local.client().config.rate_limit_requests == 30
+
+
 def test_faults_are_forgotten() -> None:
     with LocalPuter() as local, local.client() as ai:
         local.inject(faults.sometimes(1, kinds=["status"]))
