@@ -34,6 +34,11 @@ def output_adapter(of: Any) -> TypeAdapter:
         raise PuterInputError(
             f"output_type is the str {of[:40]!r}", hint="Pass the type itself, not its name."
         )
+    if of is object:
+        raise PuterInputError(
+            "output_type is object, which every answer fits",
+            hint="Name what you want, such as dict[str, int] or a dataclass; for text use chat().",
+        )
     return adapter(of)
 
 
