@@ -1014,6 +1014,6 @@ def test_other_numbers_are_mere_floats(of: Any) -> None:
 
 
 async def test_a_type_that_every_answer_fits_is_refused_before_anything_is_sent(door: Door) -> None:
-    with pytest.raises(puter.PuterInputError, match="output_type is object.*Name what you want"):
+    with pytest.raises(puter.PuterInputError, match=r"output_type is object.*Name what you want"):
         await door(door.client(), "parse", "Hi", object)
     assert door.sent == []
