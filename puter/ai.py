@@ -106,6 +106,13 @@ class PuterAI(Client, ChatMethods):
         self._set_up(settings, SharedState(credentials, transports))
         self._history = History()
 
+    if not TYPE_CHECKING:  # which sees by itself what is assigned
+
+        def __setattr__(self, name: str, value: Any) -> None:
+            if name == "config" and not isinstance(value, PuterConfig):
+                raise _no_config(value)
+            super().__setattr__(name, value)
+
     def _sign_in(self, call: CallContext) -> Flow[None]:
         return auth.ensure_signed_in(call)
 
@@ -413,9 +420,13 @@ def _settings(config: Any, overrides: Any) -> PuterConfig:
         return PuterConfig.from_env(**overrides)
     if isinstance(config, PuterConfig):
         return config.replace(**overrides)
-    raise PuterConfigError(
+    raise _no_config(config)
+
+
+def _no_config(config: Any) -> PuterConfigError:
+    return PuterConfigError(
         f"config must be a PuterConfig, not {type(config).__name__}",
-        hint="Single settings go in by name: PuterAI(timeout=60).",
+        hint="Single settings go in by name: PuterAI(timeout=60), or config.update(timeout=60).",
     )
 
 

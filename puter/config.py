@@ -58,10 +58,10 @@ def is_loopback(host: str) -> bool:
 
 
 def _fail(name: str, value: Any, wanted: str) -> PuterConfigError:
-    shown = repr(value) if len(repr(value)) <= 60 else f"a {type(value).__name__}"
+    told = f"{name}={value!r}" if len(repr(value)) <= 60 else f"{name}=a {type(value).__name__}"
     if name in ("proxy", "headers") or (isinstance(value, str) and re.search("[@?]", value)):
-        shown = "the value given"  # it may hold a password or a token
-    return PuterConfigError(f"{name}={shown} is not valid", hint=f"{name} must be {wanted}.")
+        told = f"{name}: the value given"  # it may hold a password or a token
+    return PuterConfigError(f"{told} is not valid", hint=f"{name} must be {wanted}.")
 
 
 def _check_url(name: str, value: Any) -> str:
@@ -110,6 +110,8 @@ def check_proxy(name: str, value: Any) -> str | None:
     if not isinstance(value, str):
         raise _fail(name, value, wanted)
     parts = _split(name, value, wanted)
+    if parts.scheme.startswith("socks"):
+        raise PuterConfigError(f"{name}: SOCKS is not supported", hint=f"{name} must be {wanted}.")
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise _fail(name, value, wanted)
     return _Proxy(value)
@@ -347,6 +349,12 @@ class PuterConfig:
             if "_ready" in values:
                 _check_http(values)
             self.__dict__.update(values)
+
+        def __delattr__(self, name: str) -> None:
+            raise PuterConfigError(
+                f"The setting {name!r} cannot be deleted",
+                hint="Assign what it shall be; the defaults are those of PuterConfig().",
+            )
 
     @classmethod
     def from_env(cls, **overrides: Unpack[ConfigOptions]) -> Self:

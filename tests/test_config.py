@@ -727,3 +727,23 @@ async def test_a_user_agent_of_ones_own_replaces_ours_in_any_case(door: Door) ->
     names = sorted(name.lower() for name in door.sent[0].headers)
     assert (names.count("user-agent"), names.count("accept")) == (1, 1)
     assert door.sent[0].headers["user-agent"] == "mine/1"
+
+
+def test_only_settings_take_the_place_of_settings() -> None:
+    ai: Any = puter.PuterAI(token="t", timeout=7)
+    with pytest.raises(puter.PuterConfigError, match=r"must be a PuterConfig, not int.*update"):
+        ai.config = 5
+    with pytest.raises(puter.PuterConfigError, match="'timeout' cannot be deleted"):
+        del ai.config.timeout
+    assert ai.config.timeout == 7
+    ai.config = PuterConfig(timeout=8)
+    assert ai.config.timeout == 8
+
+
+@pytest.mark.parametrize("scheme", ["socks5", "socks5h", "socks4"])
+def test_socks_is_said_not_to_be_supported(scheme: str) -> None:
+    with pytest.raises(puter.PuterConfigError, match="proxy: SOCKS is not supported") as told:
+        PuterConfig(proxy=f"{scheme}://me:secret@localhost:1")
+    assert "secret" not in str(told.value)
+    with pytest.raises(puter.PuterConfigError, match="proxy: the value given is not valid"):
+        PuterConfig(proxy="ftp://me:secret@localhost:1")
