@@ -180,12 +180,16 @@ def _read(source: Any, limit: int) -> tuple[bytes, str, str]:
         if _is_pil(source):
             return _read_pil(source)
         raise PuterInputError(
-            f"A {type(source).__name__} is neither an image nor a file",
+            f"{_one(type(source).__name__)} is neither an image nor a file",
             hint="Pass a path, bytes, a file, (data, mime type), a URL, a PIL image or PuterFile.",
         )
     if isinstance(source, (str, os.PathLike)):
         return _read_path(source, limit)
     return _read_file(source)
+
+
+def _one(noun: str) -> str:
+    return f"{'An' if noun[0].lower() in 'aeiou' else 'A'} {noun}"
 
 
 def _read_path(path: str | os.PathLike[str], limit: int) -> tuple[bytes, str, str]:
