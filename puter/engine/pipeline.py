@@ -6,7 +6,7 @@ from puter.config import PuterConfig
 from puter.engine.context import CallContext
 from puter.engine.effects import Acquire, Flow, Notify, Send, Sleep
 from puter.engine.events import Answered, Retrying
-from puter.engine.failures import conceal
+from puter.engine.failures import conceal, short
 from puter.engine.retry import attempts_left, may_repeat, retry_delay
 from puter.engine.throttle import Permit, Throttle
 from puter.exceptions import (
@@ -63,14 +63,14 @@ def exchange(
             except PuterError as error:
                 lost = may_have_run(error)
                 delay = _plan_retry(call, request, error)  # before the permit goes to the next
-                failure = error
+                failure = short(error)  # the frames of its traceback hold the body, and it
             finally:
                 if lost and not call.unsent and request.billed is not None:
                     call.shared.ledger.record(call.operation, request.billed)
             if permit is not None:
                 permit.release()
             yield from _pause(call, request, failure, delay)
-            del failure  # its traceback holds this frame
+            del failure
     finally:
         if permit is not None:
             permit.release()

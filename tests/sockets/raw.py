@@ -6,10 +6,13 @@ import contextlib
 import json
 import socket
 import ssl
+import struct
 import threading
+import time
 import weakref
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO
 
@@ -61,6 +64,39 @@ def keeps(reply: bytes = CHAT_ANSWER) -> Handler:
         return True
 
     return handler
+
+
+def resets(reply: bytes) -> Handler:
+    """A handler that sends those bytes and, when they were read, resets the connection."""
+
+    def handler(sock: socket.socket, _asked: Asked) -> None:
+        sock.sendall(reply)
+        latest = time.monotonic() + 10
+        while _is_unread(sock) and time.monotonic() < latest:
+            time.sleep(0.01)
+        reset_when_closed(sock)
+
+    return handler
+
+
+def reset_when_closed(sock: socket.socket) -> None:
+    """Have the close of this socket reset the connection, with whatever is under way."""
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+
+def _is_unread(sock: socket.socket) -> bool:
+    """Whether bytes wait in the kernel: to arrive at the other socket, or to be read from it."""
+    if not (table := Path("/proc/net/tcp")).exists():
+        time.sleep(0.5)  # elsewhere than in Linux nobody tells
+        return False
+    ports = sock.getsockname()[1], sock.getpeername()[1]
+    for row in table.read_text().splitlines()[1:]:
+        local, remote, _, queues = row.split()[1:5]
+        ends = int(local.partition(":")[2], 16), int(remote.partition(":")[2], 16)
+        sent, received = (int(size, 16) for size in queues.split(":"))
+        if (ends == ports and sent) or (ends == ports[::-1] and received):
+            return True
+    return False
 
 
 class RawServer:

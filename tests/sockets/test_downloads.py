@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import gzip
 import os
 import socket
-import struct
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import puter
-from tests.sockets.raw import Asked, Handler, RawServer, answer, says
+from tests.sockets.raw import Asked, Handler, RawServer, answer, resets, says
 from tests.sockets.test_deadlines import within
 from tests.test_media import pieces_of as _pieces_of
 
@@ -130,20 +128,6 @@ async def _iterate(live: Live, image: Any) -> None:
     else:
         async for _ in image.async_iter_bytes():
             await asyncio.sleep(0.2)
-
-
-def resets(data: bytes) -> Handler:
-    """A handler that sends this and resets the connection."""
-
-    def handler(sock: socket.socket, _asked: Asked) -> None:
-        sock.sendall(data)
-        with contextlib.suppress(TimeoutError):  # until it has arrived
-            sock.settimeout(0.3)
-            sock.recv(1)
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        sock.close()
-
-    return handler
 
 
 PACKED = gzip.compress(BIG, mtime=0)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import socket
 import ssl
-import struct
 import threading
 from collections.abc import Callable, Generator
 from typing import TYPE_CHECKING, Any
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import puter
-from tests.sockets.raw import answer
+from tests.sockets.raw import answer, reset_when_closed
 from tests.sockets.test_deadlines import within
 
 if TYPE_CHECKING:
@@ -73,10 +72,6 @@ def _whole(data: bytes | bytearray) -> int:
     return len(head) + 4 + int(rest.split()[0])
 
 
-def resets(sock: socket.socket) -> None:
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-
-
 def closes(sock: socket.socket) -> None:
     sock.shutdown(socket.SHUT_RDWR)
 
@@ -95,7 +90,9 @@ def answers_nonsense(sock: socket.socket) -> None:
 
 @SIZES
 @pytest.mark.parametrize("read", [1, 10**9], ids=["some", "all"])
-@pytest.mark.parametrize("then", [resets, closes, is_silent, cuts_its_answer, answers_nonsense])
+@pytest.mark.parametrize(
+    "then", [reset_when_closed, closes, is_silent, cuts_its_answer, answers_nonsense]
+)
 @pytest.mark.parametrize("secure", [False, True], ids=["http", "https"])
 async def test_a_written_upload_is_said_to_be_sent_and_not_repeated(
     live: Live,
