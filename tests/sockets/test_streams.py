@@ -233,18 +233,18 @@ def silent(sock: socket.socket, _asked: Asked) -> None:
 
 async def test_chunk_timeout_is_for_the_silence_after_the_first_chunk(live: Live) -> None:
     def handler(sock: socket.socket, asked: Asked) -> None:
-        pausing(0.6, 0)(sock, asked) if len(server.requests) == 1 else silent(sock, asked)
+        pausing(6, 0)(sock, asked) if len(server.requests) == 1 else silent(sock, asked)
 
     with RawServer(handler) as server:
-        ai = live.client_at(server.url, chunk_timeout=0.3)
+        ai = live.client_at(server.url, chunk_timeout=3)
         assert await until_done(await live(ai, "chat", "Hi", stream=True)) == "Hel"
         stream = await live(ai, "chat", "Hi", stream=True, remember=False)
         begun = time.monotonic()
         with pytest.raises(
-            puter.PuterStreamError, match=r"silent for 0\.3 s \(chunk_timeout\)"
+            puter.PuterStreamError, match=r"silent for 3 s \(chunk_timeout\)"
         ) as told:
             await until_done(stream)
-        assert time.monotonic() - begun < 20
+        assert time.monotonic() - begun < 60
         assert told.value.partial == "Hel"
         assert isinstance(told.value.__cause__, puter.PuterTimeoutError)
         assert ai._throttle.running == 0
@@ -277,12 +277,12 @@ def keeps_silent(seconds: float) -> Handler:
 
 
 async def test_the_deadline_counts_within_a_stream(live: Live) -> None:
-    live.puter.respond(lambda _call: Reply(chunks=["x "] * 1000, pace=0.05))
-    ai = live.client(deadline=1.5)
+    live.puter.respond(lambda _call: Reply(chunks=["x "] * 10_000, pace=0.05))
+    ai = live.client(deadline=5)
     begun = time.monotonic()
     with pytest.raises(puter.PuterStreamError, match="deadline passed") as caught:
         await until_done(await live(ai, "chat", "Hi", stream=True))
-    assert 1 < time.monotonic() - begun < 20
+    assert 4 < time.monotonic() - begun < 100
     assert caught.value.partial is not None
     assert caught.value.partial.text.startswith("x ")
     assert (ai.chat_history, ai._throttle.running) == ([], 0)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import socket
 import ssl
-import struct
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,7 +14,7 @@ import pytest
 
 import puter
 from tests.sockets.proxy import Proxy
-from tests.sockets.raw import RawServer, keeps
+from tests.sockets.raw import RawServer, keeps, reset_when_closed
 
 if TYPE_CHECKING:
     from tests.sockets.live import Live
@@ -86,8 +85,8 @@ async def test_a_handshake_that_fails_is_no_error_of_the_system(live: Live, bund
 
 
 def silent(sock: socket.socket) -> None:
-    sock.recv(1000)
-    time.sleep(3)
+    while sock.recv(1000):  # until the client leaves
+        pass
 
 
 def ends(sock: socket.socket) -> None:
@@ -96,7 +95,7 @@ def ends(sock: socket.socket) -> None:
 
 def resets(sock: socket.socket) -> None:
     sock.recv(1000)
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    reset_when_closed(sock)
 
 
 def alerts(sock: socket.socket) -> None:
@@ -107,7 +106,7 @@ def alerts(sock: socket.socket) -> None:
 def drips(sock: socket.socket) -> None:
     sock.recv(1000)
     with contextlib.suppress(OSError):
-        for byte in b"\x16\x03\x03\x40\x00" + bytes(60):
+        for byte in b"\x16\x03\x03\x40\x00" + bytes(600):
             sock.sendall(bytes((byte,)))
             time.sleep(0.05)
 
