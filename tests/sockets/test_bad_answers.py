@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import gzip
-import os
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 import puter
-from puter.testing import Failure, Fault, InvalidUtf8, LocalPuter, Redirect, Truncate
+from puter.testing import Failure, Fault, InvalidUtf8, LocalPuter, Redirect
 from tests.sockets.raw import CHAT, RawServer, answer, says
 
 if TYPE_CHECKING:
@@ -57,31 +55,10 @@ async def test_an_answer_that_is_none(live: Live, fault: Any, error: Any, words:
     assert await live(ai, "chat", "2 + 2") == "2 + 2 = 4"  # the client is none the worse
 
 
-async def test_an_answer_cut_short(live: Live) -> None:
-    ai = live.client()
-    live.puter.reply_with(Truncate())
-    with pytest.raises(
-        puter.PuterConnectionError, match="before the answer was complete"
-    ) as caught:
-        await live(ai, "chat", "Hi")
-    assert (caught.value.sent, caught.value.attempts) == (True, 1)
-    assert len(live.puter.requests) == 1
-    assert ai.chat_history == []
-
-
-BROKEN_GZIP = gzip.compress(CHAT)[:20] + b"not gzip at all" + os.urandom(40)
-
-
 OK = b"HTTP/1.1 200 OK\r\n"
 BYTES = {
-    "broken gzip": (answer(BROKEN_GZIP, "Content-Encoding: gzip"), puter.PuterResponseError),
     "no gzip": (answer(b"plain", "Content-Encoding: gzip"), puter.PuterResponseError),
     "no brotli": (answer(b"plain", "Content-Encoding: br"), puter.PuterResponseError),
-    "bad chunk": (OK + b"Transfer-Encoding: chunked\r\n\r\nzz\r\n{}\r\n", puter.PuterAPIError),
-    "bad length": (OK + b"Content-Length: many\r\n\r\n{}", puter.PuterAPIError),
-    "long header": (OK + b"X: " + b"x" * 70_000 + b"\r\n\r\n{}", puter.PuterAPIError),
-    "bad status": (b"HTTP/1.1 999999 What\r\n\r\n", puter.PuterAPIError),
-    "not HTTP": (b"SSH-2.0-OpenSSH_9.6\r\n", puter.PuterAPIError),
     "204": (b"HTTP/1.1 204 No Content\r\n\r\n", puter.PuterEmptyResponseError),
     "304": (b"HTTP/1.1 304 Not Modified\r\n\r\n", puter.PuterResponseError),
     "bad type": (

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import gzip
 import socket
-import struct
+import time
 from typing import TYPE_CHECKING
 
 import pytest
 
 import puter
 from tests.door import chunks, lines
-from tests.sockets.raw import CHAT, Asked, Handler, RawServer, answer, says
+from tests.sockets.raw import CHAT, Asked, Handler, RawServer, answer, resets, says
 
 if TYPE_CHECKING:
     from tests.sockets.live import Live
@@ -21,16 +21,6 @@ JSON = b"Content-Type: application/json\r\n"
 CHUNKED = OK + JSON + b"Transfer-Encoding: chunked\r\n\r\n"
 PACKED = gzip.compress(CHAT)
 REST = CHAT[:-20]
-
-
-def resets(said: bytes) -> Handler:
-    """A handler that ends what it says with a reset of the connection."""
-
-    def handler(sock: socket.socket, _asked: Asked) -> None:
-        sock.sendall(said)
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-
-    return handler
 
 
 BROKEN: dict[str, tuple[Handler, int | None, bytes]] = {
@@ -59,6 +49,7 @@ CUT: dict[str, Handler] = {
     "chunk": says(CHUNKED + b"%x\r\n%s" % (len(CHAT), REST)),
     "chunk, reset": resets(CHUNKED + b"%x\r\n%s" % (len(CHAT), REST)),
     "chunk size": says(CHUNKED + b"%x\r\n%s\r\n" % (len(REST), REST)),
+    "chunk size, reset": resets(CHUNKED + b"%x\r\n%s\r\n" % (len(REST), REST)),
     "last chunk": says(CHUNKED + b"%x\r\n%s\r\n1" % (len(CHAT), CHAT)),
     "packed": says(answer(PACKED[:-9], "Content-Encoding: gzip", length=len(PACKED))),
 }
@@ -122,7 +113,9 @@ FRAMING = {
     "no colon": OK + b"Content-Length 2\r\n" + JSON + b"\r\n{}",
     "folded": OK + JSON + b" more\r\nContent-Length: 2\r\n\r\n{}",
     "many headers": OK + b"X: y\r\n" * 999 + b"\r\n{}",
-    "endless header": OK + b"X: " + b"y" * 9_000_000,
+    "large headers": OK + (b"X: " + b"y" * 60_000 + b"\r\n") * 20 + b"\r\n{}",
+    "length of letters": OK + b"Content-Length: many\r\n\r\n{}",
+    "status of six digits": b"HTTP/1.1 999999 What\r\n\r\n",
     "not HTTP": b"220 mail.example.org ESMTP\r\n",
     "HTTP/2": b"HTTP/2 200\r\n\r\n{}",
     "status of letters": b"HTTP/1.1 abc OK\r\n\r\n{}",
@@ -151,13 +144,16 @@ async def test_a_length_may_be_said_twice_and_codings_in_several_fields(live: Li
         await live(live.client_at(server.url), "chat", "Hi")
 
 
-async def test_a_head_that_is_too_large(live: Live) -> None:
-    await refused(live, OK + (b"X: " + b"y" * 60_000 + b"\r\n") * 20 + b"\r\n{}")
+@pytest.mark.parametrize("chunk", [b"-5\r\nhello\r\n", b"zz\r\n", b"5\r\nhello, there"])
+async def test_a_bad_chunk_later_on(live: Live, chunk: bytes) -> None:
+    await refused(live, CHUNKED + b"1\r\n \r\n", chunk)
 
 
-async def refused(live: Live, said: bytes) -> None:
+async def refused(live: Live, *said: bytes) -> None:
     def handler(sock: socket.socket, _asked: Asked) -> None:
-        sock.sendall(said)
+        for piece in said:
+            sock.sendall(piece)
+            time.sleep(0.1)
         server.stopping.wait(20)
 
     with RawServer(handler) as server:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import socket
 import threading
 import time
@@ -13,8 +12,7 @@ import pytest
 
 import puter
 from puter.testing import Disconnect, Failure, Fault, Hang, LocalPuter, Reset, UpstreamFailure
-from tests.door import chat_body, chunks, lines
-from tests.sockets.raw import Asked, RawServer, answer, closed_port, keeps
+from tests.sockets.raw import Asked, RawServer, closed_port
 
 if TYPE_CHECKING:
     from tests.sockets.live import Live
@@ -166,40 +164,3 @@ async def test_a_chat_that_a_proxy_has_read_is_sent_once(live: Live) -> None:
         with pytest.raises(puter.PuterConnectionError) as caught:
             await live(ai, "chat", "Hi")
         assert (caught.value.sent, len(proxy.requests)) == (True, 1)
-
-
-@pytest.mark.parametrize("pause", [0.0, 0.1])
-async def test_early_hints_are_no_answer(live: Live, pause: float) -> None:
-    streamed = lines({"type": "text", "text": "streamed"}, {"type": "usage", "usage": {}})
-
-    def handler(sock: socket.socket, asked: Asked) -> bool:
-        question = json.loads(asked.body)["args"]["messages"][-1]["content"]
-        if "hints" in question:
-            sock.sendall(
-                b"HTTP/1.1 102 Processing\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </>\r\n\r\n"
-            )
-            time.sleep(pause)  # in one piece with the answer, or apart
-        if "stream" in question:
-            sock.sendall(answer(streamed, kind="application/x-ndjson"))
-        else:
-            sock.sendall(answer(json.dumps(chat_body(f"to {question}")).encode()))
-        return True
-
-    with RawServer(handler) as server:
-        ai = live.client_at(server.url)
-        for question in ("with hints", "second", "third"):
-            assert await live(ai, "chat", question, remember=False) == f"to {question}"
-        for question in ("stream with hints", "stream"):
-            stream = await live(ai, "chat", question, stream=True, remember=False)
-            assert "".join(await chunks(stream)) == "streamed"
-        assert await live(ai, "chat", "hints again", remember=False) == "to hints again"
-        assert (len(server.requests), server.connections) == (6, 1)
-
-
-async def test_switching_protocols_is_an_error_and_its_connection_is_not_kept(live: Live) -> None:
-    with RawServer(keeps(b"HTTP/1.1 101 Switching Protocols\r\n\r\n")) as server:
-        ai = live.client_at(server.url)
-        for _ in range(2):
-            with pytest.raises(puter.PuterAPIError):
-                await live(ai, "chat", "Hi")
-        assert (len(server.requests), server.connections) == (2, 2)
