@@ -11,6 +11,7 @@ import json
 import logging
 import pickle
 import time
+import tracemalloc
 from collections.abc import Callable
 from typing import Any
 from urllib.parse import quote, quote_plus
@@ -179,6 +180,37 @@ async def test_a_long_error_of_the_server_freezes_nobody(door: Door, text: str) 
         await door(door.client(), "chat", "hi")
     assert time.process_time() - began < 10
     assert len(str(caught.value)) < 2500
+
+
+@pytest.mark.parametrize("unit", ["%41", "&lt;", "\\u0041", f"{TOKEN} ", "://a@"])
+@pytest.mark.parametrize("shape", ["message", "list", "fields", "page"])
+def test_what_an_error_keeps_and_costs_is_bounded(unit: str, shape: str) -> None:
+    text = unit * (3 * 2**20 // len(unit))
+    body: Any = {
+        "message": {"message": text, "code": "bad_request"},
+        "list": [unit * 20] * 50_000,
+        "fields": {f"{n}{unit}": {"a": [text]} for n in range(50_000)},
+        "page": text,
+    }[shape]
+    error = puter.PuterBadRequestError(text, body=body, code=text)
+    tracemalloc.start()
+    try:
+        began = time.thread_time()
+        conceal(error, [Secret(TOKEN)])
+        taken, (_, peak) = time.thread_time() - began, tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 25 * 2**20  # and not a multiple of the text
+    assert taken < 20
+    assert len(repr(error.body)) < 2**18
+    assert TOKEN not in f"{error} {vars(error)}"
+    if shape == "message":
+        assert error.body["code"] == "bad_request"
+        assert len(error.body["message"]) <= 1000
+    if shape == "list":
+        assert error.body[-1] == "\u2026"
+    if shape == "fields":
+        assert error.body["\u2026"] == "\u2026"
 
 
 # ------------------------------------------------------------ in every place of an error

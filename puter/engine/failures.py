@@ -18,7 +18,7 @@ from puter.engine.frames import chain, is_inner, places, users_part
 from puter.exceptions import PuterBlockingWarning, PuterError, words_of
 from puter.options import validate_options
 from puter.secret import Secret
-from puter.wire.redact import Redactor, one_line, printable
+from puter.wire.redact import LONGEST, Redactor, one_line, printable
 
 E = TypeVar("E", bound=BaseException)
 
@@ -73,12 +73,12 @@ def conceal(error: BaseException, secrets: Iterable[Secret]) -> None:
 
 _USERS = frozenset(("partial", "reply", "messages", "suggestions"))
 _LONGEST = {"message": 1000, "hint": 1000, "body": 500, "code": 200, "reason": 200}
-"""Characters of the texts of an error at most; those within a decoded body are left whole."""
+"""Characters of the texts of an error at most; ``Redactor`` bounds a decoded body."""
 
 
 def _concealed(redactor: Redactor, name: str, value: Any) -> Any:
     try:
-        value = redactor(value, _LONGEST.get(name))
+        value = redactor(value, _LONGEST.get(name, LONGEST))
     except RecursionError:
         return None  # nobody reads what is nested that deeply
     if not isinstance(value, str) or name == "body":

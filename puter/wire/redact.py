@@ -20,7 +20,16 @@ MARK = "<redacted>"
 SHORTEST = 4
 """Characters of a secret at least: a shorter one stands in every text."""
 LONGEST = 2**16
-"""Characters that are looked at of a text that is cut later, for people to read."""
+"""Characters that are looked at of a text: it is cut later, for people to read."""
+_PART = 2**14
+"""The same of a text in decoded JSON."""
+_PART_SHOWN = 1000
+"""Characters of a text in decoded JSON at most."""
+_ROOM = 2**17
+"""Characters that are looked at of decoded JSON; a value costs ``_VALUE`` of them and its text."""
+_VALUE = 64
+_MORE = "\u2026"
+"""Stands for what was cut off."""
 
 Forms: TypeAlias = tuple[str, ...]
 """Secrets as they stand in a text whose escapes are resolved."""
@@ -74,8 +83,10 @@ class Redactor:
     def __init__(self, secrets: Iterable[Secret | str] = ()) -> None:
         self._forms = forms_of(secrets)
 
-    def __call__(self, value: Any, limit: int | None = None) -> Any:
-        """Text, or dicts and lists of it, without secrets.
+    def __call__(self, value: Any, limit: int = LONGEST) -> Any:
+        """Text, or dicts and lists of it, without secrets; what is long is cut.
+
+        It takes the same bounded time and memory, however large the value is.
 
         Args:
             value: What may be shown.
@@ -86,35 +97,59 @@ class Redactor:
             {'code': 'reauth_required', 'reauth_token': '<redacted>'}
         """
         if isinstance(value, str):
-            return _hidden(value, self._forms) if limit is None else _cut(value, self._forms, limit)
+            return _cut(value, self._forms, limit)
         if isinstance(value, bytes):
-            return _hidden(value.decode("latin-1"), self._forms).encode("latin-1")
+            text = value[: LONGEST + 1].decode("latin-1")
+            return _cut(text, self._forms, limit).encode("latin-1", "replace")
+        return self._decoded(value, _Room()) if isinstance(value, (dict, list)) else value
+
+    def _decoded(self, value: Any, room: _Room) -> Any:
+        """Decoded JSON as far as there is room for it."""
+        room.left -= _VALUE
+        if isinstance(value, str):
+            room.left -= min(len(value), _PART)
+            return _cut(value, self._forms, _PART_SHOWN, _PART)
         if isinstance(value, dict):
-            return {
-                self(key): MARK if _is_private(key, one) else self(one)
-                for key, one in value.items()
-            }
+            fields: dict[Any, Any] = {}
+            for key, one in value.items():
+                if room.left <= 0:
+                    return {**fields, _MORE: _MORE}
+                name = self._decoded(key, room)
+                fields[name] = MARK if _is_private(key, one) else self._decoded(one, room)
+            return fields
         if isinstance(value, list):
-            return [self(one) for one in value]
+            items: list[Any] = []
+            for one in value:
+                if room.left <= 0:
+                    return [*items, _MORE]
+                items.append(self._decoded(one, room))
+            return items
         return value
 
 
+class _Room:
+    """What is left to look at of decoded JSON."""
+
+    def __init__(self) -> None:
+        self.left = _ROOM
+
+
 def _is_private(key: Any, value: Any) -> bool:
-    name = str(key).lower().replace("-", "_")
+    name = str(key)[:_VALUE].lower().replace("-", "_")
     return name in _PRIVATE_KEYS and isinstance(value, (str, int)) and not isinstance(value, bool)
 
 
-def _cut(text: str, forms: Forms, limit: int) -> str:
-    """The beginning of a text of any length.
+def _cut(text: str, forms: Forms, limit: int, seen: int = LONGEST) -> str:
+    """The beginning of a text of any length, of which so many characters are looked at.
 
     What stands at the end of the part that is looked at, and may be half a secret, is not shown.
     """
-    if len(text) <= LONGEST:
+    if len(text) <= seen:
         hidden = _hidden(text, forms)
     else:
         doubtful = 8 * max(map(len, forms), default=1)  # characters of the longest escapes
-        hidden = _hidden(text[:LONGEST], forms, max(LONGEST - doubtful, 0))
-    return hidden if len(hidden) <= limit else hidden[: limit - 1] + "\u2026"
+        hidden = _hidden(text[:seen], forms, max(seen - doubtful, 0)) + _MORE
+    return hidden if len(hidden) <= limit else hidden[: limit - 1] + _MORE
 
 
 def _hidden(text: str, forms: Forms, end: int | None = None) -> str:
