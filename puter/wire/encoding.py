@@ -97,5 +97,6 @@ class Decoder:
         Raises:
             ContentError: More should have.
         """
-        if self._member is not None or (self._waiting and not self._complete):
+        begun = not self._complete or (self.coding == "gzip" and _MAGIC.startswith(self._waiting))
+        if self._member is not None or (self._waiting and begun):
             raise ContentError(f"its {self.coding} content was cut off")
