@@ -8,6 +8,7 @@ import errno
 import os
 import pickle
 import threading
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -119,7 +120,14 @@ def test_what_of_takes_is_told(what: Any) -> None:
     assert "Image(data)" in caught.value.hint
 
 
-@pytest.mark.parametrize("payload", ["xx!!", "A", "R0lG=ODlh", "R0lGODl-"])
+@pytest.mark.parametrize(
+    "payload",
+    [
+        *("xx!!", "A", "R0lG=ODlh", "R0lGODl-", "R0lG\ud83d", "R0lG\u00e9"),
+        "A" * (2**16 - 2) + "==" + "AAAA",
+        "A" * (2**16 - 1) + "=" + "=" * 2**17 + "A",
+    ],
+)
 def test_no_garbage_is_read_out_of_broken_base64(payload: str) -> None:
     with pytest.raises(puter.PuterInputError, match="does not hold valid base64"):
         Image.of(f"data:image/png;base64,{payload}")
@@ -128,6 +136,30 @@ def test_no_garbage_is_read_out_of_broken_base64(payload: str) -> None:
 @pytest.mark.parametrize("payload", ["R0lGODk=", "R0lGODk", "R0lG ODk%3D", "R0lGODk=="])
 def test_base64_may_be_padded_or_not(payload: str) -> None:
     assert Image.of(f"data:image/gif;base64,{payload}").bytes == b"GIF89"
+
+
+ODD_URIS = {
+    "base64": (";base64", "QUFB", b"AAA"),
+    "with blanks": (";base64", "QU F\nB", b"AAA"),
+    "with escapes": (";base64", "%51U%46B", b"AAA"),
+    "escapes": ("", "%41", b"A"),
+    "half of them escapes": ("", "A%42C", b"ABC"),
+}
+
+
+@pytest.mark.parametrize("name", ODD_URIS)
+def test_a_large_data_uri_costs_little_more_than_what_it_holds(name: str) -> None:
+    coding, unit, holds = ODD_URIS[name]
+    many = 2**20 // len(unit)
+    address = f"data:image/x-odd{coding}," + unit * many
+    tracemalloc.start()
+    try:
+        data = Image.of(address).bytes
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert data == holds * many
+    assert peak < 1.3 * len(data) + 4 * 2**20
 
 
 async def test_the_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
