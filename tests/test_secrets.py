@@ -69,6 +69,19 @@ WRITTEN: dict[str, Callable[[str], str]] = {
     "html": html.escape,
     "repr": repr,
     "repr of bytes": lambda text: repr(text.encode()),
+    "html in html": lambda text: html.escape(html.escape(text)),
+    "html in a URL": lambda text: quote(html.escape(text), safe=""),
+    "a URL in html": lambda text: html.escape(quote(text, safe="")),
+    "json in a URL": lambda text: quote(json.dumps(text), safe=""),
+    "numbers in html": lambda text: "".join(f"&#{ord(one):08d};" for one in text),
+    "numbers in html in html": lambda text: "".join(f"&amp;#{ord(one)};" for one in text),
+    "numbers in html, unended": lambda text: "".join(f"&#x{ord(one):x}" for one in text),
+    "long escapes": lambda text: "".join(f"\\U{ord(one):08x}" for one in text),
+    "octal": lambda text: "".join(f"\\{one:03o}" for one in text.encode()),
+    "escapes in a URL": lambda text: quote(WRITTEN["json, every character"](text), safe=""),
+    "a URL in escapes": lambda text: "".join(f"\\u0025{one:02x}" for one in text.encode()),
+    "base64": lambda text: base64.b64encode(text.encode()).decode(),
+    "hex": lambda text: text.encode().hex(),
 }
 LETTERS = st.text("abcXYZ019", min_size=4, max_size=8)
 ODD = st.text("\"'/\\<>&;%+= ~.\n\tüß€\U0001f600a1", max_size=4)
@@ -155,6 +168,7 @@ WORST = {
     "percents": "%",
     "percents of percents": "%25",
     "entities": "&#x61;",
+    "escapes in escapes": "&amp;" + "#x26;amp" * 9 + ";",
     "almost the secret": TOKEN[:-1],
     "the same letter": "a",
     "schemes": "bearer ",

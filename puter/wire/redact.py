@@ -35,10 +35,13 @@ Forms: TypeAlias = tuple[str, ...]
 """Secrets as they stand in a text whose escapes are resolved."""
 
 _ESCAPE = re.compile(
-    r"\\+(?:u([0-9a-fA-F]{4})|x([0-9a-fA-F]{2}))?"  # of JSON and Python, and of JSON in JSON
+    r"\\+(?:u([0-9a-fA-F]{4})|x([0-9a-fA-F]{2})|U000([0-9a-fA-F]{5})|(?P<octal>[0-3][0-7]{2}))?"
     r"|%(?:25)*([0-9a-fA-F]{2})"  # of a URL, and of a URL in one
-    r"|&(?:#\w{1,7}|\w{2,4});"  # of HTML
+    r"|&(?:#(?:[xX][0-9a-fA-F]{1,9}|[0-9]{1,9});?|\w{2,31};)",  # of HTML
+    re.ASCII,
 )
+_PASSES = 4
+"""Times that escapes are resolved, for those within others."""
 _LETTERS = str.maketrans("\b\t\n\f\r+", "btnfr ")
 r"""As what is left of ``\n`` when backslashes go; a form writes a blank as ``+``."""
 _WORD = re.compile(r"[\w.-]+", re.ASCII)
@@ -58,8 +61,12 @@ def forms_of(secrets: Iterable[Secret | str]) -> Forms:
     for one in secrets:
         text = one.reveal() if isinstance(one, Secret) else one
         for spelled in {text} if text.isascii() else _spellings(text):
-            for form in (spelled.replace("\\", ""), _resolved(spelled)[0]):
+            for form in (spelled.replace("\\", ""), _plain(spelled)[0]):
                 found.add(form.translate(_LETTERS))
+        if len(text) >= SHORTEST:
+            raw = text.encode("utf-8", "surrogatepass")
+            base64_form = base64.b64encode(raw).decode().rstrip("=")
+            found |= {raw.hex(), base64_form.translate(_LETTERS)}
     return tuple(sorted((one for one in found if len(one) >= SHORTEST), key=len, reverse=True))
 
 
@@ -154,41 +161,63 @@ def _cut(text: str, forms: Forms, limit: int, seen: int = LONGEST) -> str:
 
 def _hidden(text: str, forms: Forms, end: int | None = None) -> str:
     """The text up to ``end`` with marks in it."""
-    plain, at, origin = _resolved(text)
+    plain, passes = _plain(text)
     kept, shown = [], 0
-    for start, stop in _merged(_places(plain, forms)):
-        first, last = bisect_right(at, start) - 1, bisect_right(at, stop - 1) - 1
-        begin = origin[first] + (start - at[first])
-        after = origin[last + 1] if last % 2 else origin[last] + (stop - at[last])
-        if end is not None and begin >= end:
+    for place in _merged(_places(plain, forms)):
+        start, stop = place
+        for at, origin in reversed(passes):
+            start, stop = _before(start, stop, at, origin)
+        if end is not None and start >= end:
             break
-        kept += [text[shown:begin], MARK]
-        shown = after
+        kept += [text[shown:start], MARK]
+        shown = stop
     return "".join([*kept, text[shown:end]]) if kept or end is not None else text
 
 
-def _resolved(text: str) -> tuple[str, list[int], list[int]]:
-    """The text without escapes, and where its pieces stand there and in the text.
+Pieces: TypeAlias = tuple[list[int], list[int]]
+"""Where pieces of a text stand in it without escapes, and in itself.
 
-    Pieces are in turn parts without escapes and single escapes.
-    """
-    pieces: list[str] = []
+They are in turn parts without escapes and single escapes.
+"""
+
+
+def _plain(text: str) -> tuple[str, list[Pieces]]:
+    """The text without escapes and escapes within them, and its pieces at each pass."""
+    passes: list[Pieces] = []
+    for _ in range(_PASSES):
+        resolved, pieces = _resolved(text)
+        if resolved == text:
+            break
+        text = resolved
+        passes.append(pieces)
+    return text, passes
+
+
+def _before(start: int, stop: int, at: list[int], origin: list[int]) -> tuple[int, int]:
+    """Where a part of the text stood before a pass."""
+    first, last = bisect_right(at, start) - 1, bisect_right(at, stop - 1) - 1
+    begin = origin[first] + (0 if first % 2 else start - at[first])
+    return begin, origin[last + 1] if last % 2 else origin[last] + (stop - at[last])
+
+
+def _resolved(text: str) -> tuple[str, Pieces]:
+    """The text without its outer escapes."""
+    parts: list[str] = []
     at, origin, size, end = [0], [0], 0, 0
     for found in _ESCAPE.finditer(text):
         start = found.start()
-        code = found[1] or found[2] or found[3]
-        char = chr(int(code, 16)) if code else ""
-        if not code and found[0][0] == "&":
+        code = found[found.lastindex] if found.lastindex else ""
+        char = chr(int(code, 8 if found["octal"] else 16)) if code else ""
+        if found[0][0] == "&":
             char = html.unescape(found[0])
             if len(char) > 1:
                 continue  # it is none
-        char = char.replace("\\", "")  # an escaped one, as one that escapes
-        pieces += [text[end:start], char]
+        parts += [text[end:start], char]
         size += start - end
         at += [size, size + len(char)]
         end, size = found.end(), size + len(char)
         origin += [start, end]
-    return "".join([*pieces, text[end:]]) if pieces else text, at, origin
+    return "".join([*parts, text[end:]]) if parts else text, (at, origin)
 
 
 def _merged(spans: Iterator[tuple[int, int]]) -> Iterator[tuple[int, int]]:
@@ -270,9 +299,10 @@ def _agreement(one: str, other: str) -> int:
     return next((n for n, (a, b) in enumerate(pairs) if a != b), min(len(one), len(other)))
 
 
-_TORN_OFF = 8
+_TORN_OFF = 12
 _TORN = re.compile(
-    r"(?:u[0-9a-fA-F]{0,3}|x[0-9a-fA-F]?|%(?:25)?[0-9a-fA-F]?|&#?\w{0,4})?['\")]{0,2}"
+    r"(?:u[0-9a-fA-F]{0,3}|x[0-9a-fA-F]?|U0{0,3}[0-9a-fA-F]{0,4}|[0-3][0-7]?|%(?:25)?[0-9a-fA-F]?"
+    r"|&#?\w{0,9})?['\")]{0,2}"
 )
 """What may be left there of an escape, and the quotes around the text."""
 
