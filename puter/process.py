@@ -43,6 +43,18 @@ def loading() -> Generator[None, None, None]:
         yield
 
 
+def check_is_ours(pid: int) -> None:
+    """Raise PuterError when a stream of this process is another one's: a forked child has a copy.
+
+    What the child read, its parent would miss.
+    """
+    if pid != os.getpid():
+        raise PuterError(
+            "This stream belongs to the process that this one was forked from",
+            hint="Read it there, or open another one here.",
+        )
+
+
 def _check_descriptors() -> None:
     opened: list[int] = []
     try:

@@ -30,6 +30,7 @@ from puter.engine.effects import Send
 from puter.engine.throttle import Permit
 from puter.engine.transport import Transport
 from puter.exceptions import PuterError
+from puter.process import check_is_ours
 from puter.secret import with_token
 from puter.transports.connection_errors import Exchange
 from puter.transports.proxies import ca_bundle, on_loopback, proxy_settings
@@ -363,6 +364,7 @@ class _Body:
 
     async def async_read(self, timeout: float | None = None) -> bytes:
         """Bytes as soon as there are any; ``b""`` at the end."""
+        check_is_ours(self._pid)
         exchange = self._exchange
         try:
             while (piece := next(self._pieces, None)) is None:

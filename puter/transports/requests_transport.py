@@ -31,6 +31,7 @@ from puter.engine.frames import chain, raised_by_library
 from puter.engine.throttle import Permit
 from puter.engine.transport import Transport
 from puter.exceptions import PuterConfigError, PuterError
+from puter.process import check_is_ours
 from puter.secret import Secret, with_token
 from puter.transports.connection_errors import Exchange
 from puter.transports.proxies import ca_bundle, on_loopback, proxy_settings
@@ -250,9 +251,11 @@ class _Body:
     def __init__(self, response: requests.Response, exchange: _Exchange) -> None:
         self._response = response
         self._exchange = exchange
+        self._pid = os.getpid()
 
     def read(self, timeout: float | None = None) -> bytes:
         """Bytes as soon as there are any; ``b""`` at the end."""
+        check_is_ours(self._pid)
         exchange = self._exchange
         exchange.patience = timeout
         try:

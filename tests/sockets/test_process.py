@@ -161,6 +161,50 @@ def test_a_stream_left_open_in_a_child_stays_its_parents(server: LocalPuter) -> 
     )
 
 
+@pytest.mark.parametrize(
+    ("call", "first", "rest"),
+    [
+        ("ai.chat('Hi', stream=True)", "next(stream)", "stream.until_done()"),
+        (
+            "loop.run_until_complete(ai.async_chat('Hi', stream=True))",
+            "loop.run_until_complete(anext(stream))",
+            "loop.run_until_complete(stream.until_done())",
+        ),
+    ],
+    ids=["sync", "async"],
+)
+def test_a_child_reads_nothing_of_its_parents_stream(
+    server: LocalPuter, call: str, first: str, rest: str
+) -> None:
+    from puter.testing import Reply
+
+    server.reply_with(Reply(chunks=["one ", "two ", "three"], pace=0.2))
+    programs.run(
+        server,
+        f"""
+        from puter import PuterError
+        loop = asyncio.new_event_loop()
+        loop.slow_callback_duration = 10
+        stream = {call}
+        assert {first} == "one "
+        child = os.fork()
+        if not child:
+            code = 1
+            try:
+                {rest}
+            except PuterError as error:
+                assert "forked" in str(error), error
+                code = 0
+            finally:
+                os._exit(code)
+        assert os.waitpid(child, 0)[1] == 0
+        assert {rest} == "one two three"
+        loop.run_until_complete(ai.async_close())
+        loop.close()
+        """,
+    )
+
+
 @pytest.mark.parametrize("stream", [False, True])
 def test_the_first_async_call_imports_outside_the_loops_thread(
     server: LocalPuter, stream: bool
