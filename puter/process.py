@@ -39,7 +39,7 @@ def loading() -> Generator[None, None, None]:
         PuterError: There are no file descriptors left.
     """
     with _loading:
-        _check_descriptors()
+        check_descriptors()
         yield
 
 
@@ -55,7 +55,8 @@ def check_is_ours(pid: int) -> None:
         )
 
 
-def _check_descriptors() -> None:
+def check_descriptors() -> None:
+    """Raise PuterError when there are too few file descriptors left to load something."""
     opened: list[int] = []
     try:
         opened.extend(map(os.open, repeat(os.devnull, SPARE), repeat(os.O_RDONLY)))

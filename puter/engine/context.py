@@ -15,6 +15,7 @@ from puter.engine.retry import RetryBudget
 from puter.engine.throttle import Permit, Throttle
 from puter.engine.transport import Transport
 from puter.exceptions import PuterError, PuterTimeoutError
+from puter.process import check_descriptors
 from puter.types.model import ModelList
 from puter.types.replies import ChatReply
 
@@ -40,6 +41,7 @@ class Transports(dict[Kind, Transport]):
 
     async def open_async(self) -> Transport:
         """The one of the async methods, opened in a thread: its import would hold up the loop."""
+        check_descriptors()  # asyncio needs some for its first thread
         return await asyncio.to_thread(self.__getitem__, "async")
 
     def check_open(self) -> None:

@@ -258,7 +258,7 @@ ai.config.update(max_retries=1, retry_delay=0.0)
 FRESH = """
 for name in [one for one in sys.modules if one.partition(".")[0] in
              ("requests", "urllib3", "aiohttp", "certifi", "idna", "mimetypes", "encodings.idna")
-             or one.startswith("puter.transports")]:
+             or one == "concurrent.futures.thread" or one.startswith("puter.transports")]:
     sys.modules.pop(name)
 """
 
