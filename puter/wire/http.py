@@ -27,7 +27,7 @@ class HttpRequest:
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes | None = None
     secrets: tuple[Secret, ...] = ()
-    """What the body holds that must not be shown in an error."""
+    """What the body or the query holds that must not be shown in an error."""
     idempotent: bool = False
     """It costs nothing, so it may be sent again when its outcome is unknown."""
     retry_on_429: bool = True
@@ -247,13 +247,19 @@ def build_request(
         url,
         headers,
         body,
-        secrets_in(payload) if isinstance(payload, dict) else (),
+        secrets_in(payload) if isinstance(payload, dict) else _signature_of(url),
         connect_timeout=config.connect_timeout,
         max_bytes=config.max_response_bytes,
         proxy=config.proxy,
         verify=config.verify,
         **request_options,
     )
+
+
+def _signature_of(url: str) -> tuple[Secret, ...]:
+    """The query: a host may repeat it in its answer."""
+    query = url.partition("?")[2]
+    return (Secret(query),) if query else ()
 
 
 def driver_call(
