@@ -61,6 +61,7 @@ def _chunks(turn: Turn, body: Body, accumulator: StreamAccumulator) -> Flow[Chat
     call = turn.call
     decoder = NDJSONDecoder(call.config.max_response_bytes)
     damage: LineError | None = None
+    patience, until = call.config.chunk_timeout, 0.0
     silence: float | None = None  # as config.timeout allows, until the first chunk
     while True:
         if call.closed:
@@ -70,18 +71,22 @@ def _chunks(turn: Turn, body: Body, accumulator: StreamAccumulator) -> Flow[Chat
         except PuterAPIError as error:
             late = isinstance(error, PuterTimeoutError)
             hint = f"{error.hint} {_CUT}" if late else _CUT
-            raise accumulator.failed(error.message, hint, retryable=True) from error
+            dripped = silence not in (None, patience) and call.clock() >= until
+            message = _no_chunk(patience) if late and dripped else error.message
+            raise accumulator.failed(message, hint, retryable=True) from error
         try:
             lines = decoder.feed(data) if data else decoder.flush()
         except LineError as error:
             lines, damage = error.before, error
         chunks = accumulator.add(lines)
         if chunks:
-            silence = call.config.chunk_timeout
             for chunk in chunks:
                 if chunk.type == "image" and chunk.image is not None:
                     attach_download(chunk.image, call)
             yield YieldChunks(chunks)
+            silence = patience
+            if patience is not None:
+                until = call.clock() + patience  # from when the user wants the next one
         if accumulator.failure is not None:
             began = isinstance(accumulator.failure, PuterStreamError)
             turn.unsettled = began or may_have_run(accumulator.failure)
@@ -94,6 +99,14 @@ def _chunks(turn: Turn, body: Body, accumulator: StreamAccumulator) -> Flow[Chat
             raise accumulator.failed(
                 "The stream ended before the answer was complete", _CUT, retryable=True
             )
+        if silence is not None and not chunks:  # what came ends no silence
+            silence = until - call.clock()
+            if silence <= 0:
+                raise accumulator.failed(_no_chunk(patience), _CUT, retryable=True)
+
+
+def _no_chunk(patience: float | None) -> str:
+    return f"No chunk came for {patience:g} s (chunk_timeout)"
 
 
 def _drain(turn: Turn, body: Body) -> Flow[None]:

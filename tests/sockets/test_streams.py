@@ -251,6 +251,50 @@ async def test_chunk_timeout_is_for_the_silence_after_the_first_chunk(live: Live
         await live.close()
 
 
+def keeps_sending(data: bytes, pause: float) -> Handler:
+    """A handler that sends one chunk, and then what is none until the client leaves."""
+
+    def handler(sock: socket.socket, _asked: Asked) -> None:
+        sock.sendall(head() + chunk(line(HEL)))
+        sock.settimeout(10)
+        with contextlib.suppress(OSError):
+            for _ in range(600 if pause else 10**6):
+                time.sleep(pause)
+                sock.sendall(data)
+
+    return handler
+
+
+NO_CHUNKS = {"blank": b" ", "empty line": b"\n"}
+
+
+@pytest.mark.parametrize("data", NO_CHUNKS.values(), ids=NO_CHUNKS)
+@pytest.mark.parametrize("pause", [0.05, 0], ids=["drip", "flood"])
+async def test_chunk_timeout_is_not_put_off_by_what_is_no_chunk(
+    live: Live, data: bytes, pause: float
+) -> None:
+    with RawServer(keeps_sending(chunk(data), pause)) as server:
+        stream = await live(
+            live.client_at(server.url, chunk_timeout=0.4), "chat", "Hi", stream=True
+        )
+        begun = time.monotonic()
+        with pytest.raises(puter.PuterStreamError, match=r"No chunk came for 0\.4 s \(chunk"):
+            await until_done(stream)
+        assert time.monotonic() - begun < 15
+        await live.close()
+
+
+async def test_the_time_a_user_takes_is_no_silence(live: Live) -> None:
+    with RawServer(pausing(0, 0, 0, 0)) as server:
+        stream = await live(
+            live.client_at(server.url, chunk_timeout=0.3), "chat", "Hi", stream=True
+        )
+        for _ in range(3):
+            assert await step(stream) == "Hel"
+            time.sleep(0.4)  # noqa: ASYNC251 - as a busy program does
+        await live.close()
+
+
 async def test_chunk_timeout_may_be_longer_than_timeout(live: Live) -> None:
     with RawServer(pausing(0, 0.9, 0)) as server:
         ai = live.client_at(server.url, timeout=0.5, chunk_timeout=30)
