@@ -21,9 +21,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import puter
+from puter.config import PuterConfig
 from puter.engine.failures import conceal
 from puter.exceptions import PuterError
 from puter.secret import Secret, with_token
+from puter.wire.http import build_request
 from puter.wire.redact import LONGEST, MARK, Redactor, one_line, printable
 from tests.door import Door, chat_body, chunks, error_body, stream_answer, text_answer
 
@@ -405,3 +407,9 @@ async def test_a_code_is_kept_by_nobody_after_its_call(door: Door, status: int) 
         await asyncio.sleep(0)  # the loop lets go of the future of the user's function
     for pieces in (("987", "654"), ("ticket", "-of-once")):
         assert holders(*pieces) == []
+
+
+def test_the_query_of_a_request_is_one_of_its_secrets() -> None:
+    request = build_request(PuterConfig(), "GET", "https://host/a.png?sig=topsecret")
+    assert [one.reveal() for one in request.secrets] == ["sig=topsecret"]
+    assert build_request(PuterConfig(), "GET", "https://host/a.png").secrets == ()
