@@ -83,8 +83,8 @@ def _target(path: str | os.PathLike[str]) -> tuple[Path, int | None]:
     """The file that a path leads to, and the mode it has if it is there."""
     target = Path(os.path.realpath(path))
     try:
-        mode = os.stat(target).st_mode
-    except FileNotFoundError:
+        mode = os.stat(path or ".").st_mode  # not the target's: a link in /proc to a pipe has none
+    except (FileNotFoundError, NotADirectoryError):
         mode = None
     if not os.path.basename(path) or (mode is not None and stat.S_ISDIR(mode)):
         raise OSError(errno.EISDIR, "This is a folder: name a file in it")

@@ -341,3 +341,14 @@ async def test_a_source_that_cannot_be_read_is_told_before_anything_is_sent(
 def test_a_place_can_be_looked_at_beforehand(tmp_path: Path, name: str) -> None:
     check_writable(tmp_path / name)
     assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/fd"), reason="such links are Linux's")
+def test_a_link_to_a_pipe_is_no_file() -> None:
+    read, write = os.pipe()
+    try:
+        with pytest.raises(OSError, match="no ordinary file"):
+            AtomicFile(f"/proc/self/fd/{write}", ".png")
+    finally:
+        os.close(read)
+        os.close(write)
