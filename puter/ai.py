@@ -26,11 +26,11 @@ from puter.engine.context import CallContext, SharedState, Transports
 from puter.engine.credentials import Credentials
 from puter.engine.effects import Flow
 from puter.engine.events import LOGGER
-from puter.engine.failures import short
 from puter.engine.ledger import Ledger
 from puter.engine.throttle import Throttle
 from puter.engine.transport import Transport
-from puter.exceptions import PuterConfigError, PuterError
+from puter.exceptions import PuterConfigError
+from puter.frames import without_arguments
 from puter.history import History, load
 from puter.models import registry
 from puter.options import suggesting
@@ -77,6 +77,7 @@ class PuterAI(Client, ChatMethods):
     config: PuterConfig
     """This client's own settings; ``config.update(timeout=60)`` counts from the next call on."""
 
+    @without_arguments
     def __init__(
         self,
         username: str | None = None,
@@ -87,14 +88,8 @@ class PuterAI(Client, ChatMethods):
         transport: Transport | None = None,
         **config_overrides: Unpack[ConfigOptions],
     ) -> None:
-        try:
-            settings = _settings(config, config_overrides)
-            credentials = _credentials(username, password, token)
-        except (PuterError, TypeError) as error:
-            raise short(error)  # noqa: B904 - it is the same
-        finally:
-            username = password = token = None  # a traceback shows them
-            config_overrides = {}
+        settings = _settings(config, config_overrides)
+        credentials = _credentials(username, password, token)
         if transport is not None and not isinstance(transport, Transport):
             raise PuterConfigError(
                 f"transport must be a Transport, not {type(transport).__name__}",
@@ -321,6 +316,7 @@ class PuterAI(Client, ChatMethods):
         """
         return self._shared.ledger
 
+    @without_arguments
     def with_options(self, **overrides: Unpack[ConfigOptions]) -> Self:
         """A cheap copy with other settings and an empty history.
 

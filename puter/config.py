@@ -20,14 +20,17 @@ from collections import UserDict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from types import ModuleType, NoneType
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypedDict
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypedDict, TypeVar
 from urllib.parse import SplitResult, urlsplit
 
 from puter.checks import MOST, SECONDS, Check, Kind, Range, checker_of, checks_of
 from puter.exceptions import PuterConfigError
+from puter.frames import without_arguments
 
 if TYPE_CHECKING:
     from typing_extensions import Self, Unpack
+
+T = TypeVar("T")
 
 AUTO: Literal["auto"] = "auto"
 """``max_concurrency`` that finds its number itself."""
@@ -148,9 +151,18 @@ def _check_verify(name: str, value: Any) -> bool | str | None:
 class Headers(UserDict[str, str]):
     """Headers by name, each checked when it is set."""
 
+    @without_arguments
     def __setitem__(self, name: str, value: str) -> None:
         _check_header(name, value)
         super().__setitem__(name, value)
+
+    update = without_arguments(UserDict.update)
+    setdefault = without_arguments(UserDict.setdefault)
+
+    @without_arguments
+    def __ior__(self, other: Any) -> Self:  # type: ignore[override]  # its own checks nothing
+        self.update(other)
+        return self
 
     def __deepcopy__(self, memo: Any) -> dict[str, str]:
         return _public_headers(self.items())  # as dataclasses.asdict makes plain data of it
@@ -256,6 +268,12 @@ class ConfigOptions(TypedDict, total=False):
     allow_http: bool
 
 
+def _guarded(cls: type[T]) -> type[T]:
+    cls.__init__ = without_arguments(cls.__init__)  # type: ignore[method-assign]
+    return cls
+
+
+@_guarded
 @dataclass(repr=False)
 class PuterConfig:
     """The settings of one client. Every assignment is checked.
@@ -337,6 +355,7 @@ class PuterConfig:
 
     if not TYPE_CHECKING:  # a type checker shall refuse names that are not above
 
+        @without_arguments
         def __setattr__(self, name: str, value: Any) -> None:
             check = _checks().get(name)
             if check is None:
@@ -357,6 +376,7 @@ class PuterConfig:
             )
 
     @classmethod
+    @without_arguments
     def from_env(cls, **overrides: Unpack[ConfigOptions]) -> Self:
         """Settings from ``PUTER_<FIELD>`` variables; ``overrides`` win.
 
@@ -381,6 +401,7 @@ class PuterConfig:
         found.update(overrides)
         return cls(**found)
 
+    @without_arguments
     def update(self, **changes: Unpack[ConfigOptions]) -> None:
         """Change several settings: all of them, or, when one is not valid, none.
 
@@ -392,6 +413,7 @@ class PuterConfig:
         """
         self.__dict__.update(self.replace(**changes).__dict__)
 
+    @without_arguments
     def replace(self, **changes: Unpack[ConfigOptions]) -> Self:
         """A copy with the changes; see ``update()``."""
         _check_names(changes)
@@ -419,6 +441,8 @@ class PuterConfig:
         return functools.partial(type(self), **{**self.to_dict(), **_public(self)}), ()
 
     def __repr__(self) -> str:
+        if "_ready" not in vars(self):
+            return "<PuterConfig not made>"  # a debugger shows it
         shown = {**self.to_dict(), "login_url": self.login_url, **_public(self, stand_in="***")}
         return f"PuterConfig({', '.join(f'{name}={value!r}' for name, value in shown.items())})"
 

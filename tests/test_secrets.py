@@ -11,6 +11,7 @@ import json
 import logging
 import pickle
 import time
+import traceback
 import tracemalloc
 from collections.abc import Callable
 from typing import Any
@@ -23,7 +24,8 @@ from hypothesis import strategies as st
 import puter
 from puter.config import PuterConfig
 from puter.engine.failures import conceal
-from puter.exceptions import PuterError
+from puter.exceptions import PuterConfigError, PuterError
+from puter.frames import chain
 from puter.secret import Secret, with_token
 from puter.wire.http import build_request
 from puter.wire.redact import LONGEST, MARK, Redactor, one_line, printable
@@ -286,6 +288,84 @@ async def test_secret_headers_and_the_proxys_password_are_no_more_shown(door: Do
     told = shown_of(caught.value)
     assert "hush" not in told
     assert basic not in told
+
+
+HUSH = "hush-hush"
+PROXY = f"http://me:{HUSH}@127.0.0.1:9"
+SETTINGS: dict[str, dict[str, Any]] = {
+    "proxy": {"proxy": f"socks5://me:{HUSH}@127.0.0.1:9"},
+    "port of the proxy": {"proxy": f"http://127.0.0.1:{HUSH}"},
+    "headers": {"headers": {"X-Api-Token": HUSH, "X": 5}},
+    "value of a header": {"headers": {"X-Api-Token": f"{HUSH}\n"}},
+    "no setting": {"token": HUSH},
+    "another setting": {"proxy": PROXY, "headers": {"X-Api-Token": HUSH}, "timeout": -1},
+    "a good one before": {"timeout": -1},
+}
+ENTRIES: dict[str, Callable[..., object]] = {
+    "PuterAI": lambda ai, **wrong: puter.PuterAI(**{"token": "t", "max_retries": -1, **wrong}),
+    "PuterAI(config)": lambda ai, **wrong: puter.PuterAI(
+        config=ai.config, **{"token": HUSH, "max_retries": -1, **wrong}
+    ),
+    "with_options": lambda ai, **wrong: ai.with_options(**wrong),
+    "PuterConfig": lambda ai, **wrong: _configured(**wrong),
+    "from_env": lambda ai, **wrong: PuterConfig.from_env(**wrong),
+    "update": lambda ai, **wrong: ai.config.update(**wrong),
+    "replace": lambda ai, **wrong: ai.config.replace(**wrong),
+    "setattr": lambda ai, **wrong: _assigned(ai.config, wrong),
+    "attribute of the client": lambda ai, **_: setattr(ai, "token", HUSH),
+    "header by name": lambda ai, **_: ai.config.headers.__setitem__("X-Api-Token", f"{HUSH}\n"),
+    "headers updated": lambda ai, **_: ai.config.headers.update({"X-Api-Token": f"{HUSH}\n"}),
+    "header if missing": lambda ai, **_: ai.config.headers.setdefault("X-New", f"{HUSH}\n"),
+    "headers joined": lambda ai, **_: ai.config.headers.__ior__({"X-Api-Token": f"{HUSH}\n"}),
+}
+
+
+def _configured(token: str = "", **wrong: Any) -> PuterConfig:
+    given: dict[str, Any] = {"proxy": PROXY, "max_retries": -1, **wrong}
+    return PuterConfig(**given)
+
+
+def _assigned(config: PuterConfig, wrong: dict[str, Any]) -> None:
+    for name, value in wrong.items():
+        setattr(config, name, value)
+
+
+@pytest.mark.parametrize("wrong", SETTINGS)
+@pytest.mark.parametrize("entry", ENTRIES)
+def test_a_wrong_setting_shows_no_secret_in_the_locals_of_a_traceback(
+    entry: str, wrong: str
+) -> None:
+    ai = puter.PuterAI(token=HUSH, proxy=PROXY, headers={"X-Api-Token": HUSH})
+    with pytest.raises(PuterConfigError) as caught:
+        ENTRIES[entry](ai, **SETTINGS[wrong])
+    for one in chain(caught.value):
+        assert HUSH not in shown_of(one)
+        for frame, _ in traceback.walk_tb(one.__traceback__):
+            if frame.f_code.co_filename != __file__:
+                assert HUSH not in str({name: repr(it) for name, it in frame.f_locals.items()})
+
+
+def test_an_exception_of_the_users_own_keeps_its_lines_there() -> None:
+    class Strange(dict[str, str]):
+        def __iter__(self) -> Any:
+            raise LookupError
+
+        keys = __iter__
+
+    with pytest.raises(LookupError) as caught:
+        PuterConfig(headers=Strange(a="b"))
+    assert traceback.extract_tb(caught.value.__traceback__)[-1].name == "__iter__"
+
+
+def test_a_header_that_is_refused_is_not_left_behind() -> None:
+    config = PuterConfig()
+    with pytest.raises(PuterConfigError):
+        config.headers |= {"X": "a\n"}
+    assert config.headers == {}
+
+
+def test_a_config_that_is_half_made_can_be_printed() -> None:
+    assert repr(object.__new__(PuterConfig)) == "<PuterConfig not made>"
 
 
 async def test_a_password_that_cannot_be_encoded_hides_no_error(door: Door) -> None:

@@ -26,6 +26,7 @@ from puter.exceptions import (
     PuterOptionWarning,
     Reply,
 )
+from puter.frames import without_arguments
 from puter.history import History
 from puter.options import CHAT_HINTS, ChatOptions, check_refused, validate_options
 from puter.streaming import AsyncChatStream, ChatStream
@@ -393,6 +394,7 @@ class ChatMethods:
 
     if not TYPE_CHECKING:  # a type checker shall refuse names that are not there
 
+        @without_arguments
         def __setattr__(self, name: str, value: Any) -> None:
             cls = type(self)
             known = name.startswith("_") or hasattr(cls, name) or name in cls.__annotations__

@@ -14,8 +14,8 @@ from contextlib import suppress
 from typing import Any, TypeVar
 
 from puter.engine.context import CallContext
-from puter.engine.frames import chain, is_inner, places, users_part
 from puter.exceptions import PuterBlockingWarning, PuterError, words_of
+from puter.frames import chain, is_inner, places, users_part
 from puter.options import validate_options
 from puter.secret import Secret
 from puter.wire.redact import LONGEST, Redactor, one_line, printable

@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from puter.engine.frames import chain, from_signal_handler, raised_by_library
 from puter.exceptions import (
     PuterConfigError,
     PuterConnectionError,
@@ -19,6 +18,7 @@ from puter.exceptions import (
     PuterResponseError,
     PuterTimeoutError,
 )
+from puter.frames import chain, from_signal_handler, raised_by_library
 from puter.wire.encoding import ContentError, Decoder
 from puter.wire.http import HttpRequest
 

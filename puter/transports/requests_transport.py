@@ -27,10 +27,10 @@ from urllib3.util.wait import wait_for_read
 
 from puter.engine.clock import monotonic
 from puter.engine.effects import Send
-from puter.engine.frames import chain, raised_by_library
 from puter.engine.throttle import Permit
 from puter.engine.transport import Transport
 from puter.exceptions import PuterConfigError, PuterError
+from puter.frames import chain, raised_by_library
 from puter.process import check_is_ours
 from puter.secret import Secret, with_token
 from puter.transports.connection_errors import Exchange

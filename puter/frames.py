@@ -7,8 +7,11 @@ import inspect
 import signal
 import sys
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import CodeType, FrameType, TracebackType
+from typing import Any, TypeVar, cast
+
+F = TypeVar("F", bound=Callable[..., Any])
 
 _HTTP = frozenset("requests urllib3 aiohttp aiohappyeyeballs multidict yarl idna".split())
 _INNER = frozenset({"puter", "PIL", "pydantic", *_HTTP, *sys.stdlib_module_names})
@@ -56,6 +59,29 @@ def users_part(place: TracebackType | None) -> TracebackType | None:
     for one in reversed(shown):
         kept = TracebackType(kept, *one)
     return kept
+
+
+def without_arguments(function: F) -> F:
+    """The function; what it raises has no frames of ours, whose locals show what it was given."""
+
+    @functools.wraps(function)
+    def guarded(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return function(*args, **kwargs)
+        except Exception as error:
+            _leave_users_part(error)
+            raise error  # noqa: TRY201 - a bare raise brings the frames back on 3.10
+        finally:
+            args, kwargs = (), {}
+
+    return cast("F", guarded)
+
+
+def _leave_users_part(error: BaseException) -> None:
+    if error.__suppress_context__:
+        error.__context__ = None  # its text may quote what was given
+    for one in chain(error):
+        one.__traceback__ = users_part(one.__traceback__)
 
 
 def places(error: BaseException) -> Iterator[str]:
