@@ -29,7 +29,7 @@ from puter.engine.events import LOGGER
 from puter.engine.ledger import Ledger
 from puter.engine.throttle import Throttle
 from puter.engine.transport import Transport
-from puter.exceptions import PuterConfigError
+from puter.exceptions import PuterConfigError, repr_of
 from puter.frames import without_arguments
 from puter.history import History, load
 from puter.models import registry
@@ -269,10 +269,10 @@ class PuterAI(Client, ChatMethods):
             return True
         near = checks.did_you_mean(registry().suggest(name)) if isinstance(name, str) else ""
         LOGGER.warning(
-            "set_model(%r): no such model is known, %s stays. %s",
-            name,
+            "set_model(%s): no such model is known, %s stays. %s",
+            repr_of(name),
             self.current_model,
-            near or f"config.default_model = {name!r} takes any name.",
+            near or f"config.default_model = {repr_of(name)} takes any name.",
         )
         return False
 

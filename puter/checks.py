@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Annotated, Any, Generic, Literal, TypeAlias, TypeVar
 
-from puter.exceptions import PuterInputError
+from puter.exceptions import PuterInputError, repr_of
 
 T = TypeVar("T")
 
@@ -52,7 +52,9 @@ class Kind(Generic[T]):
             PuterInputError: It is of another kind.
         """
         if not self.accepts(value):
-            raise PuterInputError(f"{name} must be {self.wanted}, not {value!r}", hint=self.hint)
+            raise PuterInputError(
+                f"{name} must be {self.wanted}, not {repr_of(value)}", hint=self.hint
+            )
         return value  # type: ignore[no-any-return]
 
     def __or__(self, other: Kind[Any]) -> Kind[Any]:
@@ -223,7 +225,7 @@ def usual(*values: str) -> Check:
     def check(name: str, value: Any) -> str:
         text(name, value)
         if value not in values and (near := near_misses(value.strip().lower(), values, 1)):
-            raise PuterInputError(f"{name}={value!r} is not valid", hint=did_you_mean(near))
+            raise PuterInputError(f"{name}={repr_of(value)} is not valid", hint=did_you_mean(near))
         return value  # type: ignore[no-any-return]
 
     return check

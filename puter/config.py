@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypedDict, TypeVar
 from urllib.parse import SplitResult, urlsplit
 
 from puter.checks import MOST, SECONDS, Check, Kind, Range, checker_of, checks_of
-from puter.exceptions import PuterConfigError
+from puter.exceptions import PuterConfigError, repr_of
 from puter.frames import without_arguments
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def is_loopback(host: str) -> bool:
 
 
 def _fail(name: str, value: Any, wanted: str) -> PuterConfigError:
-    told = f"{name}={value!r}" if len(repr(value)) <= 60 else f"{name}=a {type(value).__name__}"
+    told = f"{name}={repr_of(value, 60)}"
     if name in ("proxy", "headers") or (isinstance(value, str) and re.search("[@?]", value)):
         told = f"{name}: the value given"  # it may hold a password or a token
     return PuterConfigError(f"{told} is not valid", hint=f"{name} must be {wanted}.")
@@ -142,7 +142,7 @@ def _check_verify(name: str, value: Any) -> bool | str | None:
     path = os.fspath(value)
     if not isinstance(path, str) or not os.path.exists(path):
         raise PuterConfigError(
-            f"verify: there is no CA bundle at {str(path)!r}",
+            f"verify: there is no CA bundle at {repr_of(path)}",
             hint="Give the path of a PEM file, or leave it out.",
         )
     return path
@@ -198,7 +198,7 @@ def _check_headers(name: str, value: Any) -> Headers:
 def _check_header(name: Any, value: Any) -> None:
     if not isinstance(name, str) or not re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", name):
         raise PuterConfigError(
-            f"headers: {str(name)[:40]!r} is not a header name",
+            f"headers: {repr_of(name, 40)} is not a header name",
             hint="Use letters, digits and hyphens.",
         )
     if name.lower() in OUR_HEADERS:
@@ -443,8 +443,8 @@ class PuterConfig:
     def __repr__(self) -> str:
         if "_ready" not in vars(self):
             return "<PuterConfig not made>"  # a debugger shows it
-        shown = {**self.to_dict(), "login_url": self.login_url, **_public(self, stand_in="***")}
-        return f"PuterConfig({', '.join(f'{name}={value!r}' for name, value in shown.items())})"
+        told = {**self.to_dict(), "login_url": self.login_url, **_public(self, stand_in="***")}
+        return f"PuterConfig({', '.join(f'{name}={value!r}' for name, value in told.items())})"
 
 
 def _public(config: PuterConfig, stand_in: str | None = None) -> dict[str, Any]:

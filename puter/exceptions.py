@@ -325,6 +325,20 @@ class PuterParseError(PuterAPIError):
     """The answer as it came, a ``ChatReply``."""
 
 
+def repr_of(value: Any, most: int = 200) -> str:
+    """A value in a message: its repr, cut; its type where it has none.
+
+    Examples:
+        >>> repr_of("Hi"), repr_of([10**5000])
+        ("'Hi'", 'a list')
+    """
+    try:
+        text = repr(value)
+    except Exception:  # noqa: BLE001 - nested too deeply, too many digits, or its own code failed
+        return f"a {type(value).__name__}"
+    return text if len(text) <= most else f"{text[:most]}..."
+
+
 def words_of(error: BaseException) -> str:
     """What an error says, whatever its ``__str__`` does; its type when it says nothing."""
     try:

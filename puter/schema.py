@@ -42,7 +42,7 @@ from typing import (
     get_origin,
 )
 
-from puter.exceptions import PuterInputError, words_of
+from puter.exceptions import PuterInputError, repr_of, words_of
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -525,7 +525,7 @@ def _takes_its_fields(of: Any) -> bool:
 def _pydantic_adapter(of: Any, ref_template: str) -> tuple[Any, Schema]:
     """The reader and the schema that pydantic makes of a type."""
     if hint := _no_type(of):
-        raise PuterInputError(f"{repr(of)[:80]} is a value, not a type", hint=hint)
+        raise PuterInputError(f"{repr_of(of, 80)} is a value, not a type", hint=hint)
     try:
         import pydantic
     except ImportError:
@@ -600,8 +600,9 @@ def _name(of: Any) -> str:
     if of is type(None):
         return "null"
     if get_origin(of) is Annotated:
-        return re.sub(r"\btyping\.", "", str(of))
-    return str(getattr(of, "__name__", of))
+        return re.sub(r"\btyping\.", "", repr_of(of))
+    name = getattr(of, "__name__", of)
+    return name if isinstance(name, str) else repr_of(name)
 
 
 def _fields(of: type) -> list[Parameter]:

@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any, TypeAlias
 
-from puter.exceptions import PuterError, PuterInputError, words_of
+from puter.exceptions import PuterError, PuterInputError, repr_of, words_of
 from puter.schema import Mismatch, to_json
 from puter.signatures import (
     arguments_of,
@@ -269,7 +269,7 @@ def tool_result(call: ToolCall | str, content: Any) -> dict[str, Any]:
         {'role': 'tool', 'tool_call_id': 'call_1', 'content': '{"t": 20}'}
     """
     if not isinstance(call, (ToolCall, str)):
-        raise PuterInputError(f"tool_result() wants a ToolCall or its id, not {call!r}")
+        raise PuterInputError(f"tool_result() wants a ToolCall or its id, not {repr_of(call)}")
     identity = call.id if isinstance(call, ToolCall) else call
     try:
         return result_message(identity, result_content(content))
@@ -297,7 +297,7 @@ def apply_approval(call: ToolCall, approval: Any) -> tuple[ToolCall, str | None]
     if isinstance(approval, str):
         return call, approval
     raise PuterInputError(
-        f"before_tool returned {approval!r}",
+        f"before_tool returned {repr_of(approval)}",
         hint="Return None or True to run, a ToolCall to change it, False or a str to refuse.",
     )
 

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any, Literal
 
 import pytest
 
+import puter
 from puter import checks
 from puter.checks import Range, checker_of
-from puter.exceptions import PuterInputError
+from puter.config import ConfigOptions
+from puter.exceptions import PuterConfigError, PuterInputError
+from puter.options import ChatOptions
+from puter.testing import MockTransport
 
 
 @pytest.mark.parametrize(
@@ -64,3 +68,68 @@ def test_what_is_told_of_numbers() -> None:
     with pytest.raises(PuterInputError, match="Ask for less"):
         Range(most=5, hint="Ask for less.").kind(whole=True)("n", 6)
     assert checks.text_or_none("model", None) is None
+
+
+def _nested(depth: int) -> list[Any]:
+    found: list[Any] = []
+    for _ in range(depth):
+        found = [found]
+    return found
+
+
+class _Unprintable:
+    def __repr__(self) -> str:
+        raise RuntimeError("no repr")
+
+
+UNPRINTABLE: dict[str, Any] = {
+    "deep": _nested(100_000),
+    "digits": [10**5000],
+    "own": _Unprintable(),
+}
+
+
+@pytest.mark.parametrize("value", UNPRINTABLE.values(), ids=UNPRINTABLE)
+def test_a_value_that_cannot_be_printed_is_refused_all_the_same(value: Any) -> None:
+    def handler(_: object) -> str:
+        raise AssertionError("nothing is sent")
+
+    ai = puter.PuterAI(token="t", transport=MockTransport(handler))
+    for name in ConfigOptions.__annotations__:
+        with pytest.raises(PuterConfigError, match=name):
+            puter.PuterConfig(**{name: value})
+    unchecked = {"stop", "custom", "thinking", "context_management", "cache_control", "extra"}
+    for name in ChatOptions.__annotations__.keys() - unchecked:
+        options: Any = {name: value}
+        with pytest.raises(PuterInputError):
+            ai.chat("x", **options)
+    calls: list[Callable[[], object]] = [
+        lambda: ai.chat(value),
+        lambda: ai.chat("x", value),
+        lambda: ai.chat("x", stream=value),
+        lambda: ai.parse("x", value),
+        lambda: ai.txt2img("x", ratio=value),
+        lambda: ai.list_models(value),
+        lambda: ai.list_models(kind=value),
+        lambda: ai.create_api_token("x", value),
+        lambda: ai.read_file(value),
+        lambda: ai.estimate_cost("x", value),
+        lambda: puter.Image(url=value),
+        lambda: puter.Image(b"x", mime_type=value),
+    ]
+    for call in calls:
+        with pytest.raises(PuterInputError):
+            call()
+    assert ai.set_model(value) is False
+
+
+@pytest.mark.parametrize("kind", [puter.Image, puter.Audio, puter.Video, puter.Media])
+@pytest.mark.parametrize("url", [3, print, b"https://a/b", ["https://a/b"]])
+def test_the_url_of_media_is_a_str(kind: type[puter.Media], url: Any) -> None:
+    with pytest.raises(PuterInputError, match="url must be a str"):
+        kind(url=url)
+
+
+def test_a_ratio_may_not_be_larger_than_a_float() -> None:
+    with pytest.raises(PuterInputError, match="ratio"):
+        puter.PuterAI(token="t").txt2img("x", ratio=(10**400, 1))

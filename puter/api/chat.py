@@ -25,6 +25,7 @@ from puter.exceptions import (
     PuterInputError,
     PuterOptionWarning,
     Reply,
+    repr_of,
 )
 from puter.frames import without_arguments
 from puter.history import History
@@ -408,7 +409,7 @@ class ChatMethods:
         try:
             request = chat_request(method, prompt, model, arguments)
             if not isinstance(stream, bool):
-                raise PuterInputError(f"stream must be True or False, not {stream!r}")
+                raise PuterInputError(f"stream must be True or False, not {repr_of(stream)}")
             call = self._prepare("chat", request)
         except (PuterError, TypeError) as error:
             raise short(error)  # noqa: B904 - it is the same
@@ -546,7 +547,7 @@ def _check_tool_choice(choice: Any, tools: Toolbox | None) -> None:
     if choice not in CHOICES and choice not in names:
         near = difflib.get_close_matches(choice, [*CHOICES, *filter(None, names)], n=1)
         raise PuterInputError(
-            f"tool_choice: there is no tool named {choice!r}",
+            f"tool_choice: there is no tool named {repr_of(choice)}",
             hint=checks.did_you_mean(near)
             or "Give 'auto', 'none', 'required', or the name of one of the tools.",
         )
@@ -564,7 +565,7 @@ def _no_model(value: Any) -> PuterInputError:
         hint = "There is no test mode; model='fake' is free."
     elif isinstance(value, str) and not value.strip():
         hint = ""
-    return PuterInputError(f"model must be a non-empty str, not {repr(value)[:80]}", hint=hint)
+    return PuterInputError(f"model must be a non-empty str, not {repr_of(value, 80)}", hint=hint)
 
 
 def _only(messages: Any, arguments: Mapping[str, Any]) -> Any:
@@ -608,7 +609,7 @@ def _check_exceptions(name: str, value: Any) -> None:
         isinstance(one, type) and issubclass(one, BaseException) for one in classes
     ):
         raise PuterInputError(
-            f"{name} must be exception classes, not {value!r}",
+            f"{name} must be exception classes, not {repr_of(value)}",
             hint="Pass a class or a tuple of classes: (PaymentError, TimeoutError).",
         )
 

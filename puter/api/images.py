@@ -11,7 +11,7 @@ from puter.api.sources import ResolvedSource, listed, media_source
 from puter.checks import Range, text, text_or_none
 from puter.engine.context import CallContext
 from puter.engine.effects import Flow
-from puter.exceptions import PuterInputError
+from puter.exceptions import PuterInputError, repr_of
 from puter.options import Timeout, validate_options
 from puter.types.media import Image
 from puter.types.puter_file import Source
@@ -195,11 +195,11 @@ def _ratio(ratio: Any) -> Any:
     pair = ratio.replace("x", ":").split(":") if isinstance(ratio, str) else ratio
     try:
         width, height = (float(one) for one in pair)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         width = height = 0
     if width <= 0 or height <= 0:
         raise PuterInputError(
-            f"ratio={ratio!r} is not valid", hint="Give (16, 9), '16:9' or (1024, 1024)."
+            f"ratio={repr_of(ratio)} is not valid", hint="Give (16, 9), '16:9' or (1024, 1024)."
         )
     return {"w": _whole(width), "h": _whole(height)}
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
+from puter import checks
 from puter.engine.context import CallContext
 from puter.engine.effects import Flow
 from puter.engine.pipeline import exchange
-from puter.exceptions import PuterInputError
+from puter.exceptions import PuterInputError, repr_of
 from puter.types.model import ModelList
 from puter.wire.catalogue import read_entries, read_model
 from puter.wire.http import api_get
@@ -46,9 +47,10 @@ def list_models(
     """
     if kind not in KINDS:
         raise PuterInputError(
-            f"kind must be one of {', '.join(KINDS)}, not {kind!r}",
+            f"kind must be one of {', '.join(KINDS)}, not {repr_of(kind)}",
             hint="For speech there are list_engines() and list_voices().",
         )
+    checks.text_or_none("provider", provider)
     if refresh or kind not in call.catalogues:
         entries = yield from fetch_entries(call, kind)
         call.catalogues[kind] = ModelList(read_model(entry, kind) for entry in entries)

@@ -10,7 +10,7 @@ from puter.api.auth import fetch_csrf_token
 from puter.engine.context import CallContext
 from puter.engine.effects import Flow
 from puter.engine.pipeline import exchange
-from puter.exceptions import PuterInputError, PuterResponseError
+from puter.exceptions import PuterInputError, PuterResponseError, repr_of
 from puter.models import registry
 from puter.secret import Secret
 from puter.types.account import AccountUsage, Spending
@@ -88,7 +88,8 @@ def create_api_token(
         checks.text.accepts(expires_in) or checks.Range(1).kind(whole=True).accepts(expires_in)
     ):
         raise PuterInputError(
-            f"expires_in={expires_in!r} is not valid", hint="Give seconds, or a span such as '30d'."
+            f"expires_in={repr_of(expires_in)} is not valid",
+            hint="Give seconds, or a span such as '30d'.",
         )
     payload: dict[str, Any] = {"permissions": [FULL_ACCESS]}
     if label is not None:

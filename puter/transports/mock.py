@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 from puter.engine.effects import Send
 from puter.engine.throttle import Permit
 from puter.engine.transport import Transport
-from puter.exceptions import PuterError
+from puter.exceptions import PuterError, repr_of
 from puter.secret import with_token
 from puter.transports.connection_errors import Exchange
 from puter.wire.encoding import ContentError
@@ -212,7 +212,7 @@ def _mock_reply(request: MockRequest, answer: Any) -> MockReply:
         raise PuterError("Lines come from a plain iterator; a line may be an async function")
     if answer is None or (isinstance(answer, (int, float)) and not isinstance(answer, bool)):
         raise PuterError(
-            f"The handler of MockTransport returned {answer!r}",
+            f"The handler of MockTransport returned {repr_of(answer)}",
             hint="Return a dict, list, str, bytes, iterator of lines or exception; for other JSON "
             "a MockReply(json=...), or on /drivers/call MockReply(json={'result': ...}).",
         )

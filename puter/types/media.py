@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar
 from urllib.parse import unquote_to_bytes, urlsplit
 
 from puter.docstrings import documented_by
-from puter.exceptions import PuterError, PuterInputError
+from puter.exceptions import PuterError, PuterInputError, repr_of
 from puter.types.immutable import Immutable
 from puter.types.mime import canonical, extension_of, mime_of
 
@@ -79,6 +79,9 @@ class Media(Immutable):
     ) -> None:
         if (data is None) == (url is None):
             raise PuterInputError("Give either the bytes or the URL")
+        for name, value in (("mime_type", mime_type), ("url", url or "")):
+            if not isinstance(value, str):
+                raise PuterInputError(f"{name} must be a str, not {repr_of(value)}")
         self._set(data, mime_type or mime_of(data, _path_of(url or "")), url)
 
     def _set(

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import IO, Any, Protocol, TypeAlias
 
-from puter.exceptions import PuterInputError
+from puter.exceptions import PuterInputError, repr_of
 from puter.types.media import Media
 
 
@@ -38,7 +38,7 @@ class PuterFile:
     def __post_init__(self) -> None:
         if not isinstance(self.path, str) or not self.path.startswith(("/", "~/")):
             raise PuterInputError(
-                f"{self.path!r} is no Puter path",
+                f"{repr_of(self.path)} is no Puter path",
                 hint="Begin it with / or ~/ ; others are unknown.",
             )
         if not self.path.isascii() and any("\ud800" <= one <= "\udfff" for one in self.path):

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from puter.checks import did_you_mean
-from puter.exceptions import PuterBlockedError, PuterEmptyResponseError, PuterInputError
+from puter.exceptions import PuterBlockedError, PuterEmptyResponseError, PuterInputError, repr_of
 from puter.types.replies import ChatReply, ToolCall
 from puter.wire.json import MESSAGE_DEPTH, as_dict, check_depth
 
@@ -156,7 +156,9 @@ def _unknown_role(role: Any, place: str) -> PuterInputError:
     name = role.strip().lower() if isinstance(role, str) else ""
     near = [_MEANT[name]] if name in _MEANT else difflib.get_close_matches(name, ROLES, n=1)
     hint = did_you_mean(near) or f"Roles: {', '.join(sorted(ROLES))}."
-    return PuterInputError(f"{place}: role must be a str such as 'user', not {role!r}", hint=hint)
+    return PuterInputError(
+        f"{place}: role must be a str such as 'user', not {repr_of(role)}", hint=hint
+    )
 
 
 def _check_calls(calls: Any, place: str) -> None:
@@ -188,7 +190,7 @@ def _check_part(part: Any, place: str, index: int | None, copy: bool) -> Any:
             _check_id(part, key, where)
         return dict(part) if copy or not isinstance(part, dict) else part
     else:
-        fault, hint = f"type must be a str, not {part['type']!r}", ""
+        fault, hint = f"type must be a str, not {repr_of(part['type'])}", ""
     raise PuterInputError(f"{where}{':' if not hint else ''} {fault}", hint=hint)
 
 
