@@ -103,6 +103,7 @@ class PuterAI(Client, ChatMethods):
 
     if not TYPE_CHECKING:  # which sees by itself what is assigned
 
+        @without_arguments
         def __setattr__(self, name: str, value: Any) -> None:
             if name == "config" and not isinstance(value, PuterConfig):
                 raise _no_config(value)
