@@ -219,7 +219,7 @@ class _Exchange(Exchange):
             return self.not_connected(error)
         if isinstance(error, (aiohttp.InvalidURL, aiohttp.NonHttpUrlClientError)):
             return self.bad_address(error)
-        ours = isinstance(error, (aiohttp.ClientError, OSError))
+        ours = isinstance(error, (aiohttp.ClientError, HttpProcessingError, OSError))
         if ours and self.unsent:
             return self.not_connected(error)
         if isinstance(error, (aiohttp.ClientResponseError, HttpProcessingError)):

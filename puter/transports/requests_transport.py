@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import io
+import logging
 import math
 import os
 import re
@@ -241,6 +242,18 @@ _sending = _Sending()
 """What this thread is about to send: the adapter hands nothing through to the connection."""
 
 
+def _without_queries(record: logging.LogRecord) -> bool:
+    """Take the queries of our URLs, which may sign them, out of what urllib3 logs."""
+    if _sending.exchange is not None and isinstance(record.args, tuple):
+        record.args = tuple(
+            one.partition("?")[0] if isinstance(one, str) else one for one in record.args
+        )
+    return True
+
+
+logging.getLogger("urllib3.connectionpool").addFilter(_without_queries)
+
+
 class _Body:
     """The open body of a streamed reply."""
 
@@ -326,7 +339,17 @@ class StrictResponse(http.client.HTTPResponse):
     _line = b"\r\n"  # what has come of the line between two chunks, which ends the first of them
 
     def begin(self) -> None:
-        """Read the head of the answer, past informational ones (1xx)."""
+        incoming: Any = self.fp
+        try:
+            super().begin()
+        finally:
+            self.fp = incoming
+
+    def _read_status(self) -> tuple[str, int, str]:
+        """Read the head of the answer, past informational ones (1xx); in time, as a whole.
+
+        The status of a proxy that opens a tunnel is read by this alone.
+        """
         incoming: Any = self.fp
         incoming.raw.__class__ = _Incoming  # http.client has made it, as a SocketIO
         self._socket: socket.socket = incoming.raw._sock
@@ -342,10 +365,7 @@ class StrictResponse(http.client.HTTPResponse):
         incoming.raw.until = None
         self._socket.settimeout(self._patience)
         self.fp = io.BufferedReader(io.BytesIO(head))
-        try:
-            super().begin()
-        finally:
-            self.fp = incoming
+        return super()._read_status()  # type: ignore[misc, no-any-return]
 
     def _read_head(self) -> bytes:
         """The next head, up to the empty line that ends it."""

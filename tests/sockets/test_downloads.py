@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import logging
 import os
 import socket
 import time
@@ -192,3 +193,16 @@ async def test_a_download_above_the_limit_is_an_error(
         await live.close()
     assert "topsecret" not in str(told.value)
     assert (os.listdir(tmp_path), len(host.requests)) == ([], 1)
+
+
+@METHODS
+async def test_no_log_has_the_query_of_a_signed_url(
+    live: Live, tmp_path: Path, method: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    with RawServer(says(answer(BIG, kind="image/png"))) as host:
+        image = await painted(live, host)
+        await use(live, image, method, tmp_path / "a.png")
+        await live.close()
+    assert any("/a.png" in one.getMessage() for one in caplog.records)
+    assert "topsecret" not in caplog.text

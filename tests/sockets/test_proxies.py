@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import logging
 import socket
 import ssl
+import time
 import traceback
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +16,7 @@ import pytest
 import puter
 from puter.transports.proxies import proxy_settings
 from tests.sockets.proxy import Proxy
-from tests.sockets.raw import RawServer, answer, closed_port, keeps, says
+from tests.sockets.raw import Asked, RawServer, answer, closed_port, keeps, says
 
 if TYPE_CHECKING:
     from tests.sockets.live import Live
@@ -257,6 +259,27 @@ async def test_a_proxy_that_opens_no_tunnel(live: Live, status: str, attempts: i
             await live(ai, "chat", "Hi")
     assert (caught.value.sent, caught.value.attempts) == (False, attempts)
     assert "the proxy 127.0.0.1" in str(caught.value)
+
+
+STARTED = b"HTTP/1.1 200 OK\r\n"
+
+
+@pytest.mark.parametrize("piece", [b"X", b"X: y\r\n", b"X: y\r\n" * 10_000])
+async def test_a_proxy_that_never_ends_its_answer(live: Live, piece: bytes) -> None:
+    def handler(sock: socket.socket, _asked: Asked) -> None:
+        sock.sendall(STARTED)
+        with contextlib.suppress(OSError):  # the client has had enough
+            while True:
+                sock.sendall(piece)
+                time.sleep(0.0 if len(piece) > 100 else 0.1)
+
+    with RawServer(handler) as server:
+        ai = live.client_at(
+            "https://puter.test", proxy=server.url, connect_timeout=1.0, max_retries=0
+        )
+        with pytest.raises(puter.PuterConnectionError, match="the proxy 127") as caught:
+            await live(ai, "chat", "Hi")
+    assert not caught.value.sent
 
 
 async def test_a_proxy_that_speaks_no_http(live: Live) -> None:
