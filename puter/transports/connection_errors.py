@@ -164,7 +164,7 @@ class Exchange:
             return
         translated = self.translate(error)
         if translated is None and (isinstance(error, ContentError) or raised_by_library(error)):
-            translated = self.unreadable(error)
+            translated = self.not_connected(error) if self.unsent else self.unreadable(error)
         if translated is not None:
             self.strip(error)
             raise translated from error
