@@ -99,7 +99,8 @@ def _discard(opened: list[IO[bytes]], temporary: Path, process: int) -> None:
     for file in opened:
         with suppress(OSError):  # a full disk is told here once more
             file.close()
-    temporary.unlink(missing_ok=True)
+    with suppress(FileNotFoundError, NotADirectoryError):  # it was not made, or has its name
+        temporary.unlink()
 
 
 @contextmanager

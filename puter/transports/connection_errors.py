@@ -304,7 +304,7 @@ class Exchange:
             body=self._excerpt,
             sent=True,
             retryable=self.request.idempotent,
-            hint=self._advice.lstrip(),
+            hint=f"Check the network and any proxy in between.{self._advice}",
         )
 
     def unreadable(self, error: BaseException) -> PuterError:

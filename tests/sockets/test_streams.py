@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import inspect
 import json
 import socket
 import ssl
@@ -292,6 +293,9 @@ async def test_the_time_a_user_takes_is_no_silence(live: Live) -> None:
         for _ in range(3):
             assert await step(stream) == "Hel"
             time.sleep(0.4)  # noqa: ASYNC251 - as a busy program does
+        closing = getattr(stream, "aclose" if live.kind == "async" else "close")()
+        if inspect.isawaitable(closing):
+            await closing
         await live.close()
 
 
