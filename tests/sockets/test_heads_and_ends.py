@@ -329,9 +329,10 @@ async def test_an_answer_before_the_request_is_not_waited_for(live: Live) -> Non
 @pytest.mark.parametrize(
     ("secure", "later", "stays", "kilobytes"),
     [
-        *((False, 0.0, False, size) for size in (500, 8_000, 30_000)),
-        *((False, 0.3, False, size) for size in (500, 8_000, 30_000)),
-        *((True, 0.3, False, size) for size in (500, 8_000, 30_000)),
+        # Of what fits into the buffers of the sockets the reset may come before the answer.
+        *((False, 0.0, False, size) for size in (8_000, 30_000)),
+        *((False, 0.3, False, size) for size in (8_000, 30_000)),
+        *((True, 0.3, False, size) for size in (8_000, 30_000)),
         (False, 0.0, True, 30_000),  # less than that is all written, and its connection kept
     ],
 )
