@@ -156,8 +156,9 @@ class Headers(UserDict[str, str]):
         _check_header(name, value)
         super().__setitem__(name, value)
 
-    update = without_arguments(UserDict.update)
-    setdefault = without_arguments(UserDict.setdefault)
+    if not TYPE_CHECKING:  # with the types that they have
+        update = without_arguments(UserDict.update)
+        setdefault = without_arguments(UserDict.setdefault)
 
     @without_arguments
     def __ior__(self, other: Any) -> Self:  # type: ignore[override]  # its own checks nothing

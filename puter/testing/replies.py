@@ -176,10 +176,10 @@ def upstream_error(status: int, text: str, *, newer: bool = False) -> tuple[int,
 
 
 # Names of kinds of faults from before `puter.testing.faults`.
-Disconnect = faults.closed
-Hang = faults.silence
-Redirect = faults.redirect
-Reset = faults.reset
+Disconnect: Callable[[], NamedFault] = faults.closed
+Hang: Callable[[], NamedFault] = faults.silence
+Redirect: Callable[..., NamedFault] = faults.redirect
+Reset: Callable[..., NamedFault] = faults.reset
 
 
 def Failure(*args: Any, delay: float = 0.0, **options: Any) -> NamedFault:  # noqa: N802
@@ -265,22 +265,22 @@ class StreamEnd(StreamError):
 class StreamCut(StreamFault):
     """A clean end without the usage line, as a proxy on the way makes of a lost connection."""
 
-    otherwise = Truncate()
+    otherwise: ClassVar[Fault] = Truncate()
 
 
 @dataclass(frozen=True)
 class StreamDisconnect(StreamFault):
     """The connection closes before the body is complete."""
 
-    end = "closed"
+    end: ClassVar[End | None] = "closed"
 
 
 @dataclass(frozen=True)
 class StreamReset(StreamFault):
     """The connection is reset before the body is complete."""
 
-    end = "reset"
-    otherwise = faults.reset()
+    end: ClassVar[End | None] = "reset"
+    otherwise: ClassVar[Fault] = faults.reset()
 
 
 @dataclass(frozen=True)
