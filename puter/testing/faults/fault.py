@@ -15,6 +15,7 @@ from typing import (
     Literal,
     ParamSpec,
     TypeAlias,
+    Union,
     get_args,
     get_origin,
     get_type_hints,
@@ -198,7 +199,8 @@ def _check(name: str, value: Any, kinds: tuple[type, ...], least: float) -> None
 
 def _types_of(annotation: Any) -> tuple[type, ...]:
     """What ``isinstance()`` takes for an annotation."""
-    parts = get_args(annotation) if isinstance(annotation, UnionType) else (annotation,)
+    is_union = isinstance(annotation, UnionType) or get_origin(annotation) is Union  # 3.10 wraps it
+    parts = get_args(annotation) if is_union else (annotation,)
     found = tuple(get_origin(one) or one for one in parts)
     return (*found, int) if float in found else found
 
