@@ -69,7 +69,9 @@ def without_arguments(function: F) -> F:
         try:
             return function(*args, **kwargs)
         except Exception as error:
-            _leave_users_part(error)
+            if error.__suppress_context__:
+                error.__context__ = None  # its text may quote what was given
+            leave_users_frames(error)
             raise error  # noqa: TRY201 - a bare raise brings the frames back on 3.10
         finally:
             args, kwargs = (), {}
@@ -77,9 +79,8 @@ def without_arguments(function: F) -> F:
     return cast("F", guarded)
 
 
-def _leave_users_part(error: BaseException) -> None:
-    if error.__suppress_context__:
-        error.__context__ = None  # its text may quote what was given
+def leave_users_frames(error: BaseException) -> None:
+    """Take our frames, and those of what we called, out of an exception and all behind it."""
     for one in chain(error):
         one.__traceback__ = users_part(one.__traceback__)
 

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 from puter.engine.context import CallContext
 from puter.exceptions import PuterBlockingWarning, PuterError, words_of
-from puter.frames import chain, is_inner, places, users_part
+from puter.frames import chain, is_inner, leave_users_frames, places, users_part
 from puter.options import validate_options
 from puter.secret import Secret
 from puter.wire.redact import LONGEST, Redactor, one_line, printable
@@ -43,8 +43,7 @@ def short(error: E) -> E:
     """The error without frames of ours and of what we called: their locals hold what is secret."""
     hides = isinstance(error, PuterError) or _of_options(error)
     where = None if hides else _last_place(error)
-    for one in chain(error):
-        one.__traceback__ = users_part(one.__traceback__)
+    leave_users_frames(error)
     if hides:
         _hide_causes(error)
     elif where is not None and error.__traceback__ is None and isinstance(error, Exception):

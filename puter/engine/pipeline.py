@@ -41,8 +41,7 @@ def exchange(
         yield from _pause(call, request, refused, _plan_retry(call, request, refused))
     permit: Permit | None = None
     if request.rate_limited:
-        permit = Permit(call.throttle)  # each attempt goes to the same place in the queue
-        call.permits.append(permit)
+        permit = call.permit(call.throttle)  # each attempt goes to the same place in the queue
     try:
         while True:
             if permit is not None:

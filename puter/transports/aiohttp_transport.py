@@ -110,8 +110,8 @@ class AiohttpTransport(Transport):
         if request.body is not None and len(request.body) > LARGE:
             headers["Content-Length"] = str(len(request.body))
             data = _in_pieces(request.body, exchange)
-        where = request.url.partition("?")[0]  # what is remembered is no signature
-        proxy = self._proxy_settings(where, request.proxy, request.verify)
+        # `where`: what is remembered is no signature.
+        proxy = self._proxy_settings(request.where, request.proxy, request.verify)
         exchange.proxy = proxy.url
         has_tls = any(url.startswith("https:") for url in (request.url, proxy.url or ""))
         return {
@@ -349,7 +349,7 @@ def _has_input(transport: asyncio.BaseTransport | None) -> bool:
 
 
 class _Body:
-    """The open body of a streamed reply."""
+    """The body of a reply, read as it comes."""
 
     def __init__(self, response: aiohttp.ClientResponse, exchange: _Exchange) -> None:
         self.permit: Permit | None = None

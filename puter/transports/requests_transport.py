@@ -117,8 +117,8 @@ class RequestsTransport(Transport):
         if request.method != "GET":
             headers["Content-Length"] = str(len(request.body or b""))
         prepared.headers, prepared.body = headers, request.body
-        where = request.url.partition("?")[0]  # what is remembered is no signature
-        proxy = self._proxy_settings(where, request.proxy, request.verify)
+        # `where`: what is remembered is no signature.
+        proxy = self._proxy_settings(request.where, request.proxy, request.verify)
         exchange.proxy = proxy.url
         limit = request.connect_timeout
         if exchange.time_left is not None:
@@ -255,7 +255,7 @@ logging.getLogger("urllib3.connectionpool").addFilter(_without_queries)
 
 
 class _Body:
-    """The open body of a streamed reply."""
+    """The body of a reply, read as it comes."""
 
     permit: Permit | None = None
     _pieces: Iterator[bytes] = iter(())  # of what was read

@@ -241,25 +241,22 @@ def build_request(
     if payload is not None:
         headers["Content-Type"] = "application/json"
         body = payload if isinstance(payload, bytes) else json_bytes(revealed(payload))
+    secrets = secrets_in(payload) if isinstance(payload, dict) else ()
+    if "?" in url:  # a host may repeat in its answer what signs it
+        secrets += (Secret(url.partition("?")[2]),)
     request_options.setdefault("timeout", config.timeout)
     return HttpRequest(
         method,
         url,
         headers,
         body,
-        secrets_in(payload) if isinstance(payload, dict) else _signature_of(url),
+        secrets,
         connect_timeout=config.connect_timeout,
         max_bytes=config.max_response_bytes,
         proxy=config.proxy,
         verify=config.verify,
         **request_options,
     )
-
-
-def _signature_of(url: str) -> tuple[Secret, ...]:
-    """The query: a host may repeat it in its answer."""
-    query = url.partition("?")[2]
-    return (Secret(query),) if query else ()
 
 
 def driver_call(

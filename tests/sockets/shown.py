@@ -366,10 +366,10 @@ def with_cgitb(error: BaseException) -> str:
 
 
 def by_a_monitor(error: BaseException) -> str:
-    """All that can be reached, as a service that collects errors walks it."""
-    told, seen, todo = [], set(), [error]
-    while todo:
-        one = todo.pop()
+    """All that can be reached, as a service that collects errors walks it, without our help."""
+    told, seen, pending = [], set(), [error]
+    while pending:
+        one = pending.pop()
         if id(one) in seen:
             continue
         seen.add(id(one))
@@ -377,7 +377,7 @@ def by_a_monitor(error: BaseException) -> str:
         for frame, _ in traceback.walk_tb(one.__traceback__):
             told += [f"{name}={value!r}" for name, value in frame.f_locals.items()]
         held = (one.__cause__, one.__context__, *one.args, *vars(one).values())
-        todo += [deeper for deeper in held if isinstance(deeper, BaseException)]
+        pending += [deeper for deeper in held if isinstance(deeper, BaseException)]
     return "\n".join(told)
 
 

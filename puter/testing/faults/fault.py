@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import KW_ONLY, dataclass, field, replace
 from http import HTTPStatus
@@ -105,7 +106,7 @@ def chunk(piece: bytes) -> bytes:
 
 
 @dataclass(frozen=True)
-class Fault:
+class Fault(ABC):
     """One way for a request to go wrong.
 
     Attributes:
@@ -132,9 +133,9 @@ class Fault:
         """What a client without a connection sees of it, when it is no other answer."""
         return None
 
+    @abstractmethod
     def change(self, answer: HttpAnswer) -> HttpAnswer | Iterable[Step]:
         """What becomes of the answer: another one, or what is done with the connection."""
-        raise NotImplementedError
 
     def in_memory(self, **answer: Any) -> HttpAnswer | Trouble:
         """What becomes of an answer without a connection: another, or how the request fails."""
