@@ -200,9 +200,9 @@ def _check(name: str, value: Any, kinds: tuple[type, ...], least: float) -> None
 
 def _types_of(annotation: Any) -> tuple[type, ...]:
     """What ``isinstance()`` takes for an annotation."""
-    is_union = isinstance(annotation, UnionType) or get_origin(annotation) is Union  # 3.10 wraps it
+    is_union = get_origin(annotation) in (UnionType, Union)  # the second on Python 3.10
     parts = get_args(annotation) if is_union else (annotation,)
-    found = tuple(get_origin(one) or one for one in parts)
+    found: tuple[type, ...] = tuple(get_origin(one) or one for one in parts)
     return (*found, int) if float in found else found
 
 
