@@ -38,8 +38,9 @@ class Decoder:
         ContentError: It is none of those accepted, or several in a row.
 
     Examples:
+        >>> import gzip
         >>> decoder = Decoder("gzip")
-        >>> b"".join(decoder.decode(zlib.compress(b"Hello", wbits=31)))
+        >>> b"".join(decoder.decode(gzip.compress(b"Hello")))
         b'Hello'
         >>> decoder.end()
     """
