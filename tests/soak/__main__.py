@@ -20,7 +20,7 @@ from typing import Any
 
 from puter import PuterAI
 from tests.soak.load import OPERATIONS, Tally, Worker
-from tests.soak.meters import Latencies, Samples, descriptors
+from tests.soak.meters import Latencies, Samples, descriptors, keep_one_heap
 from tests.soak.server import Server
 
 GRACE = 60.0
@@ -45,6 +45,7 @@ def main() -> int:
     parser.add_argument("--tasks", type=int, default=12)
     parser.add_argument("--pause", type=float, default=0.1, help="seconds between calls of one")
     given = parser.parse_args()
+    keep_one_heap()
     for name in [one for one in os.environ if one.startswith("PUTER_")]:
         del os.environ[name]
     with Server(given.faults, given.seed) as server:

@@ -11,6 +11,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
+_ARENA_MAX, _MMAP_THRESHOLD = -8, -3  # parameters of mallopt(3)
 _STEP = 1.02
 """Between two classes of latencies: they are told to 2 %."""
 
@@ -32,6 +33,14 @@ class Latencies:
             if left <= 0:
                 return 1000 * _STEP ** (one + 1)
         return 0.0
+
+
+def keep_one_heap() -> None:
+    """Let the C library (glibc) give back what is freed: it does so from one heap, not from the
+    many that it makes for threads, whose leftovers would hide what is kept. Call it first."""
+    if tune := getattr(ctypes.CDLL(None), "mallopt", None):
+        tune(_ARENA_MAX, 1)
+        tune(_MMAP_THRESHOLD, 128 * 1024)  # its default, which else grows
 
 
 def memory() -> float:

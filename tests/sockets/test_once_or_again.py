@@ -31,7 +31,7 @@ async def test_a_chat_without_an_answer_is_sent_once(live: Live) -> None:
 
 
 async def test_a_chat_without_an_answer_is_sent_again_when_told_so(live: Live) -> None:
-    ai = live.client(timeout=0.3, retry_on_timeout=True)
+    ai = live.client(timeout=2, retry_on_timeout=True)
     live.puter.reply_with(Hang(), "Hello!")
     reply = await live(ai, "chat", "Hi")
     assert (reply, reply.attempts) == ("Hello!", 2)
@@ -39,7 +39,7 @@ async def test_a_chat_without_an_answer_is_sent_again_when_told_so(live: Live) -
 
 
 async def test_a_free_request_without_an_answer_is_sent_again(live: Live) -> None:
-    ai = live.client(timeout=0.3)
+    ai = live.client(timeout=2)  # the second answer comes within it
     live.puter.fail_next(Hang(), path="/whoami")
     assert (await live(ai, "whoami")).username == "alice"
     assert len(live.puter.requests) == 2

@@ -202,13 +202,13 @@ async def test_a_cut_connection_keeps_what_came(live: Live, fault: Any) -> None:
 
 async def test_silence_within_a_stream(live: Live) -> None:
     live.puter.respond(held())
-    ai = live.client(timeout=0.2)
+    ai = live.client(timeout=1.2)
     stream = await live(ai, "chat", "Hi", stream=True)
     assert await step(stream) == "one "
     begun = time.monotonic()
-    with pytest.raises(puter.PuterStreamError, match=r"silent for 0\.2 s") as caught:
+    with pytest.raises(puter.PuterStreamError, match=r"silent for 1\.2 s") as caught:
         await step(stream)
-    assert 0.1 < time.monotonic() - begun < 20
+    assert 0.6 < time.monotonic() - begun < 20
     assert caught.value.partial == "one "
     assert isinstance(caught.value.__cause__, puter.PuterTimeoutError)
 
@@ -286,13 +286,13 @@ async def test_chunk_timeout_is_not_put_off_by_what_is_no_chunk(
 
 
 async def test_the_time_a_user_takes_is_no_silence(live: Live) -> None:
-    with RawServer(pausing(0, 0, 0, 0)) as server:
+    with RawServer(pausing(0, 0, 0)) as server:
         stream = await live(
-            live.client_at(server.url, chunk_timeout=0.3), "chat", "Hi", stream=True
+            live.client_at(server.url, chunk_timeout=1.5), "chat", "Hi", stream=True
         )
-        for _ in range(3):
+        for _ in range(2):
             assert await step(stream) == "Hel"
-            time.sleep(0.4)  # noqa: ASYNC251 - as a busy program does
+            time.sleep(2)  # noqa: ASYNC251 - as a busy program does
         closing = getattr(stream, "aclose" if live.kind == "async" else "close")()
         if inspect.isawaitable(closing):
             await closing
@@ -300,8 +300,8 @@ async def test_the_time_a_user_takes_is_no_silence(live: Live) -> None:
 
 
 async def test_chunk_timeout_may_be_longer_than_timeout(live: Live) -> None:
-    with RawServer(pausing(0, 0.9, 0)) as server:
-        ai = live.client_at(server.url, timeout=0.5, chunk_timeout=30)
+    with RawServer(pausing(0, 2.5, 0)) as server:
+        ai = live.client_at(server.url, timeout=1.5, chunk_timeout=30)
         assert await until_done(await live(ai, "chat", "Hi", stream=True)) == "HelHel"
         await live.close()
 
