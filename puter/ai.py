@@ -21,13 +21,12 @@ from puter.api.chat import ChatMethods
 from puter.config import ConfigOptions, PuterConfig
 from puter.conversation import Conversation
 from puter.docstrings import documented_by
-from puter.engine.client import Client, limits_of, paired
+from puter.engine.client import Client, paired
 from puter.engine.context import CallContext, SharedState, Transports
 from puter.engine.credentials import Credentials
 from puter.engine.effects import Flow
 from puter.engine.events import LOGGER
 from puter.engine.ledger import Ledger
-from puter.engine.throttle import Throttle
 from puter.engine.transport import Transport
 from puter.exceptions import PuterConfigError, repr_of
 from puter.frames import without_arguments
@@ -321,7 +320,7 @@ class PuterAI(Client, ChatMethods):
     def with_options(self, **overrides: Unpack[ConfigOptions]) -> Self:
         """A cheap copy with other settings and an empty history.
 
-        It shares token, connections and ledger, and the throttle unless a limit is overridden.
+        It shares token, connections and ledger, and the throttle until it gets limits of its own.
         Closing either closes both.
 
         Args:
@@ -334,13 +333,15 @@ class PuterAI(Client, ChatMethods):
             >>> ai = PuterAI()
             >>> quick = ai.with_options(timeout=20, max_retries=0)
         """
+        config = self.config.replace(**overrides)
+        self._take_settings()
         twin = object.__new__(type(self))
         twin.__dict__.update(self.__dict__)
-        twin.config = self.config.replace(**overrides)
+        twin.config = config
+        twin._borrows_throttle = True
         twin._history = History()
         twin._catalogues = {}
-        if overrides.keys() & _LIMITS:
-            twin._throttle = Throttle(*limits_of(twin.config))
+        twin._take_settings()
         return twin
 
     def close(self) -> None:
@@ -407,9 +408,6 @@ class PuterAI(Client, ChatMethods):
             state = "closed"
         name = f"username={credentials.username!r}, " if credentials.username else ""
         return f"<PuterAI {name}model={self.current_model!r}, {self.config.api_base}, {state}>"
-
-
-_LIMITS = {"rate_limit_requests", "rate_limit_period", "max_concurrency"}
 
 
 def _settings(config: Any, overrides: Any) -> PuterConfig:

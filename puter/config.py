@@ -121,9 +121,15 @@ def check_proxy(name: str, value: Any) -> str | None:
 
 
 class _Proxy(str):
-    """The URL of a proxy. Its deep copy, as ``dataclasses.asdict`` makes one, has no password."""
+    """The URL of a proxy, shown without its password.
+
+    Its deep copy, as ``dataclasses.asdict`` makes one, has none.
+    """
 
     __slots__ = ()
+
+    def __repr__(self) -> str:
+        return repr(_without_credentials(self, "***@"))
 
     def __deepcopy__(self, memo: Any) -> str:
         return str(_without_credentials(self))

@@ -570,6 +570,12 @@ def test_repr_shows_settings_but_no_secret() -> None:
     assert all(f"{name}=" in shown for name in FIELDS)
 
 
+def test_variables_of_a_config_show_no_secret() -> None:
+    shown = str(vars(PuterConfig(timeout=7, **SECRETIVE)))
+    assert "hush" not in shown
+    assert "http://***@proxy.example.org:3128" in shown
+
+
 def test_pickles_carry_settings_but_no_secret() -> None:
     config = PuterConfig(timeout=7, **SECRETIVE)
     data = pickle.dumps(config)
@@ -720,6 +726,20 @@ def test_a_copy_shares_the_throttle_unless_its_limits_are_its_own() -> None:
     own = ai.with_options(max_concurrency=1)._throttle
     assert own is not ai._throttle
     assert own.max_concurrency == 1
+
+
+async def test_the_limits_of_a_copy_are_its_own(door: Door) -> None:
+    ai = door.client()
+    copied = ai.with_options(timeout=5)
+    copied.config.update(max_concurrency=1)
+    await door(copied, "chat", "Hi")
+    assert (copied._throttle.max_concurrency, ai._throttle.max_concurrency) == (1, 3)
+    ai.config.update(max_concurrency=7)
+    await door(ai, "chat", "Hi")
+    assert (copied._throttle.max_concurrency, ai._throttle.max_concurrency) == (1, 7)
+    ai.config.update(max_concurrency=2)
+    assert ai.with_options(timeout=1)._throttle is ai._throttle
+    assert ai._throttle.max_concurrency == 2
 
 
 async def test_a_user_agent_of_ones_own_replaces_ours_in_any_case(door: Door) -> None:

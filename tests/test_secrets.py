@@ -442,6 +442,19 @@ async def test_nor_does_a_model_by_the_name_of_a_tool(
         assert len(record.getMessage().splitlines()) == 1
 
 
+@pytest.mark.parametrize("at", range(12, 44, 4))
+async def test_a_picture_that_repeats_the_token_shows_no_part_of_it(door: Door, at: int) -> None:
+    token = made("hush", "-", "hush", "-", "secret")
+    address = f"data:image/png;base64,{'A' * (at - 12)}{token}"
+    door.answers({"success": True, "result": address}, {"success": True, "result": address[5:]})
+    for _ in range(2):
+        with pytest.raises(PuterError) as caught:
+            await door(door.client(token=token), "txt2img", "a cat")
+        told = "".join(traceback.format_exception(caught.value))
+        assert token[:6] not in told
+        assert "neither a URL nor a data URI" in told
+
+
 def test_control_characters_are_escaped() -> None:
     assert one_line("a\nb\x1b") == "a\\nb\\x1b"
     assert printable("a\nb\t\x1b\u202e") == "a\nb\t\\x1b\\u202e"

@@ -249,7 +249,7 @@ def _target(base: str, url: str) -> str:
         path, query = (quote(one, safe="!$%&'()*+,/:;=?@[]~") for one in (parts.path, parts.query))
     except ValueError:  # its words may hold the query
         raise PuterResponseError(
-            f"{shown_url(url)!r} is no URL that can be fetched", hint="Ask again."
+            f"It is no URL that can be fetched: {shown_url(url)!r}", hint="Ask again."
         ) from None
     netloc = host if port is None else f"{host}:{port}"
     return urlunsplit((parts.scheme, netloc, path, query, ""))

@@ -391,15 +391,15 @@ class Turn:
         """
         if not self._answers and incomplete is None:
             return None
-        answers, calls = self._answers, self.pending
+        answers, calls, ended = self._answers, self.pending, {}
         messages = [*self.messages, *map(call_message, calls)]
         if incomplete is not None:
-            attempts, calls = self.call.attempts, incomplete.tool_calls
-            broken_off = incomplete.copy_with(finish_reason=INCOMPLETE, attempts=attempts)
-            answers = [*answers, broken_off]
-            if incomplete.strip():
+            calls, ended = incomplete.tool_calls, {"finish_reason": INCOMPLETE}
+            answers = [*answers, incomplete._complete(attempts=self.call.attempts)]
+            if incomplete and not incomplete.isspace():
                 messages.append({"role": "assistant", "content": incomplete.text})
         return total_reply(answers).copy_with(
+            **ended,
             model=self.target.model,
             requested_model=self.target.model,
             elapsed=self.call.elapsed,
@@ -447,6 +447,7 @@ def run_turn(
     before, messages = yield from compose(history, request)
     turn = Turn(call, history, request, target, before, messages)
     call.partial = turn.so_far
+    settled: ChatReply | None = None
     if history.queue is not None:
         history.turn = turn
     try:
@@ -466,14 +467,15 @@ def run_turn(
         incomplete = error.partial
         if turn.pending or not isinstance(incomplete, ChatReply):
             incomplete = None  # while tools are pending it is of another chat, of before_tool's
-        error.partial = turn.partial(incomplete)
+        error.partial = settled = turn.partial(incomplete)
         raise
     finally:
         if history.turn is turn:
             history.turn = None
         if turn.unsettled:  # given up, or cut off
             call.shared.ledger.record(call.operation, target.model)
-        settled = turn.so_far() if answer is not None else None  # for the stream's .partial
+        if settled is None and answer is not None:
+            settled = turn.so_far()
         call.partial = None if settled is None else lambda: settled  # no cycle of call and turn
     return turn.reply
 

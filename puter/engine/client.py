@@ -17,6 +17,7 @@ from puter.engine.effects import Flow
 from puter.engine.failures import report, warn_of_blocking
 from puter.engine.throttle import Throttle
 from puter.options import unexpected
+from puter.process import short_lock
 from puter.types.model import ModelList
 
 P = ParamSpec("P")
@@ -32,12 +33,15 @@ class Client:
     config: PuterConfig
     _shared: SharedState
     _throttle: Throttle
+    _borrows_throttle: bool
+    """It is that of the client that this one is a copy of."""
 
     def _set_up(self, config: PuterConfig, shared: SharedState) -> None:
         self.config = config
         self._shared = shared
         self._settings = copy.copy(config)  # as the last call found them
         self._throttle = Throttle(*limits_of(config))
+        self._borrows_throttle = False
         self._catalogues: dict[str, ModelList] = {}
         self._clock: Callable[[], float] = monotonic
         self._random: Callable[[], float] = random.random
@@ -56,10 +60,7 @@ class Client:
     def _begin(self, operation: str) -> CallContext:
         """The context of a call that begins now, with the settings as they are."""
         if self._settings.__dict__ != self.config.__dict__:
-            limits = limits_of(self.config)
-            if limits != limits_of(self._settings):
-                self._throttle.resize(*limits)
-            self._settings = copy.copy(self.config)
+            self._take_settings()
         return CallContext(
             operation,
             self._settings,
@@ -71,6 +72,18 @@ class Client:
             self._random,
             self._clock(),
         )
+
+    def _take_settings(self) -> None:
+        """Take over changed settings. A copy with other limits shares the throttle no longer."""
+        settings = copy.copy(self.config)
+        limits = limits_of(settings)
+        if limits != limits_of(self._settings):
+            own = Throttle(*limits)
+            with short_lock():  # another thread may have come first
+                if self._borrows_throttle:
+                    self._borrows_throttle, self._throttle = False, own
+            self._throttle.resize(*limits)
+        self._settings = settings
 
     def _run(self, operation: Callable[..., Flow[T]], *args: Any, **kwargs: Any) -> T:
         call = self._begin(operation.__name__)

@@ -260,7 +260,7 @@ class Media(Immutable):
 
     @property
     def _address(self) -> str:
-        return shown_url(self.url or "")
+        return shown_url(self.url or "")[:200]
 
     def data_uri(self) -> str:
         """``data:<mime type>;base64,...`` of bytes in memory."""
@@ -388,7 +388,7 @@ def shown_url(url: str) -> str:
         'https://example.org/a.png?...'
     """
     bare = re.sub(r"[?#].*", "?...", url, count=1, flags=re.DOTALL)
-    return re.sub(r"(?<=//)[^/]*@|[\x00-\x1f\x7f]", "", bare)[:200]
+    return re.sub(r"(?<=//)[^/]*@|[\x00-\x1f\x7f]", "", bare)
 
 
 _OF_BYTES = "For bytes write {0}(data), for a file {0}(Path(name).read_bytes())."

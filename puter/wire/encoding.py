@@ -49,12 +49,13 @@ class Decoder:
         named = [one.strip().lower() for one in coding.split(",")]
         codings = [one for one in named if one not in ("", "identity")]
         if len(codings) > 1 or not _CODINGS.keys() >= set(codings):
-            raise ContentError(f"its Content-Encoding is {coding[:80]!r}")
+            raise ContentError(f"its Content-Encoding is {coding!r}")
         self.coding: str = _CODINGS[codings[0]] if codings else ""
         """``"gzip"``, ``"deflate"``, or ``""`` when the bytes are the content."""
         self._member: zlib._Decompress | None = None
         self._waiting = b""  # less than tells how the next member begins
         self._complete = False  # a member has ended
+        self._padded = False  # what comes is no member
 
     def decode(self, data: bytes) -> Iterator[bytes]:
         """Yield the content of the next bytes, in pieces of ``PIECE`` at most.
@@ -65,6 +66,8 @@ class Decoder:
         if not self.coding:
             yield data
             return
+        if self._padded:
+            return
         data, self._waiting = self._waiting + data, b""
         piece = b""
         while data or len(piece) == PIECE:  # zlib may hold more than fitted
@@ -73,7 +76,8 @@ class Decoder:
                     self._waiting = data
                     return
                 if self._complete and not (self.coding == "gzip" and data.startswith(_MAGIC)):
-                    return  # padding
+                    self._padded = True
+                    return
                 self._member = zlib.decompressobj(self._format(data))
             try:
                 piece = self._member.decompress(data, PIECE)

@@ -64,8 +64,13 @@ def stays_open(request: HttpRequest, status: int, content_type: str) -> bool:
     """Whether the body is left to be read as it comes: a streamed success, not an error's JSON."""
     if not request.stream or not 200 <= status < 300:
         return False
-    kind = content_type.partition(";")[0].strip().lower()
+    kind = mime_type(content_type)
     return not (is_json(kind) or kind == "text/html")
+
+
+def mime_type(content_type: str) -> str:
+    """What a Content-Type names, without parameters; a proxy may have repeated it."""
+    return content_type.replace(",", ";").partition(";")[0].strip().lower()
 
 
 def is_json(kind: str) -> bool:
@@ -91,8 +96,7 @@ class HttpReply:
     ) -> None:
         self.status: int = status
         self.headers: dict[str, str] = {name.lower(): value for name, value in headers.items()}
-        kind = self.headers.get("content-type", "")
-        self.content_type: str = kind.partition(";")[0].strip().lower()
+        self.content_type: str = mime_type(self.headers.get("content-type", ""))
         """The MIME type without parameters, ``""`` when there is none."""
         self.body: bytes = body
         self.url: str = url
@@ -158,7 +162,7 @@ HEAD_END = re.compile(rb"\n\r?\n")
 
 _LINES = 101  # with a status and an empty one: http.client reads no more
 _HEAD = re.compile(
-    rb"HTTP/1\.\d (\d{3})(?: [^\r\n\0]*)?\r?\n"
+    rb"HTTP/1\.\d ([1-9]\d\d)(?: [^\r\n\0]*)?\r?\n"
     rb"(?:[!#$%&'*+\-.^_`|~\w]+:[^\r\n\0]*\r?\n)*\r?\n"
 )
 _FRAMING = re.compile(rb"\n(?:(content-length)|transfer-encoding):([^\r\n]*)", re.IGNORECASE)
@@ -167,7 +171,7 @@ _LENGTH = re.compile(rb"\d{1,18}")
 
 
 def plain_head(head: bytes) -> tuple[int, bytes]:
-    """The status of an answer, and its head, in which its length stands once.
+    """The status of an answer, and its head, which says once where the body ends.
 
     Raises:
         ContentError: It is damaged, or leaves open where the body ends.
@@ -189,9 +193,12 @@ def plain_head(head: bytes) -> tuple[int, bytes]:
         or (codings and [one.lower() for one in codings] != [b"chunked"])
     ):
         raise ContentError("nobody can tell where its body ends")
-    if len(lengths) > 1:  # a proxy may repeat it (RFC 9110, 8.6)
+    if lengths and (codings or len(lengths) > 1):
+        # Chunks go before a length, but no further answer is believed (RFC 9112, 6.1); a proxy may
+        # repeat the length (RFC 9110, 8.6).
+        field = b"Connection: close" if codings else b"Content-Length: " + lengths[0]
         first, _, fields = _LENGTHS.sub(b"", head).partition(b"\n")
-        head = b"%s\nContent-Length: %s\r\n%s" % (first, lengths[0], fields)
+        head = b"%s\n%s\r\n%s" % (first, field, fields)
     return int(found[1]), head
 
 

@@ -184,9 +184,11 @@ def read_media(kind: type[M], result: Any) -> M:
     if isinstance(address, str) and address:
         try:
             media = kind.of(address)
-        except PuterInputError as error:
+        except PuterInputError:  # it quotes a part, and a part of a secret cannot be told
             raise PuterResponseError(
-                f"The {kind.__name__.lower()} in the answer cannot be read: {error.message}",
+                f"The {kind.__name__.lower()} in the answer is neither a URL nor a data URI "
+                "that can be decoded",
+                body=result,
                 hint=NEWER_SERVER,
             ) from None
         if media.url is None and not media.bytes:

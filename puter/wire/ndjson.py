@@ -58,7 +58,7 @@ class NDJSONDecoder:
         memory = math.inf if limit is None else memory_of(limit)
         self._longest = MAX_LINE if limit is None else min(MAX_LINE, limit)
         self._light = memory / 2 / MOST_A_BYTE  # bytes that may come before lines are weighed
-        self._left = memory / 2  # bytes of memory for the lines after that
+        self._left = memory * 2 / 5  # bytes of memory for the lines after that; errors copy text
         self._rest = bytearray()  # of the line that is not complete yet
         self._halves: dict[str, str] = {}  # first half of an emoji, by the type of its line
 

@@ -16,7 +16,7 @@ import pytest
 import puter
 from tests.door import chat_body, chunks, lines
 from tests.sockets.proxy import Proxy
-from tests.sockets.raw import Asked, Handler, RawServer, answer, keeps
+from tests.sockets.raw import Asked, Handler, RawServer, answer, keeps, says
 
 if TYPE_CHECKING:
     from tests.sockets.live import Live
@@ -379,3 +379,32 @@ class UnreadServer(RawServer):
                 if self._stays:
                     self.stopping.wait(10)
         return None
+
+
+@pytest.mark.parametrize("keep", [b"", b"Connection: keep-alive\r\n"], ids=["", "keep-alive"])
+async def test_chunks_go_before_a_length_and_end_their_connection(live: Live, keep: bytes) -> None:
+    def handler(sock: socket.socket, asked: Asked) -> bool:
+        sock.sendall(streamed("Hi").replace(b"\r\n", b"\r\nContent-Length: 9\r\n" + keep, 1))
+        return True
+
+    with RawServer(handler) as server:
+        ai = live.client_at(server.url, max_retries=0)
+        for _ in range(2):
+            stream = await live(ai, "chat", "Hi", stream=True)
+            assert "".join(await chunks(stream)) == "Hi"
+        await live.close()
+    assert server.connections == 2
+
+
+async def test_a_content_type_that_was_repeated_is_one(live: Live) -> None:
+    said = whole("Hi").replace(b"\r\n", b"\r\nContent-Type: application/json\r\n", 1)
+    with RawServer(says(said)) as server:
+        assert await live(live.client_at(server.url), "chat", "Hi") == "Hi"
+
+
+async def test_there_is_no_status_below_100(live: Live) -> None:
+    with (
+        RawServer(says(whole("Hi").replace(b" 200 ", b" 000 "))) as server,
+        pytest.raises(puter.PuterResponseError, match="its head is damaged"),
+    ):
+        await live(live.client_at(server.url), "chat", "Hi")

@@ -190,3 +190,42 @@ print(most() - before)
 """,
         )
     assert grown < 1.3 * size / MIB
+
+
+@linux
+@pytest.mark.parametrize("size", [300, 3000, 300_000])
+def test_a_stream_that_is_refused_takes_no_more_with_its_error(kind: str, size: int) -> None:
+    text = lines({"type": "text", "text": "x" * size})
+    chunk = b"%x\r\n%s\r\n" % (len(text), text)
+    handler = endless(CHUNKED % NDJSON, chunk * (65536 // len(chunk) + 1))
+    with LocalPuter(tier=None) as local, RawServer(handler, remembers=False) as server:
+        grown = measure(
+            local,
+            kind,
+            f"""
+import puter
+
+async def listen():
+    async for _ in await ai.async_chat("Hi", stream=True, remember=False):
+        pass
+
+def stream():
+    if DOOR == "async":
+        run(listen())
+    else:
+        ai.chat("Hi", stream=True, remember=False).until_done()
+
+stream()  # everything is imported
+ai = PuterAI(proxy="", api_base={server.url!r}, max_response_bytes=32 * 2**20)
+forget()
+before = most()
+try:
+    stream()
+except puter.PuterStreamError as error:
+    assert len(error.partial) > 2**21
+else:
+    raise AssertionError
+print(most() - before)
+""",
+        )
+    assert grown < 1.3 * 32
