@@ -307,6 +307,16 @@ class Exchange:
             hint=f"Check the network and any proxy in between.{self._advice}",
         )
 
+    def closed(self, what: str = "client") -> PuterError:
+        """We ended the answer: its ``what`` was closed in another thread or task."""
+        return PuterConnectionError(
+            f"The {what} was closed while the answer came",
+            status=self.status,
+            body=self._excerpt,
+            sent=True,
+            hint="Close it when its calls have ended.",
+        )
+
     def unreadable(self, error: BaseException) -> PuterError:
         reason, inner = _reason(error), _innermost(error)
         if isinstance(inner, ContentError) and not self._began:
