@@ -30,7 +30,7 @@ from puter.engine.clock import monotonic
 from puter.engine.effects import Send
 from puter.engine.throttle import Permit
 from puter.engine.transport import Transport
-from puter.exceptions import PuterConfigError, PuterError
+from puter.exceptions import PuterConfigError, PuterConnectionError, PuterError
 from puter.frames import chain, raised_by_library
 from puter.process import check_is_ours
 from puter.secret import Secret, with_token
@@ -142,7 +142,7 @@ class RequestsTransport(Transport):
 
     def close(self) -> None:
         for body in list(self._open_bodies):
-            body.abort()
+            body.abort("client")
         adapter = self._adapters.pop(os.getpid(), None)
         if adapter is not None:
             adapter.close()
@@ -151,8 +151,8 @@ class RequestsTransport(Transport):
 class _Exchange(Exchange):
     """With a watchdog that shuts the socket at the deadline: requests has no total timeout."""
 
-    expired = False
-    """The deadline has passed."""
+    ended_by = ""
+    """What shut its socket before the end: the deadline, or the client or stream when closed."""
     socket: socket.socket | None = None
     """What it is written to."""
     _connection: _Connection | None = None
@@ -163,7 +163,14 @@ class _Exchange(Exchange):
         """Shut the socket when the deadline has passed."""
         self._watchdog = threading.Timer(time_left, _expire, [weakref.ref(self)])
         self._watchdog.daemon = True
-        self._watchdog.start()
+        try:
+            self._watchdog.start()
+        except RuntimeError as error:
+            raise PuterConnectionError(
+                "No thread could be started to watch the deadline",
+                sent=False,
+                hint="Leave deadline out, or use the async method.",
+            ) from error
 
     def attach(self, connection: _Connection) -> None:
         """The connection works for this exchange from now on."""
@@ -171,8 +178,9 @@ class _Exchange(Exchange):
         with connection.lock:
             connection.exchange = self
 
-    def abort(self) -> None:
-        """Wake the thread that waits for bytes, from another one."""
+    def abort(self, by: str) -> None:
+        """Wake the thread that waits for bytes, from another one; it raises ``ended()``."""
+        self.ended_by = self.ended_by or by
         connection = self._connection
         if connection is None or self._pid != os.getpid():  # a child's parent goes on reading
             return
@@ -180,6 +188,12 @@ class _Exchange(Exchange):
             sock = connection.sock or self.socket  # which it lets go of when no other will follow
             if connection.exchange is self and sock is not None:
                 shut_down(sock)
+
+    def ended(self) -> PuterError:
+        """What to raise once ``ended_by`` is set: the socket looks as if the answer had ended."""
+        if self.ended_by == "deadline":
+            return self.out_of_time(sent=not self.unsent)
+        return self.closed(self.ended_by)
 
     def end(self) -> None:
         """All is read, or nothing more will be."""
@@ -203,8 +217,8 @@ class _Exchange(Exchange):
 
         u3 = urllib3.exceptions
         ours = isinstance(error, _OURS) or raised_by_library(error)
-        if ours and self.expired:
-            return self.out_of_time(sent=not self.unsent)
+        if ours and self.ended_by:
+            return self.ended()
         if has(ssl.SSLCertVerificationError, CertificateError):
             return self.bad_certificate(error)
         if has(requests.ConnectTimeout, u3.ConnectTimeoutError) and not has(u3.NewConnectionError):
@@ -230,8 +244,7 @@ def _expire(exchange_of: weakref.ref[_Exchange]) -> None:
     """The deadline has passed. Weakly: a timer must not keep the body of a call that ended."""
     exchange = exchange_of()
     if exchange is not None:
-        exchange.expired = True
-        exchange.abort()
+        exchange.abort("deadline")
 
 
 class _Sending(threading.local):
@@ -274,8 +287,8 @@ class _Body:
         try:
             while (piece := next(self._pieces, None)) is None:
                 data = self._receive(timeout)
-                if exchange.expired:  # an answer whose socket was shut looks like one that ended
-                    raise exchange.out_of_time(sent=exchange.written)
+                if exchange.ended_by:
+                    raise exchange.ended()
                 if not data:
                     if exchange.decoder is not None:
                         exchange.decoder.end()
@@ -305,8 +318,8 @@ class _Body:
         if self.permit is not None:
             self.permit.release()
 
-    def abort(self) -> None:
-        self._exchange.abort()  # closing would wait for the read
+    def abort(self, by: str = "stream") -> None:
+        self._exchange.abort(by)  # closing would wait for the read
         if self.permit is not None:
             self.permit.release()
 
@@ -372,6 +385,9 @@ class StrictResponse(http.client.HTTPResponse):
         head = bytearray()
         try:
             while waiting := self.fp.peek(1):
+                if not head and waiting[0] in b"\r\n":  # empty lines before it are no fault
+                    self.fp.read(1)
+                    continue
                 before = head[-2:]  # the end may come in two pieces
                 end = HEAD_END.search(before + waiting)
                 head += self.fp.read(end.end() - len(before) if end else len(waiting))
@@ -510,8 +526,8 @@ class _Connection(HTTPConnection):
         view = memoryview(data)
         self.is_whole = False
         for start in range(0, len(view), PIECE):
-            if exchange.expired:
-                raise exchange.out_of_time(sent=exchange.written)
+            if exchange.ended_by:
+                raise exchange.ended()
             exchange.written, exchange.socket = True, sock
             # The libraries limit sending as a whole, by the time allowed for connecting.
             sock.settimeout(exchange.request.timeout)

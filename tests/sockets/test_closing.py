@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import socket
 import threading
 import time
+from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -12,9 +16,11 @@ import pytest
 import puter
 from puter.engine import throttle
 from puter.testing import Gate, LocalPuter, Reply
-from tests.sockets.raw import CHAT, RawServer, answer, says
+from tests.sockets.raw import CHAT, Asked, RawServer, answer, says
+from tests.sockets.test_downloads import METHODS, PNG, painted, use
 
 if TYPE_CHECKING:
+    from puter import PuterAI
     from tests.sockets.live import Live
 
 
@@ -42,6 +48,75 @@ async def test_a_stream_ends_with_one_of_our_errors_when_its_client_is_closed(li
     assert caught.value.partial == "Hel"
     assert ai.chat_history == []
     assert ai._throttle.running == 0
+
+
+class Closing(RawServer):
+    """Sends half of a body that ends with its connection; closes the client until that is done."""
+
+    ai: PuterAI
+
+    def __init__(self, kind: str, half: bytes) -> None:
+        self._half = f"HTTP/1.1 200 OK\r\nContent-Type: {kind}\r\n\r\n".encode() + half
+        self.done = threading.Event()
+        super().__init__(self._close)
+
+    def _close(self, sock: socket.socket, _asked: Asked) -> None:
+        sock.sendall(self._half)
+        while not self.done.wait(0.05):
+            self.ai.close()
+
+
+@contextlib.contextmanager
+def told_that_it_was_closed(host: Closing) -> Iterator[None]:
+    try:
+        with pytest.raises(
+            puter.PuterConnectionError, match="The client was closed while"
+        ) as caught:
+            yield
+    finally:
+        host.done.set()
+    assert (caught.value.sent, caught.value.retryable) == (True, False)
+    assert caught.value.hint == "Close it when its calls have ended."
+
+
+@METHODS
+@pytest.mark.parametrize("kind", ["sync"], indirect=True)
+async def test_half_a_download_passes_for_no_whole_one_when_its_client_is_closed(
+    live: Live, method: str, tmp_path: Path
+) -> None:
+    with Closing("image/png", PNG + b"x" * 20_000) as host:
+        image = await painted(live, host)
+        host.ai = live.clients[0]
+        with told_that_it_was_closed(host):
+            await use(live, image, method, tmp_path / "a.png")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("method", "form"), [("read_file", "text/plain"), ("txt2speech", "audio/mpeg")]
+)
+@pytest.mark.parametrize("kind", ["sync"], indirect=True)
+async def test_nor_does_half_a_file(live: Live, method: str, form: str) -> None:
+    with Closing(form, b"ID3\x03" + b"line\n" * 400) as host:
+        host.ai = live.client_at(host.url)
+        with told_that_it_was_closed(host):
+            await live(host.ai, method, "~/a.txt")
+
+
+@pytest.mark.parametrize("owner", ["stream", "client"])
+def test_a_stream_says_what_was_closed(owner: str) -> None:
+    with LocalPuter(tier=None) as local, local.client() as ai:
+        local.reply_with(Reply(chunks=["Hel", "lo"], gate=Gate()))
+        stream = ai.chat("Hi", stream=True)
+        next(stream)
+        closer = threading.Timer(0.2, (stream if owner == "stream" else ai).close)
+        closer.start()
+        with pytest.raises(
+            puter.PuterStreamError, match=rf"The {owner} was closed while"
+        ) as caught:
+            stream.until_done()
+        closer.join()
+        assert "network" not in str(caught.value)
 
 
 async def test_calls_that_wait_when_the_client_is_closed_say_so(live: Live) -> None:

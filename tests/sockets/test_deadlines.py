@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 import puter
-from puter.testing import Failure, Hang
+from puter.testing import Failure, Hang, LocalPuter
 from tests.sockets.raw import Asked, Handler, RawServer, answer
 
 if TYPE_CHECKING:
@@ -150,3 +150,20 @@ async def test_a_server_that_takes_no_more_of_an_upload_is_silent(live: Live) ->
         ):
             await live(ai, "chat", "x" * 10_000_000)
     assert (caught.value.sent, caught.value.attempts) == (True, 1)
+
+
+def test_a_deadline_that_no_thread_can_watch(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with LocalPuter(tier=None) as local, local.client(deadline=20) as ai:
+        with monkeypatch.context() as patched:
+            patched.setattr(threading.Thread, "start", refuse)
+            with pytest.raises(puter.PuterConnectionError, match="No thread could") as caught:
+                ai.chat("Hi")
+        assert (caught.value.sent, caught.value.retryable) == (False, False)
+        assert caught.value.hint == "Leave deadline out, or use the async method."
+        assert (len(local.requests), ai._throttle.running, ai.usage.requests) == (0, 0, 0)
+        assert ai.chat("2 + 2") == "2 + 2 = 4"

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 WAIT = b"HTTP/1.1 %d Wait\r\nLink: </style.css>; rel=preload\r\n\r\n"
 ANNOUNCED = {
     "nothing": b"",
+    "empty lines": b"\r\n\n\r\n",
+    "an empty line, 103": b"\r\n" + WAIT % 103,
     "100": WAIT % 100,
     "102": WAIT % 102,
     "103": WAIT % 103,
