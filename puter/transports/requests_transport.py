@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import io
+import ipaddress
 import logging
 import math
 import os
@@ -23,6 +24,7 @@ import urllib3
 from requests.structures import CaseInsensitiveDict
 from urllib3._version import __version__
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+from urllib3.exceptions import ConnectTimeoutError, NameResolutionError, NewConnectionError
 from urllib3.util.ssl_match_hostname import CertificateError
 from urllib3.util.wait import wait_for_read
 
@@ -67,6 +69,9 @@ IDLE_LIMIT = 4.0
 
 PIECE = 65536
 """Bytes sent or read at a time."""
+
+SHARE = 2.0
+"""Seconds that connecting to one of several addresses may take at least."""
 
 
 class RequestsTransport(Transport):
@@ -483,6 +488,8 @@ class _Connection(HTTPConnection):
     is_whole = True
     """The last request was sent to its end."""
     _connecting = False
+    _until = math.inf
+    """When it must be connected."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self.lock = threading.Lock()
@@ -494,12 +501,64 @@ class _Connection(HTTPConnection):
         return fresh and self.is_whole and super().is_connected
 
     def _new_conn(self) -> socket.socket:
-        name = self._dns_host  # also what the Host header says
-        self._dns_host = on_loopback(name)
+        name, limit = self._dns_host, self.timeout  # the name is also what the Host header says
+        self._until = math.inf if limit is None else monotonic() + limit
         try:
-            return super()._new_conn()
+            addresses = self._addresses(on_loopback(name), limit)
+            while True:
+                self._dns_host = addresses.pop(0)
+                if limit is not None:  # which every address has its share of
+                    left = self._until - monotonic()
+                    share = max(left / (len(addresses) + 1), min(left, SHARE))
+                    self.timeout = max(share, 0.001)
+                try:
+                    sock = super()._new_conn()
+                except (NewConnectionError, ConnectTimeoutError):
+                    if not addresses or monotonic() >= self._until:
+                        raise
+                else:
+                    self._limit(sock)
+                    return sock
         finally:
-            self._dns_host = name
+            self._dns_host, self.timeout = name, limit
+
+    def _addresses(self, name: str, limit: float | None) -> list[str]:
+        """Where to find a name; looked up in a thread, since nothing else can end that in time."""
+        if limit is None or _is_address(name):
+            return [name]
+        family = urllib3.util.connection.allowed_gai_family()
+        asked = name, self.port, family, socket.SOCK_STREAM
+        outcome: list[Any] = []
+
+        def look_up() -> None:
+            try:
+                outcome.append(socket.getaddrinfo(*asked))
+            except BaseException as error:  # noqa: BLE001 - the thread that waits raises it
+                outcome.append(error)
+
+        thread = threading.Thread(target=look_up, daemon=True)
+        try:
+            thread.start()
+        except RuntimeError:  # there is none to be had
+            look_up()
+        else:
+            thread.join(limit)
+        if not outcome:
+            raise ConnectTimeoutError(self, f"Looking up {name} took more than {limit:g} s")
+        found = outcome.pop()
+        if isinstance(found, socket.gaierror):
+            raise NameResolutionError(self.host, self, found) from found
+        if isinstance(found, UnicodeError):
+            return [name]  # urllib3 says what is wrong with it
+        if isinstance(found, BaseException):
+            raise found
+        numeric = socket.NI_NUMERICHOST | socket.NI_NUMERICSERV
+        return [socket.getnameinfo(one[4], numeric)[0] for one in found] or [name]
+
+    def _limit(self, sock: Any) -> None:
+        """Give what follows in connecting the time that is left."""
+        if self._until < math.inf:
+            sock.settimeout(max(self._until - monotonic(), 0.001))
 
     def connect(self) -> None:
         if _sending.exchange is not None:
@@ -544,10 +603,7 @@ class _TlsConnection(_Connection, HTTPSConnection):
     """Says with whom it shakes hands, until that is done."""
 
     def _new_conn(self) -> socket.socket:
-        begun = monotonic()
         sock = super()._new_conn()
-        if (limit := sock.gettimeout()) is not None:
-            sock.settimeout(max(limit - (monotonic() - begun), 0.001))  # they share it
         if self.exchange is not None and self._tunnel_scheme in (None, "https"):
             self.exchange.securing = self.exchange.next_host
         return sock
@@ -555,7 +611,9 @@ class _TlsConnection(_Connection, HTTPSConnection):
     def _tunnel(self) -> None:
         if self.exchange is not None:
             self.exchange.securing = ""
+        self._limit(self.sock)
         super()._tunnel()
+        self._limit(self.sock)
         if self.exchange is not None:
             self.exchange.securing = self.exchange.host
 
@@ -595,6 +653,13 @@ class _Adapter(requests.adapters.HTTPAdapter):
 
 
 _POOLS: dict[str, Any] = {"http": _Pool, "https": _TlsPool}
+
+
+def _is_address(host: str) -> bool:
+    with suppress(ValueError):
+        ipaddress.ip_address(host.strip("[]"))
+        return True
+    return False
 
 
 @lru_cache(maxsize=256)

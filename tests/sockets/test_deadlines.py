@@ -9,12 +9,13 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 import puter
 from puter.testing import Failure, Hang, LocalPuter
+from puter.transports import requests_transport
 from tests.sockets.raw import Asked, Handler, RawServer, answer
 
 if TYPE_CHECKING:
@@ -135,6 +136,130 @@ async def test_connecting_is_bounded_too_and_says_that_nothing_was_sent(
         ai = live.client_at(url, max_retries=0, **limits)
         with (
             within(20, at_least=0.2),
+            pytest.raises(puter.PuterTimeoutError, match=words) as caught,
+        ):
+            await live(ai, "chat", "Hi")
+    assert not caught.value.sent
+
+
+@pytest.fixture
+def addresses(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Where to find ``many.invalid``."""
+    look_up, found = socket.getaddrinfo, list[str]()
+
+    def getaddrinfo(name: str, *args: Any, **kwargs: Any) -> list[Any]:
+        names = found if name == "many.invalid" else [name]
+        return [one for name in names for one in look_up(name, *args, **kwargs)]
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+    return found
+
+
+@linux
+@pytest.mark.parametrize(
+    ("limits", "words"),
+    [
+        ({"connect_timeout": 0.5}, "No connection to many.invalid:.* within 0.5 s"),
+        ({"deadline": 0.5}, "deadline"),
+    ],
+)
+async def test_all_addresses_of_a_name_share_the_time_for_connecting(
+    live: Live, addresses: list[str], limits: dict[str, float], words: str
+) -> None:
+    addresses += ["127.0.0.1"] * 40
+    with unreachable() as url:
+        named = url.replace("127.0.0.1", "many.invalid")
+        ai = live.client_at(named, max_retries=0, allow_http=True, **limits)
+        with (
+            within(10, at_least=0.4),
+            pytest.raises(puter.PuterTimeoutError, match=words) as caught,
+        ):
+            await live(ai, "chat", "Hi")
+    assert not caught.value.sent
+
+
+@linux
+async def test_an_address_that_drops_packets_leaves_time_for_the_next(
+    live: Live, addresses: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(requests_transport, "SHARE", 0.1)
+    addresses += ["127.0.0.1", "127.0.0.2"]
+    with unreachable() as url:
+        port = int(url.rpartition(":")[2])
+        ai = live.client_at(
+            f"http://many.invalid:{port}", allow_http=True, connect_timeout=3, timeout=0.5
+        )
+        with (
+            socket.create_server(("127.0.0.2", port)),  # nobody reads what it accepts
+            pytest.raises(puter.PuterTimeoutError, match=r"silent for 0\.5 s") as caught,
+        ):
+            await live(ai, "chat", "Hi")
+    assert caught.value.sent
+
+
+async def test_an_address_that_refuses_leaves_the_next(live: Live, addresses: list[str]) -> None:
+    addresses += ["127.0.0.2", "127.0.0.1"]
+    url = f"http://many.invalid:{live.puter.port}"
+    ai = live.client_at(url, allow_http=True, token=live.puter.token, max_retries=0)
+    assert await live(ai, "chat", "2 + 2") == "2 + 2 = 4"
+
+
+@pytest.mark.parametrize(
+    ("limits", "words"),
+    [
+        ({"connect_timeout": 0.5}, "No connection to slow.invalid:1 within 0.5 s"),
+        ({"deadline": 0.5}, "deadline"),
+    ],
+)
+async def test_looking_up_a_name_is_bounded_too(
+    live: Live, monkeypatch: pytest.MonkeyPatch, limits: dict[str, float], words: str
+) -> None:
+    def getaddrinfo(*_: object, **__: object) -> Any:
+        goes_on.wait(20)
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    goes_on = threading.Event()
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+    ai = live.client_at("http://slow.invalid:1", max_retries=0, allow_http=True, **limits)
+    with within(10, at_least=0.4), pytest.raises(puter.PuterTimeoutError, match=words) as caught:
+        await live(ai, "chat", "Hi")
+    goes_on.set()
+    assert not caught.value.sent
+
+
+def test_a_name_is_looked_up_even_when_no_thread_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with LocalPuter(tier=None) as local:  # it has its own already
+        url = f"http://localhost:{local.port}"
+        with (
+            puter.PuterAI(token=local.token, api_base=url) as ai,
+            monkeypatch.context() as patched,
+        ):
+            patched.setattr(threading.Thread, "start", refuse)
+            assert ai.chat("2 + 2") == "2 + 2 = 4"
+
+
+@pytest.mark.parametrize(
+    ("limits", "words"),
+    [
+        ({"connect_timeout": 3}, "No TLS handshake with puter.invalid within 3 s"),
+        ({"deadline": 3}, "deadline"),
+    ],
+)
+async def test_a_proxy_and_the_host_behind_it_share_the_time_for_connecting(
+    live: Live, limits: dict[str, float], words: str
+) -> None:
+    def handler(sock: socket.socket, _asked: Asked) -> None:
+        time.sleep(2.5)
+        sock.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
+        proxy.stopping.wait(20)
+
+    with RawServer(handler) as proxy:
+        ai = live.client_at("https://puter.invalid", proxy=proxy.url, max_retries=0, **limits)
+        with (
+            within(5, at_least=2.9),
             pytest.raises(puter.PuterTimeoutError, match=words) as caught,
         ):
             await live(ai, "chat", "Hi")
