@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from puter.engine.context import CallContext
 from puter.engine.effects import Body, Done, Flow, StreamOpened, YieldChunks
 from puter.engine.failures import report, warn_of_blocking
-from puter.engine.transport import Transport
+from puter.engine.transport import Transport, running_loop
 from puter.exceptions import PuterError
 from puter.types.replies import ChatChunk, ChatReply
 
@@ -216,10 +216,13 @@ class AsyncChatStream(_Stream):
         Hello!
     """
 
+    _loop: object
+
     @classmethod
     async def open(cls, transport: Transport, call: CallContext, flow: Flow[ChatReply]) -> Self:
         """Run the flow up to the headers, so that a refused call raises here."""
         stream = cls(transport, call, flow)
+        stream._loop = running_loop()
         await stream._pull()
         return stream
 
@@ -237,6 +240,11 @@ class AsyncChatStream(_Stream):
             raise _read_elsewhere() from None
 
     async def _pull(self) -> None:
+        if running_loop() is not self._loop:
+            raise PuterError(
+                "The stream belongs to another event loop",
+                hint="Read it in the one that opened it; .partial has what came so far.",
+            )
         reader, whole = object(), False
         try:
             self._claim(reader)

@@ -34,6 +34,9 @@ from puter.wire.http import HttpReply
 
 T = TypeVar("T")
 
+running_loop = asyncio.get_running_loop
+"""Where async code runs, to compare, for layers without asyncio."""
+
 
 class Transport:
     """Carries effects out. A subclass says how to send, in the form or forms that it has."""

@@ -17,7 +17,7 @@ import pytest
 
 import puter as sdk
 from puter import PuterAI
-from puter.testing import Hang, LocalPuter, Reply
+from puter.testing import Gate, Hang, LocalPuter, Reply
 from tests.sockets import programs
 from tests.sockets.live import Live, call
 from tests.sockets.raw import RawServer, keeps
@@ -123,6 +123,34 @@ def test_a_client_dropped_inside_a_running_loop(server: LocalPuter) -> None:
         run(main())
         """,
     )
+
+
+@pytest.mark.parametrize("own", ["stopped", "running"])
+def test_a_stream_read_in_another_loop_stays_whole(server: LocalPuter, own: str) -> None:
+    server.reply_with(Reply(chunks=["Hel", "lo"], gate=(gate := Gate())))
+    ai = server.client()
+    loop = asyncio.new_event_loop()
+    loop.slow_callback_duration = 10
+    stream = loop.run_until_complete(ai.async_chat("Hi", stream=True))
+    assert loop.run_until_complete(anext(stream)) == "Hel"
+    thread = threading.Thread(target=loop.run_forever)
+    if own == "running":
+        thread.start()
+    with pytest.raises(sdk.PuterError, match="belongs to another event loop") as caught:
+        asyncio.run(stream.until_done())
+    assert not isinstance(caught.value, sdk.PuterAPIError)
+    gate.open()
+    if own == "running":
+        read = asyncio.run_coroutine_threadsafe(stream.until_done(), loop)
+        assert read.result(10) == "Hello"
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+    else:
+        assert loop.run_until_complete(stream.until_done()) == "Hello"
+    assert ai._throttle.running == 0
+    loop.run_until_complete(ai.async_close())
+    loop.run_until_complete(loop.shutdown_asyncgens())
+    loop.close()
 
 
 # Closing
