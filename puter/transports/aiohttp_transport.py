@@ -309,11 +309,14 @@ class _Protocol(ResponseHandler):
     def set_exception(self, exc: Any, *cause: Any, **named: Any) -> None:
         if isinstance(self.exception(), ContentError):  # the first reason
             return
-        if self._head and isinstance(exc, _ENDED):
+        is_damaged = isinstance(exc, HttpProcessingError)
+        if is_damaged:  # its own words are those of a server, with a status that nobody sent
+            exc = ContentError(" ".join(exc.message.rstrip(" ^\n").split()) or "it is damaged")
+        elif self._head and isinstance(exc, _ENDED):
             exc = cut_head(bytes(self._head))
         super().set_exception(exc, *cause, **named)
         payload = self._payload
-        if isinstance(exc, HttpProcessingError) and payload is not None and not payload.is_eof():
+        if is_damaged and payload is not None and not payload.is_eof():
             payload.set_exception(damaged_chunk())  # aiohttp leaves whoever reads it waiting
 
     def connection_lost(self, exc: BaseException | None) -> None:
