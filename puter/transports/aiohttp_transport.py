@@ -69,31 +69,33 @@ class AiohttpTransport(Transport):
         self._sessions: dict[tuple[int, asyncio.AbstractEventLoop], _LoopSession] = {}
         self._proxy_settings = lru_cache(maxsize=256)(proxy_settings)
         self._open_bodies: weakref.WeakSet[_Body] = weakref.WeakSet()
+        self._closed = False
         # At interpreter exit, and when the client is garbage: nothing is left to complain.
         self._finalizer = weakref.finalize(self, _abandon_all, self._sessions)
 
     async def async_send(self, effect: Send) -> HttpReply:
         request = effect.request
         exchange = _Exchange(request, effect.time_left)
-        response = None
+        session = response = None
         try:
             session = await self._current()
+            session.under_way.add(exchange)
             arguments = self._arguments(request, effect, exchange)
             _sending.set(weakref.ref(exchange))
             exchange.attached = False
             try:
-                response = await session.request(**arguments)
+                response = await session.session.request(**arguments)
             finally:
                 _sending.set(None)  # not reset(): a task left behind ends in another context
                 exchange.rest()
             status, fields = response.status, response.headers
             headers = CIMultiDict({name: ", ".join(fields.getall(name)) for name in fields})
             exchange.answered(status, headers)
-            body = _Body(response, exchange)
+            body = _Body(response, exchange, session)
             if request.stream and stays_open(request, status, headers.get("Content-Type", "")):
                 effect.on_open(body)
                 self._open_bodies.add(body)
-                response = None
+                session = response = None  # the body's
                 return HttpReply(status, headers, url=request.url, stream=body)
             return HttpReply(status, headers, await body.read_all(), url=request.url)
         except BaseException as error:
@@ -102,6 +104,8 @@ class AiohttpTransport(Transport):
         finally:
             if response is not None:
                 response.release()
+            if session is not None:
+                session.ended(exchange)
 
     def _arguments(self, request: HttpRequest, effect: Send, exchange: _Exchange) -> dict[str, Any]:
         headers = with_token(request.headers, effect.token)
@@ -130,41 +134,48 @@ class AiohttpTransport(Transport):
             ),
         }
 
-    async def _current(self) -> aiohttp.ClientSession:
+    async def _current(self) -> _LoopSession:
         key = os.getpid(), asyncio.get_running_loop()
         current = self._sessions.get(key)
         if current is None or current.session.closed:
             for other in list(self._sessions):
                 if other[0] == key[0] and other[1].is_closed():
-                    self._close_from_outside(other)
+                    self._sessions.pop(other).abandon()
             current = self._sessions[key] = _LoopSession()
             await current.start()  # does not suspend
-        return current.session
+        if self._closed:
+            current.close_when_idle()  # close() may have missed it
+            raise _client_closed()
+        return current
 
     async def async_close(self) -> None:
-        """Close the session of the running loop and, as well as can be, those of other loops."""
-        current = self._sessions.pop((os.getpid(), asyncio.get_running_loop()), None)
+        """Close as ``close()`` does, and wait for what is idle on the running loop."""
+        current = self._sessions.get((os.getpid(), asyncio.get_running_loop()))
         self.close()
-        if current is not None:
+        if current is not None and not current.under_way:
             await current.close()
 
     def close(self) -> None:
-        """Close all sessions from outside their loops."""
+        """End open streams now, and each session with the last of its requests."""
+        self._closed = True
         for body in list(self._open_bodies):
-            body.abort()
-        for key in list(self._sessions):
-            if key[0] == os.getpid():
-                self._close_from_outside(key)
+            body.abort("client")
+        for (pid, _), one in list(self._sessions.items()):
+            if pid == os.getpid():
+                one.close_from_outside()
 
-    def _close_from_outside(self, key: tuple[int, asyncio.AbstractEventLoop]) -> None:
-        one = self._sessions.pop(key, None)
-        if one is not None:
-            one.close_from_outside(key[1])
+
+def _client_closed() -> PuterError:
+    return PuterError("This PuterAI is closed", hint="Make a new one.")
 
 
 class _Exchange(Exchange):
     connection: aiohttp.connector.Connection | None = None
+    reader: aiohttp.StreamReader | None = None
+    """Of the body, once the head has come."""
     stalled = False
+    shut = ""
+    """What we closed while it was under way: the client or the stream."""
     _timer: asyncio.TimerHandle | None = None
 
     def wait(self, timeout: float | None = None) -> None:
@@ -183,9 +194,15 @@ class _Exchange(Exchange):
 
     def _stall(self) -> None:
         self.stalled = True
+        self.abort()
+
+    def abort(self) -> None:
+        """Wake whoever waits for more of it."""
         transport = self.connection and self.connection.transport  # None once it was given back
         if transport is not None:
             transport.abort()
+        elif self.reader is not None and not self.reader.is_eof():
+            self.reader.set_exception(aiohttp.ClientConnectionError())
 
     def handshake_with(self, host: str | None) -> None:
         proxy = urlsplit(self.proxy or "")
@@ -206,6 +223,8 @@ class _Exchange(Exchange):
             return self.bad_certificate(error)
         if self.stalled:
             return self.silence()
+        if self.shut:
+            return _client_closed() if self.unsent else self.closed(self.shut)
         if isinstance(error, aiohttp.ClientHttpProxyError) and error.status == 407:
             return self.proxy_refused()
         late = isinstance(error, aiohttp.ServerTimeoutError)
@@ -354,10 +373,14 @@ def _has_input(transport: asyncio.BaseTransport | None) -> bool:
 class _Body:
     """The body of a reply, read as it comes."""
 
-    def __init__(self, response: aiohttp.ClientResponse, exchange: _Exchange) -> None:
+    def __init__(
+        self, response: aiohttp.ClientResponse, exchange: _Exchange, session: _LoopSession
+    ) -> None:
         self.permit: Permit | None = None
         self._response = response
         self._exchange = exchange
+        self._session = session
+        exchange.reader = response.content
         self._loop = asyncio.get_running_loop()
         self._pid = os.getpid()
         self._pieces: Iterator[bytes] = iter(())
@@ -400,7 +423,9 @@ class _Body:
         if self.permit is not None:
             self.permit.release()
 
-    abort = close
+    def abort(self, what: str = "stream") -> None:
+        self._exchange.shut = what
+        self.close()
 
     def _close_on_loop(self) -> None:
         try:
@@ -416,6 +441,7 @@ class _Body:
     def _close_response(self) -> None:
         with contextlib.suppress(RuntimeError):  # its loop is closed: the socket went with it
             self._response.close()
+        self._session.ended(self._exchange)
 
 
 class _Resolver(aiohttp.ThreadedResolver):
@@ -443,21 +469,43 @@ class _LoopSession:
         )
         if hasattr(self.session, "_retry_connection"):  # from some release on
             self.session._retry_connection = False  # what may be sent again is sent again by us
-        self._generator = _closing(self.session)
+        self.under_way: set[_Exchange] = set()
+        self._loop = asyncio.get_running_loop()
+        self._is_closing = False
+        self._generator: AsyncGenerator[None, None] | None = _closing(self.session)
 
     async def start(self) -> None:
-        await self._generator.__anext__()
+        if self._generator is not None:
+            await self._generator.__anext__()
+
+    def ended(self, exchange: _Exchange) -> None:
+        """The request or its body is over."""
+        self.under_way.discard(exchange)
+        if self._is_closing:
+            self.close_when_idle()
+
+    def close_when_idle(self) -> None:
+        """Close now, or with the last request under way: its answer is paid for."""
+        self._is_closing = True
+        if self._loop.is_closed():
+            self.abandon()
+        elif not self.under_way and self._generator is not None:
+            _spawn(self._loop, self.close)
 
     async def close(self) -> None:
-        await self._generator.aclose()
+        generator, self._generator = self._generator, None
+        if generator is not None:
+            await generator.aclose()
 
-    def close_from_outside(self, loop: asyncio.AbstractEventLoop) -> None:
-        if loop.is_closed():
-            self.abandon()
-        elif loop.is_running():
-            loop.call_soon_threadsafe(_spawn, loop, self.close)
-        else:
-            self.abandon()
+    def close_from_outside(self) -> None:
+        if self._loop.is_running():
+            self._loop.call_soon_threadsafe(self.close_when_idle)
+            return
+        self.abandon()
+        if not self._loop.is_closed():  # it may go on
+            for exchange in self.under_way:
+                exchange.shut = "client"
+                exchange.abort()
 
     def abandon(self) -> None:
         """Close what can be closed without the loop, silently."""
@@ -466,11 +514,10 @@ class _LoopSession:
             return
         self.session.detach()
         with contextlib.suppress(RuntimeError):  # its loop is closed
-            connector._close()  # close() leaves a task to a loop that may never run
+            # close() leaves a task to a loop that may never run; TCPConnector's cancels lookups
+            aiohttp.BaseConnector._close(connector)
         with contextlib.suppress(StopIteration, RuntimeError):
-            self._generator.aclose().send(
-                None
-            )  # nothing left to await: no hook need finish it later
+            self.close().send(None)  # nothing left to await: no hook need finish it later
 
 
 async def _closing(session: aiohttp.ClientSession) -> AsyncGenerator[None, None]:

@@ -14,6 +14,7 @@ import pytest
 
 from puter.secret import Secret
 from puter.testing import Failure, Hang, LocalPuter
+from puter.transports.aiohttp_transport import AiohttpTransport
 from tests.sockets.live import until
 from tests.sockets.test_deadlines import linux, unreachable
 
@@ -71,7 +72,10 @@ async def test_while_waiting_for_the_answer() -> None:
 async def test_before_anything_was_written(method: str) -> None:
     with LocalPuter(tier=None) as puter:
         ai = await warmed(puter)
-        await ai._shared.transports["async"].async_close()  # so that it has to connect anew
+        transport = ai._shared.transports["async"]
+        assert isinstance(transport, AiohttpTransport)
+        for session in transport._sessions.values():
+            await session.close()  # so that it has to connect anew
         async with nothing_left(ai):
             task = asyncio.ensure_future(getattr(ai, f"async_{method}")("Hi"))
             await asyncio.sleep(0)
