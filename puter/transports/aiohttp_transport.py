@@ -173,9 +173,8 @@ class _Exchange(Exchange):
     connection: aiohttp.connector.Connection | None = None
     reader: aiohttp.StreamReader | None = None
     """Of the body, once the head has come."""
-    stalled = False
-    shut = ""
-    """What we closed while it was under way: the client or the stream."""
+    ended_by = ""
+    """What ended it early: silence, or the client or stream when closed."""
     _timer: asyncio.TimerHandle | None = None
 
     def wait(self, timeout: float | None = None) -> None:
@@ -184,7 +183,7 @@ class _Exchange(Exchange):
         self.patience = timeout
         limit = self.request.timeout if timeout is None else timeout
         if limit is not None:
-            self._timer = asyncio.get_running_loop().call_later(limit, self._stall)
+            self._timer = asyncio.get_running_loop().call_later(limit, self.abort, "silence")
 
     def rest(self) -> None:
         """It did, or nobody waits any more."""
@@ -192,17 +191,20 @@ class _Exchange(Exchange):
             self._timer.cancel()
             self._timer = None
 
-    def _stall(self) -> None:
-        self.stalled = True
-        self.abort()
-
-    def abort(self) -> None:
-        """Wake whoever waits for more of it."""
+    def abort(self, by: str) -> None:
+        """Wake the task that waits for bytes; it raises ``ended()``."""
+        self.ended_by = self.ended_by or by
         transport = self.connection and self.connection.transport  # None once it was given back
         if transport is not None:
             transport.abort()
         elif self.reader is not None and not self.reader.is_eof():
             self.reader.set_exception(aiohttp.ClientConnectionError())
+
+    def ended(self) -> PuterError:
+        """What to raise once ``ended_by`` is set: a body may look complete then."""
+        if self.ended_by == "silence":
+            return self.silence()
+        return _client_closed() if self.unsent else self.closed(self.ended_by)
 
     def handshake_with(self, host: str | None) -> None:
         proxy = urlsplit(self.proxy or "")
@@ -221,10 +223,8 @@ class _Exchange(Exchange):
             error, (aiohttp.ClientConnectorCertificateError, ssl.SSLCertVerificationError)
         ):
             return self.bad_certificate(error)
-        if self.stalled:
-            return self.silence()
-        if self.shut:
-            return _client_closed() if self.unsent else self.closed(self.shut)
+        if self.ended_by:
+            return self.ended()
         if isinstance(error, aiohttp.ClientHttpProxyError) and error.status == 407:
             return self.proxy_refused()
         late = isinstance(error, aiohttp.ServerTimeoutError)
@@ -396,8 +396,8 @@ class _Body:
             while (piece := next(self._pieces, None)) is None:
                 exchange.wait(timeout)
                 data = await self._response.content.readany()
-                if exchange.stalled:  # a body that its connection ends looks complete
-                    raise exchange.silence()
+                if exchange.ended_by:
+                    raise exchange.ended()
                 if not data:
                     if exchange.decoder is not None:
                         exchange.decoder.end()
@@ -423,8 +423,8 @@ class _Body:
         if self.permit is not None:
             self.permit.release()
 
-    def abort(self, what: str = "stream") -> None:
-        self._exchange.shut = what
+    def abort(self, by: str = "stream") -> None:
+        self._exchange.ended_by = by
         self.close()
 
     def _close_on_loop(self) -> None:
@@ -487,10 +487,12 @@ class _LoopSession:
     def close_when_idle(self) -> None:
         """Close now, or with the last request under way: its answer is paid for."""
         self._is_closing = True
-        if self._loop.is_closed():
-            self.abandon()
-        elif not self.under_way and self._generator is not None:
+        if self.under_way or self._generator is None:
+            return
+        if self._loop.is_running():
             _spawn(self._loop, self.close)
+        else:
+            self.abandon()
 
     async def close(self) -> None:
         generator, self._generator = self._generator, None
@@ -504,8 +506,7 @@ class _LoopSession:
         self.abandon()
         if not self._loop.is_closed():  # it may go on
             for exchange in self.under_way:
-                exchange.shut = "client"
-                exchange.abort()
+                exchange.abort("client")
 
     def abandon(self) -> None:
         """Close what can be closed without the loop, silently."""
