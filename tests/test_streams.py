@@ -600,18 +600,24 @@ async def test_ctrl_c_while_reading_frees_everything(door: Door) -> None:
 async def test_a_stream_has_one_reader(door: Door) -> None:
     refused: list[BaseException] = []
 
-    def other_thread() -> None:
-        def read() -> None:
-            try:
-                asyncio.run(until_done(stream))
-            except puter.PuterError as error:
-                refused.append(error)
+    def read() -> None:
+        try:
+            if isinstance(stream, puter.ChatStream):
+                stream.until_done()
+            else:  # another task of the same loop
+                stream.until_done().send(None)
+        except puter.PuterError as error:
+            refused.append(error)
 
-        thread = threading.Thread(target=read)
-        thread.start()
-        thread.join(10)
+    def elsewhere() -> None:
+        if door.kind == "async":
+            read()
+        else:
+            thread = threading.Thread(target=read)
+            thread.start()
+            thread.join(10)
 
-    _, stream = await streamed(door, stream_answer(HEL, other_thread, LO, USAGE))
+    _, stream = await streamed(door, stream_answer(HEL, elsewhere, LO, USAGE))
     assert "".join(await chunks(stream)) == "Hello"
     assert "read elsewhere" in str(refused[0])
 
