@@ -163,10 +163,3 @@ def write_whole(path: str | os.PathLike[str], data: bytes, extension: str = "") 
     with AtomicFile(path, extension) as file:
         file.write(data)
         return file.done()
-
-
-async def async_write_whole(path: str | os.PathLike[str], data: bytes, extension: str = "") -> Path:
-    """``write_whole()`` in a thread, for the event loop's sake."""
-    import asyncio
-
-    return await asyncio.to_thread(write_whole, path, data, extension)

@@ -17,6 +17,7 @@ import logging
 import math
 import pickle
 import threading
+import types
 import uuid
 from collections.abc import Callable
 from decimal import Decimal
@@ -1350,6 +1351,32 @@ async def test_plain_functions_run_in_threads_unless_cheap(door: Door) -> None:
     await after_calls(door, ("where", {}), tools=[where])
     await after_calls(door, ("where", {}), tools=[Tool(where, cheap=True)])
     assert ran == [door.kind == "sync", True]
+
+
+class NoThread(threading.Thread):
+    def start(self) -> None:
+        raise RuntimeError("can't start new thread")
+
+
+async def test_without_a_thread_the_model_is_told_and_the_caller_too(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    ran: list[str] = []
+
+    def work() -> None:
+        ran.append("tool")
+
+    def approve(_: ToolCall) -> None:
+        ran.append("approval")
+
+    door = Door("async")
+    monkeypatch.setattr("puter.threads.threading", types.SimpleNamespace(Thread=NoThread))
+    (told,) = await after_calls(door, ("work", {}), tools=[work])
+    assert "can start no more threads: can't start new thread" in told
+    with pytest.raises(puter.PuterError, match="can start no more threads") as caught:
+        await after_calls(door, ("work", {}), tools=[work], before_tool=approve)
+    assert "ulimit" in str(caught.value.hint)
+    assert ran == []
 
 
 async def test_context_variables_are_seen(door: Door) -> None:

@@ -6,7 +6,6 @@ token and without the user's own headers.
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import io
 import ipaddress
@@ -39,6 +38,7 @@ from puter.exceptions import (
     PuterResponseError,
     PuterServerError,
 )
+from puter.threads import in_thread
 from puter.types.media import Media, shown_url
 from puter.types.mime import canonical, extension_of, mime_of
 from puter.wire.http import HttpReply, build_request
@@ -411,7 +411,7 @@ class TemporaryContent:
         return self.data
 
     async def async_read(self) -> bytes:
-        return await asyncio.to_thread(self.read)
+        return await in_thread(self.read)
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         with AtomicFile(path, extension_of(self.mime_type)) as file:
@@ -420,7 +420,7 @@ class TemporaryContent:
             return file.done()
 
     async def async_save(self, path: str | os.PathLike[str]) -> Path:
-        return await asyncio.to_thread(self.save, path)
+        return await in_thread(self.save, path)
 
     def iter_bytes(self) -> Iterator[bytes]:
         start = 0
@@ -430,7 +430,7 @@ class TemporaryContent:
 
     async def async_iter_bytes(self) -> AsyncGenerator[bytes, None]:
         start = 0
-        while piece := await asyncio.to_thread(self._read_at, start):
+        while piece := await in_thread(self._read_at, start):
             yield piece
             start += len(piece)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, TypeAlias, TypeVar
@@ -15,7 +14,7 @@ from puter.engine.retry import RetryBudget
 from puter.engine.throttle import Permit, Throttle
 from puter.engine.transport import Transport
 from puter.exceptions import PuterError, PuterTimeoutError
-from puter.process import check_descriptors
+from puter.threads import in_thread
 from puter.types.model import ModelList
 from puter.types.replies import ChatReply
 
@@ -41,8 +40,11 @@ class Transports(dict[Kind, Transport]):
 
     async def open_async(self) -> Transport:
         """The one of the async methods, opened in a thread: its import would hold up the loop."""
-        check_descriptors()  # asyncio needs some for its first thread
-        return await asyncio.to_thread(self.__getitem__, "async")
+        try:
+            opening = in_thread(self.__getitem__, "async")
+        except PuterError:  # no thread can be started
+            return self["async"]
+        return await opening
 
     def check_open(self) -> None:
         """Raise PuterError when the client is closed."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import contextvars
 import inspect
 import time
 from typing import Any, TypeVar
@@ -30,6 +29,7 @@ from puter.engine.effects import (
 )
 from puter.engine.throttle import Late, WouldDeadlock
 from puter.exceptions import PuterError, PuterInputError, PuterTimeoutError
+from puter.threads import in_thread
 from puter.wire.http import HttpReply
 
 T = TypeVar("T")
@@ -211,21 +211,13 @@ async def _async_invoke(call: Invoke[Any]) -> Any:
 
 async def _in_thread(call: Invoke[Any]) -> Any:
     """Run it in a thread, and do not leave that alone when this task is cancelled."""
-    loop, context = asyncio.get_running_loop(), contextvars.copy_context()
     # A future, not a task: a loop that shuts down would cancel a task and leave the thread alone.
-    running = loop.run_in_executor(None, lambda: context.run(_without_stop_iteration, call))
+    running = in_thread(call.function, *call.args)
     try:
         return await asyncio.shield(running)
     except asyncio.CancelledError:
         await _end_of([running])
         raise
-
-
-def _without_stop_iteration(call: Invoke[Any]) -> Any:
-    try:
-        return call.function(*call.args)
-    except StopIteration as error:  # a future that is given one never ends
-        raise RuntimeError(repr(error)) from error
 
 
 async def _async_invoke_all(effect: InvokeAll) -> list[Any]:

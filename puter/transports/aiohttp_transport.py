@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import concurrent.futures.thread
 import contextlib
 import encodings.idna
+import importlib
 import io
 import math
 import os
@@ -32,6 +32,7 @@ from puter.engine.transport import Transport
 from puter.exceptions import PuterError
 from puter.process import check_is_ours
 from puter.secret import with_token
+from puter.threads import no_thread
 from puter.transports.connection_errors import Exchange
 from puter.transports.proxies import ca_bundle, on_loopback, proxy_settings
 from puter.wire.encoding import ACCEPTED, ContentError
@@ -57,8 +58,10 @@ LARGE = 2**20
 PIECE = 2**16
 """Bytes of such a piece."""
 
-LOADED = (concurrent.futures.thread, encodings.idna)
+LOADED = [encodings.idna]
 """What looking up a name imports: failing once, for want of descriptors, it would fail always."""
+with contextlib.suppress(RuntimeError):  # the main thread has ended: addresses need no look-up
+    LOADED.append(importlib.import_module("concurrent.futures.thread"))
 
 
 class AiohttpTransport(Transport):
@@ -448,7 +451,10 @@ class _Resolver(aiohttp.ThreadedResolver):
     """``*.localhost`` is this machine (RFC 6761), whatever the system's resolver knows."""
 
     async def resolve(self, host: str, *args: Any, **kwargs: Any) -> Any:
-        return await super().resolve(on_loopback(host), *args, **kwargs)
+        try:
+            return await super().resolve(on_loopback(host), *args, **kwargs)
+        except (RuntimeError, ImportError) as error:  # of asyncio, which looks it up in a thread
+            raise no_thread(error) from None
 
 
 class _LoopSession:

@@ -207,9 +207,10 @@ class Media(Immutable):
         data = self._in_memory()
         if data is None:
             return await self._elsewhere().async_save(path)
-        from puter.atomic import async_write_whole
+        from puter.atomic import write_whole
+        from puter.threads import in_thread
 
-        return await async_write_whole(path, data, extension_of(self.mime_type))
+        return await in_thread(write_whole, path, data, extension_of(self.mime_type))
 
     def iter_bytes(self) -> Iterator[Bytes]:
         """The bytes in pieces of any size, as they arrive; they are not kept.

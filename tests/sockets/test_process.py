@@ -238,6 +238,24 @@ def test_the_first_async_call_imports_outside_the_loops_thread(
     )
 
 
+AFTER_MAIN = """
+from puter import PuterError
+def three_threads(call):
+    def use():
+        loop = asyncio.new_event_loop()
+        loop.slow_callback_duration = 10
+        while not threading._SHUTTING_DOWN:
+            time.sleep(0.01)
+        try:
+            print(call(loop))
+        except PuterError as error:
+            print(error)
+        loop.run_until_complete(loop.shutdown_asyncgens())
+        loop.close()
+    for _ in range(3):
+        threading.Thread(target=use).start()
+"""
+
 DESCRIPTORS = """
 import resource
 from puter import PuterError
@@ -300,3 +318,34 @@ loop.run_until_complete(loop.shutdown_default_executor())
 loop.close()
 """,
     )
+
+
+@pytest.mark.parametrize("fresh", [False, True], ids=["again", "first"])
+@pytest.mark.parametrize("door", ["sync", "async"])
+def test_calls_queue_in_threads_that_outlive_the_main_one(
+    server: LocalPuter, door: str, fresh: bool
+) -> None:
+    """Python may start no thread any more, and imports nothing that is to end with the last."""
+    call = "ai.chat('1 + 1', remember=False)"
+    if door == "async":
+        call = f"loop.run_until_complete({call.replace('chat', 'async_chat')})"
+    first = FRESH if fresh else "run(ai.async_chat('Hello'))\n"
+    out = programs.run(
+        server,
+        f"{first}ai.config.max_concurrency = 1\n{AFTER_MAIN}three_threads(lambda loop: {call})",
+    )
+    assert out.splitlines() == ["1 + 1 = 2"] * 3
+
+
+@pytest.mark.parametrize("fresh", [False, True], ids=["again", "first"])
+def test_why_no_name_is_looked_up_after_the_main_thread(server: LocalPuter, fresh: bool) -> None:
+    out = programs.run(
+        server,
+        (FRESH if fresh else "")
+        + AFTER_MAIN
+        + """
+ai.config.api_base = ai.config.api_base.replace("127.0.0.1", "localhost")
+three_threads(lambda loop: loop.run_until_complete(ai.async_chat("Hi", remember=False)))
+""",
+    )
+    assert out.count("This process can start no more threads: ") == len(out.splitlines()) == 3

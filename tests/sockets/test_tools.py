@@ -9,6 +9,7 @@ import sys
 import textwrap
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -144,6 +145,29 @@ async def test_a_tool_may_use_the_client_through_either_door(live: Live) -> None
     assert live.kind == "sync" or "49" in reply
 
 
+@pytest.mark.parametrize("kind", ["async"])
+async def test_tools_that_wait_for_tools_of_calls_on_their_own_loop(live: Live) -> None:
+    """Four at once, and the event loop's pool has two threads."""
+    loop = asyncio.get_running_loop()
+    loop.set_default_executor(ThreadPoolExecutor(2))
+    ai = live.client()
+
+    def ask(city: str) -> str:
+        asked = ai.async_chat(f"Weather in {city}?", remember=False, tools=[get_weather])
+        return asyncio.run_coroutine_threadsafe(asked, loop).result(20)
+
+    def partner(call: ChatCall) -> str | Reply:
+        if call.last_role == "tool":
+            return "Done."
+        if call.last_text == "Go":
+            return Reply(tool_calls=[{"name": "ask", "arguments": {"city": c}} for c in "abcd"])
+        return Reply(tool_calls=[TOOL])
+
+    live.puter.respond(partner)
+    reply = await ai.async_chat("Go", tools=[ask])
+    assert [one["content"] for one in reply.messages if one["role"] == "tool"] == ["Done."] * 4
+
+
 async def test_many_chats_with_tools_at_once(live: Live) -> None:
     def partner(call: ChatCall) -> str | Reply:
         if call.last_role == "tool":
@@ -207,13 +231,12 @@ def test_ctrl_c_in_async_tools(stream: bool) -> None:
         try:
             run(main())
         except KeyboardInterrupt:
-            names = [one.name for one in threading.enumerate() if "asyncio" in one.name]
-            print(ai.chat_history, ai._throttle.running, names)
+            print(ai.chat_history, ai._throttle.running)
             print(run(ai.async_chat("Hello!"))[:5])
         """
     out = _interrupted(TOOLS % {"seconds": 0.5}, body)
     assert sorted(out[1:3]) == ["ended", "tidied"]
-    assert [out[0], *out[3:]] == ["running", "[] 0 []", "Hello"]
+    assert [out[0], *out[3:]] == ["running", "[] 0", "Hello"]
 
 
 def _interrupted(tools: str, body: str) -> list[str]:

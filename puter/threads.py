@@ -1,0 +1,54 @@
+"""``in_thread()``: a call in a thread of its own, for async code to wait for."""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import contextvars
+import threading
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from puter.exceptions import PuterError
+
+T = TypeVar("T")
+
+
+def in_thread(function: Callable[..., T], *args: Any) -> asyncio.Future[T]:
+    """Begin a call, in the context of this task; the interpreter exits when it has ended.
+
+    The event loop has a pool of threads, but calls that wait for this one may hold them all.
+
+    Raises:
+        PuterError: No thread can be started.
+    """
+    outcome: concurrent.futures.Future[T] = concurrent.futures.Future()
+    run = contextvars.copy_context().run
+    try:
+        threading.Thread(target=_work, args=(outcome, run, function, *args)).start()
+    except RuntimeError as error:
+        raise no_thread(error) from None
+    return asyncio.wrap_future(outcome)
+
+
+def _work(outcome: concurrent.futures.Future[T], run: Callable[..., T], *call: Any) -> None:
+    outcome.set_running_or_notify_cancel()  # from now on it cannot be cancelled
+    try:
+        outcome.set_result(run(*call))
+    except StopIteration as error:  # a future of asyncio that is given one never ends
+        instead = RuntimeError(repr(error))
+        instead.__cause__ = error
+        outcome.set_exception(instead)
+    except BaseException as error:  # noqa: BLE001 - whoever waits has it
+        outcome.set_exception(error)
+    finally:
+        del outcome, call  # this frame is in the error: a reference cycle
+
+
+def no_thread(error: Exception) -> PuterError:
+    """Python's error for a thread that cannot be started, as one of ours."""
+    return PuterError(
+        f"This process can start no more threads: {error}",
+        hint="End threads that are no longer used, or raise the limit (ulimit -u). Once the main "
+        "thread has ended, Python may start none.",
+    )
