@@ -128,6 +128,17 @@ def without_timer(throttle: Throttle) -> Throttle:
     return throttle
 
 
+@pytest.fixture(params=["a thread", "no thread"])
+def timer(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the timer runs in; a process may be able to start no more threads."""
+
+    def refuse(*_: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    if request.param == "no thread":
+        monkeypatch.setattr(throttle_module, "start_new_thread", refuse)
+
+
 def error_of(function: Callable[[], object]) -> tuple[threading.Thread, list[BaseException]]:
     """Run it in a thread of its own; the list gets what it raises."""
     errors: list[BaseException] = []
@@ -314,6 +325,28 @@ def test_an_idle_throttle_has_no_future_and_no_timer(door: str) -> None:
     assert not throttle._timer
 
 
+@pytest.mark.usefixtures("timer")
+def test_threads_and_tasks_queue_together() -> None:
+    throttle = Throttle(NO_WINDOW, 1, 1)
+    running, _ = watched(throttle)
+    blocker = acquire(throttle)
+    threads = [start(lambda: acquire(throttle).release()) for _ in range(3)]
+
+    async def crowd() -> None:
+        async def one() -> None:
+            (await async_acquire(throttle)).release()
+
+        tasks = [asyncio.create_task(one()) for _ in range(3)]
+        await settled(throttle, 6)
+        blocker.release()
+        await asyncio.gather(*tasks)
+
+    asyncio.run(crowd())
+    for thread in threads:
+        thread.join(20)
+    assert (len(running.order), throttle.running, throttle.waiting) == (7, 0, 0)
+
+
 def test_the_timer_ends_when_nobody_waits() -> None:
     throttle = Throttle(NO_WINDOW, 1, 1)
     for _ in range(3):
@@ -326,6 +359,7 @@ def test_the_timer_ends_when_nobody_waits() -> None:
         until(lambda: not throttle._timer)
 
 
+@pytest.mark.usefixtures("timer")
 @pytest.mark.parametrize("door", ["sync", "async"])
 def test_the_timer_opens_the_window_time_after_time(door: str) -> None:
     throttle = Throttle(1, 0.05, 1)
@@ -797,6 +831,7 @@ async def test_the_order_stays_when_many_have_given_up() -> None:
 # Giving up
 
 
+@pytest.mark.usefixtures("timer")
 def test_a_thread_that_runs_out_of_time_gives_up_its_place() -> None:
     throttle = Throttle(NO_WINDOW, 1, 1)
     blocker = acquire(throttle)
@@ -809,6 +844,7 @@ def test_a_thread_that_runs_out_of_time_gives_up_its_place() -> None:
     assert not full(throttle)
 
 
+@pytest.mark.usefixtures("timer")
 def test_a_task_that_runs_out_of_time_gives_up_its_place() -> None:
     async def body(loop: VirtualLoop) -> None:
         throttle = VirtualThrottle(NO_WINDOW, 1, 1, loop=loop)
@@ -959,6 +995,19 @@ def test_a_stopped_loop_finds_its_place_again() -> None:
     until(lambda: throttle.running == 1)
     task.result().release()
     loop.close()
+
+
+def test_the_timer_rests_while_only_loops_that_stand_still_could_go() -> None:
+    throttle = Throttle(NO_WINDOW, 1, 1, clock=Clock())
+    throttle._timer = True  # nobody comes
+    blocker = acquire(throttle)
+    loop = asyncio.new_event_loop()
+    with dropped(leave_waiting(throttle, loop)):
+        blocker.release()
+        assert (throttle.running, throttle.waiting) == (0, 1)
+        throttle._tick()
+        assert throttle._due > 0.1
+        loop.close()
 
 
 @pytest.mark.parametrize("queued", ["before", "after"])
@@ -1603,6 +1652,7 @@ def test_waiting_for_the_window_or_a_hold_is_never_refused(why: str) -> None:
     virtually(body)
 
 
+@pytest.mark.usefixtures("timer")
 @pytest.mark.parametrize("limit", ["_OWN_STREAMS", "_NO_PROGRESS"])
 @pytest.mark.parametrize("door", ["sync", "async"])
 def test_the_timer_itself_ends_waits_without_end(

@@ -45,7 +45,7 @@ class VirtualThrottle(Throttle):
 
     def _set_timer(self, due: float) -> None:
         self.loop.call_at(due, self._tick)
-        self._due = due
+        self._timer, self._due = True, due
 
 
 def virtually(body: Callable[[VirtualLoop], Coroutine[Any, Any, None]]) -> None:

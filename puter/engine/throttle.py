@@ -78,9 +78,8 @@ class _Future:
         self.result = result
         self._pending.release()
 
-    def wait(self, timeout: float | None) -> bool:
-        limit = -1 if timeout is None else max(0, min(timeout, threading.TIMEOUT_MAX))
-        return self._pending.acquire(timeout=limit)
+    def wait(self, timeout: float) -> bool:
+        return self._pending.acquire(timeout=max(0, min(timeout, threading.TIMEOUT_MAX)))
 
 
 def _finish(future: Any, failure: Callable[[], Exception] | None) -> None:
@@ -122,8 +121,10 @@ class Permit:
             return self
         if timeout is None or timeout > 0:
             throttle._check_own_loop()
-        if not self._future.wait(timeout):
-            raise throttle._late()
+        ends = math.inf if timeout is None else monotonic() + timeout
+        while not self._future.wait(min(ends - monotonic(), throttle._attend())):
+            if monotonic() >= ends:
+                raise throttle._late()
         if failure := self._future.result:
             raise failure()
         return self
@@ -136,6 +137,7 @@ class Permit:
             return self
         if timeout is not None and timeout < math.inf:
             timer = loop.call_later(timeout, _finish, self._future, throttle._late)
+        self._attend(loop)
         try:
             if failure := await self._future:
                 raise failure()
@@ -143,6 +145,10 @@ class Permit:
             if timer is not None:
                 timer.cancel()
         return self
+
+    def _attend(self, loop: asyncio.AbstractEventLoop) -> None:
+        if not self._future.done() and (rest := self.throttle._attend()) < math.inf:
+            loop.call_later(rest, self._attend, loop)
 
     def release(self) -> None:
         """Give it back, or its place in the queue. Safe to repeat, from any thread or finalizer."""
@@ -379,7 +385,9 @@ class Throttle:
                 waiting.discard(permit)
             del queue[place]  # last: an interrupt before it loses nobody
         if queue:
-            due = min(self._opens(), now + min(_OWN_STREAMS, _NO_PROGRESS) / _LOOKS)
+            due, opens = now + min(_OWN_STREAMS, _NO_PROGRESS) / _LOOKS, self._opens()
+            if now < opens < due:  # if it is open, those left are of loops that stand still
+                due = opens
             if due < self._due:
                 self._set_timer(due)
 
@@ -417,9 +425,19 @@ class Throttle:
         if self._timer:
             self._changed.notify()
         else:
-            start_new_thread(self._run_timer, ())
-            self._timer = True
+            with suppress(RuntimeError):  # no thread can be started: see `_attend`
+                start_new_thread(self._run_timer, ())
+                self._timer = True
         self._due = due  # last: an interrupt before it has the timer set again
+
+    def _attend(self) -> float:
+        """Tick when it is time, where the timer has no thread; seconds until it is time again."""
+        if self._timer:
+            return math.inf
+        with self._lock:
+            if self._due <= self._clock():
+                self._tick()
+            return self._due - self._clock()
 
     def _run_timer(self) -> None:
         """A thread that is there while somebody waits."""
