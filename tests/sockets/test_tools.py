@@ -154,7 +154,7 @@ async def test_tools_that_wait_for_tools_of_calls_on_their_own_loop(live: Live) 
 
     def ask(city: str) -> str:
         asked = ai.async_chat(f"Weather in {city}?", remember=False, tools=[get_weather])
-        return asyncio.run_coroutine_threadsafe(asked, loop).result(20)
+        return asyncio.run_coroutine_threadsafe(asked, loop).result(10)
 
     def partner(call: ChatCall) -> str | Reply:
         if call.last_role == "tool":
