@@ -347,6 +347,8 @@ class PuterAI(Client, ChatMethods):
     def close(self) -> None:
         """Close all connections and forget the token. Safe to repeat.
 
+        Calls under way come to their end; open streams and downloads end with an error.
+
         Examples:
             >>> ai = PuterAI()
             >>> ai.close()

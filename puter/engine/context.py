@@ -12,7 +12,7 @@ from puter.engine.effects import Body, Flow
 from puter.engine.ledger import Ledger
 from puter.engine.retry import RetryBudget
 from puter.engine.throttle import Permit, Throttle
-from puter.engine.transport import Transport
+from puter.engine.transport import Transport, client_closed
 from puter.exceptions import PuterError, PuterTimeoutError
 from puter.threads import in_thread
 from puter.types.model import ModelList
@@ -49,7 +49,7 @@ class Transports(dict[Kind, Transport]):
     def check_open(self) -> None:
         """Raise PuterError when the client is closed."""
         if self.closed:
-            raise PuterError("This PuterAI is closed", hint="Make a new one.")
+            raise client_closed()
 
     def shut(self) -> Transport | None:
         """Close the one of the sync methods and return the other for the caller to close; once."""

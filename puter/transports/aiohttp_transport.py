@@ -28,7 +28,7 @@ from yarl import URL
 
 from puter.engine.effects import Send
 from puter.engine.throttle import Permit
-from puter.engine.transport import Transport
+from puter.engine.transport import Transport, client_closed
 from puter.exceptions import PuterError
 from puter.process import check_is_ours
 from puter.secret import with_token
@@ -148,7 +148,7 @@ class AiohttpTransport(Transport):
             await current.start()  # does not suspend
         if self._closed:
             current.close_when_idle()  # close() may have missed it
-            raise _client_closed()
+            raise client_closed()
         return current
 
     async def async_close(self) -> None:
@@ -166,10 +166,6 @@ class AiohttpTransport(Transport):
         for (pid, _), one in list(self._sessions.items()):
             if pid == os.getpid():
                 one.close_from_outside()
-
-
-def _client_closed() -> PuterError:
-    return PuterError("This PuterAI is closed", hint="Make a new one.")
 
 
 class _Exchange(Exchange):
@@ -207,7 +203,7 @@ class _Exchange(Exchange):
         """What to raise once ``ended_by`` is set: a body may look complete then."""
         if self.ended_by == "silence":
             return self.silence()
-        return _client_closed() if self.unsent else self.closed(self.ended_by)
+        return client_closed() if self.unsent else self.closed(self.ended_by)
 
     def handshake_with(self, host: str | None) -> None:
         proxy = urlsplit(self.proxy or "")

@@ -31,7 +31,7 @@ from urllib3.util.wait import wait_for_read
 from puter.engine.clock import monotonic
 from puter.engine.effects import Send
 from puter.engine.throttle import Permit
-from puter.engine.transport import Transport
+from puter.engine.transport import Transport, client_closed
 from puter.exceptions import PuterConfigError, PuterConnectionError, PuterError
 from puter.frames import chain, raised_by_library
 from puter.process import check_is_ours
@@ -82,6 +82,7 @@ class RequestsTransport(Transport):
         self._adapters: dict[int, _Adapter] = {}
         self._proxy_settings = lru_cache(maxsize=256)(proxy_settings)
         self._open_bodies: weakref.WeakSet[_Body] = weakref.WeakSet()
+        self._closed = False
 
     def send(self, effect: Send) -> HttpReply:
         request = effect.request
@@ -143,9 +144,12 @@ class RequestsTransport(Transport):
             _sending.exchange = None
 
     def _connect(self) -> _Adapter:
+        if self._closed:
+            raise client_closed()
         return self._adapters.setdefault(os.getpid(), _Adapter(pool_connections=8, pool_maxsize=64))
 
     def close(self) -> None:
+        self._closed = True
         for body in list(self._open_bodies):
             body.abort("client")
         adapter = self._adapters.pop(os.getpid(), None)

@@ -182,7 +182,7 @@ async def test_a_stream_ends_and_says_why(
         await until(ended.is_set)
 
 
-async def test_nothing_is_tried_again() -> None:
+async def test_nothing_is_tried_again(live: Live) -> None:
     """Also what needs no token, such as a download."""
 
     def busy(sock: socket.socket, _asked: Asked) -> bool:
@@ -193,9 +193,9 @@ async def test_nothing_is_tried_again() -> None:
     ended = threading.Event()
     with LocalPuter(tier=None) as api, RawServer(busy, ended=ended) as host:
         api.media_with(f"{host.url}/cat.png")
-        ai = api.client(retry_delay=0.0)
-        picture = await ai.async_txt2img("cat", "gpt-image-1-mini")
+        ai = live.client(api, retry_delay=0.0)
+        picture = await live(ai, "txt2img", "cat", "gpt-image-1-mini")
         with pytest.raises(puter.PuterError, match="This PuterAI is closed"):
-            await picture.async_read()
+            await live(picture, "read")
         assert host.connections == 1
         await until(ended.is_set)

@@ -81,7 +81,6 @@ def told_that_it_was_closed(host: Closing) -> Iterator[None]:
 
 
 @METHODS
-@pytest.mark.parametrize("kind", ["sync"], indirect=True)
 async def test_half_a_download_passes_for_no_whole_one_when_its_client_is_closed(
     live: Live, method: str, tmp_path: Path
 ) -> None:
@@ -96,7 +95,6 @@ async def test_half_a_download_passes_for_no_whole_one_when_its_client_is_closed
 @pytest.mark.parametrize(
     ("method", "form"), [("read_file", "text/plain"), ("txt2speech", "audio/mpeg")]
 )
-@pytest.mark.parametrize("kind", ["sync"], indirect=True)
 async def test_nor_does_half_a_file(live: Live, method: str, form: str) -> None:
     with Closing(form, b"ID3\x03" + b"line\n" * 400) as host:
         host.ai = live.client_at(host.url)
