@@ -25,6 +25,7 @@ from requests.structures import CaseInsensitiveDict
 from urllib3._version import __version__
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import ConnectTimeoutError, NameResolutionError, NewConnectionError
+from urllib3.util.connection import allowed_gai_family
 from urllib3.util.ssl_match_hostname import CertificateError
 from urllib3.util.wait import wait_for_read
 
@@ -530,7 +531,7 @@ class _Connection(HTTPConnection):
         """Where to find a name; looked up in a thread, since nothing else can end that in time."""
         if limit is None or _is_address(name):
             return [name]
-        family = urllib3.util.connection.allowed_gai_family()
+        family = allowed_gai_family()
         asked = name, self.port, family, socket.SOCK_STREAM
         outcome: list[Any] = []
 
