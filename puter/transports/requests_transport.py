@@ -396,7 +396,7 @@ class StrictResponse(http.client.HTTPResponse):
         try:
             while waiting := self.fp.peek(1):
                 if not head and waiting[0] in b"\r\n":  # empty lines before it are no fault
-                    self.fp.read(1)
+                    self.fp.read(len(waiting) - len(waiting.lstrip(b"\r\n")))
                     continue
                 before = head[-2:]  # the end may come in two pieces
                 end = HEAD_END.search(before + waiting)
