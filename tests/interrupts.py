@@ -37,6 +37,7 @@ from typing import TYPE_CHECKING, Any
 
 import puter
 from puter import PuterAI
+from puter.api.turn import _running
 from puter.engine.throttle import Permit, Throttle
 from puter.secret import Secret
 from puter.testing import MockReply, MockTransport
@@ -436,7 +437,9 @@ class Bench:
         finally:
             sys.setprofile(None)
             sys.settrace(None)
-        self.check(world, f"{name}, {door}, at {place}: {aim.struck}")
+        where = f"{name}, {door}, at {place}: {aim.struck}"
+        assert _running.get() == (), f"a turn is noted as running tools: {where}"
+        self.check(world, where)
         return aim
 
     @contextmanager

@@ -351,8 +351,8 @@ class Turn:
             Exception: What a tool raised for the caller; its call stays open.
         """
         outer = _running.get()
-        _running.set((*outer, self))
         try:
+            _running.set((*outer, self))
             done, self.pending, ended = yield from run_calls(
                 self.pending,
                 self.request.tools,
