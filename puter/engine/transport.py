@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import inspect
 import time
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 from puter.engine.clock import monotonic
@@ -34,7 +35,7 @@ from puter.wire.http import HttpReply
 
 T = TypeVar("T")
 
-running_loop = asyncio.get_running_loop
+running_loop: Callable[[], object] = asyncio.get_running_loop
 """Where async code runs, to compare, for layers without asyncio."""
 
 
