@@ -267,6 +267,8 @@ class _Connector(aiohttp.TCPConnector):
         if exchange is None:
             return await super().connect(*args, **kwargs)
         exchange.attached = True
+        if exchange.ended_by:  # aiohttp before 3.11 tries a GET again by itself
+            raise exchange.ended()
         while True:
             connection: Any = await super().connect(*args, **kwargs)
             if connection.protocol.begin():
