@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING
 from puter.engine.context import CallContext
 from puter.engine.effects import Body, Done, Flow, StreamOpened, YieldChunks
 from puter.engine.failures import report, warn_of_blocking
-from puter.engine.transport import Transport, running_loop
+from puter.engine.transport import Transport
 from puter.exceptions import PuterError
+from puter.threads import running_loop
 from puter.types.replies import ChatChunk, ChatReply
 
 if TYPE_CHECKING:

@@ -1,17 +1,30 @@
-"""``in_thread()``: a call in a thread of its own, for async code to wait for."""
+"""Threads beside an event loop: which loop runs here, and calls in threads of their own."""
 
 from __future__ import annotations
 
-import asyncio
-import concurrent.futures
 import contextvars
+import sys
 import threading
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from puter.exceptions import PuterError
 
+if TYPE_CHECKING:
+    import asyncio
+    import concurrent.futures
+
 T = TypeVar("T")
+
+
+def running_loop() -> asyncio.AbstractEventLoop | None:
+    """The event loop that runs in this thread; there is none where nobody has loaded asyncio.
+
+    So sync code goes without its import, and async code imports it where it stands, for nothing.
+    """
+    events = sys.modules.get("asyncio.events")
+    find = getattr(events, "_get_running_loop", None)  # not there yet while a thread loads it
+    return None if find is None else find()
 
 
 def in_thread(function: Callable[..., T], *args: Any) -> asyncio.Future[T]:
@@ -22,6 +35,9 @@ def in_thread(function: Callable[..., T], *args: Any) -> asyncio.Future[T]:
     Raises:
         PuterError: No thread can be started.
     """
+    import asyncio
+    import concurrent.futures
+
     outcome: concurrent.futures.Future[T] = concurrent.futures.Future()
     run = contextvars.copy_context().run
     try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import copy
 import functools
 import inspect
@@ -18,6 +17,7 @@ from puter.engine.failures import report, warn_of_blocking
 from puter.engine.throttle import Throttle
 from puter.options import unexpected
 from puter.process import short_lock
+from puter.threads import running_loop
 from puter.types.model import ModelList
 
 P = ParamSpec("P")
@@ -106,7 +106,7 @@ class Client:
         return await self._async_carry_out(call, flow)
 
     def _carry_out(self, call: CallContext, flow: Flow[T]) -> T:
-        if asyncio._get_running_loop() is not None:
+        if running_loop() is not None:
             warn_of_blocking(call)
         try:
             return self._shared.transports["sync"].run(flow)

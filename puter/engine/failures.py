@@ -5,7 +5,6 @@ Every exception that leaves a call passes ``report()``: the *door* of the client
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import sys
 import warnings
@@ -18,6 +17,7 @@ from puter.exceptions import PuterBlockingWarning, PuterError, words_of
 from puter.frames import chain, is_inner, leave_users_frames, places, users_part
 from puter.options import validate_options
 from puter.secret import Secret
+from puter.threads import running_loop
 from puter.wire.redact import LONGEST, Redactor, one_line, printable
 
 E = TypeVar("E", bound=BaseException)
@@ -146,7 +146,7 @@ def warn_of_blocking(call: CallContext) -> None:
     """Warn once where an event loop runs in this thread: a sync method holds it up."""
     key = (call.operation, "blocks")
     if (
-        asyncio._get_running_loop() is None
+        running_loop() is None
         or key in call.shared.warned
         or not _NOTEBOOKS.isdisjoint(sys.modules)
     ):

@@ -7,7 +7,6 @@ interrupt loses one on its way. Whoever changes something hands out, under the l
 
 from __future__ import annotations
 
-import asyncio
 import itertools
 import math
 import os
@@ -18,11 +17,15 @@ from bisect import insort
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
-from typing import Any, final
+from typing import TYPE_CHECKING, Any, final
 
 from asyncio_throttle.throttler import Throttler
 
 from puter.engine.clock import monotonic
+from puter.threads import running_loop
+
+if TYPE_CHECKING:
+    import asyncio
 
 # Seconds until a wait for streams of the same thread or task fails: another may take one over.
 _OWN_STREAMS = 5.0
@@ -57,8 +60,11 @@ _current = _Current()
 
 def _caller() -> tuple[object, object]:
     """This thread and task; the task weakly, for the permit may be part of its result."""
-    loop = asyncio._get_running_loop()
-    task = None if loop is None else asyncio.current_task(loop)
+    if (loop := running_loop()) is None:
+        return _current.thread, None
+    import asyncio
+
+    task = asyncio.current_task(loop)
     return _current.thread, None if task is None else weakref.ref(task)
 
 
@@ -131,6 +137,8 @@ class Permit:
 
     async def async_acquire(self, timeout: float | None = None) -> Permit:
         """Wait in this task until it is admitted; otherwise as ``acquire``."""
+        import asyncio
+
         throttle, timer = self.throttle, None
         self._loop = loop = asyncio.get_running_loop()
         if throttle._admit(self, loop.create_future):
@@ -315,7 +323,7 @@ class Throttle:
         )
 
     def _check_own_loop(self) -> None:
-        loop = asyncio._get_running_loop()
+        loop = running_loop()
         with self._lock:
             users = {one._loop for one in [*self._running, *self._waiting]}
         if loop is not None and loop in users:

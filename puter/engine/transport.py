@@ -1,17 +1,15 @@
 """``Transport``: carries flows out, blocking or on the running event loop.
 
 The two halves differ in ``await`` alone. What knows HTTP, sockets and their libraries is in
-``puter.transports``, which says how to ``send``.
+``puter.transports``, which says how to ``send``. asyncio is imported where a loop runs already.
 """
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import inspect
 import time
-from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from puter.engine.clock import monotonic
 from puter.engine.effects import (
@@ -33,10 +31,10 @@ from puter.exceptions import PuterError, PuterInputError, PuterTimeoutError
 from puter.threads import in_thread
 from puter.wire.http import HttpReply
 
-T = TypeVar("T")
+if TYPE_CHECKING:
+    import asyncio
 
-running_loop: Callable[[], object] = asyncio.get_running_loop
-"""Where async code runs, to compare, for layers without asyncio."""
+T = TypeVar("T")
 
 
 class Transport:
@@ -144,6 +142,8 @@ class Transport:
                 except (Late, WouldDeadlock) as error:
                     raise _not_acquired(error) from None
             case Sleep(seconds):
+                import asyncio
+
                 return await asyncio.sleep(seconds)
             case Invoke():
                 return await _async_invoke(effect)
@@ -217,6 +217,8 @@ async def _async_invoke(call: Invoke[Any]) -> Any:
 
 async def _in_thread(call: Invoke[Any]) -> Any:
     """Run it in a thread, and do not leave that alone when this task is cancelled."""
+    import asyncio
+
     # A future, not a task: a loop that shuts down would cancel a task and leave the thread alone.
     running = in_thread(call.function, *call.args)
     try:
@@ -227,6 +229,8 @@ async def _in_thread(call: Invoke[Any]) -> Any:
 
 
 async def _async_invoke_all(effect: InvokeAll) -> list[Any]:
+    import asyncio
+
     tasks: list[asyncio.Future[Any]] = [asyncio.ensure_future(_outcome(c)) for c in effect.calls]
     try:
         return list(await asyncio.gather(*tasks))
@@ -238,6 +242,8 @@ async def _async_invoke_all(effect: InvokeAll) -> list[Any]:
 
 async def _end_of(tasks: list[asyncio.Future[Any]]) -> None:
     """Wait for them, however often this task is cancelled meanwhile."""
+    import asyncio
+
     while left := [task for task in tasks if not task.done()]:
         with contextlib.suppress(asyncio.CancelledError):
             await asyncio.wait(left)
