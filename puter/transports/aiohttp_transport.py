@@ -172,8 +172,6 @@ class _Exchange(Exchange):
     connection: aiohttp.connector.Connection | None = None
     reader: aiohttp.StreamReader | None = None
     """Of the body, once the head has come."""
-    ended_by = ""
-    """What ended it early: silence, or the client or stream when closed."""
     _timer: asyncio.TimerHandle | None = None
 
     def wait(self, timeout: float | None = None) -> None:
@@ -198,12 +196,6 @@ class _Exchange(Exchange):
             transport.abort()
         elif self.reader is not None and not self.reader.is_eof():
             self.reader.set_exception(aiohttp.ClientConnectionError())
-
-    def ended(self) -> PuterError:
-        """What to raise once ``ended_by`` is set: a body may look complete then."""
-        if self.ended_by == "silence":
-            return self.silence()
-        return client_closed() if self.unsent else self.closed(self.ended_by)
 
     def handshake_with(self, host: str | None) -> None:
         proxy = urlsplit(self.proxy or "")

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from puter.engine.transport import client_closed
 from puter.exceptions import (
     PuterConfigError,
     PuterConnectionError,
@@ -62,6 +63,8 @@ class Exchange:
     """HTTP status, once it has come."""
     patience: float | None = field(default=None, init=False)
     """Seconds of silence that the present read allows, where they are not the request's."""
+    ended_by: str = field(default="", init=False)
+    """What ended it early: the deadline, silence, or the client or stream when closed."""
     _open_ended: bool = field(default=False, init=False)  # the body ends with the connection
     decoder: Decoder | None = field(default=None, init=False, repr=False)
     """Takes the encoding off the body, where it has one."""
@@ -307,10 +310,16 @@ class Exchange:
             hint=f"Check the network and any proxy in between.{self._advice}",
         )
 
-    def closed(self, what: str = "client") -> PuterError:
-        """We ended the answer: its ``what`` was closed in another thread or task."""
+    def ended(self) -> PuterError:
+        """What to raise once ``ended_by`` is set: a body may look complete then."""
+        if self.ended_by == "deadline":
+            return self.out_of_time(sent=not self.unsent)
+        if self.ended_by == "silence":
+            return self.silence()
+        if self.unsent:
+            return client_closed()
         return PuterConnectionError(
-            f"The {what} was closed while the answer came",
+            f"The {self.ended_by} was closed while the answer came",
             status=self.status,
             body=self._excerpt,
             sent=True,

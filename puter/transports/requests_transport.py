@@ -161,8 +161,6 @@ class RequestsTransport(Transport):
 class _Exchange(Exchange):
     """With a watchdog that shuts the socket at the deadline: requests has no total timeout."""
 
-    ended_by = ""
-    """What shut its socket before the end: the deadline, or the client or stream when closed."""
     socket: socket.socket | None = None
     """What it is written to."""
     _connection: _Connection | None = None
@@ -198,12 +196,6 @@ class _Exchange(Exchange):
             sock = connection.sock or self.socket  # which it lets go of when no other will follow
             if connection.exchange is self and sock is not None:
                 shut_down(sock)
-
-    def ended(self) -> PuterError:
-        """What to raise once ``ended_by`` is set: the socket looks as if the answer had ended."""
-        if self.ended_by == "deadline":
-            return self.out_of_time(sent=not self.unsent)
-        return self.closed(self.ended_by)
 
     def end(self) -> None:
         """All is read, or nothing more will be."""
