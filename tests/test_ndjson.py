@@ -17,6 +17,8 @@ from puter.wire.ndjson import LineError, NDJSONDecoder
 from tests.door import Door, chunks, stream_answer
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from puter.types.replies import ChatChunk
 
 JSON = st.recursive(
@@ -128,6 +130,41 @@ def test_a_line_that_is_no_object_is_told_after_those_before_it(line: bytes) -> 
     with pytest.raises(LineError, match="a line of the stream is not") as caught:
         NDJSONDecoder().feed(b'{"a":1}\n' + line + b"\n")
     assert caught.value.before == [{"a": 1}]
+
+
+def fed(data: bytes, size: int) -> Iterator[list[dict[str, Any]]]:
+    """What each read of so many bytes completes."""
+    decoder = NDJSONDecoder()
+    for start in range(0, len(data), size):
+        yield decoder.feed(data[start : start + size])
+
+
+@pytest.mark.parametrize(
+    "damaged",
+    [
+        b'{"a":1}{"b":2}',
+        b'{"a":1},{"b":2}',
+        b'{"a":1\n,"b":2}',
+        b'{"a":[1\n2]}',
+        b'{"a":' + b"[" * 100 + b"]" * 100 + b"}",
+        b'\xef\xbb\xbf\xef\xbb\xbf{"a":1}',
+    ],
+)
+def test_lines_that_only_together_are_json_are_damaged_however_they_come(damaged: bytes) -> None:
+    data = b'{"a":1}\n' + damaged + b'\n{"z":1}\n'
+    for size in (1, 5, len(data)):
+        found = list[dict[str, Any]]()
+        with pytest.raises(LineError) as caught:
+            found.extend(one for lines in fed(data, size) for one in lines)
+        assert [*found, *caught.value.before] == [{"a": 1}]
+
+
+def test_lines_with_a_mark_blanks_or_escapes_are_read_like_the_others() -> None:
+    data = b'\xef\xbb\xbf{"a":1}\n {"b":"\\u00e9"} \r\n\n'
+    data += b'{"type":"text","text":"\\ud83d\\ude00"}\n'
+    text = {"type": "text", "text": "\U0001f600"}
+    for size in (1, 5, len(data)):
+        assert [one for lines in fed(data, size) for one in lines] == [{"a": 1}, {"b": "é"}, text]
 
 
 def feed_time(size: int) -> float:

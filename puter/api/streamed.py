@@ -78,11 +78,11 @@ def _chunks(turn: Turn, body: Body, accumulator: StreamAccumulator) -> Flow[Chat
             lines = decoder.feed(data) if data else decoder.flush()
         except LineError as error:
             lines, damage = error.before, error
+        known = len(accumulator.images)
         chunks = accumulator.add(lines)
+        for image in accumulator.images[known:]:
+            attach_download(image, call)
         if chunks:
-            for chunk in chunks:
-                if chunk.type == "image" and chunk.image is not None:
-                    attach_download(chunk.image, call)
             yield YieldChunks(chunks)
             silence = patience
             if patience is not None:

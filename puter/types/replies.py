@@ -297,12 +297,12 @@ class ChatChunk(TextValue):
         usage: Usage | None = None,
         raw: dict[str, Any] | None = None,
     ) -> Self:
-        self = str.__new__(cls, text)
         payload = reasoning or tool_use or image or extra_content or compaction
         payload = payload or reasoning_detail or usage
-        object.__setattr__(self, "type", type)
-        object.__setattr__(self, "raw", raw if raw is not None else {"type": type, "text": text})
-        object.__setattr__(self, "_payload", payload)
+        self = str.__new__(cls, text)
+        _put_type(self, type)
+        _put_raw(self, raw if raw is not None else {"type": type, "text": text})
+        _put_payload(self, payload)
         return self
 
     @property
@@ -343,6 +343,21 @@ class ChatChunk(TextValue):
     def __repr__(self) -> str:
         shown = f"{self.text!r}" if self.type == "text" else f"type={self.type!r}"
         return f"ChatChunk({shown})"
+
+
+# Of the slots themselves: half the time of `object.__setattr__`, for each chunk of a stream.
+_put_type: Any = ChatChunk.__dict__["type"].__set__
+_put_raw: Any = ChatChunk.__dict__["raw"].__set__
+_put_payload: Any = ChatChunk.__dict__["_payload"].__set__
+
+
+def text_chunk(text: str, line: dict[str, Any]) -> ChatChunk:
+    """``ChatChunk(text, raw=line)`` in a third of the time: most lines of a stream are texts."""
+    chunk = str.__new__(ChatChunk, text)
+    _put_type(chunk, "text")
+    _put_raw(chunk, line)
+    _put_payload(chunk, None)
+    return chunk
 
 
 def _payload_of(chunk: ChatChunk, kind: str, cls: type[T]) -> T | None:

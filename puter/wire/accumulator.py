@@ -8,7 +8,7 @@ from typing import Any
 
 from puter.exceptions import PuterError, PuterStreamError
 from puter.types.media import Image
-from puter.types.replies import NO_USAGE, ChatChunk, ChatReply, ToolCall, Usage
+from puter.types.replies import NO_USAGE, ChatChunk, ChatReply, ToolCall, Usage, text_chunk
 from puter.wire.dialects.base import (
     finish_reason,
     read_blocks,
@@ -36,8 +36,15 @@ class StreamAccumulator:
         self.failure: PuterError | None = None
         """What an error line said: at the very start, with the vendor's status, the error that the
         same call without streaming would raise; else a PuterStreamError with what came before."""
+        self.images: list[Image] = []
+        """Those that came so far."""
         self._model = model
-        self._chunks: list[ChatChunk] = []
+        self._texts: list[str] = []
+        self._thoughts: list[str] = []
+        self._details: list[dict[str, Any]] = []
+        self._calls: list[ToolCall] = []
+        self._compaction: dict[str, Any] | None = None
+        self._lines: list[dict[str, Any]] = []
         self._usage: Usage = NO_USAGE
         self._cost: Decimal | None = None
         self._reasons: tuple[Any, ...] = ()
@@ -50,11 +57,11 @@ class StreamAccumulator:
         are left alone.
         """
         chunks: list[ChatChunk] = []
-        kept = self._chunks
         for line in lines:
             kind = line.get("type")
             if kind == "text" and isinstance(text := line.get("text"), str):
-                chunk = ChatChunk(text, raw=line)
+                chunks.append(text_chunk(text, line))
+                self._texts.append(text)
             elif kind == "error" or (kind is None and line.get("error") is not None):
                 self.failure = self._error(line)
                 break
@@ -64,36 +71,47 @@ class StreamAccumulator:
                 self.explained = isinstance(line.get("usage"), dict) or any(self._reasons)
                 self._usage_limited |= _is_limited(line)
                 self.last = ChatChunk("", type=kind, usage=self._usage, raw=line)
-                kept.append(self.last)
+                self._lines.append(line)
                 break
             else:
                 self._usage_limited |= kind is None and _is_limited(line)
                 chunk = _chunk(kind if isinstance(kind, str) else "", line)
-            kept.append(chunk)
-            chunks.append(chunk)
+                chunks.append(chunk)
+                self._keep(chunk)
+            self._lines.append(line)
         return chunks
+
+    def _keep(self, chunk: ChatChunk) -> None:
+        """What the reply has of a chunk that is more than text."""
+        if thought := chunk.reasoning:
+            self._thoughts.append(thought)
+        elif chunk:
+            self._texts.append(chunk)
+        elif (call := chunk.tool_use) is not None:
+            self._calls.append(call)
+        elif (image := chunk.image) is not None:
+            self.images.append(image)
+        elif (detail := chunk.reasoning_detail) is not None:
+            self._details.append(detail)
+        else:
+            self._compaction = chunk.compaction or self._compaction
 
     def reply(self) -> ChatReply:
         """What came so far."""
-        chunks = self._chunks
-        calls: list[ToolCall] = [one.tool_use for one in chunks if one.tool_use is not None]
-        images: list[Image] = [one.image for one in chunks if one.image is not None]
-        compactions = [one.compaction for one in chunks if one.compaction is not None]
-        details = [one.reasoning_detail for one in chunks if one.type == "reasoning_detail"]
         return ChatReply(
-            "".join(chunks),
+            "".join(self._texts),
             model=self._model,
             provider="fake-chat" if self._usage.raw == _FILLER else "",
             usage=self._usage,
             cost=self._cost,
-            finish_reason=finish_reason(calls, *self._reasons),
-            reasoning="".join(one.reasoning for one in chunks if one.type == "reasoning"),
-            reasoning_details=tuple(one for one in details if one is not None),
-            tool_calls=tuple(calls),
-            images=tuple(images),
-            compaction=compactions[-1] if compactions else None,
+            finish_reason=finish_reason(self._calls, *self._reasons),
+            reasoning="".join(self._thoughts),
+            reasoning_details=tuple(self._details),
+            tool_calls=tuple(self._calls),
+            images=tuple(self.images),
+            compaction=self._compaction,
             usage_limited=self._usage_limited,
-            raw=tuple(one.raw for one in chunks),
+            raw=tuple(self._lines),
         )
 
     def failed(self, message: str, hint: str, **details: Any) -> PuterStreamError:
@@ -110,7 +128,7 @@ class StreamAccumulator:
         )
         message = str(found or "the stream reported an error without a message")
         status = as_int_or_none(line.get("status", inner.get("status")))
-        if not self._chunks and (code or status or _STATUS_FIRST.match(message)):
+        if not self._lines and (code or status or _STATUS_FIRST.match(message)):
             return self._first_error(message, status, code, line)
         typed = make_error(message, status=status, code=code, body=line)
         return self.failed(

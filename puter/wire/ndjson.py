@@ -19,8 +19,12 @@ from puter.wire.redact import LONGEST
 
 MAX_LINE = 64 * 1024 * 1024
 """Bytes of a line at most."""
+READ = 512 * 1024
+"""Bytes that are decoded as one text at most: more than comes in one read."""
 _BOM = 0xEF
 """First byte of a byte order mark in UTF-8."""
+_scan: Any = vars(DECODER)["scan_once"]
+"""``raw_decode()`` itself, without the wrapper, which takes a fifth of the time for a line."""
 
 
 class LineError(ValueError):
@@ -57,6 +61,7 @@ class NDJSONDecoder:
     def __init__(self, limit: int | None = None) -> None:
         memory = math.inf if limit is None else memory_of(limit)
         self._longest = MAX_LINE if limit is None else min(MAX_LINE, limit)
+        self._read = min(READ, self._longest)
         self._light = memory / 2 / MOST_A_BYTE  # bytes that may come before lines are weighed
         self._left = memory * 2 / 5  # bytes of memory for the lines after that; errors copy text
         self._rest = bytearray()  # of the line that is not complete yet
@@ -68,6 +73,40 @@ class NDJSONDecoder:
         Raises:
             LineError: One is not a JSON object, or too long; ``before`` has those before it.
         """
+        self._light -= len(data)
+        if b"\n" in data and not self._halves and len(self._rest) + len(data) <= self._read:
+            block, _, rest = (self._rest + data).rpartition(b"\n")
+            if (lines := self._plain(block)) is not None:
+                self._rest = rest
+                return lines
+        return self._one_by_one(data)
+
+    def _plain(self, block: bytearray) -> list[dict[str, Any]] | None:
+        """Its lines, if all are as expected; decoding one text takes half the time of many."""
+        if rb"\ud" in block or rb"\uD" in block:
+            return None
+        memory = memory_for(block) if self._light < 0 else 0
+        if memory and (memory > self._left or rb"\u" in block or not block.isascii()):
+            return None  # some lines take more memory for each byte than others
+        lines: list[dict[str, Any]] = []
+        try:
+            for line in block.decode().split("\n"):
+                if not line:
+                    continue
+                value, end = _scan(line, 0)
+                if (
+                    end != len(line)
+                    or not isinstance(value, dict)
+                    or (end > 2 * MAX_DEPTH and line.count("{") + line.count("[") > MAX_DEPTH)
+                ):
+                    return None
+                lines.append(value)
+        except (StopIteration, ValueError, RecursionError):
+            return None
+        self._left -= memory
+        return lines
+
+    def _one_by_one(self, data: bytes) -> list[dict[str, Any]]:
         whole: list[Any] = data.split(b"\n")
         rest = whole.pop()
         if whole and self._rest:
@@ -75,7 +114,6 @@ class NDJSONDecoder:
             whole[0], self._rest = self._rest, bytearray()
         if rest:
             self._rest += rest
-        self._light -= len(data)
         weigh = self._light < 0
         lines: list[dict[str, Any]] = []
         for line in whole:
