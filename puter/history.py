@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import copy
 import functools
 import json
 import os
 from collections.abc import Callable, Iterable
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from puter.engine.throttle import Throttle
 from puter.exceptions import PuterInputError
 from puter.process import short_lock
 from puter.wire.json import MESSAGE_DEPTH, read_json
-from puter.wire.messages import Message, check_messages
+from puter.wire.messages import Message, check_messages, is_plain
 
 VERSION = 1
 """Of the file that ``dump()`` writes."""
@@ -57,8 +57,8 @@ class History:
         return list(self.messages)
 
     def commit(self, turn: Iterable[Message]) -> None:
-        """Add the messages of a turn, all at once."""
-        self.messages.extend(list(turn))
+        """Add copies of the messages of a turn, all at once: the reply's are the caller's."""
+        self.messages.extend([one.copy() if is_plain((one,)) else deepcopy(one) for one in turn])
 
     def cut(self, choose: Callable[[list[Message]], tuple[int, int]]) -> list[Message]:
         """Take out the messages from one index up to another, as ``choose`` says; return them."""
@@ -86,7 +86,7 @@ class History:
     def copy(self) -> History:
         """A history that shares nothing with this one."""
         try:
-            messages = copy.deepcopy(self.snapshot())
+            messages = deepcopy(self.snapshot())
         except (TypeError, ValueError, RecursionError) as error:
             raise PuterInputError(
                 f"The conversation cannot be copied: {error}", hint=_PLAIN_ONLY

@@ -410,7 +410,9 @@ class ChatMethods:
             request = chat_request(method, prompt, model, arguments)
             if not isinstance(stream, bool):
                 raise PuterInputError(f"stream must be True or False, not {repr_of(stream)}")
-            call = self._prepare("chat", request)
+            call = self._client._begin("chat")
+            if request.options:
+                self._heed_options(call, request)
         except (PuterError, TypeError) as error:
             raise short(error)  # noqa: B904 - it is the same
         history = self._history
@@ -434,38 +436,36 @@ class ChatMethods:
             checks.flag("with_reply", with_reply)
             request = chat_request(method, prompt, model, arguments)
             wanted = output_adapter(output_type)
-            call = self._prepare("parse", request)
+            call = self._client._begin("parse")
+            if request.options:
+                self._heed_options(call, request)
         except (PuterError, TypeError) as error:
             raise short(error)  # noqa: B904 - it is the same
         history = self._history
         flow = typed_answer(call, history, request, wanted, retries)
         return call, in_order(history, call, flow)
 
-    def _prepare(self, operation: str, request: ChatRequest) -> CallContext:
-        """Begin the call, and warn of options that will be dropped."""
-        client = self._client
-        call = client._begin(operation)
-        if request.options:
-            refuse_misspelt_provider(
-                request.options.get("provider"), "chat", client._catalogues.get("chat", ())
+    def _heed_options(self, call: CallContext, request: ChatRequest) -> None:
+        """Refuse options that the server fails with, and warn of those that it will drop."""
+        refuse_misspelt_provider(
+            request.options.get("provider"), "chat", call.catalogues.get("chat", ())
+        )
+        target = target_of(call, self._history, request)
+        for name in filter(request.options.get, target.route.refuses):
+            raise PuterInputError(
+                f"{name} cannot be used with {target.model}: the server fails with it",
+                hint="Leave it out, or ask a model of OpenAI.",
             )
-            target = target_of(call, self._history, request)
-            for name in filter(request.options.get, target.route.refuses):
-                raise PuterInputError(
-                    f"{name} cannot be used with {target.model}: the server fails with it",
-                    hint="Leave it out, or ask a model of OpenAI.",
+        warned = call.shared.warned
+        for name in dropped_options(request.options, target.route, target.model):
+            if (name, target.model) not in warned:
+                warned.add((name, target.model))
+                warnings.warn(
+                    f"{name} is set, but the server drops it for {target.model} "
+                    f"({target.provider})",
+                    PuterOptionWarning,
+                    stacklevel=4,
                 )
-            warned = client._shared.warned
-            for name in dropped_options(request.options, target.route, target.model):
-                if (name, target.model) not in warned:
-                    warned.add((name, target.model))
-                    warnings.warn(
-                        f"{name} is set, but the server drops it for {target.model} "
-                        f"({target.provider})",
-                        PuterOptionWarning,
-                        stacklevel=4,
-                    )
-        return call
 
 
 def _no_attribute(cls: type, name: str) -> PuterConfigError:
@@ -499,25 +499,19 @@ def chat_request(method: str, prompt: Any, model: Any, arguments: Mapping[str, A
         prompt, arguments = None, {**arguments, "messages": _only(said, arguments)}
     if not arguments:
         return ChatRequest(prompt, model)
-    named = {name: arguments[name] for name in _NAMED if name in arguments}
-    options = {name: value for name, value in arguments.items() if name not in named}
-    check_refused(options)
-    validate_options(getattr(ChatMethods, method), options, ChatOptions, CHAT_HINTS)
-    for name, check in _CHECKS.items():
-        if named.get(name) is not None:
-            check(name, named[name])
-    if named.get("tools") is not None:
-        named["tools"] = Toolbox(named["tools"])
-    if isinstance(named.get("resume"), Mapping):
-        named["resume"] = _reply_of(named["resume"])
-    raising = named.get("raise_tool_errors") or ()
-    named["raise_tool_errors"] = (raising,) if isinstance(raising, type) else tuple(raising)
-    named["tool_results"] = dict(named.get("tool_results") or {})
+    named: dict[str, Any] = {}
+    options: dict[str, Any] = {}
+    for name, value in arguments.items():
+        (named if name in _CHECKS else options)[name] = value
+    if options:
+        check_refused(options)
+        validate_options(getattr(ChatMethods, method), options, ChatOptions, CHAT_HINTS)
+    named = {name: _CHECKS[name](name, value) for name, value in named.items() if value is not None}
     request = ChatRequest(prompt, model, **named, options=options)
     if options.get("tool_choice") is not None:
         _check_tool_choice(options["tool_choice"], request.tools)
     if request.resume is None:
-        if "resume" in named and prompt is None and request.messages is None:
+        if "resume" in arguments and prompt is None and request.messages is None:
             raise PuterInputError(
                 "There is nothing to resume: resume is None",
                 hint="An error's .partial is None when nothing was answered or run: "
@@ -590,20 +584,28 @@ def _reply_of(data: Mapping[str, Any]) -> ChatReply:
         raise PuterInputError(f"resume: {error}", hint="Pass reply.to_dict().") from error
 
 
-def _check_reply(name: str, value: Any) -> None:
-    if not isinstance(value, (ChatReply, Mapping)):
-        raise PuterInputError(
-            f"{name} must be a ChatReply or its to_dict(), not {type(value).__name__}",
-            hint="Pass an error's .partial, or the reply whose tool_calls are open.",
-        )
+def _check_reply(name: str, value: Any) -> ChatReply:
+    if isinstance(value, ChatReply):
+        return value
+    if isinstance(value, Mapping):
+        return _reply_of(value)
+    raise PuterInputError(
+        f"{name} must be a ChatReply or its to_dict(), not {type(value).__name__}",
+        hint="Pass an error's .partial, or the reply whose tool_calls are open.",
+    )
 
 
-def _check_parts(name: str, value: Any) -> None:
+def _check_parts(name: str, value: Any) -> Sequence[Any]:
     if isinstance(value, (str, bytes, Mapping)) or not isinstance(value, Sequence):
         raise PuterInputError(f"{name} must be a list of content parts")
+    return value
 
 
-def _check_exceptions(name: str, value: Any) -> None:
+def _check_results(name: str, value: Any) -> dict[str, Any]:
+    return dict(checks.mapping_with_str_keys(name, value))
+
+
+def _check_exceptions(name: str, value: Any) -> tuple[type[BaseException], ...]:
     classes = [value] if isinstance(value, type) else value
     if not isinstance(classes, (list, tuple, set, frozenset)) or not all(
         isinstance(one, type) and issubclass(one, BaseException) for one in classes
@@ -612,19 +614,24 @@ def _check_exceptions(name: str, value: Any) -> None:
             f"{name} must be exception classes, not {repr_of(value)}",
             hint="Pass a class or a tuple of classes: (PaymentError, TimeoutError).",
         )
+    return tuple(classes)
 
 
-_CHECKS: Mapping[str, Callable[[str, Any], object]] = {
+def _as_it_is(_name: str, value: Any) -> Any:
+    return value
+
+
+_CHECKS: Mapping[str, checks.Check] = {
+    **dict.fromkeys(ChatArguments.__annotations__.keys() - ChatOptions.__annotations__, _as_it_is),
     "system": checks.text,
     "content_parts": _check_parts,
+    "tools": lambda _, value: Toolbox(value),
     "run_tools": checks.flag,
     "max_rounds": checks.Range(1).kind(whole=True),
     "before_tool": checks.function,
     "resume": _check_reply,
-    "tool_results": checks.mapping_with_str_keys,
+    "tool_results": _check_results,
     "raise_tool_errors": _check_exceptions,
     "remember": checks.flag,
 }
-_NAMED = tuple(
-    name for name in ChatArguments.__annotations__ if name not in ChatOptions.__annotations__
-)
+"""What is no option of the server's, each checked and read into what a turn works with."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import dataclasses
 import re
 from collections.abc import Mapping
@@ -91,7 +90,7 @@ def typed_answer(
         else:
             turn = without_corrections(reply.messages)
             if request.remember and not request.standalone:
-                history.commit(copy.deepcopy(turn))  # the reply's own stay the caller's
+                history.commit(turn)
             return value, reply.copy_with(messages=tuple(turn))
 
 

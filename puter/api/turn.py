@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import dataclasses
 import functools
 from collections.abc import Callable, Mapping, Sequence
@@ -37,14 +36,16 @@ from puter.types.replies import ChatReply, ToolCall, Usage
 from puter.wire.accumulator import StreamAccumulator
 from puter.wire.dialects import Provider, route_of
 from puter.wire.dialects.base import forces_tool
-from puter.wire.http import HttpReply, driver_call
+from puter.wire.http import HttpReply, HttpRequest, driver_call
 from puter.wire.json import as_int_or_none
 from puter.wire.messages import (
     CANNED,
     Message,
     assistant_messages,
     call_message,
+    chat_body,
     check_messages,
+    is_plain,
     user_message,
     validate_reply,
     with_reasoning,
@@ -56,7 +57,7 @@ INCOMPLETE = "incomplete"
 """``finish_reason`` of an answer that broke off; no vendor's word."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class ChatRequest:
     """What the user asked for, with the defaults of ``chat()``."""
 
@@ -128,8 +129,10 @@ def _usual_target(name: str) -> ModelTarget:
 # ---------------------------------------------------------------- the user's side
 
 
-def compose(history: History, request: ChatRequest) -> Flow[tuple[list[Message], list[Message]]]:
-    """What is sent before this turn, and the user's side of it.
+def compose(
+    history: History, request: ChatRequest
+) -> Flow[tuple[list[Message], list[Message], int]]:
+    """What is sent before this turn, the user's side of it, and how much is plain from the start.
 
     Raises:
         PuterInputError: The request cannot be sent as it stands.
@@ -140,10 +143,16 @@ def compose(history: History, request: ChatRequest) -> Flow[tuple[list[Message],
             load = functools.partial(part_of, image=name == "images")
             for source in listed(name, sources):
                 parts.append((yield from do(Invoke(load, (source,)))))
-    before: list[Message] = []
-    if not request.standalone:
-        past = history.snapshot()
-        before = check_messages(past, "chat_history", copy=False) if past else []
+    system = request.system or history.system
+    before: list[Message] = [] if system is None else [{"role": "system", "content": system}]
+    past = [] if request.standalone else history.messages
+    known = len(before)
+    if past:  # a live list, which the user may have changed
+        before += past
+        if is_plain(before):  # so no check finds fault with it, and no dialect changes it
+            known = len(before)
+        else:
+            before[known:] = check_messages(before[known:], "chat_history", copy=False)
     if request.resume is not None:
         turn = check_messages(request.resume.messages, "resume.messages")
     elif request.messages is None:
@@ -152,10 +161,7 @@ def compose(history: History, request: ChatRequest) -> Flow[tuple[list[Message],
         turn = check_messages(request.messages)
         if request.prompt is not None or parts:
             turn = [*turn, user_message(request.prompt, parts)]
-    system = request.system or history.system
-    if system is not None:
-        before = [{"role": "system", "content": system}, *before]
-    return before, turn
+    return before, turn, known
 
 
 # ---------------------------------------------------------------- the turn
@@ -172,6 +178,7 @@ class Turn:
         target: ModelTarget,
         before: list[Message],
         messages: list[Message],
+        known: int,
     ) -> None:
         self.call = call
         self.history = history
@@ -182,6 +189,8 @@ class Turn:
         self.waits_for: History | None = None
         """The conversation that a tool of this turn waits to chat in."""
         self._before = before
+        self._known = known
+        """How many of the messages, from the first, are known to be plain."""
         self._given = len(messages) if request.resume is None else 0
         self._rounds = 0
         self._answers: list[ChatReply] = [] if request.resume is None else [request.resume]
@@ -206,9 +215,23 @@ class Turn:
             PuterTimeoutError: The deadline has passed.
             PuterError: The typed error of the answer.
         """
+        try:
+            reply = yield from exchange(self.call, self._request(stream), refused)
+            self.unsettled, self._headers = True, reply.headers
+            return reply
+        except PuterAPIError as error:
+            self._explain(error)
+            raise
+
+    def _request(self, stream: bool) -> HttpRequest:
+        """The conversation as a request, in the words of the model's route."""
         request, config, target = self.request, self.call.config, self.target
         args = target.route.dialect.encode(
-            self._before + self.messages, request.options, target.family, target.model
+            self._before + self.messages,
+            request.options,
+            target.family,
+            target.model,
+            known=self._known,
         )
         args["model"] = target.model
         if request.tools is not None and request.tools.schemas:
@@ -224,22 +247,16 @@ class Turn:
         if request.options:
             timeout = request.options.get("timeout") or timeout
             args.update(request.options.get("extra") or {})
-        http_request = driver_call(
+        return driver_call(
             config,
             "puter-chat-completion",
             "complete",
             args,
             driver="ai-chat",
+            encode=chat_body,
             timeout=timeout,
             stream=stream,
         )
-        try:
-            reply = yield from exchange(self.call, http_request, refused)
-            self.unsettled, self._headers = True, reply.headers
-            return reply
-        except PuterAPIError as error:
-            self._explain(error)
-            raise
 
     def _has_results(self) -> bool:
         """Whether tools were run, or answered by hand, since the user's last message."""
@@ -425,7 +442,7 @@ class Turn:
         self.reply = answer._complete(messages=tuple(self.messages), standalone=standalone)
         # A turn with unanswered calls would be refused next time: it goes on with resume=.
         if request.remember and not standalone and not answer.tool_calls:
-            self.history.commit(copy.deepcopy(self.messages))  # the reply's own stay the caller's
+            self.history.commit(self.messages)
 
 
 _running: ContextVar[tuple[Turn, ...]] = ContextVar("puter_tools_running", default=())
@@ -444,8 +461,7 @@ def run_turn(
         PuterError: With ``partial``, once anything was answered or run.
     """
     target = target_of(call, history, request)
-    before, messages = yield from compose(history, request)
-    turn = Turn(call, history, request, target, before, messages)
+    turn = Turn(call, history, request, target, *(yield from compose(history, request)))
     call.partial = turn.so_far
     settled: ChatReply | None = None
     if history.queue is not None:

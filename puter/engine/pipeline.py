@@ -50,7 +50,13 @@ def exchange(
                 call.requested = call.clock()
             lost, call.unsent = True, False  # may have run, and so be billed, without an answer
             try:
-                reply = yield from _attempt(call, request)
+                send = _prepare(call, request)
+                began = call.clock()
+                reply: HttpReply = yield send
+                yield Notify(Answered(request, reply.status, call.clock() - began))
+                reply.max_bytes = request.max_bytes
+                if not reply.is_success(request.expect):
+                    raise_for_error(request, reply)
                 lost = False
                 if (budget := call.shared.retry_budget).spent:
                     budget.earn()
@@ -167,8 +173,8 @@ def _slow_down(throttle: Throttle, error: PuterRateLimitError, delay: float | No
         throttle.hold(delay)
 
 
-def _attempt(call: CallContext, request: HttpRequest) -> Flow[HttpReply]:
-    """Send once, with the token as it is now, and turn anything but a success into its error."""
+def _prepare(call: CallContext, request: HttpRequest) -> Send:
+    """The next attempt, with the token as it is now."""
     config, credentials = call.config, call.shared.credentials
     token = None
     if request.authenticated:
@@ -179,11 +185,4 @@ def _attempt(call: CallContext, request: HttpRequest) -> Flow[HttpReply]:
         raise call.stream_closed()
     time_left = None if config.deadline is None else call.time_left()
     call.attempts += 1
-    began = call.clock()
-    opened = call.bodies.append
-    reply: HttpReply = yield Send(request, token, time_left, call.note_unsent, opened)
-    yield Notify(Answered(request, reply.status, call.clock() - began))
-    reply.max_bytes = request.max_bytes
-    if not reply.is_success(request.expect):
-        raise_for_error(request, reply)
-    return reply
+    return Send(request, token, time_left, call.note_unsent, call.bodies.append)

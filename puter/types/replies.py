@@ -173,6 +173,14 @@ class ChatReply(TextValue):
         put(self, "raw", raw)
         return self
 
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:  # `_make` was told nothing of it
+            if name not in _DEFAULTS:
+                words = f"{type(self).__name__!r} object has no attribute {name!r}"
+                raise AttributeError(words, name=name, obj=self)
+            return {} if name == "headers" else _DEFAULTS[name]
+
     def _complete(self, **attributes: Any) -> Self:
         """Fill in attributes of a reply that nobody has seen yet; ``copy_with`` is for the rest."""
         for name, value in attributes.items():
@@ -238,6 +246,7 @@ class ChatReply(TextValue):
         return f"ChatReply({self.text!r}, model={self.model!r}{cost}{calls})"
 
 
+_DEFAULTS: Mapping[str, Any] = ChatReply.__new__.__kwdefaults__ or {}
 _ABSENT: Any = object()
 _NO_REPLY = "this is no reply of to_dict()"
 _LISTED = (list, tuple)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
 import re
 from collections.abc import Callable, Mapping
@@ -18,7 +17,7 @@ from puter.wire.json import json_bytes, read_json
 USER_AGENT = f"puter-python-sdk/{__version__}"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class HttpRequest:
     """One HTTP request, and how it may be treated."""
 
@@ -124,8 +123,10 @@ class HttpReply:
         """The JSON in the body, ``NO_JSON`` where there is none."""
         kind = self.content_type
         if kind == "application/json" or kind in _MAYBE_JSON or is_json(kind):
-            with contextlib.suppress(ValueError):
+            try:
                 return self.data
+            except ValueError:
+                pass
         return NO_JSON
 
     def is_success(self, expect: str) -> bool:
@@ -244,14 +245,16 @@ def build_request(
         replaced = {name.lower() for name in config.headers}
         headers = {name: value for name, value in headers.items() if name.lower() not in replaced}
         headers.update(config.headers)
-    body = None
+    body, secrets = payload, tuple[Secret, ...]()
     if payload is not None:
         headers["Content-Type"] = "application/json"
-        body = payload if isinstance(payload, bytes) else json_bytes(revealed(payload))
-    secrets = secrets_in(payload) if isinstance(payload, dict) else ()
+        if not isinstance(payload, bytes):
+            body = json_bytes(revealed(payload))
+            secrets = secrets_in(payload) if isinstance(payload, dict) else ()
     if "?" in url:  # a host may repeat in its answer what signs it
         secrets += (Secret(url.partition("?")[2]),)
-    request_options.setdefault("timeout", config.timeout)
+    if "timeout" not in request_options:
+        request_options["timeout"] = config.timeout
     return HttpRequest(
         method,
         url,

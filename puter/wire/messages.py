@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import difflib
+import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from io import BytesIO
 from typing import Any
 
 from puter.checks import did_you_mean
 from puter.exceptions import PuterBlockedError, PuterEmptyResponseError, PuterInputError, repr_of
 from puter.types.replies import ChatReply, ToolCall
-from puter.wire.json import MESSAGE_DEPTH, as_dict, check_depth
+from puter.wire.json import MESSAGE_DEPTH, as_dict, check_depth, check_size, json_bytes
 
 Message = dict[str, Any]
 
@@ -67,6 +69,33 @@ def _instead_of(prompt: Any) -> str:
     if isinstance(prompt, (list, tuple)):
         return "Pass messages as messages=[...], parts of one message as content_parts=[...]."
     return "Pass pictures as images=..., files as files=..., anything else as str(...)."
+
+
+def is_plain(messages: Sequence[Any], known: int = 0) -> bool:
+    """Whether each is a text of the user or the model, or at the very beginning of the system.
+
+    No check finds fault with such messages, and every dialect writes them as they are.
+
+    Args:
+        messages: What may be messages.
+        known: How many of them, from the first, are known to be plain.
+    """
+    for message in itertools.islice(messages, known, None) if known else messages:
+        if (
+            type(message) is not dict
+            or len(message) != 2
+            or not isinstance(content := message.get("content"), str)
+            or not content
+            or (
+                (role := message.get("role")) not in _PLAIN_ROLES
+                and (role != "system" or message is not messages[0])
+            )
+        ):
+            return False
+    return True
+
+
+_PLAIN_ROLES = ("user", "assistant")
 
 
 def check_messages(messages: Any, name: str = "messages", *, copy: bool = True) -> list[Message]:
@@ -245,6 +274,34 @@ def assistant_messages(reply: ChatReply, family: str = "", model: str = "") -> l
     for place, call in enumerate(reply.tool_calls):
         messages.append(call_message(call if text or place else with_reasoning(call, beside)))
     return messages
+
+
+def chat_body(payload: Mapping[str, Any]) -> bytes:
+    """Encode the request body of a chat, of many messages so many at a time.
+
+    Raises:
+        PuterInputError: See ``json_bytes()``.
+    """
+    args = payload["args"]
+    messages = args["messages"]
+    if len(messages) <= _AT_ONCE:
+        return json_bytes(payload)
+    body = BytesIO()
+    body.write(json_bytes({name: payload[name] for name in payload if name != "args"})[:-1])
+    body.write(b',"args":')
+    body.write(json_bytes({name: args[name] for name in args if name != "messages"})[:-1])
+    between = b',"messages":['
+    for start in range(0, len(messages), _AT_ONCE):
+        body.write(between)
+        body.write(json_bytes(messages[start : start + _AT_ONCE], is_tree=True)[1:-1])
+        between = b","
+    body.write(b"]}}")
+    check_size(body.tell())
+    return body.getvalue()
+
+
+_AT_ONCE = 500
+"""Messages whose text stands beside its bytes: all of 20,000 would take 2.5 times the body."""
 
 
 def call_message(call: ToolCall) -> Message:

@@ -15,12 +15,13 @@ from puter.wire.messages import EXTRAS, REASONING_KEYS, Message, result_message
 
 
 def normalize_tool_messages(messages: list[Message]) -> list[Message]:
-    """The same conversation in that form; one without tools comes back as it is."""
-    if not any(map(_has_tools, messages)):
-        return messages
+    """The same conversation in that form."""
     placed: list[list[Message]] = []
     unanswered: dict[str | None, list[list[Message]]] = {}  # some vendors repeat ids
     for message in messages:
+        if not _has_tools(message):
+            placed.append([message])
+            continue
         for piece in _pieces(message):
             of_call = as_str_or_none(piece.get("tool_call_id"))
             calls = unanswered.get(of_call) if piece.get("role") == "tool" else []
@@ -39,6 +40,8 @@ def with_pictures_apart(messages: list[Message]) -> list[Message]:
 
     It follows the results of their round, since nothing may come between a call and its result.
     """
+    if not any(isinstance(one.get("content"), list) for one in messages if _is_result(one)):
+        return messages
     placed: list[Message] = []
     pictures: list[Any] = []
     for message in messages:
@@ -46,7 +49,7 @@ def with_pictures_apart(messages: list[Message]) -> list[Message]:
             placed.append({"role": "user", "content": pictures})
             pictures = []
         content = message.get("content")
-        if message.get("role") == "tool" and isinstance(content, list):
+        if _is_result(message) and isinstance(content, list):
             texts, others = _texts_and_others(content)
             if others:
                 call = message.get("tool_call_id")
@@ -55,6 +58,10 @@ def with_pictures_apart(messages: list[Message]) -> list[Message]:
             message = {**message, "content": "\n".join(texts)}  # noqa: PLW2901
         placed.append(message)
     return [*placed, {"role": "user", "content": pictures}] if pictures else placed
+
+
+def _is_result(message: Message) -> bool:
+    return message.get("role") == "tool"
 
 
 def _texts_and_others(content: list[Any]) -> tuple[list[str], list[Any]]:
@@ -87,7 +94,9 @@ def arguments_of(value: Any) -> dict[str, Any]:
 
 
 def _has_tools(message: Message) -> bool:
-    return bool(message.get("tool_calls")) or message.get("role") == "tool" or _has_blocks(message)
+    if message.get("role") == "tool" or message.get("tool_calls"):
+        return True
+    return not isinstance(message.get("content"), str) and _has_blocks(message)
 
 
 def _has_blocks(message: Message) -> bool:

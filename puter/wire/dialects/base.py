@@ -24,14 +24,13 @@ from puter.wire.json import (
     as_str_or_none,
     dollars,
 )
-from puter.wire.messages import EXTRAS, MADE_BY, Message
+from puter.wire.messages import EXTRAS, MADE_BY, Message, is_plain
 from puter.wire.tool_messages import arguments_of, normalize_tool_messages, with_pictures_apart
 
 Part = dict[str, Any]
 
 _NOT_SENT = ("extra", "timeout", "cache_control", "web_search")  # or not under their own name
 _ARGUMENTS = {"stop": "stopSequences", "top_k": "topK", "output_format": "outputFormat"}
-_PLAIN = ("user", "assistant")
 _THOUGHTS = ("thinking", "redacted_thinking")
 _FINISH_REASONS = {
     "stop": "stop",
@@ -86,6 +85,8 @@ class Dialect:
         options: Mapping[str, Any],
         family: str | None = None,
         model: str = "",
+        *,
+        known: int = 0,
     ) -> dict[str, Any]:
         """The arguments of the call, made of messages and options, which are not changed.
 
@@ -96,13 +97,10 @@ class Dialect:
             options: Those of the call.
             family: Whose reasoning and compaction are sent along. Default: the dialect's.
             model: The model whose reasoning is sent along.
+            known: How many messages, from the first, are known to be plain.
         """
-        for place, message in enumerate(messages):
-            role = message.get("role")
-            plain = role in _PLAIN or (role == "system" and not place)
-            if not plain or len(message) != 2 or not isinstance(message.get("content"), str):
-                messages = self.encode_messages(messages, family, model)
-                break
+        if not is_plain(messages, known):
+            messages = self.encode_messages(messages, family, model)
         args: dict[str, Any] = {"messages": messages}
         return self._with_options(args, options) if options else args
 
@@ -113,6 +111,10 @@ class Dialect:
         family = self.family if family is None else family
         encoded: list[Message] = []
         for given in normalize_tool_messages(self._place_instructions(messages)):
+            content = given.get("content")
+            if isinstance(content, str) and "role" in given and len(given) == 2:
+                encoded.append(given)  # a text, as most are
+                continue
             message = _own(given, family, model)
             content = message.get("content")
             if isinstance(content, list):
@@ -224,33 +226,41 @@ class Dialect:
             calls = _read_calls(listed) or calls
         refusal = as_str_or_none(message.get("refusal"))
         usage, cost = read_usage(result.get("usage", message.get("usage")), result)
-        return ChatReply(
-            text or refusal or "",
-            model=as_str(metadata.get("providerUsed")) or as_str(message.get("model")),
-            provider=as_str(metadata.get("service_used")),
-            usage=usage,
-            cost=cost,
-            finish_reason="content_filter"
-            if refusal
-            else finish_reason(
-                calls,
-                message.get("stop_reason"),
-                result.get("stopReason"),
-                result.get("finish_reason"),
-                result.get("finishReason"),
-            ),
-            reasoning=as_str(message.get("reasoning_content"))
-            or as_str(message.get("reasoning"))
-            or thought,
-            reasoning_details=details,
-            refusal=refusal,
-            tool_calls=calls,
-            images=read_images(message["images"]) if "images" in message else (),
-            annotations=tuple(as_list(message["annotations"])) if "annotations" in message else (),
-            compaction=read_compaction(result["compaction"]) if "compaction" in result else None,
-            usage_limited=metadata.get("usage_limited") is True,
-            raw=result,
+        reason = finish_reason(
+            calls,
+            message.get("stop_reason"),
+            result.get("stopReason"),
+            result.get("finish_reason"),
+            result.get("finishReason"),
         )
+        told: dict[str, Any] = {
+            "model": as_str(metadata.get("providerUsed")) or as_str(message.get("model")),
+            "provider": as_str(metadata.get("service_used")),
+            "usage": usage,
+            "cost": cost,
+            "finish_reason": "content_filter" if refusal else reason,
+            "raw": result,
+        }
+        thought = (
+            as_str(message.get("reasoning_content")) or as_str(message.get("reasoning")) or thought
+        )
+        if thought:
+            told["reasoning"] = thought
+        if details:
+            told["reasoning_details"] = details
+        if refusal is not None:
+            told["refusal"] = refusal
+        if calls:
+            told["tool_calls"] = calls
+        if "images" in message:
+            told["images"] = read_images(message["images"])
+        if "annotations" in message:
+            told["annotations"] = tuple(as_list(message["annotations"]))
+        if "compaction" in result:
+            told["compaction"] = read_compaction(result["compaction"])
+        if metadata.get("usage_limited") is True:
+            told["usage_limited"] = True
+        return ChatReply._make(text or refusal or "", told)  # the rest is as by default
 
 
 BASE = Dialect()
@@ -388,8 +398,12 @@ def finish_reason(calls: Sequence[ToolCall], *reasons: Any) -> str:
 
     The server adds a plain ``stop`` of its own, so tool calls count for more than that.
     """
-    told = next((one for one in reasons if isinstance(one, str) and one), "stop")
-    word = _FINISH_REASONS.get(told.lower(), told)
+    for told in reasons:
+        if isinstance(told, str) and told:
+            word = _FINISH_REASONS.get(told.lower(), told)
+            break
+    else:
+        word = "stop"
     return "tool_calls" if calls and word == "stop" else word
 
 
