@@ -302,13 +302,13 @@ class _Protocol(ResponseHandler):
 
     def _read_heads(self) -> None:
         while end := HEAD_END.search(self._head):
-            status, head = plain_head(bytes(self._head[: end.end()]))
+            head = plain_head(bytes(self._head[: end.end()]))
             del self._head[: end.end()]
-            if not 100 <= status < 200:
+            if not 100 <= head.status < 200:
                 rest = bytes(self._head)
                 self._head.clear()
                 self._answered = True
-                super().data_received(head)
+                super().data_received(head.content)
                 if rest:  # by itself: what is wrong with it must not take the head with it
                     super().data_received(rest)
                 return

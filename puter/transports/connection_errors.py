@@ -79,7 +79,7 @@ class Exchange:
 
         Args:
             status: HTTP status.
-            headers: Fields, found by names in any case; several of one name joined by commas.
+            headers: Fields, found by lower-case names; several of one name joined by commas.
 
         Raises:
             PuterResponseError: The body is too large.
@@ -89,11 +89,11 @@ class Exchange:
         self.status = status
         if status == 407 and self.proxy and self.request.url.startswith("http:"):
             raise self.proxy_refused()
-        length = headers.get("Content-Length")
-        self._open_ended = length is None and "Transfer-Encoding" not in headers
+        length = headers.get("content-length")
+        self._open_ended = length is None and "transfer-encoding" not in headers
         if length is not None and length.isdecimal() and float(length) > self.request.max_bytes:
             raise self.too_large()
-        coding = headers.get("Content-Encoding")
+        coding = headers.get("content-encoding")
         if coding is not None:
             self.decoder = Decoder(coding)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import http.client
 import io
 import ipaddress
-import logging
 import math
 import os
 import re
@@ -44,6 +43,7 @@ from puter.wire.http import (
     HEAD,
     HEAD_END,
     INFORMATIONAL,
+    Head,
     HttpReply,
     HttpRequest,
     cut_head,
@@ -81,7 +81,7 @@ class RequestsTransport(Transport):
     def __init__(self) -> None:
         # By process: a forked child must not talk on its parent's sockets, nor close them.
         self._adapters: dict[int, _Adapter] = {}
-        self._proxy_settings = lru_cache(maxsize=256)(proxy_settings)
+        self._route = lru_cache(maxsize=256)(_Route)
         self._open_bodies: weakref.WeakSet[_Body] = weakref.WeakSet()
         self._closed = False
 
@@ -96,7 +96,7 @@ class RequestsTransport(Transport):
             body = _Body(response, exchange)
             status, headers = response.status_code, response.headers
             exchange.answered(status, headers)
-            if request.stream and stays_open(request, status, headers.get("Content-Type", "")):
+            if request.stream and stays_open(request, status, headers.get("content-type", "")):
                 effect.on_open(body)
                 self._open_bodies.add(body)
                 stream, body = body, None
@@ -116,33 +116,21 @@ class RequestsTransport(Transport):
     def _open(
         self, request: HttpRequest, token: Secret | None, exchange: _Exchange
     ) -> requests.Response:
-        prepared = requests.PreparedRequest()
-        prepared.method, prepared.url = request.method, _prepared_url(request.url)
+        # `where`: what is remembered is no signature.
+        route = self._route(request.where, request.proxy, request.verify)
+        exchange.route, exchange.proxy = route, route.proxy
         # Any: two versions of the stubs disagree.
         headers: Any = CaseInsensitiveDict(with_token(request.headers, token))
         headers["Accept-Encoding"] = ACCEPTED
         if request.method != "GET":
             headers["Content-Length"] = str(len(request.body or b""))
-        prepared.headers, prepared.body = headers, request.body
-        # `where`: what is remembered is no signature.
-        proxy = self._proxy_settings(request.where, request.proxy, request.verify)
-        exchange.proxy = proxy.url
-        limit = request.connect_timeout
-        if exchange.time_left is not None:
-            limit = min(limit or math.inf, exchange.time_left)
-        limits: Any = limit, request.timeout  # the stubs want floats
-        adapter = self._adapters.get(os.getpid())
-        _sending.exchange, exchange.attached = exchange, False
-        try:
-            return (adapter or self._connect()).send(
-                prepared,
-                stream=True,
-                timeout=limits,
-                proxies={"http": proxy.url, "https": proxy.url} if proxy.url else {},
-                verify=ca_bundle(proxy.bundle),
-            )
-        finally:
-            _sending.exchange = None
+        prepared = _Prepared(exchange, headers)
+        adapter = self._adapters.get(os.getpid()) or self._connect()
+        exchange.attached = False
+        limits: Any = exchange.connect_limit, request.timeout  # the stubs want floats
+        return adapter.send(
+            prepared, stream=True, timeout=limits, proxies=route.proxies, verify=route.bundle
+        )
 
     def _connect(self) -> _Adapter:
         if self._closed:
@@ -158,14 +146,64 @@ class RequestsTransport(Transport):
             adapter.close()
 
 
-class _Exchange(Exchange):
-    """With a watchdog that shuts the socket at the deadline: requests has no total timeout."""
+class _Route:
+    """How to reach a URL without its query; worked out once."""
 
+    def __init__(self, url: str, proxy: str | None, verify: bool | str | None) -> None:
+        settings = proxy_settings(url, proxy, verify)
+        self.proxy: str | None = settings.url
+        self.proxies: dict[str, str] = {}
+        if settings.url is not None:
+            self.proxies = {"http": settings.url, "https": settings.url}
+        self.bundle: str = ca_bundle(settings.bundle)
+        self.url: str = _prepared_url(url)
+        self.target: str | None = None
+        """What the request line names, once it is known."""
+
+
+def _prepared_url(url: str) -> str:
+    """The URL as requests sends it: with an IDNA host, and checked."""
+    prepared = requests.PreparedRequest()
+    prepared.prepare_url(url, None)
+    return str(prepared.url)
+
+
+class _Prepared(requests.PreparedRequest):
+    """A request as requests hands it to its adapters."""
+
+    def __init__(self, exchange: _Exchange, headers: Any) -> None:
+        super().__init__()
+        request = exchange.request
+        self.exchange = exchange
+        self.method, self.headers, self.body = request.method, headers, request.body
+        self.url = exchange.route.url if "?" not in request.url else _prepared_url(request.url)
+
+
+class _Exchange(Exchange):
+    """One request over a connection of urllib3's, and the answer to it.
+
+    With a watchdog that shuts the socket at the deadline: requests has no total timeout.
+    """
+
+    route: _Route
+    pool: Any
+    """Of the connections to its host, or to the proxy."""
+    answer: StrictResponse | None = None
+    is_whole = False
+    """It was sent to its end."""
     socket: socket.socket | None = None
     """What it is written to."""
     _connection: _Connection | None = None
     _watchdog: threading.Timer | None = None
     _pid = 0  # of the process that sends it
+
+    @property
+    def connect_limit(self) -> float | None:
+        """Seconds that connecting may take."""
+        limit = self.request.connect_timeout
+        if self.time_left is not None:
+            limit = min(limit or math.inf, self.time_left)
+        return limit
 
     def watch(self, time_left: float) -> None:
         """Shut the socket when the deadline has passed."""
@@ -180,11 +218,35 @@ class _Exchange(Exchange):
                 hint="Leave deadline out, or use the async method.",
             ) from error
 
-    def attach(self, connection: _Connection) -> None:
-        """The connection works for this exchange from now on."""
-        self.attached, self._connection, self._pid = True, connection, os.getpid()
+    def urlopen(self, method: str, url: str, *, body: Any, headers: Any, **options: Any) -> Any:
+        """Send the request and read the head of its answer, once.
+
+        ``HTTPAdapter.send()`` takes this for the pool's, which also copies, retries and redirects.
+        """
+        pool = self.pool
+        if not issubclass(pool.ConnectionCls, _Connection):  # a test library's, such as vcrpy's
+            return pool.urlopen(method, url, body=body, headers=headers, **options)
+        self.attached = True
+        connection: _Connection = pool._get_conn()
+        self._connection, self._pid = connection, os.getpid()
         with connection.lock:
             connection.exchange = self
+        if connection.is_closed:
+            connection.timeout = self.connect_limit
+            if pool.proxy is not None:
+                pool._prepare_proxy(connection)  # which connects when it is a tunnel
+            if connection.is_closed:
+                connection.connect()
+        sock: Any = connection.sock
+        if sock.gettimeout() != self.request.timeout:
+            sock.settimeout(self.request.timeout)
+        self.socket = sock
+        fields = dict(headers)
+        if pool.scheme == "http":
+            fields.update(pool.proxy_headers)
+        connection.write(method, url, fields, body)
+        self.answer = connection.getresponse()
+        return self.answer
 
     def abort(self, by: str) -> None:
         """Wake the thread that waits for bytes, from another one; it raises ``ended()``."""
@@ -198,14 +260,24 @@ class _Exchange(Exchange):
                 shut_down(sock)
 
     def end(self) -> None:
-        """All is read, or nothing more will be."""
+        """All is read, or nothing more will be: the connection goes back to where it came from."""
         if self._watchdog is not None:
             self._watchdog.cancel()
-        connection, self._connection = self._connection, None
-        if connection is not None and self._pid == os.getpid():
-            with connection.lock:
-                if connection.exchange is self:
-                    connection.exchange, connection.idle_since = None, monotonic()
+        connection = self._connection
+        if connection is None or self._pid != os.getpid():
+            return
+        with connection.lock:
+            if connection.exchange is not self:
+                return
+            connection.exchange, connection.idle_since = None, monotonic()
+        self._connection, answer = None, self.answer
+        if self.is_whole and answer is not None and answer.isclosed():
+            self.pool._put_conn(connection)
+            return
+        connection.close()
+        if answer is not None:
+            answer.close()
+        self.pool._put_conn(None)
 
     def strip(self, error: Exception) -> None:
         if isinstance(error, requests.RequestException):
@@ -249,26 +321,6 @@ def _expire(exchange_of: weakref.ref[_Exchange]) -> None:
         exchange.abort("deadline")
 
 
-class _Sending(threading.local):
-    exchange: _Exchange | None = None
-
-
-_sending = _Sending()
-"""What this thread is about to send: the adapter hands nothing through to the connection."""
-
-
-def _without_queries(record: logging.LogRecord) -> bool:
-    """Take the queries of our URLs, which may sign them, out of what urllib3 logs."""
-    if _sending.exchange is not None and isinstance(record.args, tuple):
-        record.args = tuple(
-            one.partition("?")[0] if isinstance(one, str) else one for one in record.args
-        )
-    return True
-
-
-logging.getLogger("urllib3.connectionpool").addFilter(_without_queries)
-
-
 class _Body:
     """The body of a reply, read as it comes."""
 
@@ -303,20 +355,21 @@ class _Body:
 
     def _receive(self, timeout: float | None) -> bytes:
         raw = self._response.raw
-        if not isinstance(raw, urllib3.HTTPResponse):  # a double's
+        if isinstance(raw, urllib3.HTTPResponse):  # a double's
+            return raw.read1(PIECE, decode_content=False) or b""
+        if not isinstance(raw, StrictResponse):
             return bytes(raw.read(PIECE))
         if timeout is not None or self._hurries:
             self._hurries = timeout is not None
-            if isinstance(raw._original_response, StrictResponse):
-                raw._original_response.hurry(timeout)
-        return raw.read1(PIECE, decode_content=False) or b""
+            raw.hurry(timeout)
+        return raw.read1(PIECE)
 
     async def async_read(self, timeout: float | None = None) -> bytes:
         raise PuterError("This reply is read by the sync methods")
 
     def close(self) -> None:
-        self._response.close()
         self._exchange.end()
+        self._response.close()
         if self.permit is not None:
             self.permit.release()
 
@@ -350,44 +403,59 @@ class StrictResponse(http.client.HTTPResponse):
     """Believes a head only when it is whole and plain; hands out all that came in one read."""
 
     fp: Any  # it is None once the body has ended
+    length: int | None
+    fields: dict[str, str]
+    """Of its head, by lower-case names."""
     _left: int | None = 0  # bytes of the chunk that are still to come; None after the last
     _line = b"\r\n"  # what has come of the line between two chunks, which ends the first of them
 
     def begin(self) -> None:
-        incoming: Any = self.fp
-        try:
-            super().begin()
-        finally:
-            self.fp = incoming
+        """Read the head of the answer."""
+        head = self._answer()
+        self.status = self.code = head.status
+        self.version, self.reason, self.fields = 10 + head.version, head.reason, head.fields
+        self.headers = self.msg = http.client.HTTPMessage()
+        for field in head.fields.items():
+            self.headers.set_raw(*field)
+        is_empty = head.status in (204, 304)
+        self.chunked = "transfer-encoding" in head.fields and not is_empty
+        length = head.fields.get("content-length")
+        self.length = 0 if is_empty else int(length) if length is not None else None
+        connection = head.fields.get("connection", "").lower()
+        self.will_close = "close" in connection or (head.version == 0 and "keep" not in connection)
+        if self.length is None and not self.chunked:
+            self.will_close = True
 
-    def _read_status(self) -> tuple[str, int, str]:
-        """Read the head of the answer, past informational ones (1xx); in time, as a whole.
-
-        The status of a proxy that opens a tunnel is read by this alone.
-        """
-        incoming: Any = self.fp
-        incoming.raw.__class__ = _Incoming  # http.client has made it, as a SocketIO
-        self._socket: socket.socket = incoming.raw._sock
+    def _answer(self) -> Head:
+        """The head of the answer, past informational ones (1xx); in time, as a whole."""
+        incoming: Any = self.fp.raw
+        incoming.__class__ = _Incoming  # http.client has made it, as a SocketIO
+        self._socket: socket.socket = incoming._sock
         self._patience = self._socket.gettimeout()
-        if self._patience is not None:
-            incoming.raw.until = monotonic() + self._patience
+        until = None if self._patience is None else monotonic() + self._patience
         for _ in range(INFORMATIONAL):
-            status, head = plain_head(self._read_head())
-            if not 100 <= status < 200:
+            head = plain_head(self._read_head(until))
+            if not 100 <= head.status < 200:
                 break
+            incoming.until = until
         else:
             raise only_announced()
-        incoming.raw.until = None
-        self._socket.settimeout(self._patience)
-        self.fp = io.BufferedReader(io.BytesIO(head))
+        if incoming.until is not None:
+            self.hurry(None)
+        return head
+
+    def _read_status(self) -> tuple[str, int, str]:
+        """Read the head that a proxy answers when it opens a tunnel."""
+        self.fp = io.BufferedReader(io.BytesIO(self._answer().content))
         return super()._read_status()  # type: ignore[misc, no-any-return]
 
-    def _read_head(self) -> bytes:
+    def _read_head(self, until: float | None) -> bytes:
         """The next head, up to the empty line that ends it."""
         head = bytearray()
         try:
             while waiting := self.fp.peek(1):
                 if not head and waiting[0] in b"\r\n":  # empty lines before it are no fault
+                    self.fp.raw.until = until
                     self.fp.read(len(waiting) - len(waiting.lstrip(b"\r\n")))
                     continue
                 before = head[-2:]  # the end may come in two pieces
@@ -395,6 +463,7 @@ class StrictResponse(http.client.HTTPResponse):
                 head += self.fp.read(end.end() - len(before) if end else len(waiting))
                 if end:
                     return bytes(head)
+                self.fp.raw.until = until  # what comes in one read was in time
                 if len(head) > HEAD or not head.startswith(b"HTTP/"[: len(head)]):
                     raise damaged_head(bytes(head))
         except ConnectionError:
@@ -411,8 +480,28 @@ class StrictResponse(http.client.HTTPResponse):
             self._socket.settimeout(self._patience)
 
     def read1(self, n: int = -1) -> bytes:
-        if not self.chunked:
-            return super().read1(n)
+        """The next bytes of the body as soon as there are any, at most ``n``; ``b""`` at its end.
+
+        Raises:
+            http.client.IncompleteRead: It was cut off.
+            ContentError: A chunk is damaged.
+        """
+        if self.fp is None:
+            return b""
+        if self.chunked:
+            return self._read_chunks(n)
+        content: bytes = self.fp.read1(n if self.length is None else min(n, self.length))
+        if self.length is None:
+            left = len(content)
+        elif content or not self.length:
+            left = self.length = self.length - len(content)
+        else:
+            raise http.client.IncompleteRead(b"", self.length)
+        if not left:
+            self._close_conn()
+        return content
+
+    def _read_chunks(self, n: int) -> bytes:
         content = b""
         while not content and self.fp is not None:
             data = self.fp.read1(n)
@@ -482,9 +571,7 @@ class _Connection(HTTPConnection):
     response_class = StrictResponse
     exchange: _Exchange | None = None
     idle_since = math.inf
-    is_whole = True
-    """The last request was sent to its end."""
-    _connecting = False
+    _buffer: list[bytes]
     _until = math.inf
     """When it must be connected."""
 
@@ -495,7 +582,7 @@ class _Connection(HTTPConnection):
     @property
     def is_connected(self) -> bool:
         fresh = monotonic() - self.idle_since <= IDLE_LIMIT
-        return fresh and self.is_whole and super().is_connected
+        return fresh and super().is_connected
 
     def _new_conn(self) -> socket.socket:
         name, limit = self._dns_host, self.timeout  # the name is also what the Host header says
@@ -557,43 +644,39 @@ class _Connection(HTTPConnection):
         if self._until < math.inf:
             sock.settimeout(max(self._until - monotonic(), 0.001))
 
-    def connect(self) -> None:
-        if _sending.exchange is not None:
-            _sending.exchange.attach(self)
-        self.is_whole, self._connecting = True, True  # what is sent now is a word to the proxy
-        try:
-            super().connect()
-        finally:
-            self._connecting = False
+    def write(self, method: str, url: str, headers: dict[str, str], body: Any) -> None:
+        """Write the request."""
+        self.putrequest(method, url, skip_accept_encoding=True)
+        fields = "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
+        self._buffer.append(fields[:-2].encode("latin-1"))  # what putheader() takes one by one
+        self.endheaders(body)
 
-    def request(self, *args: Any, **kwargs: Any) -> None:
-        if _sending.exchange is not None:
-            _sending.exchange.attach(self)
-        super().request(*args, **kwargs)
-
-    def send(self, data: Any) -> None:
-        exchange = self.exchange
-        if self.sock is None:
-            self.connect()
-        if exchange is None or self._connecting:
-            super().send(data)
-            return
-        sock: Any = self.sock  # connected by now
-        view = memoryview(data)
-        self.is_whole = False
-        for start in range(0, len(view), PIECE):
+    def _send_output(self, message_body: Any = None, encode_chunked: bool = False) -> None:
+        exchange: Any = self.exchange
+        head = b"\r\n".join((*self._buffer, b"", b""))
+        self._buffer.clear()
+        for piece in _pieces(head, message_body or b""):
             if exchange.ended_by:
                 raise exchange.ended()
-            exchange.written, exchange.socket = True, sock
-            # The libraries limit sending as a whole, by the time allowed for connecting.
-            sock.settimeout(exchange.request.timeout)
+            exchange.written = True
             try:
-                super().send(view[start : start + PIECE])
+                self.send(piece)
             except OSError:
-                if wait_for_read(sock, 0):  # why nothing more is taken: urllib3 shall read it
-                    raise BrokenPipeError from None
-                raise
-        self.is_whole = True
+                if not wait_for_read(exchange.socket, 0):
+                    raise
+                return  # why nothing more is taken: the answer says it
+        exchange.is_whole = True
+
+    def getresponse(self) -> Any:
+        return http.client.HTTPConnection.getresponse(self)  # urllib3's wraps and copies it
+
+
+def _pieces(head: bytes, body: bytes) -> Iterator[bytes | memoryview]:
+    """A request as it is written: the head goes with the beginning of the body."""
+    view = memoryview(body)
+    yield head + view[:PIECE]
+    for start in range(PIECE, len(view), PIECE):
+        yield view[start : start + PIECE]
 
 
 class _TlsConnection(_Connection, HTTPSConnection):
@@ -639,6 +722,8 @@ class _TlsPool(HTTPSConnectionPool):
 class _Adapter(requests.adapters.HTTPAdapter):
     """The adapter of requests over these connections, through a proxy or not."""
 
+    _last: tuple[_Route | None, Any] = None, None  # the pool of the last request
+
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
         super().init_poolmanager(*args, **kwargs)
         self.poolmanager.pool_classes_by_scheme = _POOLS
@@ -647,6 +732,43 @@ class _Adapter(requests.adapters.HTTPAdapter):
         manager = super().proxy_manager_for(proxy, **kwargs)
         manager.pool_classes_by_scheme = _POOLS
         return manager
+
+    def get_connection_with_tls_context(self, request: Any, *args: Any, **kwargs: Any) -> Any:
+        """What ``send()`` takes for the pool: the exchange, which uses it."""
+        exchange: _Exchange = request.exchange
+        route, exchange.pool = self._last
+        if route is not exchange.route:
+            exchange.pool = super().get_connection_with_tls_context(request, *args, **kwargs)
+            self._last = exchange.route, exchange.pool
+        return exchange
+
+    def request_url(self, request: Any, proxies: Any) -> str:
+        route: _Route = request.exchange.route
+        if request.url != route.url:
+            return str(super().request_url(request, proxies))
+        if route.target is None:
+            route.target = str(super().request_url(request, proxies))
+        return route.target
+
+    def cert_verify(self, *_: Any) -> None:
+        """The pool knows the bundle, as a part of its key."""
+
+    def build_response(self, req: Any, resp: Any) -> requests.Response:
+        return (
+            _Response(resp)
+            if isinstance(resp, StrictResponse)
+            else super().build_response(req, resp)
+        )
+
+
+class _Response(requests.Response):
+    """Without what nobody here reads: cookies, history, and the fields once more."""
+
+    _content_consumed = False
+
+    def __init__(self, raw: StrictResponse) -> None:
+        self.raw, self.status_code = raw, raw.status
+        self.headers: Any = raw.fields
 
 
 _POOLS: dict[str, Any] = {"http": _Pool, "https": _TlsPool}
@@ -657,14 +779,6 @@ def _is_address(host: str) -> bool:
         ipaddress.ip_address(host.strip("[]"))
         return True
     return False
-
-
-@lru_cache(maxsize=256)
-def _prepared_url(url: str) -> str:
-    """The URL as requests sends it: with an IDNA host, and checked."""
-    prepared = requests.PreparedRequest()
-    prepared.prepare_url(url, None)
-    return str(prepared.url)
 
 
 # ---------------------------------------------------------------- errors

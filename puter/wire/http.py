@@ -6,7 +6,7 @@ import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from puter.config import PuterConfig
 from puter.secret import Secret, revealed, secrets_in
@@ -163,44 +163,62 @@ HEAD_END = re.compile(rb"\n\r?\n")
 
 _LINES = 101  # with a status and an empty one: http.client reads no more
 _HEAD = re.compile(
-    rb"HTTP/1\.\d ([1-9]\d\d)(?: [^\r\n\0]*)?\r?\n"
-    rb"(?:[!#$%&'*+\-.^_`|~\w]+:[^\r\n\0]*\r?\n)*\r?\n"
+    rb"HTTP/1\.(\d) ([1-9]\d\d)(?: ([^\r\n\0]*))?\r?\n"
+    rb"((?:[!#$%&'*+\-.^_`|~\w]+:[^\r\n\0]*\r?\n)*)\r?\n"
 )
-_FRAMING = re.compile(rb"\n(?:(content-length)|transfer-encoding):([^\r\n]*)", re.IGNORECASE)
+_FIELD = re.compile(r"([^:\n]+):([^\r\n]*)")
+_LENGTH = re.compile(r"[0-9]{1,18}")
 _LENGTHS = re.compile(rb"\ncontent-length:[^\n]*", re.IGNORECASE)
-_LENGTH = re.compile(rb"\d{1,18}")
 
 
-def plain_head(head: bytes) -> tuple[int, bytes]:
-    """The status of an answer, and its head, which says once where the body ends.
+class Head(NamedTuple):
+    """The head of an answer: it is plain, and says once where the body ends."""
+
+    version: int
+    """The ``1`` of HTTP/1.1."""
+    status: int
+    reason: str
+    fields: dict[str, str]
+    """By lower-case names; several of one name are joined by commas."""
+    content: bytes
+    """All of it, as a parser may have it."""
+
+
+def plain_head(content: bytes) -> Head:
+    """Read the head of an answer.
 
     Raises:
         ContentError: It is damaged, or leaves open where the body ends.
     """
-    found = _HEAD.fullmatch(head)
+    found = _HEAD.fullmatch(content)
     if found is None:
-        raise damaged_head(head)
-    if head.count(b"\n") > _LINES:
-        raise ContentError(f"its head has more than {_LINES - 2} fields", head)
-    if found[1] == b"101":
+        raise damaged_head(content)
+    if content.count(b"\n") > _LINES:
+        raise ContentError(f"its head has more than {_LINES - 2} fields", content)
+    if found[2] == b"101":
         raise ContentError("it leaves HTTP (status 101)")
-    lengths: list[bytes] = []
-    codings: list[bytes] = []
-    for is_length, value in _FRAMING.findall(head):
-        (lengths if is_length else codings).extend(map(bytes.strip, value.split(b",")))
+    fields: dict[str, str] = {}
+    for name, value in _FIELD.findall(found[4].decode("latin-1")):
+        key, told = name.lower(), value.strip(" \t")
+        fields[key] = f"{fields[key]}, {told}" if key in fields else told
+    length, coding = fields.get("content-length"), fields.get("transfer-encoding")
+    lengths = [] if length is None else [one.strip(" \t") for one in length.split(",")]
     if (
         len(set(lengths)) > 1
         or (lengths and _LENGTH.fullmatch(lengths[0]) is None)
-        or (codings and [one.lower() for one in codings] != [b"chunked"])
+        or (coding is not None and coding.lower() != "chunked")
     ):
         raise ContentError("nobody can tell where its body ends")
-    if lengths and (codings or len(lengths) > 1):
+    if lengths and (coding is not None or len(lengths) > 1):
         # Chunks go before a length, but no further answer is believed (RFC 9112, 6.1); a proxy may
         # repeat the length (RFC 9110, 8.6).
-        field = b"Connection: close" if codings else b"Content-Length: " + lengths[0]
-        first, _, fields = _LENGTHS.sub(b"", head).partition(b"\n")
-        head = b"%s\n%s\r\n%s" % (first, field, fields)
-    return int(found[1]), head
+        del fields["content-length"]
+        name, value = ("content-length", lengths[0]) if coding is None else ("connection", "close")
+        fields[name] = value
+        first, _, rest = _LENGTHS.sub(b"", content).partition(b"\n")
+        content = b"%s\n%s: %s\r\n%s" % (first, name.encode(), value.encode(), rest)
+    reason = (found[3] or b"").decode("latin-1").strip()
+    return Head(int(found[1]), int(found[2]), reason, fields, content)
 
 
 def damaged_head(head: bytes) -> ContentError:
