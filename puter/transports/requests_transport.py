@@ -750,7 +750,7 @@ class _Adapter(requests.adapters.HTTPAdapter):
             route.target = str(super().request_url(request, proxies))
         return route.target
 
-    def cert_verify(self, *_: Any) -> None:
+    def cert_verify(self, *args: Any, **kwargs: Any) -> None:
         """The pool knows the bundle, as a part of its key."""
 
     def build_response(self, req: Any, resp: Any) -> requests.Response:
