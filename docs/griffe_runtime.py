@@ -33,7 +33,8 @@ class RuntimeMethods(griffe.Extension):
         if not isinstance(scope, griffe.Class):
             return
         for base in _class_of(scope).__mro__:
-            for name, method in vars(base).items():
+            for name in list(vars(base)):
+                method = getattr(base, name)  # which loads it
                 if name.startswith("_") or not inspect.isroutine(method):
                     continue
                 found = scope.members.get(name)

@@ -11,12 +11,12 @@ Names are loaded on first use, so ``import puter`` is quick and loads no network
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
-
 from puter.version import __version__ as __version__
 
+TYPE_CHECKING = False  # as type checkers know it; typing's own takes as long as the interpreter
 if TYPE_CHECKING:
+    from typing import Any
+
     from puter.ai import PuterAI as PuterAI
     from puter.config import PuterConfig as PuterConfig
     from puter.conversation import Conversation as Conversation
@@ -63,13 +63,15 @@ _MODULE_OF = {name: module for module, names in _MODULES.items() for name in nam
 if not TYPE_CHECKING:  # a type checker shall refuse names that are not above
 
     def __getattr__(name: str) -> Any:
-        exceptions = importlib.import_module("puter.exceptions")
+        from importlib import import_module
+
+        exceptions = import_module("puter.exceptions")
         if name == "__all__":
             value = sorted([*_MODULE_OF, *exceptions.__all__, "__version__"])
         elif name in exceptions.__all__:
             value = getattr(exceptions, name)
         elif name in _MODULE_OF:
-            value = getattr(importlib.import_module(_MODULE_OF[name]), name)
+            value = getattr(import_module(_MODULE_OF[name]), name)
         else:
             raise AttributeError(f"module 'puter' has no attribute {name!r}")
         globals()[name] = value

@@ -3,43 +3,61 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from puter import checks
-from puter.api import (
-    auth,
-    drivers,
-    files,
-    images,
-    model_lists,
-    speech,
-    usage_and_tokens,
-    video,
-)
-from puter.api.chat import ChatMethods
-from puter.config import ConfigOptions, PuterConfig
-from puter.conversation import Conversation
+from puter.api.methods import ChatMethods
+from puter.config import PuterConfig
 from puter.docstrings import documented_by
-from puter.engine.client import Client, paired
-from puter.engine.context import CallContext, SharedState, Transports
+from puter.engine.client import Client, Operations, paired
+from puter.engine.context import SharedState, Transports
 from puter.engine.credentials import Credentials
-from puter.engine.effects import Flow
-from puter.engine.events import LOGGER
-from puter.engine.ledger import Ledger
-from puter.engine.transport import Transport
 from puter.exceptions import PuterConfigError, repr_of
 from puter.frames import without_arguments
 from puter.history import History, load
-from puter.models import registry
-from puter.options import suggesting
-from puter.process import loading
-from puter.types.model import CostEstimate, Model
-from puter.wire.catalogue import estimate_cost, read_model
-from puter.wire.messages import check_messages
+from puter.keywords import suggesting
+from puter.process import late, loading
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from typing_extensions import Self, Unpack
+
+    from puter import conversation as conversations
+    from puter import models
+    from puter.api import (
+        auth,
+        drivers,
+        files,
+        images,
+        model_lists,
+        speech,
+        usage_and_tokens,
+        video,
+    )
+    from puter.config import ConfigOptions
+    from puter.conversation import Conversation
+    from puter.engine import events
+    from puter.engine import transport as engine_transport
+    from puter.engine.context import CallContext
+    from puter.engine.effects import Flow
+    from puter.engine.ledger import Ledger
+    from puter.engine.transport import Transport
+    from puter.types import model as model_types
+    from puter.types.model import CostEstimate
+    from puter.wire import catalogue
+    from puter.wire import messages as messages_of_chats
+else:
+    auth, drivers = Operations("puter.api.auth"), Operations("puter.api.drivers")
+    files, images = Operations("puter.api.files"), Operations("puter.api.images")
+    model_lists, speech = Operations("puter.api.model_lists"), Operations("puter.api.speech")
+    usage_and_tokens = Operations("puter.api.usage_and_tokens")
+    video = Operations("puter.api.video")
+
+    catalogue, conversations = late("puter.wire.catalogue"), late("puter.conversation")
+    events, messages_of_chats = late("puter.engine.events"), late("puter.wire.messages")
+    models, model_types = late("puter.models"), late("puter.types.model")
+    engine_transport = late("puter.engine.transport")
 
 TOKEN_VARIABLES = ("PUTER_AUTH_TOKEN", "PUTER_TOKEN", "PUTER_API_TOKEN")
 """Environment variables that may hold the token; the first that does counts."""
@@ -89,7 +107,7 @@ class PuterAI(Client, ChatMethods):
     ) -> None:
         settings = _settings(config, config_overrides)
         credentials = _credentials(username, password, token)
-        if transport is not None and not isinstance(transport, Transport):
+        if transport is not None and not isinstance(transport, engine_transport.Transport):
             raise PuterConfigError(
                 f"transport must be a Transport, not {type(transport).__name__}",
                 hint="For tests pass puter.testing.MockTransport(handler).",
@@ -191,12 +209,12 @@ class PuterAI(Client, ChatMethods):
             []
         """
         history = History(
-            check_messages(messages) if messages else (),
+            messages_of_chats.check_messages(messages) if messages else (),
             system=checks.text_or_none("system", system),
             model=checks.text_or_none("model", model),
             queued=True,
         )
-        return Conversation(self, history)
+        return conversations.Conversation(self, history)
 
     def load_conversation(self, path: str | os.PathLike[str]) -> Conversation:
         """Go on with a conversation that ``Conversation.save`` wrote.
@@ -213,7 +231,7 @@ class PuterAI(Client, ChatMethods):
             >>> ai.load_conversation(path).system
             'Be brief.'
         """
-        return Conversation(self, load(path))
+        return conversations.Conversation(self, load(path))
 
     # ------------------------------------------------------------ models
 
@@ -236,7 +254,7 @@ class PuterAI(Client, ChatMethods):
     @property
     def available_models(self) -> Mapping[str, str]:
         """Known models and their providers: the offline registry, read-only."""
-        return registry().providers
+        return models.registry().providers
 
     def get_available_models(self) -> list[str]:
         """Names of the known models, sorted; a fresh list each time, without network.
@@ -245,7 +263,7 @@ class PuterAI(Client, ChatMethods):
             >>> "gpt-5-nano" in PuterAI().get_available_models()
             True
         """
-        return sorted(registry().providers)
+        return sorted(models.registry().providers)
 
     def set_model(self, name: str) -> bool:
         """Choose the model of later chats by its id or alias, upper or lower case.
@@ -263,12 +281,12 @@ class PuterAI(Client, ChatMethods):
             >>> ai.set_model("no such model"), ai.current_model
             (False, 'gpt-5-nano')
         """
-        found = registry().find(name) if isinstance(name, str) else None
+        found = models.registry().find(name) if isinstance(name, str) else None
         if found is not None:
             self.config.default_model = found
             return True
-        near = checks.did_you_mean(registry().suggest(name)) if isinstance(name, str) else ""
-        LOGGER.warning(
+        near = checks.did_you_mean(models.registry().suggest(name)) if isinstance(name, str) else ""
+        events.LOGGER.warning(
             "set_model(%s): no such model is known, %s stays. %s",
             repr_of(name),
             self.current_model,
@@ -296,10 +314,14 @@ class PuterAI(Client, ChatMethods):
             about 0.00401 USD
         """
         name = self.current_model if model is None else checks.text("model", model)
-        known = registry().lookup(name)
+        known = models.registry().lookup(name)
         live = next((one for one in self._catalogues.get("chat", ()) if one.id == known.id), None)
-        listed = read_model(known.entry, "chat") if known.entry else Model(known.id, "")
-        return estimate_cost(live or listed, prompt, output_tokens)
+        listed = (
+            catalogue.read_model(known.entry, "chat")
+            if known.entry
+            else model_types.Model(known.id, "")
+        )
+        return catalogue.estimate_cost(live or listed, prompt, output_tokens)
 
     # ------------------------------------------------------------ copies, closing
 

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-import difflib
 import math
 import types
 import typing
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cache
-from typing import Annotated, Any, Generic, Literal, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Generic, Literal, TypeAlias, TypeVar
 
 from puter.exceptions import PuterInputError, repr_of
+from puter.process import late
+from puter.records import dataclass
+
+if TYPE_CHECKING:
+    import difflib
+else:
+    difflib = late("difflib")
 
 T = TypeVar("T")
 

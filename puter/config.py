@@ -8,17 +8,13 @@ from __future__ import annotations
 
 import contextlib
 import copy
-import difflib
 import functools
-import ipaddress
-import json
 import os
 import re
 import sys
 import typing
 from collections import UserDict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, fields
 from types import ModuleType, NoneType
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypedDict, TypeVar
 from urllib.parse import SplitResult, urlsplit
@@ -26,9 +22,17 @@ from urllib.parse import SplitResult, urlsplit
 from puter.checks import MOST, SECONDS, Check, Kind, Range, checker_of, checks_of
 from puter.exceptions import PuterConfigError, repr_of
 from puter.frames import without_arguments
+from puter.process import late
+from puter.records import dataclass, field
 
 if TYPE_CHECKING:
+    import difflib
+    import ipaddress
+    import json
+
     from typing_extensions import Self, Unpack
+else:
+    difflib, ipaddress, json = late("difflib"), late("ipaddress"), late("json")
 
 T = TypeVar("T")
 
@@ -88,7 +92,9 @@ def _split(name: str, value: str, wanted: str) -> SplitResult:
     try:
         parts = urlsplit(value)
         _ = parts.port  # raises when it is no number
-        (parts.hostname or "").encode("idna")
+        host = parts.hostname or ""
+        if not host.isascii() or max(map(len, host.split("."))) > 63 or ".." in host:
+            host.encode("idna")  # refuses what is no host; its tables take 2 ms to load
     except (ValueError, UnicodeError):
         raise _fail(name, value, wanted) from None
     return parts
@@ -435,7 +441,7 @@ class PuterConfig:
 
     def to_dict(self) -> dict[str, Any]:
         """The settings, as ``PuterConfig(**d)`` takes them; a derived ``login_url`` is None."""
-        values: dict[str, Any] = {one.name: self.__dict__[one.name] for one in fields(self)}
+        values: dict[str, Any] = {name: self.__dict__[name] for name in _checks()}
         values["headers"] = dict(self.headers)
         if not self.__dict__.get("_login_given"):
             values["login_url"] = None

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from puter import checks
-from puter.api.chat import ChatMethods
+from puter.api.methods import ChatMethods
 from puter.engine.client import Client
 from puter.exceptions import PuterInputError
 from puter.history import History, dump, last_turn, overflow

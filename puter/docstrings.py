@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
-import inspect
 import re
 from collections.abc import Callable
-from typing import Any, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+
+from puter.process import late
+
+if TYPE_CHECKING:
+    import inspect
+else:
+    inspect = late("inspect")
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
-_SECTION = re.compile(  # the sections that Google, NumPy and reST know, "Todo" among them
-    r"^(args|arguments|keyword arg(?:ument)?s|(?:other )?param(?:eter)?s|returns?|yields?|raises|"
-    r"examples?|notes?|attributes|see also|warnings?|references|todo)\s*(:?)\s*$",
-    re.IGNORECASE,
+# Texts: re compiles them when a docstring is read, which few programs do.
+_SECTION = (  # the sections that Google, NumPy and reST know, "Todo" among them
+    r"(?i)^(args|arguments|keyword arg(?:ument)?s|(?:other )?param(?:eter)?s|returns?|yields?|"
+    r"raises|examples?|notes?|attributes|see also|warnings?|references|todo)\s*(:?)\s*$"
 )
-_PARAMETERS = re.compile(r"(keyword )?arg|(other )?param")
-_FIELD = re.compile(r"^:[^:`]+:(?!`)")
-_REST = re.compile(r"^:(?:param|parameter|arg|argument)\s+(?:[^:]*\s)?(\*{0,2}\w+)\s*:\s*(.*)$")
-_GOOGLE = re.compile(r"^(\*{0,2}\w+)\s*(?:\(.*?\))?\s*:\s*(.*)$")
-_NUMPY = re.compile(r"^(\*{0,2}\w+(?:\s*,\s*\*{0,2}\w+)*)\s*(?::.*)?$")
+_PARAMETERS = r"(keyword )?arg|(other )?param"
+_FIELD = r"^:[^:`]+:(?!`)"
+_REST = r"^:(?:param|parameter|arg|argument)\s+(?:[^:]*\s)?(\*{0,2}\w+)\s*:\s*(.*)$"
+_GOOGLE = r"^(\*{0,2}\w+)\s*(?:\(.*?\))?\s*:\s*(.*)$"
+_NUMPY = r"^(\*{0,2}\w+(?:\s*,\s*\*{0,2}\w+)*)\s*(?::.*)?$"
 
 
 def describe(function: Any) -> tuple[str, dict[str, str]]:
@@ -41,20 +47,20 @@ def describe(function: Any) -> tuple[str, dict[str, str]]:
     intro: list[str] = []
     found: dict[str, list[str]] = {}
     current: list[list[str]] = []  # the descriptions being read; NumPy may name several at once
-    entry: re.Pattern[str] | None = None  # how a parameter is written here
+    entry: str | None = None  # how a parameter is written here
     section = False
     depth = 0
     for i, line in enumerate(lines):
         bare, indent = line.strip(), len(line) - len(line.lstrip())
         under = lines[i + 1].strip() if i + 1 < len(lines) else ""
-        header = _SECTION.match(line)
+        header = re.match(_SECTION, line)
         if header is not None and (header[2] or _is_rule(under)):
             section, current, depth = True, [], -1
             entry = _NUMPY if _is_rule(under) else _GOOGLE
-            entry = entry if _PARAMETERS.match(header[1].lower()) else None
-        elif _FIELD.match(bare):
+            entry = entry if re.match(_PARAMETERS, header[1].lower()) else None
+        elif re.match(_FIELD, bare):
             section, entry = True, None
-            rest = _REST.match(bare)
+            rest = re.match(_REST, bare)
             current = [found.setdefault(rest[1].lstrip("*"), [rest[2]])] if rest else []
         elif not section:
             intro.append(bare)
@@ -64,7 +70,7 @@ def describe(function: Any) -> tuple[str, dict[str, str]]:
             for one in current:
                 one.append(bare)
         elif depth in (-1, indent):
-            depth, named = indent, entry.match(bare)
+            depth, named = indent, re.match(entry, bare)
             text = [named[2]] if named and entry is _GOOGLE else []
             names = named[1].split(",") if named else []
             current = [found.setdefault(name.strip().lstrip("*"), list(text)) for name in names]

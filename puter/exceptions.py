@@ -39,9 +39,11 @@ logger ``puter.errors`` tells the places, at DEBUG.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from decimal import Decimal
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from decimal import Decimal
 
 __all__ = [
     "PuterAPIError",

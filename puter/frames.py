@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import functools
-import inspect
-import signal
 import sys
-import traceback
 from collections.abc import Callable, Iterator
 from types import CodeType, FrameType, TracebackType
 from typing import Any, TypeVar, cast
@@ -24,8 +21,14 @@ def is_inner(frame: FrameType) -> bool:
 
 def raised_by_library(error: BaseException) -> bool:
     """Whether a library or Python raised it where only they and we ran: no code of the user's."""
-    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+    frames = [frame for frame, _ in _walk(error.__traceback__)]
     return all(map(is_inner, frames)) and bool(frames) and _package(frames[-1]) != "puter"
+
+
+def _walk(place: TracebackType | None) -> Iterator[tuple[FrameType, int]]:
+    while place is not None:
+        yield place.tb_frame, place.tb_lineno
+        place = place.tb_next
 
 
 def _package(frame: FrameType) -> str:
@@ -87,7 +90,7 @@ def leave_users_frames(error: BaseException) -> None:
 
 def places(error: BaseException) -> Iterator[str]:
     """Where it ran through, as text: file, line and function, without any values."""
-    for frame, line in traceback.walk_tb(error.__traceback__):
+    for frame, line in _walk(error.__traceback__):
         yield f"{frame.f_code.co_filename}:{line} in {frame.f_code.co_name}"
 
 
@@ -109,17 +112,20 @@ def from_signal_handler(error: BaseException) -> bool:
     Libraries take its ``TimeoutError`` for one of the socket.
     """
     handlers = _handlers()
-    return any(frame.f_code in handlers for frame, _ in traceback.walk_tb(error.__traceback__))
+    return any(frame.f_code in handlers for frame, _ in _walk(error.__traceback__))
 
 
 def _handlers() -> set[CodeType | None]:
+    signal = sys.modules.get("signal")  # nobody sets a handler without it
+    if signal is None:
+        return set()
     return {_code_of(signal.getsignal(number)) for number in signal.valid_signals()}
 
 
 def _code_of(handler: object) -> CodeType | None:
     while isinstance(handler, functools.partial):
         handler = handler.func
-    if callable(handler) and not inspect.isroutine(handler):
-        handler = type(handler).__call__
     code = getattr(handler, "__code__", None)  # a method hands out its function's
+    if code is None and callable(handler):
+        code = getattr(type(handler).__call__, "__code__", None)
     return code if isinstance(code, CodeType) else None

@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 import functools
-import json
 import os
-from collections.abc import Callable, Iterable
 from copy import deepcopy
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from puter.atomic import open_ordinary, write_whole
 from puter.engine.throttle import Throttle
 from puter.exceptions import PuterInputError
-from puter.process import short_lock
-from puter.wire.json import MESSAGE_DEPTH, read_json
-from puter.wire.messages import Message, check_messages, is_plain
+from puter.process import late, short_lock
+
+if TYPE_CHECKING:
+    import json
+    import pathlib
+    from collections.abc import Callable, Iterable
+    from pathlib import Path
+
+    from puter import atomic
+    from puter.wire import json as wire_json
+    from puter.wire import messages as wire_messages
+    from puter.wire.messages import Message
+else:
+    atomic, json, pathlib = late("puter.atomic"), late("json"), late("pathlib")
+    wire_json, wire_messages = late("puter.wire.json"), late("puter.wire.messages")
 
 VERSION = 1
 """Of the file that ``dump()`` writes."""
@@ -58,7 +66,7 @@ class History:
 
     def commit(self, turn: Iterable[Message]) -> None:
         """Add copies of the messages of a turn, all at once: the reply's are the caller's."""
-        self.messages.extend([one.copy() if is_plain((one,)) else deepcopy(one) for one in turn])
+        self.messages.extend([one.copy() if wire_messages.is_plain((one,)) else deepcopy(one) for one in turn])
 
     def cut(self, choose: Callable[[list[Message]], tuple[int, int]]) -> list[Message]:
         """Take out the messages from one index up to another, as ``choose`` says; return them."""
@@ -75,7 +83,7 @@ class History:
             PuterInputError: One of them is no message.
         """
         is_empty = isinstance(messages, (list, tuple)) and not messages
-        checked = [] if is_empty else check_messages(messages, name)
+        checked = [] if is_empty else wire_messages.check_messages(messages, name)
         with short_lock():
             self.messages[:] = checked
 
@@ -185,8 +193,8 @@ def dump(history: History, path: str | os.PathLike[str]) -> Path:
             f"The conversation cannot be written as JSON: {error}",
             hint=_PLAIN_ONLY,
         ) from error
-    write_whole(path, text)
-    return Path(path)
+    atomic.write_whole(path, text)
+    return pathlib.Path(path)
 
 
 def load(path: str | os.PathLike[str]) -> History:
@@ -197,8 +205,8 @@ def load(path: str | os.PathLike[str]) -> History:
         OSError: It could not be read.
     """
     try:
-        with open_ordinary(path, _OF_SAVE) as file:
-            data = read_json(file.read(), depth=MESSAGE_DEPTH + 2)
+        with atomic.open_ordinary(path, _OF_SAVE) as file:
+            data = wire_json.read_json(file.read(), depth=wire_json.MESSAGE_DEPTH + 2)
     except PuterInputError:
         raise
     except ValueError as error:
@@ -214,5 +222,5 @@ def load(path: str | os.PathLike[str]) -> History:
     for name in ("system", "model"):
         if data.get(name) is not None and not isinstance(data[name], str):
             raise PuterInputError(f"{os.fspath(path)!r} is damaged: {name} is no text")
-    messages = check_messages(data["messages"]) if data["messages"] else []
+    messages = wire_messages.check_messages(data["messages"]) if data["messages"] else []
     return History(messages, system=data.get("system"), model=data.get("model"), queued=True)

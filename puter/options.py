@@ -2,26 +2,12 @@
 
 from __future__ import annotations
 
-import functools
-import inspect
-import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from types import MappingProxyType
-from typing import Annotated, Any, TypedDict, TypeVar, cast
+from typing import Annotated, Any, TypedDict
 
-from puter.checks import (
-    SECONDS,
-    Range,
-    checks_of,
-    did_you_mean,
-    mapping_with_str_keys,
-    near_misses,
-    usual,
-)
-from puter.config import ConfigOptions
+from puter.checks import SECONDS, Range, checks_of, mapping_with_str_keys, usual
 from puter.exceptions import PuterInputError
-
-F = TypeVar("F", bound=Callable[..., Any])
+from puter.keywords import unexpected
 
 Timeout = Annotated[float | None, SECONDS]
 
@@ -196,37 +182,3 @@ def validate_options(
             raise unexpected(method, name, checks, {**hints, **_HINTS})
         if value is not None:
             checks[name](name, value)
-
-
-def suggesting(function: F) -> F:
-    """The method; a keyword argument that it does not have is refused with a suggestion."""
-    known = inspect.signature(function).parameters
-
-    @functools.wraps(function)
-    def checked(*args: Any, **kwargs: Any) -> Any:
-        for name in kwargs:
-            if name not in known:
-                raise unexpected(function, name)
-        return function(*args, **kwargs)
-
-    return cast("F", checked)
-
-
-def unexpected(
-    method: Callable[..., Any],
-    name: str,
-    options: Iterable[str] = (),
-    hints: Mapping[str, str] = MappingProxyType({}),
-) -> TypeError:
-    """Python's error for a keyword argument that a method does not have, and what may be meant."""
-    _call, *parameters = inspect.signature(method).parameters.values()
-    explicit = [one.name for one in parameters if one.kind is not one.VAR_KEYWORD]
-    known = [*options, *explicit]
-    snake = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower()  # puter.js writes maxTokens
-    hint = hints.get(snake) or did_you_mean(near_misses(snake, known, 1))
-    if not hint and name in ConfigOptions.__annotations__:
-        hint = f"Set it on the client: PuterAI({name}=...), or with_options({name}=...)."
-    if not hint and "extra" in known:
-        hint = "Arguments the SDK does not know go into extra={...}."
-    called = f"{method.__name__}() got an unexpected keyword argument {name!r}"
-    return TypeError(f"{called}. {hint}".rstrip())

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
-import threading
+from _thread import LockType, RLock, allocate_lock
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
+from importlib import import_module
 from itertools import repeat
+from typing import Any
 
 from puter.exceptions import PuterError
 
@@ -16,11 +18,11 @@ FORK_WAITS = 10.0
 SPARE = 16
 """File descriptors that must be free before something is loaded."""
 
-_short = threading.Lock()
-_loading = threading.RLock()
+_short = allocate_lock()
+_loading = RLock()
 
 
-def short_lock() -> threading.Lock:
+def short_lock() -> LockType:
     """The one lock for steps that neither wait, nor run users' code, nor take another lock.
 
     A forked child finds it free.
@@ -41,6 +43,34 @@ def loading() -> Generator[None, None, None]:
     with _loading:
         check_descriptors()
         yield
+
+
+class _Late:
+    """A module before it is loaded, and after."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._module: Any = None
+
+    def __getattr__(self, attribute: str) -> Any:
+        if self._module is None:
+            with loading():
+                self._module = import_module(self._name)
+        return getattr(self._module, attribute)
+
+
+def late(name: str) -> Any:
+    """The module of that name, loaded when something of it is first looked up.
+
+    For what neither the making of a client nor a plain chat needs. Type checkers, and tools that
+    follow imports, are shown the import itself:
+
+        if TYPE_CHECKING:
+            import decimal
+        else:
+            decimal = late("decimal")
+    """
+    return _Late(name)
 
 
 def check_is_ours(pid: int) -> None:
@@ -81,7 +111,7 @@ def _in_parent() -> None:
 
 def _in_child() -> None:
     global _short, _loading
-    _short, _loading = threading.Lock(), threading.RLock()
+    _short, _loading = allocate_lock(), RLock()
 
 
 if hasattr(os, "register_at_fork"):

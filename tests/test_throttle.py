@@ -401,14 +401,14 @@ def test_a_finalizer_may_release_in_the_middle_of_a_hand_over(
     held = [acquire(throttle), acquire(throttle)]
     threads = [start(lambda: acquire(throttle).release()) for _ in range(3)]
     until(lambda: throttle.waiting == 3)
-    admit = throttle._window.admit
+    note = throttle._note
 
     def struck(now: float) -> None:
         if held:
             held.pop().release()
-        admit(now)
+        note(now)
 
-    monkeypatch.setattr(throttle._window, "admit", struck)
+    monkeypatch.setattr(throttle, "_note", struck)
     held.pop().release()
     for thread in threads:
         thread.join(20)
@@ -425,14 +425,14 @@ async def test_who_gives_up_in_the_middle_of_a_hand_over_keeps_no_permit(
     tasks = [asyncio.create_task(async_acquire(throttle)) for _ in range(2)]
     await settled(throttle, 2)
     first = min(throttle._waiting, key=lambda permit: permit.position)
-    admit = throttle._window.admit
+    note = throttle._note
 
     def struck(now: float) -> None:
         if first in throttle._waiting:
             first.release()
-        admit(now)
+        note(now)
 
-    monkeypatch.setattr(throttle._window, "admit", struck)
+    monkeypatch.setattr(throttle, "_note", struck)
     blocker.release()
     (await tasks[1]).release()
     assert throttle.running == 0
@@ -528,7 +528,7 @@ def test_a_hand_over_interrupted_at_any_stage_loses_nobody(
         if stage == "told":
             monkeypatch.setattr(Permit, "_tell", then_interrupted(Permit._tell))
         elif stage == "logged":
-            monkeypatch.setattr(throttle._window, "admit", then_interrupted(throttle._window.admit))
+            monkeypatch.setattr(throttle, "_note", then_interrupted(throttle._note))
         elif stage == "running":
             throttle._running = Interrupting(throttle._running)
         else:

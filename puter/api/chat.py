@@ -5,7 +5,6 @@ from __future__ import annotations
 import difflib
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import MISSING, fields
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
 from puter import checks
@@ -13,21 +12,17 @@ from puter.api.output_types import output_adapter
 from puter.api.parse import typed_answer
 from puter.api.streamed import streamed_answer
 from puter.api.turn import ChatRequest, in_order, run_turn, target_of
-from puter.config import CREDENTIALS, MEANT, ConfigOptions
 from puter.docstrings import documented_by
-from puter.engine.client import Client, signature_of
 from puter.engine.context import CallContext
 from puter.engine.effects import Flow
 from puter.engine.failures import short
 from puter.exceptions import (
-    PuterConfigError,
     PuterError,
     PuterInputError,
     PuterOptionWarning,
     Reply,
     repr_of,
 )
-from puter.frames import without_arguments
 from puter.history import History
 from puter.options import CHAT_HINTS, ChatOptions, check_refused, validate_options
 from puter.streaming import AsyncChatStream, ChatStream
@@ -40,6 +35,8 @@ from puter.wire.providers import refuse_misspelt_provider
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
+
+    from puter.engine.client import Client
 
 T = TypeVar("T")
 F = TypeVar("F", bound=Callable[..., Any])
@@ -180,16 +177,13 @@ def _parse(
 # ---------------------------------------------------------------- the methods
 
 
-_DEFAULTS = {one.name: one.default for one in fields(ChatRequest) if one.default is not MISSING}
-
-
 def _shown_as(described: Callable[..., None]) -> Callable[[F], F]:
-    """Give a method the docstring, and the parameters by name that ``help()`` shows."""
+    """Give a method the docstring, and the defaults of its options, that ``help()`` shows."""
 
     def decorate(method: F) -> F:
         shown: Any = method
         shown.__doc__ = described.__doc__
-        shown.__signature__ = signature_of(method, _DEFAULTS)
+        shown.defaults = ChatRequest
         return method
 
     return decorate
@@ -393,16 +387,6 @@ class ChatMethods:
         value, reply = await self._client._async_carry_out(call, flow)
         return (value, reply) if with_reply else value
 
-    if not TYPE_CHECKING:  # a type checker shall refuse names that are not there
-
-        @without_arguments
-        def __setattr__(self, name: str, value: Any) -> None:
-            cls = type(self)
-            known = name.startswith("_") or hasattr(cls, name) or name in cls.__annotations__
-            if not known and cls.__module__.startswith("puter."):  # a user's class may add its own
-                raise _no_attribute(cls, name)
-            super().__setattr__(name, value)
-
     def _start(
         self, method: str, prompt: Any, model: Any, stream: Any, arguments: Mapping[str, Any]
     ) -> tuple[CallContext, Flow[ChatReply]]:
@@ -466,23 +450,6 @@ class ChatMethods:
                     PuterOptionWarning,
                     stacklevel=4,
                 )
-
-
-def _no_attribute(cls: type, name: str) -> PuterConfigError:
-    """The error of an assignment that no call would heed."""
-    meant = "current_model" if name == "model" else MEANT.get(name, name)
-    if meant in (*CREDENTIALS, "transport"):
-        hint = f"Make a new client: PuterAI({meant}=...)."
-    elif meant in ConfigOptions.__annotations__:
-        hint = f"It is a setting of the client: ai.config.{meant} = ..."
-    elif meant in ChatArguments.__annotations__:
-        hint = f"It goes with each call: chat(prompt, {meant}=...)"
-        hint += ", or conversation(system=...)." if meant == "system" else "."
-    else:
-        known = [one for one in dir(cls) if not one.startswith("_")]
-        near = checks.near_misses(meant, [*known, *ConfigOptions.__annotations__], 1)
-        hint = checks.did_you_mean(near) or "A subclass may have attributes of its own."
-    return PuterConfigError(f"{cls.__name__} has no attribute {name!r} to set", hint=hint)
 
 
 def chat_request(method: str, prompt: Any, model: Any, arguments: Mapping[str, Any]) -> ChatRequest:

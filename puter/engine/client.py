@@ -4,21 +4,29 @@ from __future__ import annotations
 
 import copy
 import functools
-import inspect
-import random
+import sys
 from collections.abc import Callable, Coroutine, Mapping
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 from puter.config import AUTO, PuterConfig
 from puter.engine.clock import monotonic
 from puter.engine.context import CallContext, SharedState
-from puter.engine.effects import Flow
-from puter.engine.failures import report, warn_of_blocking
 from puter.engine.throttle import Throttle
-from puter.options import unexpected
-from puter.process import short_lock
+from puter.process import late, short_lock
 from puter.threads import running_loop
-from puter.types.model import ModelList
+
+if TYPE_CHECKING:
+    import dataclasses
+    import inspect
+    import random
+
+    from puter import keywords
+    from puter.engine import failures
+    from puter.engine.effects import Flow
+    from puter.types.model import ModelList
+else:
+    dataclasses, inspect, random = late("dataclasses"), late("inspect"), late("random")
+    failures, keywords = late("puter.engine.failures"), late("puter.keywords")
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -44,7 +52,7 @@ class Client:
         self._borrows_throttle = False
         self._catalogues: dict[str, ModelList] = {}
         self._clock: Callable[[], float] = monotonic
-        self._random: Callable[[], float] = random.random
+        self._random: Callable[[], float] = _random_number
 
     @property
     def _client(self) -> Client:
@@ -107,11 +115,11 @@ class Client:
 
     def _carry_out(self, call: CallContext, flow: Flow[T]) -> T:
         if running_loop() is not None:
-            warn_of_blocking(call)
+            failures.warn_of_blocking(call)
         try:
             return self._shared.transports["sync"].run(flow)
         except BaseException as error:
-            report(call, error)
+            failures.report(call, error)
             raise error
         finally:
             if call.permits or call.bodies:
@@ -123,7 +131,7 @@ class Client:
             transport = transports.get("async") or await transports.open_async()
             return await transport.async_run(flow)
         except BaseException as error:
-            report(call, error)
+            failures.report(call, error)
             raise error
         finally:
             if call.permits or call.bodies:
@@ -141,7 +149,7 @@ def _bad_call(
     parameters = signature_of(operation).parameters
     for name in kwargs:
         if name not in parameters:
-            return unexpected(operation, name)
+            return keywords.unexpected(operation, name)
     named = [name for name, one in parameters.items() if one.kind is one.KEYWORD_ONLY]
     if "positional argument" not in str(error) or "missing" in str(error) or not named:
         return TypeError(str(error))
@@ -165,6 +173,67 @@ def limits_of(config: PuterConfig) -> tuple[float, float, float, float]:
     )
 
 
+def _random_number() -> float:
+    return random.random()
+
+
+class Operations:
+    """A module of operations that is loaded when a method of one is first looked up.
+
+    Each attribute stands for the operation of that name, as ``paired()`` and ``method()`` take it.
+    """
+
+    def __init__(self, module: str) -> None:
+        self._module = late(module)
+
+    def __getattr__(self, name: str) -> Any:
+        return _Operation(self._module, name)
+
+
+class _Operation:
+    """An operation that is not loaded yet."""
+
+    def __init__(self, module: Any, name: str) -> None:
+        self._module, self._name = module, name
+
+    def __getattr__(self, name: str) -> Any:
+        return _Operation(self, name)
+
+    def __call__(self, *args: Any) -> Any:
+        return self.load()(*args)
+
+    def load(self) -> Any:
+        """The function itself."""
+        home = self._module.load() if isinstance(self._module, _Operation) else self._module
+        return getattr(home, self._name)
+
+
+class _Method:
+    """A method that is made, and takes its own place in the class, when it is first looked up."""
+
+    def __init__(self, make: Callable[[Any], Any], operation: Any) -> None:
+        self._make, self._operation = make, operation
+        self._made: Any = None
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._owner, self._name = owner, name
+
+    def __get__(self, instance: object, owner: type) -> Any:
+        if self._made is None:
+            if isinstance(self._operation, _Operation):
+                self._operation = self._operation.load()
+            self._made = self._make(self._operation)
+        if "inspect" in sys.modules:  # whoever asks for a signature has it; it takes 10 ms
+            self._made.__signature__ = signature_of(self._operation)
+            setattr(self._owner, self._name, self._made)
+        return self._made.__get__(instance, owner)
+
+
+def method(function: Any) -> Any:
+    """A method that is written as one already."""
+    return _Method(lambda function: function, function)
+
+
 def paired(
     operation: Callable[Concatenate[CallContext, P], Flow[T]],
 ) -> tuple[
@@ -182,51 +251,58 @@ def paired(
         >>> list(inspect.signature(Resting.async_rest).parameters)
         ['self', 'seconds']
     """
+    methods: tuple[Any, Any] = _Method(_blocking, operation), _Method(_asynchronous, operation)
+    return methods
 
+
+def _blocking(operation: Any) -> Any:
     @functools.wraps(operation)
-    def blocking(self: Client, /, *args: Any, **kwargs: Any) -> T:
+    def blocking(self: Client, /, *args: Any, **kwargs: Any) -> Any:
         try:
             return self._run(operation, *args, **kwargs)
         finally:
             args, kwargs = (), {}  # as in Client._run
 
+    blocking.__qualname__ = f"PuterAI.{operation.__name__}"
+    return blocking
+
+
+def _asynchronous(operation: Any) -> Any:
     @functools.wraps(operation)
-    async def asynchronous(self: Client, /, *args: Any, **kwargs: Any) -> T:
+    async def asynchronous(self: Client, /, *args: Any, **kwargs: Any) -> Any:
         try:
             return await self._async_run(operation, *args, **kwargs)
         finally:
             args, kwargs = (), {}
 
     asynchronous.__name__ = f"async_{operation.__name__}"
-    methods: tuple[Any, ...] = blocking, asynchronous
-    for method in methods:
-        method.__qualname__ = f"PuterAI.{method.__name__}"
-        method.__signature__ = signature_of(operation)
-    return blocking, asynchronous
+    asynchronous.__qualname__ = f"PuterAI.{asynchronous.__name__}"
+    return asynchronous
 
 
-def signature_of(
-    operation: Callable[..., Any], defaults: Mapping[str, Any] | None = None
-) -> inspect.Signature:
+def signature_of(operation: Callable[..., Any]) -> inspect.Signature:
     """How an operation is called as a method, each of its typed options by name.
 
     Args:
-        operation: ``(call or self, ..., **options: Unpack[SomeTypedDict])``, a flow or not.
-        defaults: Defaults of the options. Default: None for each.
+        operation: ``(call or self, ..., **options: Unpack[SomeTypedDict])``, a flow or not. A
+            dataclass as its attribute ``defaults`` has the defaults of the options; else None.
     """
+    holder = getattr(operation, "defaults", None)
+    fields = [] if holder is None else dataclasses.fields(holder)
+    defaults = {one.name: one.default for one in fields if one.default is not dataclasses.MISSING}
     signature = inspect.signature(operation)
     first, *parameters = signature.parameters.values()
     shown = [first.replace(name="self", annotation=inspect.Parameter.empty)]
     for one in parameters:
         if one.kind is one.VAR_KEYWORD and "Unpack[" in str(one.annotation):
             name = str(one.annotation).partition("[")[2].rstrip("]")
-            options = inspect.unwrap(operation).__globals__[name]
-            for option, hint in options.__annotations__.items():
+            known = inspect.unwrap(operation).__globals__[name]
+            for option, hint in known.__annotations__.items():
                 shown.append(
                     inspect.Parameter(
                         option,
                         inspect.Parameter.KEYWORD_ONLY,
-                        default=(defaults or {}).get(option),
+                        default=defaults.get(option),
                         annotation=_without_checks(getattr(hint, "__forward_arg__", hint)),
                     )
                 )

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from importlib.machinery import BuiltinImporter
-from importlib.util import find_spec, module_from_spec
+from typing import Any
 
-_spec = find_spec("time")
+_spec = BuiltinImporter.find_spec("time")
 if _spec is None:  # it is built in everywhere
     raise ImportError("Python without its time module")
-_time = module_from_spec(_spec)
+_time: Any = BuiltinImporter.create_module(_spec)
 BuiltinImporter.exec_module(_time)
 monotonic: Callable[[], float] = _time.monotonic

@@ -3,26 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, TypeVar
 
-from puter.config import PuterConfig
-from puter.engine.credentials import Credentials
-from puter.engine.effects import Body, Flow
+from puter.engine.credentials import Credentials, client_closed
 from puter.engine.ledger import Ledger
 from puter.engine.retry import RetryBudget
 from puter.engine.throttle import Permit, Throttle
-from puter.engine.transport import Transport, client_closed
 from puter.exceptions import PuterError, PuterTimeoutError
+from puter.records import dataclass, field
 from puter.threads import in_thread
-from puter.types.model import ModelList
-from puter.types.replies import ChatReply
+
+if TYPE_CHECKING:
+    from puter.config import PuterConfig
+    from puter.engine.effects import Body, Flow
+    from puter.engine.transport import Transport
+    from puter.types.model import ModelList
+    from puter.types.replies import ChatReply
 
 T = TypeVar("T")
 Kind: TypeAlias = Literal["sync", "async"]
 
 
-class Transports(dict[Kind, Transport]):
+class Transports(dict[Kind, "Transport"]):
     """What carries out the sync methods and what the async ones, opened when first looked up."""
 
     def __init__(self, openers: Mapping[Kind, Callable[[], Transport]]) -> None:

@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
 from puter.config import PuterConfig, origin_of, secret_headers
 from puter.engine.throttle import Throttle
 from puter.exceptions import PuterAuthError, PuterConfigError, PuterError, PuterInputError
+from puter.process import late
 from puter.secret import Secret
-from puter.wire.redact import login_form
+
+if TYPE_CHECKING:
+    from puter.wire import redact
+else:
+    redact = late("puter.wire.redact")
 
 HOW_TO_SIGN_IN = (
     "Pass token=... or set PUTER_AUTH_TOKEN, or pass username=... and password=... "
     "(PUTER_USERNAME, PUTER_PASSWORD) and call login()."
 )
 
-_JWT = re.compile(r"eyJ[\w-]*\.[\w-]+\.[\w-]*", re.ASCII)
+_JWT = r"(?a:eyJ[\w-]*\.[\w-]+\.[\w-]*)"
 
 
 class Credentials:
@@ -28,7 +33,7 @@ class Credentials:
 
     def __init__(self, username: str | None, password: str | None, token: str | None) -> None:
         self.username: str | None = _text("username", username)
-        if self.username and _JWT.fullmatch(self.username.strip()):
+        if self.username and re.fullmatch(_JWT, self.username.strip()):
             raise PuterConfigError(
                 "The user name looks like a token", hint="Did you mean PuterAI(token=...)?"
             )
@@ -70,7 +75,7 @@ class Credentials:
         logins = (self.username, self.password), (proxy.username, _secret(proxy.password))
         given = [(name, word) for name, word in logins if word is not None]
         found = [word for _, word in given]
-        found += [login_form(name or "", word) for name, word in given]
+        found += [redact.login_form(name or "", word) for name, word in given]
         found += [Secret(value) for value in secret_headers(config.headers)]
         return (*found, *([self.token] if self.token is not None else ()))
 
@@ -81,7 +86,7 @@ class Credentials:
             PuterAuthError: There is none, or it belongs to other hosts.
         """
         if self.closed:
-            raise PuterError("This PuterAI is closed", hint="Make a new one.")
+            raise client_closed()
         if self.token is None:
             if self.signed_out:
                 raise PuterAuthError("Not signed in since logout()", hint="Call login().")
@@ -109,6 +114,11 @@ class Credentials:
 
     def __reduce__(self) -> Any:
         return type(self), (self.username, None, None)
+
+
+def client_closed() -> PuterError:
+    """The error of a call whose client was closed before anything of it was sent."""
+    return PuterError("This PuterAI is closed", hint="Make a new one.")
 
 
 def _hosts(config: PuterConfig) -> tuple[str, str]:

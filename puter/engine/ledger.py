@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
-from decimal import Decimal
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from puter.process import short_lock
-from puter.types.replies import Usage
+from puter.process import late, short_lock
+from puter.records import dataclass, field
+
+if TYPE_CHECKING:
+    import decimal
+    from decimal import Decimal
+
+    from puter.types.replies import Usage
+else:
+    decimal = late("decimal")
 
 UNKNOWN_MODEL = "unknown"
 """What ``by_model`` calls the model of a call that named none, where the answer does not either."""
@@ -24,7 +30,7 @@ class Spent:
     """Tokens sent, as far as the server said."""
     output_tokens: int = 0
     """Tokens received, as far as the server said."""
-    cost: Decimal = Decimal(0)
+    cost: Decimal = field(default_factory=lambda: decimal.Decimal(0))
     """US dollars of the calls whose cost is known: all but ``unpriced`` of them."""
     unpriced: int = 0
     """Calls of unknown cost: pictures, speech and video, whose price the server does not tell,
@@ -50,6 +56,8 @@ class Ledger:
     Safe to share between threads and tasks.
 
     Examples:
+        >>> from decimal import Decimal
+        >>> from puter import Usage
         >>> ledger = Ledger()
         >>> ledger.record("chat", "gpt-5-nano", Usage(11, 7), Decimal("0.001"))
         >>> ledger.record("txt2img", "gpt-image-2")
@@ -85,7 +93,7 @@ class Ledger:
     def _add_up(self) -> None:
         while self._new:
             operation, model, sent, received, cost = self._new.popleft()
-            one = Spent(1, sent, received, cost or Decimal(0), int(cost is None))
+            one = Spent(1, sent, received, cost or decimal.Decimal(0), int(cost is None))
             self._sums.setdefault((operation, model), Spent())._add(one)
 
     def _summed(self, part: int | None) -> dict[str, Spent]:

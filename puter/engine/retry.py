@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from puter.config import PuterConfig
+from typing import TYPE_CHECKING
+
 from puter.exceptions import (
     PuterAPIError,
     PuterConnectionError,
@@ -13,7 +14,10 @@ from puter.exceptions import (
     PuterUpstreamError,
 )
 from puter.process import short_lock
-from puter.wire.http import HttpRequest
+
+if TYPE_CHECKING:
+    from puter.config import PuterConfig
+    from puter.wire.http import HttpRequest
 
 
 class RetryBudget:

@@ -10,22 +10,28 @@ from __future__ import annotations
 import itertools
 import math
 import os
+import sys
 import threading
 import weakref
 from _thread import allocate_lock, start_new_thread  # threading's are not for finalizers
 from bisect import insort
+from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, final
 
-from asyncio_throttle.throttler import Throttler
-
 from puter.engine.clock import monotonic
+from puter.process import late
 from puter.threads import running_loop
 
 if TYPE_CHECKING:
     import asyncio
+
+    from asyncio_throttle import throttler
+else:
+    throttler = late("asyncio_throttle.throttler")
 
 # Seconds until a wait for streams of the same thread or task fails: another may take one over.
 _OWN_STREAMS = 5.0
@@ -198,21 +204,14 @@ class Permit:
         return False
 
 
-class _Window(Throttler):
-    """The library's log and limits; its own ``acquire`` polls, and is not fair."""
+def _rolling_window() -> Any:
+    """The library's log of admissions and its limits; its own ``acquire`` polls, and is not fair.
 
-    rate_limit: Any  # the library says int; it only compares it with a length
-
-    def opens(self) -> float:
-        """When the next admission fits; -inf for now."""
-        log, limit = self._task_logs, self.rate_limit
-        return log[-int(limit)] + self.period if len(log) + 1 > limit else -math.inf
-
-    def admit(self, now: float) -> None:
-        log = self._task_logs
-        while log and log[0] + self.period <= now:
-            log.popleft()
-        log.append(now)
+    It brings asyncio along, which takes 25 ms: a process without has a log without it.
+    """
+    if "asyncio" in sys.modules:
+        return throttler.Throttler(1)
+    return SimpleNamespace(rate_limit=1, period=1.0, _task_logs=deque())
 
 
 class Throttle:
@@ -243,7 +242,7 @@ class Throttle:
         clock: Callable[[], float] = monotonic,
     ) -> None:
         self._clock = clock
-        self._window = _Window(1)
+        self._window = _rolling_window()
         self._positions = itertools.count()
         self._held_until = -math.inf
         self._reset()
@@ -338,7 +337,7 @@ class Throttle:
         with self._lock:
             now = self._clock()
             if not self._queue and self._opens() <= now:
-                self._window.admit(now)
+                self._note(now)
                 self._running.add(permit)
                 return True
             permit._future, permit._since = new_future(), now
@@ -360,7 +359,18 @@ class Throttle:
         """When the next may go as things stand; inf if a release must come first."""
         if len(self._running) + 1 > self.max_concurrency:
             return math.inf
-        return max(self._held_until, self._window.opens())
+        log: deque[float] = self._window._task_logs
+        limit = self.rate_limit
+        if len(log) + 1 > limit:
+            return max(self._held_until, log[-int(limit)] + self.period)
+        return self._held_until
+
+    def _note(self, now: float) -> None:
+        """Put an admission into the window."""
+        log = self._window._task_logs
+        while log and log[0] + self.period <= now:
+            log.popleft()
+        log.append(now)
 
     def _hand_out(self) -> None:
         """Admit while there is room; once more if a finalizer comes here in the middle of it."""
@@ -383,7 +393,7 @@ class Throttle:
                 if self._opens() > now:
                     break
                 if permit._tell(None):
-                    self._window.admit(now)
+                    self._note(now)
                     self._running.add(permit)
                     if permit._released:  # meanwhile, and may not have found itself here
                         self._running.discard(permit)

@@ -161,11 +161,6 @@ class Transport:
         self.close()
 
 
-def client_closed() -> PuterError:
-    """The error of a call whose client was closed before anything of it was sent."""
-    return PuterError("This PuterAI is closed", hint="Make a new one.")
-
-
 def _not_acquired(error: Late | WouldDeadlock) -> PuterError:
     if isinstance(error, WouldDeadlock):
         message = str(error)

@@ -26,9 +26,10 @@ from aiohttp.http_exceptions import HttpProcessingError
 from multidict import CIMultiDict, CIMultiDictProxy
 from yarl import URL
 
+from puter.engine.credentials import client_closed
 from puter.engine.effects import Send
 from puter.engine.throttle import Permit
-from puter.engine.transport import Transport, client_closed
+from puter.engine.transport import Transport
 from puter.exceptions import PuterError
 from puter.process import check_is_ours
 from puter.secret import with_token

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from puter.engine.transport import client_closed
+from puter.engine.credentials import client_closed
 from puter.exceptions import (
     PuterConfigError,
     PuterConnectionError,

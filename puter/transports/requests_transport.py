@@ -29,9 +29,10 @@ from urllib3.util.ssl_match_hostname import CertificateError
 from urllib3.util.wait import wait_for_read
 
 from puter.engine.clock import monotonic
+from puter.engine.credentials import client_closed
 from puter.engine.effects import Send
 from puter.engine.throttle import Permit
-from puter.engine.transport import Transport, client_closed
+from puter.engine.transport import Transport
 from puter.exceptions import PuterConfigError, PuterConnectionError, PuterError
 from puter.frames import chain, raised_by_library
 from puter.process import check_is_ours

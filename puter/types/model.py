@@ -10,7 +10,7 @@ from typing import Any, SupportsIndex, overload
 
 from puter import checks
 from puter.exceptions import PuterInputError
-from puter.options import suggesting
+from puter.keywords import suggesting
 
 
 @dataclass(frozen=True, slots=True)
