@@ -32,10 +32,15 @@ class RuntimeMethods(griffe.Extension):
                 member.annotation = _annotation(member.annotation, scope.module)
         if not isinstance(scope, griffe.Class):
             return
-        for base in _class_of(scope).__mro__:
+        cls = _class_of(scope)
+        if isinstance(vars(cls).get("_fields"), dict):  # of puter.records
+            scope.set_member("__init__", self._function("__init__", scope, cls.__init__))
+        for base in cls.__mro__:
             for name in list(vars(base)):
+                if name.startswith("_"):
+                    continue
                 method = getattr(base, name)  # which loads it
-                if name.startswith("_") or not inspect.isroutine(method):
+                if not inspect.isroutine(method):
                     continue
                 found = scope.members.get(name)
                 if hasattr(method, "__signature__"):
