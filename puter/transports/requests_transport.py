@@ -36,7 +36,7 @@ from puter.engine.transport import Transport
 from puter.exceptions import PuterConfigError, PuterConnectionError, PuterError
 from puter.frames import chain, raised_by_library
 from puter.process import check_is_ours
-from puter.secret import Secret, with_token
+from puter.secret import with_token
 from puter.transports.connection_errors import Exchange
 from puter.transports.proxies import ca_bundle, on_loopback, proxy_settings
 from puter.wire.encoding import ACCEPTED, ContentError
@@ -46,7 +46,6 @@ from puter.wire.http import (
     INFORMATIONAL,
     Head,
     HttpReply,
-    HttpRequest,
     cut_head,
     damaged_chunk,
     damaged_head,
@@ -93,7 +92,7 @@ class RequestsTransport(Transport):
         try:
             if effect.time_left is not None:
                 exchange.watch(effect.time_left)
-            response = self._open(request, effect.token, exchange)
+            response = self._open(effect, exchange)
             body = _Body(response, exchange)
             status, headers = response.status_code, response.headers
             exchange.answered(status, headers)
@@ -114,21 +113,24 @@ class RequestsTransport(Transport):
             if body is not None:
                 body.close()
 
-    def _open(
-        self, request: HttpRequest, token: Secret | None, exchange: _Exchange
-    ) -> requests.Response:
+    def _open(self, effect: Send, exchange: _Exchange) -> requests.Response:
+        request = effect.request
         # `where`: what is remembered is no signature.
         route = self._route(request.where, request.proxy, request.verify)
         exchange.route, exchange.proxy = route, route.proxy
+        limit = request.connect_timeout
+        if effect.time_left is not None:
+            limit = min(limit or math.inf, effect.time_left)
+        exchange.connect_limit = limit
         # Any: two versions of the stubs disagree.
-        headers: Any = CaseInsensitiveDict(with_token(request.headers, token))
+        headers: Any = CaseInsensitiveDict(with_token(request.headers, effect.token))
         headers["Accept-Encoding"] = ACCEPTED
         if request.method != "GET":
             headers["Content-Length"] = str(len(request.body or b""))
         prepared = _Prepared(exchange, headers)
         adapter = self._adapters.get(os.getpid()) or self._connect()
         exchange.attached = False
-        limits: Any = exchange.connect_limit, request.timeout  # the stubs want floats
+        limits: Any = limit, request.timeout  # the stubs want floats
         return adapter.send(
             prepared, stream=True, timeout=limits, proxies=route.proxies, verify=route.bundle
         )
@@ -190,6 +192,8 @@ class _Exchange(Exchange):
     pool: Any
     """Of the connections to its host, or to the proxy."""
     answer: StrictResponse | None = None
+    connect_limit: float | None = None
+    """Seconds that connecting may take."""
     is_whole = False
     """It was sent to its end."""
     socket: socket.socket | None = None
@@ -197,14 +201,6 @@ class _Exchange(Exchange):
     _connection: _Connection | None = None
     _watchdog: threading.Timer | None = None
     _pid = 0  # of the process that sends it
-
-    @property
-    def connect_limit(self) -> float | None:
-        """Seconds that connecting may take."""
-        limit = self.request.connect_timeout
-        if self.time_left is not None:
-            limit = min(limit or math.inf, self.time_left)
-        return limit
 
     def watch(self, time_left: float) -> None:
         """Shut the socket when the deadline has passed."""
@@ -245,8 +241,12 @@ class _Exchange(Exchange):
         fields = dict(headers)
         if pool.scheme == "http":
             fields.update(pool.proxy_headers)
-        connection.write(method, url, fields, body)
-        self.answer = connection.getresponse()
+        lines = "\r\n".join([f"{name}: {value}" for name, value in fields.items()])
+        connection.putrequest(method, url, skip_accept_encoding=True)
+        connection._buffer.append(lines.encode("latin-1"))  # which putheader() takes one by one
+        connection.endheaders(body)
+        # urllib3's own would wrap it and copy its fields.
+        self.answer = http.client.HTTPConnection.getresponse(connection)  # type: ignore[assignment]
         return self.answer
 
     def abort(self, by: str) -> None:
@@ -339,9 +339,14 @@ class _Body:
         check_is_ours(self._pid)
         exchange = self._exchange
         exchange.patience = timeout
+        raw = self._response.raw
         try:
+            if (timeout is not None or self._hurries) and isinstance(raw, StrictResponse):
+                self._hurries = timeout is not None
+                raw.hurry(timeout)
             while (piece := next(self._pieces, None)) is None:
-                data = self._receive(timeout)
+                is_ours = isinstance(raw, StrictResponse)
+                data = raw.read1(PIECE) if is_ours else _read_double(raw)
                 if exchange.ended_by:
                     raise exchange.ended()
                 if not data:
@@ -353,17 +358,6 @@ class _Body:
         except Exception as error:
             exchange.raise_for(error)
             raise
-
-    def _receive(self, timeout: float | None) -> bytes:
-        raw = self._response.raw
-        if isinstance(raw, urllib3.HTTPResponse):  # a double's
-            return raw.read1(PIECE, decode_content=False) or b""
-        if not isinstance(raw, StrictResponse):
-            return bytes(raw.read(PIECE))
-        if timeout is not None or self._hurries:
-            self._hurries = timeout is not None
-            raw.hurry(timeout)
-        return raw.read1(PIECE)
 
     async def async_read(self, timeout: float | None = None) -> bytes:
         raise PuterError("This reply is read by the sync methods")
@@ -378,6 +372,13 @@ class _Body:
         self._exchange.abort(by)  # closing would wait for the read
         if self.permit is not None:
             self.permit.release()
+
+
+def _read_double(raw: Any) -> bytes:
+    """Read of an answer that a test library made."""
+    if isinstance(raw, urllib3.HTTPResponse):
+        return raw.read1(PIECE, decode_content=False) or b""
+    return bytes(raw.read(PIECE))
 
 
 # ---------------------------------------------------------------- answers
@@ -645,14 +646,8 @@ class _Connection(HTTPConnection):
         if self._until < math.inf:
             sock.settimeout(max(self._until - monotonic(), 0.001))
 
-    def write(self, method: str, url: str, headers: dict[str, str], body: Any) -> None:
-        """Write the request."""
-        self.putrequest(method, url, skip_accept_encoding=True)
-        fields = "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
-        self._buffer.append(fields[:-2].encode("latin-1"))  # what putheader() takes one by one
-        self.endheaders(body)
-
     def _send_output(self, message_body: Any = None, encode_chunked: bool = False) -> None:
+        """Write head and body, in one piece if they are small: http.client writes them apart."""
         exchange: Any = self.exchange
         head = b"\r\n".join((*self._buffer, b"", b""))
         self._buffer.clear()
@@ -667,9 +662,6 @@ class _Connection(HTTPConnection):
                     raise
                 return  # why nothing more is taken: the answer says it
         exchange.is_whole = True
-
-    def getresponse(self) -> Any:
-        return http.client.HTTPConnection.getresponse(self)  # urllib3's wraps and copies it
 
 
 def _pieces(head: bytes, body: bytes) -> Iterator[bytes | memoryview]:

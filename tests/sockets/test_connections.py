@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import http.client
 import socket
 import threading
 import time
+from typing import Any
 
 import pytest
 
 import puter
 from puter.testing import LocalPuter
+from puter.transports import requests_transport
 from tests.sockets.live import Live, call
 from tests.sockets.raw import CHAT, Asked, RawServer, answer, keeps, says
 
@@ -111,3 +114,34 @@ async def test_a_large_request_reaches_a_server_that_reads_slowly(live: Live) ->
     assert got.is_set()
     assert time.monotonic() - begun > 0.7
     assert len(server.requests[0].body) > 12_000_000
+
+
+def test_a_request_that_was_begun_is_not_finished_by_the_next(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def interrupted(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    with LocalPuter(tier=None) as local, local.client() as ai:
+        ai.chat("one")
+        with monkeypatch.context() as patched:
+            patched.setattr(requests_transport._Connection, "_send_output", interrupted)
+            with pytest.raises(KeyboardInterrupt):
+                ai.chat("two", remember=False)
+        ai.chat("three", remember=False)
+    assert len(local.requests) == 2
+
+
+def test_what_a_tracer_adds_to_requests_of_http_client_goes_out(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    begin = http.client.HTTPConnection.putrequest
+
+    def traced(self: Any, *args: Any, **kwargs: Any) -> None:
+        begin(self, *args, **kwargs)
+        self.putheader("traceparent", "00-1-1-01")
+
+    monkeypatch.setattr(http.client.HTTPConnection, "putrequest", traced)
+    with LocalPuter(tier=None) as local, local.client() as ai:
+        ai.chat("Hi")
+    assert local.requests[-1].headers["traceparent"] == "00-1-1-01"
