@@ -48,12 +48,12 @@ class ChatCall:
         """The id of the model that plays."""
         return str(self.routes[0]["id"])
 
-    @property
+    @cached_property
     def provider(self) -> str:
         """The provider that plays it."""
         return str(self.routes[0]["provider"])
 
-    @property
+    @cached_property
     def family(self) -> Family:
         """The form of the answer: ``openai``, ``responses``, ``claude`` or ``mistral``."""
         if self.provider in ("claude", "fake-chat"):
@@ -75,6 +75,8 @@ class ChatCall:
     @property
     def searches(self) -> bool:
         """Whether a tool of the vendor's own that searches the web is among the tools."""
+        if not self.tools:
+            return False
         kinds = [str(tool.get("type")) for tool in self.tools if isinstance(tool, dict)]
         return any(kind.startswith("web_search") for kind in kinds)
 
@@ -104,9 +106,10 @@ class ChatCall:
     @property
     def heard(self) -> list[dict[str, Any]]:
         """Those that reach the model: system messages after the first do not always on Claude."""
-        lost = self.family == "claude" and not self.newer
+        if self.newer or self.family != "claude":
+            return self.normalized
         system = [one for one in self.normalized if one["role"] == "system"]
-        return [one for one in self.normalized if not (lost and one in system[1:])]
+        return [one for one in self.normalized if one not in system[1:]]
 
     @property
     def upstream_messages(self) -> list[dict[str, Any]]:
@@ -127,15 +130,21 @@ class ChatCall:
         """The role of the last message."""
         return str(self.normalized[-1]["role"]) if self.normalized else ""
 
+    @cached_property
+    def texts(self) -> list[str]:
+        """The text of each of the messages in `normalized`."""
+        return [text_of(message) for message in self.normalized]
+
     @property
     def last_text(self) -> str:
         """The text of the last message."""
-        return text_of(self.normalized[-1]) if self.normalized else ""
+        return self.texts[-1] if self.texts else ""
 
-    @property
+    @cached_property
     def user_texts(self) -> list[str]:
         """The texts of all messages of the user."""
-        return [text_of(message) for message in self.normalized if message["role"] == "user"]
+        both = zip(self.normalized, self.texts, strict=True)
+        return [text for message, text in both if message["role"] == "user"]
 
 
 def _read_by_vendor(call: ChatCall) -> dict[str, Any]:
@@ -144,7 +153,8 @@ def _read_by_vendor(call: ChatCall) -> dict[str, Any]:
     table = recorded("options_read", newer=call.newer)
     route = call.provider if call.provider in table and call.family != "responses" else call.family
     names = table.get(route, table[""])
-    told = {name: call.args[name] for name in names if call.args.get(name) is not None}
+    args = call.args
+    told = {name: args[name] for name in names if args.get(name) is not None}
     if not call.newer and call.family == "openai" and call.model.startswith("gpt-5"):
         told = {name: told[name] for name in told if name not in _THOUGHT}
     if call.provider == "claude":

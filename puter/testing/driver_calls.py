@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, TypeAlias
 
 from aiohttp import web
@@ -75,15 +75,17 @@ async def call(exchange: Exchange) -> web.StreamResponse:
     name, method_name = _required(fields, "interface"), _required(fields, "method")
     asked, args = fields.get("driver"), fields.get("args", {})
     method = _look_up(name, asked, method_name)
-    with ExitStack() as held:
-        if name != "puter-kvstore":
-            if backend.newer and not user.trusted:
-                raise ApiError(403, "Your account has too little reputation", "reputation_required")
-            if tier is not None:
-                key = (user.uuid, name, method_name)
-                backend.limits.hit(key, tier.requests, tier.period)
-                held.enter_context(backend.limits.slot(key, tier.concurrency))
-            held.enter_context(backend.running())
+    slot: AbstractContextManager[None] = nullcontext()
+    running = slot
+    if name != "puter-kvstore":
+        if backend.newer and not user.trusted:
+            raise ApiError(403, "Your account has too little reputation", "reputation_required")
+        running = backend.running()
+        if tier is not None:
+            key = (user.uuid, name, method_name)
+            backend.limits.hit(key, tier.requests, tier.period)
+            slot = backend.limits.slot(key, tier.concurrency)
+    with slot, running:
         if not isinstance(args, dict | list):
             raise internal_error()
         # An array is an object without the fields anybody asks for.

@@ -7,6 +7,7 @@ import json
 import socket
 import struct
 import time
+from codecs import BOM_UTF8
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -234,7 +235,7 @@ def _parse_json(data: bytes, charset: str) -> Any:
     if not data:
         return {}
     try:
-        value = json.loads(data.decode("utf-8-sig", errors="replace"))
+        value = json.loads(data.removeprefix(BOM_UTF8).decode(errors="replace"))
     except (ValueError, RecursionError):
         value = None
     if not isinstance(value, dict | list):  # a bare scalar is malformed too

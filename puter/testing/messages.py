@@ -108,7 +108,7 @@ def text_of(message: Message) -> str:
     content = message["content"]
     if isinstance(content, str):
         return content
-    return "".join(str(part.get("text", "")) for part in parts_of(message, "text"))
+    return "".join([str(part.get("text", "")) for part in parts_of(message, "text")])
 
 
 def calls_in(messages: Sequence[Message]) -> list[dict[str, Any]]:
@@ -142,8 +142,9 @@ def for_vendor(
 
 def parts_of(message: Message, kind: str) -> list[dict[str, Any]]:
     content = message["content"]
-    parts = content if isinstance(content, list) else []
-    return [part for part in parts if part.get("type") == kind]
+    if not isinstance(content, list):
+        return []
+    return [part for part in content if part.get("type") == kind]
 
 
 def _for_openai(message: dict[str, Any]) -> list[dict[str, Any]]:

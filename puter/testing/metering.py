@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Generator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
-from puter.testing import catalogue
 from puter.testing.accounts import User
 from puter.testing.catalogue import Model
 from puter.testing.exchange import Exchange
@@ -19,6 +17,8 @@ from puter.testing.recorded import recorded
 from puter.testing.refusals import ApiError
 
 if TYPE_CHECKING:
+    from typing_extensions import Self
+
     from puter.testing.backend import Backend
 
 # Puter backend: its unit of money is the micro-cent, a millionth of a US cent.
@@ -44,11 +44,19 @@ class Bill:
 
 @dataclass(eq=False)
 class Hold:
-    """What a running chat may still cost; nothing else can be bought with it."""
+    """What a running chat may still cost; nothing else can be bought with it while it is open."""
 
+    among: list[Hold]
     amount: float = 0
     limit: float | None = None  # of output tokens, as the vendor is told
     poor: bool = False  # whether the balance set the limit
+
+    def __enter__(self) -> Self:
+        self.among.append(self)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.among.remove(self)
 
 
 class Metering:
@@ -59,37 +67,28 @@ class Metering:
         self._books: defaultdict[str, dict[str, tuple[float, float, int]]] = defaultdict(dict)
         self._holds: defaultdict[str, list[Hold]] = defaultdict(list)
 
-    @contextmanager
     def hold(
         self, user: User, model: Model, prompt: int, asked: float | None, *, newer: bool
-    ) -> Generator[Hold]:
+    ) -> Hold:
         """Hold the highest cost of a chat while it runs. Raises ApiError 402 or 429.
 
         ``prompt`` is an estimate of its tokens, ``asked`` the ``max_tokens`` of the call.
         """
-        per_prompt, per_output = (
-            catalogue.price(model, side) * MICROCENTS_PER_CENT for side in ("input", "output")
-        )
+        per_prompt = model.price("input") * MICROCENTS_PER_CENT
+        per_output = model.price("output") * MICROCENTS_PER_CENT
         if per_output == 0:
-            yield Hold(limit=asked)
-            return
+            return Hold([], limit=asked)
         most = min(math.inf if asked is None else asked, model.get("max_tokens", math.inf) - prompt)
         left, holds = self.remaining(user), self._holds[user.uuid]
-        owned, free = (
-            math.floor((money - prompt * per_prompt) / per_output)
-            for money in (left, left - sum(hold.amount for hold in holds))
-        )
+        owned = math.floor((left - prompt * per_prompt) / per_output)
+        held = sum([hold.amount for hold in holds])
+        free = math.floor((left - held - prompt * per_prompt) / per_output) if held else owned
         if min(most, owned) < 1 or (free < 1 and not newer):
             raise ApiError(402, "No usage left for request.", "insufficient_funds")
         if free < 1:
             raise ApiError(429, _RESERVED, "too_many_requests", errorCode="credits_reserved")
         limit = math.floor(min(most, free))
-        hold = Hold(prompt * per_prompt + limit * per_output, limit, poor=free < most)
-        holds.append(hold)
-        try:
-            yield hold
-        finally:
-            holds.remove(hold)
+        return Hold(holds, prompt * per_prompt + limit * per_output, limit, poor=free < most)
 
     def charge(self, user: User, bill: Bill) -> None:
         book, key = self._books[user.uuid], bill.key.replace(".", "_dot_")
@@ -100,7 +99,7 @@ class Metering:
         """Write down a chat, from the ``usage`` in its answer; models without a price are free."""
         if "input_cost_key" not in model:
             return
-        prices, provider = catalogue.prices(model), str(model["provider"])
+        prices, provider = model.prices, str(model["provider"])
         name = recorded("book_names").get(provider, provider)
         for key, units in usage.items():
             if key in prices and units:
@@ -115,7 +114,7 @@ class Metering:
 
     def total(self, user: User) -> float:
         """Micro-cents spent."""
-        return sum(cost for _, cost, _ in self._books[user.uuid].values())
+        return sum([cost for _, cost, _ in self._books[user.uuid].values()])
 
     def remaining(self, user: User) -> float:
         """Micro-cents left of this month's allowance."""
@@ -177,7 +176,7 @@ async def all_costs(exchange: Exchange) -> web.StreamResponse:
             **money,
         }
         for model in exchange.backend.catalogue("chat").listed
-        for key, cents in catalogue.prices(model).items()
+        for key, cents in model.prices.items()
         if key != "tokens"
     ]
     return exchange.json({"costs": costs})

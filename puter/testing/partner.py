@@ -44,8 +44,13 @@ def answer(call: ChatCall) -> str:
     prompt, since = _turn(call)
     results = results_in(since)
     given = call.upstream_options.get("outputFormat")
-    asked = (_schema_in(text_of(message)) for message in reversed(call.heard))
-    if found := next(filter(None, asked), (given["schema"], "") if given else None):
+    texts = call.texts if call.heard is call.normalized else [*map(text_of, call.heard)]
+    found = (given["schema"], "") if given else None
+    for text in reversed(texts):
+        if in_text := _schema_in(text):
+            found = in_text
+            break
+    if found is not None:
         schema, source = found
         # What tools told comes before the question itself.
         text = prompt.replace(source, " ") if source else prompt
@@ -73,6 +78,8 @@ def tool_calls(call: ChatCall) -> list[dict[str, Any]]:
     A prompt names a tool with a word of the tool's name or description. A ``tool_choice`` that
     the model is told forces the first call.
     """
+    if not call.tools:
+        return []
     prompt, since = _turn(call)
     made = [use["name"] for use in calls_in(since)]
     options = call.upstream_options
@@ -102,7 +109,7 @@ def _turn(call: ChatCall) -> tuple[str, Sequence[dict[str, Any]]]:
     for index in range(len(messages) - 1, -1, -1):
         message = messages[index]
         if message["role"] == "user" and not results_in([message]):
-            return text_of(message), messages[index + 1 :]
+            return call.texts[index], messages[index + 1 :]
     return "", messages
 
 

@@ -14,6 +14,7 @@ def _all(file: str, package: str) -> dict[str, Any]:
     return data
 
 
+@cache
 def recorded(
     name: str, file: str = "recorded.json", package: str = "puter.testing", *, newer: bool = False
 ) -> Any:

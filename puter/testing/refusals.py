@@ -29,9 +29,12 @@ def internal_error() -> ApiError:
     return ApiError(500, "Internal Server Error", "internal_error")
 
 
+_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+
+
 def dumps(value: object) -> bytes:
     """Compact JSON, as ``JSON.stringify`` writes it."""
     try:
-        return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
+        return _encode(value).encode()
     except UnicodeEncodeError:  # a lone surrogate travels as an escape
         return json.dumps(value, separators=(",", ":")).encode()

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from puter.testing.catalogue import Model, prices
+from puter.testing.catalogue import Model
 from puter.testing.chat_call import ChatCall
-from puter.testing.messages import text_of
 from puter.testing.recorded import recorded
 from puter.testing.replies import Reply
 
@@ -22,7 +21,7 @@ def count_usage(call: ChatCall, reply: Reply) -> dict[str, Any]:
     model, given = call.routes[0], dict(reply.usage or {})
     if call.provider == "fake-chat":
         return {"input_tokens": 0, "output_tokens": 1, "usd_cents": None, **given}
-    sent = sum(tokens_in(text_of(message)) + 3 for message in call.normalized)
+    sent = sum(tokens_in(text) + 3 for text in call.texts)
     said = "".join(filter(None, (reply.text, reply.reasoning, reply.refusal)))
     counts = {"sent": sent, "said": tokens_in(said) + 10 * len(reply.tool_calls)}
     counts["thought"] = tokens_in(reply.reasoning or "")
@@ -36,8 +35,8 @@ def _cost_of(model: Model, usage: Mapping[str, Any]) -> float | None:
     """US cents for ``usage``, or ``None`` when the model has no price."""
     if "input_cost_key" not in model:
         return None
-    known = prices(model)
-    cents = sum(count * known.get(key, 0) for key, count in usage.items())
+    known = model.prices
+    cents = sum([count * known.get(key, 0) for key, count in usage.items()])
     return round(float(cents), 12)
 
 

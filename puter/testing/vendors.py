@@ -12,6 +12,7 @@ from puter.testing.messages import parts_of, text_of
 from puter.testing.recorded import recorded
 from puter.testing.refusals import ApiError, bad_request
 from puter.testing.replies import UpstreamFailure, attempts
+from puter.testing.token_usage import tokens_in
 
 _EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
 # The ids of calls whose thought is signed: the number of their round, then their own.
@@ -55,8 +56,10 @@ def _check_modalities(call: ChatCall) -> None:
 
 def _long_prompt(call: ChatCall) -> Iterator[UpstreamFailure]:
     window = call.routes[0].get("context")
-    tokens = sum(-(-len(text_of(message)) // 4) for message in call.heard)
-    if window is None or tokens <= window:
+    if window is None:
+        return
+    texts = call.texts if call.heard is call.normalized else map(text_of, call.heard)
+    if (tokens := sum(map(tokens_in, texts))) <= window:
         return
     told = f"This model's maximum context length is {window} tokens. However, your messages"
     text = f"{told} resulted in {tokens} tokens. Please reduce the length of the messages."

@@ -188,6 +188,8 @@ class Plan:
 
     def pick(self, path: str, body: object) -> Fault | None:
         """The fault that a request meets, used up by this call."""
+        if not self._entries:
+            return None
         request = Request.of(path, body)
         with self._lock:
             for entry in self._entries:
