@@ -15,7 +15,8 @@ import ssl
 import sys
 import weakref
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
-from contextvars import ContextVar
+from contextvars import Context, ContextVar
+from dataclasses import replace
 from functools import lru_cache, partial
 from typing import Any
 from urllib.parse import urlsplit
@@ -32,7 +33,7 @@ from puter.engine.throttle import Permit
 from puter.engine.transport import Transport
 from puter.exceptions import PuterError
 from puter.process import check_is_ours
-from puter.secret import with_token
+from puter.secret import Secret, with_token
 from puter.threads import no_thread
 from puter.transports.connection_errors import Exchange
 from puter.transports.proxies import ca_bundle, on_loopback, proxy_settings
@@ -42,7 +43,6 @@ from puter.wire.http import (
     HEAD_END,
     INFORMATIONAL,
     HttpReply,
-    HttpRequest,
     cut_head,
     damaged_chunk,
     damaged_head,
@@ -71,8 +71,7 @@ class AiohttpTransport(Transport):
     def __init__(self) -> None:
         # By process: a forked child must not talk on its parent's sockets, nor close them.
         self._sessions: dict[tuple[int, asyncio.AbstractEventLoop], _LoopSession] = {}
-        self._proxy_settings = lru_cache(maxsize=256)(proxy_settings)
-        self._open_bodies: weakref.WeakSet[_Body] = weakref.WeakSet()
+        self._route = lru_cache(maxsize=256)(_route)
         self._closed = False
         # At interpreter exit, and when the client is garbage: nothing is left to complain.
         self._finalizer = weakref.finalize(self, _abandon_all, self._sessions)
@@ -82,26 +81,47 @@ class AiohttpTransport(Transport):
         exchange = _Exchange(request, effect.time_left)
         session = response = None
         try:
-            session = await self._current()
-            session.under_way.add(exchange)
-            arguments = self._arguments(request, effect, exchange)
+            session = self._sessions.get((os.getpid(), asyncio.get_running_loop()))
+            if session is None or session.session.closed or self._closed:
+                session = await self._open()
+            exchange.session = session
+            session.under_way[exchange] = None
+            # `where`: what is remembered is no signature.
+            exchange.proxy, tls = self._route(request.where, request.proxy, request.verify)
+            outgoing, data = _sent(exchange, effect.token)
             _sending.set(weakref.ref(exchange))
             exchange.attached = False
             try:
-                response = await session.session.request(**arguments)
+                response = await session.session.request(
+                    request.method,
+                    URL(request.url, encoded=True),
+                    data=data,
+                    headers=outgoing,
+                    allow_redirects=False,
+                    proxy=exchange.proxy,
+                    ssl=tls,
+                    timeout=_limits(effect.time_left, request.connect_timeout),
+                )
             finally:
                 _sending.set(None)  # not reset(): a task left behind ends in another context
                 exchange.rest()
-            status, fields = response.status, response.headers
-            headers = CIMultiDict({name: ", ".join(fields.getall(name)) for name in fields})
-            exchange.answered(status, headers)
-            body = _Body(response, exchange, session)
-            if request.stream and stays_open(request, status, headers.get("Content-Type", "")):
+            status, headers = response.status, response.headers
+            reply = HttpReply(status, headers, url=request.url)
+            if len(reply.headers) < len(headers):  # some came more than once
+                joined = {name: ", ".join(headers.getall(name)) for name in headers}
+                reply = HttpReply(status, joined, url=request.url)
+            exchange.answered(status, reply.headers)
+            body = _Body(response, exchange)
+            if request.stream and stays_open(request, status, reply.content_type):
                 effect.on_open(body)
-                self._open_bodies.add(body)
+                session.under_way[exchange] = reply.stream = body
                 session = response = None  # the body's
-                return HttpReply(status, headers, url=request.url, stream=body)
-            return HttpReply(status, headers, await body.read_all(), url=request.url)
+                body.forget_heads()
+                return reply
+            reply.body = await body.read_all()
+            if response.connection is None:  # given back
+                response = None
+            return reply
         except BaseException as error:
             exchange.give_up(error, effect.on_unsent)
             raise
@@ -111,34 +131,7 @@ class AiohttpTransport(Transport):
             if session is not None:
                 session.ended(exchange)
 
-    def _arguments(self, request: HttpRequest, effect: Send, exchange: _Exchange) -> dict[str, Any]:
-        headers = with_token(request.headers, effect.token)
-        headers["Accept-Encoding"] = ACCEPTED
-        data: bytes | AsyncIterator[memoryview] | None = request.body
-        if request.body is not None and len(request.body) > LARGE:
-            headers["Content-Length"] = str(len(request.body))
-            data = _in_pieces(request.body, exchange)
-        # `where`: what is remembered is no signature.
-        proxy = self._proxy_settings(request.where, request.proxy, request.verify)
-        exchange.proxy = proxy.url
-        has_tls = any(url.startswith("https:") for url in (request.url, proxy.url or ""))
-        return {
-            "method": request.method,
-            "url": URL(request.url, encoded=True),
-            "data": data,
-            "headers": headers,
-            "allow_redirects": False,
-            "proxy": proxy.url,
-            "ssl": _tls(ca_bundle(proxy.bundle)) if has_tls else True,
-            "timeout": aiohttp.ClientTimeout(
-                total=effect.time_left,
-                connect=request.connect_timeout,  # resolving the name and the handshake included
-                sock_read=None,  # it stops at informational answers: see _Exchange.wait()
-                ceil_threshold=math.inf,  # no rounding up to whole seconds
-            ),
-        }
-
-    async def _current(self) -> _LoopSession:
+    async def _open(self) -> _LoopSession:
         key = os.getpid(), asyncio.get_running_loop()
         current = self._sessions.get(key)
         if current is None or current.session.closed:
@@ -162,35 +155,66 @@ class AiohttpTransport(Transport):
     def close(self) -> None:
         """End open streams now, and each session with the last of its requests."""
         self._closed = True
-        for body in list(self._open_bodies):
-            body.abort("client")
         for (pid, _), one in list(self._sessions.items()):
             if pid == os.getpid():
+                for body in list(one.under_way.values()):
+                    if body is not None:
+                        body.abort("client")
                 one.close_from_outside()
 
 
+def _sent(
+    exchange: _Exchange, token: Secret | None
+) -> tuple[dict[str, str], bytes | AsyncIterator[memoryview] | None]:
+    """The headers and the body as they go out."""
+    headers, body = with_token(exchange.request.headers, token), exchange.request.body
+    headers["Accept-Encoding"] = ACCEPTED
+    if body is None or len(body) <= LARGE:
+        return headers, body
+    headers["Content-Length"] = str(len(body))
+    return headers, _in_pieces(body, exchange)
+
+
+def _route(
+    where: str, proxy: str | None, verify: bool | str | None
+) -> tuple[str | None, ssl.SSLContext | bool]:
+    """Proxy and TLS of a URL: looked up once for each client."""
+    found = proxy_settings(where, proxy, verify)
+    has_tls = any(url.startswith("https:") for url in (where, found.url or ""))
+    return found.url, _tls(ca_bundle(found.bundle)) if has_tls else True
+
+
+@lru_cache(maxsize=16)
+def _limits(total: float | None, connect: float | None) -> aiohttp.ClientTimeout:
+    return aiohttp.ClientTimeout(
+        total=total,
+        connect=connect,  # resolving the name and the handshake included
+        sock_read=None,  # it stops at informational answers: see _Exchange.wait()
+        ceil_threshold=math.inf,  # no rounding up to whole seconds
+    )
+
+
 class _Exchange(Exchange):
+    session: _LoopSession
     connection: aiohttp.connector.Connection | None = None
     reader: aiohttp.StreamReader | None = None
     """Of the body, once the head has come."""
-    _timer: asyncio.TimerHandle | None = None
+    due: float = math.inf
+    """When the server has been silent for too long, by the clock of the event loop."""
 
     def wait(self, timeout: float | None = None) -> None:
         """Give the server so many seconds from now to take or send something."""
-        self.rest()
         self.patience = timeout
         limit = self.request.timeout if timeout is None else timeout
-        if limit is not None:
-            self._timer = asyncio.get_running_loop().call_later(limit, self.abort, "silence")
+        self.due = math.inf if limit is None else self.session.look_in(limit)
 
     def rest(self) -> None:
         """It did, or nobody waits any more."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        self.due = math.inf
 
     def abort(self, by: str) -> None:
         """Wake the task that waits for bytes; it raises ``ended()``."""
+        self.rest()
         self.ended_by = self.ended_by or by
         transport = self.connection and self.connection.transport  # None once it was given back
         if transport is not None:
@@ -277,10 +301,7 @@ class _Protocol(ResponseHandler):
 
     _answered = False
     _announced = 0  # informational answers (1xx) so far
-
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        super().__init__(loop)
-        self._head = bytearray()  # as far as it has come
+    _head = b""  # as far as it has come
 
     def begin(self) -> bool:
         """Whether it can have a request: nothing came after the last answer."""
@@ -293,31 +314,29 @@ class _Protocol(ResponseHandler):
         if self._answered:
             super().data_received(data)
             return
-        self._head += data if self._head else data.lstrip(b"\r\n")  # what may be left over
         try:
-            self._read_heads()
+            self._read_heads(self._head + data)
         except ContentError as error:
             self.set_exception(error)
             if self.transport is not None:
                 self.transport.abort()
 
-    def _read_heads(self) -> None:
-        while end := HEAD_END.search(self._head):
-            head = plain_head(bytes(self._head[: end.end()]))
-            del self._head[: end.end()]
+    def _read_heads(self, data: bytes) -> None:
+        data = data.lstrip(b"\r\n")  # what may be left over
+        while end := HEAD_END.search(data):
+            head, data = plain_head(data[: end.end()]), data[end.end() :]
             if not 100 <= head.status < 200:
-                rest = bytes(self._head)
-                self._head.clear()
-                self._answered = True
+                self._head, self._answered = b"", True
                 super().data_received(head.content)
-                if rest:  # by itself: what is wrong with it must not take the head with it
-                    super().data_received(rest)
+                if data:  # by itself: what is wrong with it must not take the head with it
+                    super().data_received(data)
                 return
             self._announced += 1
             if self._announced > INFORMATIONAL:
                 raise only_announced()
-        if len(self._head) > HEAD or not self._head.startswith(b"HTTP/"[: len(self._head)]):
-            raise damaged_head(bytes(self._head))
+        self._head = data
+        if len(data) > HEAD or not data.startswith(b"HTTP/"[: len(data)]):
+            raise damaged_head(data)
 
     def set_exception(self, exc: Any, *cause: Any, **named: Any) -> None:
         if isinstance(self.exception(), ContentError):  # the first reason
@@ -326,7 +345,7 @@ class _Protocol(ResponseHandler):
         if is_damaged:  # its own words are those of a server, with a status that nobody sent
             exc = ContentError(" ".join(exc.message.rstrip(" ^\n").split()) or "it is damaged")
         elif self._head and isinstance(exc, _ENDED):
-            exc = cut_head(bytes(self._head))
+            exc = cut_head(self._head)
         super().set_exception(exc, *cause, **named)
         payload = self._payload
         if is_damaged and payload is not None and not payload.is_eof():
@@ -364,28 +383,29 @@ def _has_input(transport: asyncio.BaseTransport | None) -> bool:
     return bool(poll.poll(0))
 
 
+_NO_HEADERS: dict[str, str] = {}
+_NO_PIECES: Iterator[bytes] = iter(())
+
+
 class _Body:
     """The body of a reply, read as it comes."""
 
-    def __init__(
-        self, response: aiohttp.ClientResponse, exchange: _Exchange, session: _LoopSession
-    ) -> None:
+    __slots__ = ("_exchange", "_pieces", "_response", "permit")
+
+    def __init__(self, response: aiohttp.ClientResponse, exchange: _Exchange) -> None:
         self.permit: Permit | None = None
         self._response = response
         self._exchange = exchange
-        self._session = session
         exchange.reader = response.content
-        self._loop = asyncio.get_running_loop()
-        self._pid = os.getpid()
-        self._pieces: Iterator[bytes] = iter(())
+        self._pieces = _NO_PIECES
 
     def read(self, timeout: float | None = None) -> bytes:
         raise PuterError("This reply is read by the async_ methods")
 
     async def async_read(self, timeout: float | None = None) -> bytes:
         """Bytes as soon as there are any; ``b""`` at the end."""
-        check_is_ours(self._pid)
         exchange = self._exchange
+        check_is_ours(exchange.session.pid)
         try:
             while (piece := next(self._pieces, None)) is None:
                 exchange.wait(timeout)
@@ -405,15 +425,26 @@ class _Body:
             exchange.rest()
 
     async def read_all(self) -> bytes:
-        """The whole body; never in two copies."""
+        """The whole body; never in two copies, but for what came with its head."""
+        exchange, content = self._exchange, self._response.content
+        if content.is_eof() and exchange.decoder is None and not exchange.ended_by:
+            return b"".join(exchange.content(content.read_nowait()))
         whole = io.BytesIO()
         while piece := await self.async_read():
             whole.write(piece)
         return whole.getvalue()
 
+    def forget_heads(self) -> None:
+        """Free what nobody asks for any more: 3 of the 15 KB of an open stream, and all it sent."""
+        self._exchange.request = replace(self._exchange.request, headers=_NO_HEADERS, body=None)
+        response: Any = self._response
+        response._request_info = response._headers = None
+        response._raw_headers = ()
+
     def close(self) -> None:
-        if self._pid == os.getpid():
-            self._close_on_loop()
+        session = self._exchange.session
+        if session.pid == os.getpid():
+            session.on_its_loop(self._close_response)
         if self.permit is not None:
             self.permit.release()
 
@@ -421,21 +452,10 @@ class _Body:
         self._exchange.ended_by = by
         self.close()
 
-    def _close_on_loop(self) -> None:
-        try:
-            is_own_loop = asyncio.get_running_loop() is self._loop
-        except RuntimeError:
-            is_own_loop = False
-        if is_own_loop or self._loop.is_closed():
-            self._close_response()
-        else:  # a finalizer in another thread: sockets belong to their loop
-            with contextlib.suppress(RuntimeError):  # it closed just now
-                self._loop.call_soon_threadsafe(self._close_response)
-
     def _close_response(self) -> None:
         with contextlib.suppress(RuntimeError):  # its loop is closed: the socket went with it
             self._response.close()
-        self._session.ended(self._exchange)
+        self._exchange.session.ended(self._exchange)
 
 
 class _Resolver(aiohttp.ThreadedResolver):
@@ -466,8 +486,12 @@ class _LoopSession:
         )
         if hasattr(self.session, "_retry_connection"):  # from some release on
             self.session._retry_connection = False  # what may be sent again is sent again by us
-        self.under_way: set[_Exchange] = set()
+        self.under_way: dict[_Exchange, _Body | None] = {}
+        """The requests, and the bodies that are open."""
+        self.pid = os.getpid()
         self._loop = asyncio.get_running_loop()
+        self._timer: asyncio.TimerHandle | None = None
+        self._looks = math.inf
         self._is_closing = False
         self._generator: AsyncGenerator[None, None] | None = _closing(self.session)
 
@@ -477,9 +501,41 @@ class _LoopSession:
 
     def ended(self, exchange: _Exchange) -> None:
         """The request or its body is over."""
-        self.under_way.discard(exchange)
+        self.under_way.pop(exchange, None)
         if self._is_closing:
             self.close_when_idle()
+
+    def look_in(self, seconds: float) -> float:
+        """When it is in so many seconds: by then `_look` is called, by one timer for all."""
+        due = self._loop.time() + seconds
+        if due < self._looks:
+            self._look_at(due)
+        return due
+
+    def _look_at(self, due: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._looks = due
+        # The loop keeps neither the session, nor the context of a call that ended.
+        reference: weakref.ref[_LoopSession] = weakref.ref(self)
+        self._timer = self._loop.call_at(due, _look, reference, context=Context())
+
+    def look(self) -> None:
+        """Wake those whose server has been silent for too long."""
+        self._looks, now = math.inf, self._loop.time()
+        for exchange in list(self.under_way):
+            if exchange.due <= now:
+                exchange.abort("silence")
+        if (due := min((one.due for one in self.under_way), default=math.inf)) < math.inf:
+            self._look_at(due)
+
+    def on_its_loop(self, step: Callable[[], None]) -> None:
+        """Sockets belong to their loop: a finalizer may run in another thread."""
+        if self._loop.is_closed() or asyncio._get_running_loop() is self._loop:
+            step()
+        else:
+            with contextlib.suppress(RuntimeError):  # it closed just now
+                self._loop.call_soon_threadsafe(step)
 
     def close_when_idle(self) -> None:
         """Close now, or with the last request under way: its answer is paid for."""
@@ -492,6 +548,8 @@ class _LoopSession:
             self.abandon()
 
     async def close(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
         generator, self._generator = self._generator, None
         if generator is not None:
             await generator.aclose()
@@ -523,6 +581,12 @@ async def _closing(session: aiohttp.ClientSession) -> AsyncGenerator[None, None]
         yield
     finally:
         await session.close()
+
+
+def _look(reference: weakref.ref[_LoopSession]) -> None:
+    session = reference()
+    if session is not None:
+        session.look()
 
 
 _closers: set[asyncio.Task[None]] = set()
