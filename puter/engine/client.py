@@ -130,6 +130,8 @@ class Client:
             transports = self._shared.transports
             transport = transports.get("async") or await transports.open_async()
             return await transport.async_run(flow)
+        except GeneratorExit:  # at the end of the interpreter perhaps, where nothing can be loaded
+            raise
         except BaseException as error:
             failures.report(call, error)
             raise error
