@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import re
+import tracemalloc
 from decimal import Decimal
 from typing import Any
 
@@ -455,6 +456,71 @@ async def test_junk_in_the_live_history_is_named_before_any_traffic(door: Door, 
     with pytest.raises(puter.PuterInputError, match=r"chat_history\[0\]"):
         await door(ai, "chat", "Hi")
     assert door.sent == []
+
+
+def _said(count: int) -> list[dict[str, Any]]:
+    return [
+        {"role": ("user", "assistant")[n % 2], "content": f"Räume, said {n} times"}
+        for n in range(count)
+    ]
+
+
+@pytest.mark.parametrize("count", [1, 498, 499, 500, 1203])
+async def test_a_conversation_of_any_length_goes_out_whole(door: Door, count: int) -> None:
+    ai = door.client()
+    ai.chat_history.extend(_said(count))
+    await door(ai, "chat", "Hi", temperature=0.5, extra={"x": "\U0001f600"})
+    body = door.sent[0].json
+    assert body.pop("args") == {
+        "messages": [*_said(count), {"role": "user", "content": "Hi"}],
+        "model": "gpt-5-nano",
+        "temperature": 0.5,
+        "x": "\U0001f600",
+    }
+    assert body == {
+        "interface": "puter-chat-completion", "method": "complete", "driver": "ai-chat",
+    }  # fmt: skip
+
+
+async def test_what_changes_in_the_live_history_is_found_before_the_next_request(
+    door: Door,
+) -> None:
+    ai = door.client()
+    ai.chat_history.extend(_said(600))
+    await door(ai, "chat", "Hi", remember=False)
+    changed = ai.chat_history[550]
+    changed["content"] = "something else"
+    await door(ai, "chat", "Hi", remember=False)
+    assert door.sent[1].json["args"]["messages"][550] == changed
+    changed["content"] = [{"type": "image_url", "image_url": "https://example.org/x.png"}]
+    await door(ai, "chat", "Hi", "claude-sonnet-4-5", remember=False)
+    part = door.sent[2].json["args"]["messages"][550]["content"][0]
+    assert part == {"type": "image", "source": {"type": "url", "url": "https://example.org/x.png"}}
+    for junk in ({"role": "human", "content": "Hi"}, {"role": "user", "content": ""}):
+        changed.clear()
+        changed.update(junk)
+        with pytest.raises(puter.PuterInputError, match=r"chat_history\[550\]"):
+            await door(ai, "chat", "Hi")
+    changed["content"] = "half \ud83d"
+    with pytest.raises(puter.PuterInputError, match="lone surrogate"):
+        await door(ai, "chat", "Hi")
+    assert len(door.sent) == 3
+
+
+async def test_a_long_conversation_takes_little_beside_its_body(door: Door) -> None:
+    ai = door.client()
+    ai.chat_history.extend(_said(20_000))
+    await door(ai, "chat", "Hi", remember=False)
+    size = len(door.sent[0].body)
+    door.sent.clear()
+    tracemalloc.start()
+    try:
+        before, _ = tracemalloc.get_traced_memory()
+        await door(ai, "chat", "Hi", remember=False)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak - before < 2.2 * size
 
 
 async def test_a_model_in_extra_is_the_model(door: Door) -> None:
