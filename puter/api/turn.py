@@ -103,13 +103,13 @@ class ModelTarget:
 
 def target_of(call: CallContext, history: History, request: ChatRequest) -> ModelTarget:
     """The model, its provider and its route."""
-    options = request.options
-    extra = options.get("extra") or {}
     resumed = None if request.resume is None else request.resume.requested_model
-    name = extra.get("model") or request.model or resumed or history.model
-    name = name or call.config.default_model
+    name: Any = request.model or resumed or history.model or call.config.default_model
+    options = request.options
     if not options:
         return _usual_target(name)
+    extra = options.get("extra") or {}
+    name = extra.get("model") or name
     return _target(name, extra.get("provider") or options.get("provider"), options)
 
 
@@ -132,7 +132,7 @@ def _usual_target(name: str) -> ModelTarget:
 def compose(
     history: History, request: ChatRequest
 ) -> Flow[tuple[list[Message], list[Message], int]]:
-    """What is sent before this turn, the user's side of it, and how much is plain from the start.
+    """What is sent before this turn, the user's side of it, and how many of all are plain.
 
     Raises:
         PuterInputError: The request cannot be sent as it stands.
@@ -157,6 +157,8 @@ def compose(
         turn = check_messages(request.resume.messages, "resume.messages")
     elif request.messages is None:
         turn = [user_message(request.prompt, parts)]
+        if not parts and known == len(before):
+            known += 1  # a text
     else:
         turn = check_messages(request.messages)
         if request.prompt is not None or parts:
@@ -289,12 +291,15 @@ class Turn:
     def accept_reply(self, answer: ChatReply) -> bool:
         """Record the cost of an answer and validate it; return whether the turn ends with it."""
         call, request = self.call, self.request
+        headers = self._headers
         answer._complete(
-            requested_model=self.target.model,
-            attempts=call.attempts,
-            elapsed=call.clock() - call.started,
-            headers=self._headers,
-            request_id=self._headers.get("x-request-id") or self._headers.get("request-id"),
+            {
+                "requested_model": self.target.model,
+                "attempts": call.attempts,
+                "elapsed": call.clock() - call.started,
+                "headers": headers,
+                "request_id": headers.get("x-request-id") or headers.get("request-id"),
+            }
         )
         for image in answer.images:
             attach_download(image, call)
@@ -412,7 +417,7 @@ class Turn:
         messages = [*self.messages, *map(call_message, calls)]
         if incomplete is not None:
             calls, ended = incomplete.tool_calls, {"finish_reason": INCOMPLETE}
-            answers = [*answers, incomplete._complete(attempts=self.call.attempts)]
+            answers = [*answers, incomplete._complete({"attempts": self.call.attempts})]
             if incomplete and not incomplete.isspace():
                 messages.append({"role": "assistant", "content": incomplete.text})
         return total_reply(answers).copy_with(
@@ -439,7 +444,7 @@ class Turn:
             total = total_reply(self._answers)
             answer = answer.copy_with(usage=total.usage, cost=total.cost, attempts=total.attempts)
         standalone = request.standalone
-        self.reply = answer._complete(messages=tuple(self.messages), standalone=standalone)
+        self.reply = answer._complete({"messages": tuple(self.messages), "standalone": standalone})
         # A turn with unanswered calls would be refused next time: it goes on with resume=.
         if request.remember and not standalone and not answer.tool_calls:
             self.history.commit(self.messages)
@@ -478,7 +483,7 @@ def run_turn(
                 yield from answer(turn)
             else:
                 reply = yield from turn.send(stream=False)
-                turn.accept_reply(target.route.dialect.decode(reply.data))
+                turn.accept_reply(target.route.dialect.decode(reply.decoded()))
     except PuterError as error:
         incomplete = error.partial
         if turn.pending or not isinstance(incomplete, ChatReply):

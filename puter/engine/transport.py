@@ -80,14 +80,14 @@ class Transport:
                     return permit.acquire(timeout)
                 except (Late, WouldDeadlock) as error:
                     raise _not_acquired(error) from None
+            case Notify(event):
+                return event.logger.log(event.level, "%s", event, exc_info=event.error)
             case Sleep(seconds):
                 return time.sleep(seconds)
             case Invoke():
                 return _invoke(effect)
             case InvokeAll():
                 return _invoke_all(effect)
-            case Notify(event):
-                return event.logger.log(event.level, "%s", event, exc_info=event.error)
             case _:
                 raise TypeError(f"no transport knows the effect {effect!r}")
 
@@ -141,6 +141,8 @@ class Transport:
                     return await permit.async_acquire(timeout)
                 except (Late, WouldDeadlock) as error:
                     raise _not_acquired(error) from None
+            case Notify(event):
+                return event.logger.log(event.level, "%s", event, exc_info=event.error)
             case Sleep(seconds):
                 import asyncio
 
@@ -149,8 +151,6 @@ class Transport:
                 return await _async_invoke(effect)
             case InvokeAll():
                 return await _async_invoke_all(effect)
-            case Notify(event):
-                return event.logger.log(event.level, "%s", event, exc_info=event.error)
             case _:
                 raise TypeError(f"no transport knows the effect {effect!r}")
 

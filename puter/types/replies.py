@@ -181,12 +181,6 @@ class ChatReply(TextValue):
                 raise AttributeError(words, name=name, obj=self)
             return {} if name == "headers" else _DEFAULTS[name]
 
-    def _complete(self, **attributes: Any) -> Self:
-        """Fill in attributes of a reply that nobody has seen yet; ``copy_with`` is for the rest."""
-        for name, value in attributes.items():
-            object.__setattr__(self, name, value)
-        return self
-
     def to_dict(self) -> dict[str, Any]:
         """The reply as plain JSON data, which ``chat(resume=...)`` takes as well.
 

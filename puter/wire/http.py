@@ -301,13 +301,11 @@ def driver_call(
     payload: dict[str, Any] = {"interface": interface, "method": method, "args": args}
     if driver is not None:
         payload["driver"] = driver
-    url = config.api_base + "/drivers/call"
     free = request_options.get("idempotent") or args.get("test_mode") is True
-    billed = None if free else str(args.get("model") or "")
-    body = encode(payload)
-    return build_request(
-        config, "POST", url, body, rate_limited=True, billed=billed, **request_options
-    )
+    request_options["billed"] = None if free else str(args.get("model") or "")
+    request_options["rate_limited"] = True
+    url = config.api_base + "/drivers/call"
+    return build_request(config, "POST", url, encode(payload), **request_options)
 
 
 def api_get(config: PuterConfig, path: str, **request_options: Any) -> HttpRequest:

@@ -76,7 +76,10 @@ def read_json(
     ):
         raise ValueError(TOO_LARGE)
     try:  # Python refuses whole numbers of more than 4,300 digits (from 3.10.7 on)
-        value = DECODER.decode(data.decode().removeprefix("\ufeff"))
+        text = data.decode().removeprefix("\ufeff").strip(" \t\n\r")
+        value, end = DECODER.raw_decode(text)
+        if end != len(text):
+            raise json.JSONDecodeError("Extra data", text, end)
     except RecursionError:
         raise ValueError(_TOO_DEEP) from None
     if data.count(b"[") + data.count(b"{") > depth:
@@ -296,7 +299,9 @@ def as_bool_or_none(value: Any) -> bool | None:
 
 def as_int_or_none(value: Any) -> int | None:
     """The whole number from 0 on, None for anything else."""
-    if type(value) is not int and (isinstance(value, bool) or not isinstance(value, (int, float))):
+    if type(value) is int:
+        return value if 0 <= value < 2**63 else None
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
         return None
     return int(value) if 0 <= value < 2**63 else None
 

@@ -99,7 +99,7 @@ class Dialect:
             model: The model whose reasoning is sent along.
             known: How many messages, from the first, are known to be plain.
         """
-        if not is_plain(messages, known):
+        if known < len(messages) and not is_plain(messages, known):
             messages = self.encode_messages(messages, family, model)
         args: dict[str, Any] = {"messages": messages}
         return self._with_options(args, options) if options else args
@@ -239,6 +239,10 @@ class Dialect:
             "usage": usage,
             "cost": cost,
             "finish_reason": "content_filter" if refusal else reason,
+            "reasoning_details": details,
+            "tool_calls": calls,
+            "images": read_images(message["images"]) if "images" in message else (),
+            "compaction": read_compaction(result["compaction"]) if "compaction" in result else None,
             "raw": result,
         }
         thought = (
@@ -246,18 +250,10 @@ class Dialect:
         )
         if thought:
             told["reasoning"] = thought
-        if details:
-            told["reasoning_details"] = details
         if refusal is not None:
             told["refusal"] = refusal
-        if calls:
-            told["tool_calls"] = calls
-        if "images" in message:
-            told["images"] = read_images(message["images"])
         if "annotations" in message:
             told["annotations"] = tuple(as_list(message["annotations"]))
-        if "compaction" in result:
-            told["compaction"] = read_compaction(result["compaction"])
         if metadata.get("usage_limited") is True:
             told["usage_limited"] = True
         return ChatReply._make(text or refusal or "", told)  # the rest is as by default
