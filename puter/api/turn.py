@@ -137,12 +137,9 @@ def compose(
     Raises:
         PuterInputError: The request cannot be sent as it stands.
     """
-    parts = list(request.content_parts) if request.content_parts is not None else []
-    for name, sources in (("images", request.images), ("files", request.files)):
-        if sources is not None:
-            load = functools.partial(part_of, image=name == "images")
-            for source in listed(name, sources):
-                parts.append((yield from do(Invoke(load, (source,)))))
+    parts: Sequence[Any] = request.content_parts or ()
+    if request.images is not None or request.files is not None:
+        parts = [*parts, *(yield from _loaded(request))]
     system = request.system or history.system
     before: list[Message] = [] if system is None else [{"role": "system", "content": system}]
     past = [] if request.standalone else history.messages
@@ -164,6 +161,18 @@ def compose(
         if request.prompt is not None or parts:
             turn = [*turn, user_message(request.prompt, parts)]
     return before, turn, known
+
+
+def _loaded(request: ChatRequest) -> Flow[list[Any]]:
+    """The images and files, as parts of a message."""
+    parts: list[Any] = []
+    for name, sources in (("images", request.images), ("files", request.files)):
+        if sources is not None:
+            load = functools.partial(part_of, image=name == "images")
+            for source in listed(name, sources):
+                part = yield from do(Invoke(load, (source,)))
+                parts.append(part)
+    return parts
 
 
 # ---------------------------------------------------------------- the turn

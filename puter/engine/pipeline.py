@@ -50,9 +50,8 @@ def exchange(
                 call.requested = call.clock()
             lost, call.unsent = True, False  # may have run, and so be billed, without an answer
             try:
-                send = _prepare(call, request)
                 began = call.clock()
-                reply: HttpReply = yield send
+                reply: HttpReply = yield _attempt(call, request)
                 yield Notify(Answered(request, reply.status, call.clock() - began))
                 reply.max_bytes = request.max_bytes
                 if not reply.is_success(request.expect):
@@ -173,7 +172,7 @@ def _slow_down(throttle: Throttle, error: PuterRateLimitError, delay: float | No
         throttle.hold(delay)
 
 
-def _prepare(call: CallContext, request: HttpRequest) -> Send:
+def _attempt(call: CallContext, request: HttpRequest) -> Send:
     """The next attempt, with the token as it is now."""
     config, credentials = call.config, call.shared.credentials
     token = None
