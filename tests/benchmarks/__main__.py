@@ -9,34 +9,49 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import importlib.util
 import time
 
-from tests.benchmarks import report
+from tests.benchmarks import page, report
+from tests.benchmarks.growth import growths
 from tests.benchmarks.hot_path import hot_path
 from tests.benchmarks.processes import server
+from tests.benchmarks.profiles import profiles
 from tests.benchmarks.rows import ROWS, Bench, Result
 
-for _module in ("calls", "loads", "programs", "servers"):
+MODULES = ("calls", "loads", "programs", "servers")
+for _module in MODULES:
     importlib.import_module(f"tests.benchmarks.{_module}")  # they enter their rows
+_place = {f"tests.benchmarks.{name}": place for place, name in enumerate(MODULES)}
+NAMES = sorted(ROWS, key=lambda name: _place[ROWS[name].measure.__module__])
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
-    parser.add_argument("rows", nargs="*", metavar="row", help=f"of {', '.join(ROWS)}; all of them")
+    parser.add_argument(
+        "rows", nargs="*", metavar="row", help=f"of {', '.join(NAMES)}; all of them"
+    )
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--short", action="store_true", help="do little, to see that it runs")
+    parser.add_argument("--write", action="store_true", help=f"all of it into {page.PAGE.name}")
     given = parser.parse_args()
+    if given.write and (given.rows or not importlib.util.find_spec("matplotlib")):
+        parser.error("--write takes all rows, and matplotlib: pip install -e '.[benchmarks]'")
     if unknown := set(given.rows) - ROWS.keys():
-        parser.error(f"no row {', '.join(sorted(unknown))}; there are {', '.join(ROWS)}")
+        parser.error(f"no row {', '.join(sorted(unknown))}; there are {', '.join(NAMES)}")
     begun = time.monotonic()
     with server("tests.benchmarks.stub") as (port, _):
         bench = Bench(f"http://127.0.0.1:{port}", 1 if given.short else given.rounds, given.short)
         print(f"{report.machine()}\n{bench.rounds} rounds, medians\n", flush=True)
-        for name in given.rows or ROWS:
+        results = []
+        for name in given.rows or NAMES:
             found = ROWS[name]
-            print(report.line(Result(found, found.measure(bench))), flush=True)
-        if not given.rows:
-            print(f"\n{hot_path(bench.stub)}")
+            results.append(Result(found, found.measure(bench)))
+            print(report.line(results[-1]), flush=True)
+        counts = str(hot_path(bench.stub))
+        print(f"\n{counts}", flush=True)
+        if given.write:
+            page.write(results, counts, profiles(bench), growths(bench), bench.rounds)
     print(f"\n{time.monotonic() - begun:.0f} s")
 
 
