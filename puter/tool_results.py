@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import sys
 from collections.abc import AsyncIterable
@@ -10,7 +9,7 @@ from typing import Any
 
 from puter.exceptions import words_of
 from puter.schema import MOST_ITEMS, to_json
-from puter.types.media import Image, Media
+from puter.types.media import Image, Media, in_base64
 from puter.types.mime import mime_of
 from puter.wire.json import MAX_BODY
 
@@ -44,7 +43,7 @@ def result_content(value: Any) -> str | list[Part]:
     def of_bytes(data: bytes) -> str:
         kind = mime_of(data, "")
         if kind in _SEEN:
-            return show(_data_uri(data, kind))
+            return show(in_base64(f"data:{kind};base64,", (data,)))
         try:
             return data.decode()
         except UnicodeDecodeError:
@@ -112,10 +111,6 @@ def _fitting(text: str, more: int = 0) -> str:
     if size > MAX_BODY // 2:  # the conversation has to fit as well
         raise ValueError(f"it is too large, {size / 2**20:.0f} MiB")
     return text
-
-
-def _data_uri(data: bytes, kind: str) -> str:
-    return f"data:{kind};base64,{base64.b64encode(data).decode()}"
 
 
 def _told(kind: str, data: bytes | None, url: str | None = None) -> str:

@@ -31,8 +31,8 @@ from puter.wire.media import (
     MISTRAL_OCR_LIMIT,
     OCR_LIMIT,
     SPEECH_LIMIT,
-    body_with_base64,
 )
+from puter.wire.pieces import Base64, json_body
 from tests.door import (
     CUT,
     REFUSED,
@@ -406,11 +406,9 @@ async def test_test_mode_needs_nothing_else(door: Door, method: str) -> None:
 
 def test_a_file_that_fits_only_without_its_envelope_is_refused() -> None:
     data = bytes(MAX_BODY * 3 // 4)
-    payload: dict[str, Any] = {}
     with pytest.raises(puter.PuterInputError, match="50 MiB of JSON"):
-        body_with_base64(payload, payload, "data", "", data)
-    body = body_with_base64(payload, payload, "data", "", data[:-12])
-    assert len(body) <= MAX_BODY
+        json_body({"data": Base64("", data)})
+    assert len(json_body({"data": Base64("", data[:-12])})) <= MAX_BODY
 
 
 # ------------------------------------------------------------ what comes back

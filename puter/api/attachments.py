@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Mapping
 from typing import Any
 
 from puter.api.sources import ResolvedSource, resolve
 from puter.exceptions import PuterInputError
+from puter.types.media import in_base64
 from puter.types.mime import is_textual
 from puter.types.puter_file import Source
 
@@ -33,7 +33,7 @@ def part_of(source: Source, *, image: bool) -> dict[str, Any]:
                 hint="Pass several files as a list: files=['a.pdf', 'b.txt'].",
             )
         return dict(source)
-    resolved = resolve(source)
+    resolved = resolve(source, in_pieces=True)
     if resolved.path is not None:
         return {"type": "file", "puter_path": resolved.path}
     if resolved.url is not None:
@@ -50,7 +50,7 @@ def _remote(url: str, source: ResolvedSource, *, image: bool) -> dict[str, Any]:
 
 
 def _inline(source: ResolvedSource, *, image: bool) -> dict[str, Any]:
-    data, kind, name = source.data or b"", source.mime_type, source.name
+    kind, name = source.mime_type, source.name
     if not image and is_textual(kind):
         if not source.encoding:
             raise PuterInputError(
@@ -60,23 +60,20 @@ def _inline(source: ResolvedSource, *, image: bool) -> dict[str, Any]:
                 "it is.",
             )
         title = f' name="{name}"' if name else ""
-        text = data.decode(source.encoding)
+        text = (source.data or b"").decode(source.encoding)
         return {"type": "text", "text": f"<file{title}>\n{text}\n</file>"}
-    return _encoded(base64.b64encode(data).decode(), kind, name or "file", image=image)
-
-
-def _encoded(data: str, kind: str, name: str, *, image: bool) -> dict[str, Any]:
-    address = f"data:{kind or 'application/octet-stream'};base64,{data}"
-    if kind.startswith("image/"):
-        return {"type": "image_url", "image_url": {"url": address}}
-    if kind.startswith("video/"):
-        return {"type": "video_url", "video_url": {"url": address}}
-    if image:
+    if image and not kind.startswith(("image/", "video/")):
         raise PuterInputError(
-            f"{name} is not an image{f' but {kind}' if kind else ' of a known kind'}",
+            f"{name or 'file'} is not an image{f' but {kind}' if kind else ' of a known kind'}",
             hint="Say what it is, as (data, 'image/png'), or pass it in files=.",
         )
     if kind.startswith("audio/"):
         form = {"audio/mpeg": "mp3"}.get(kind, kind.partition("/")[2])
+        data = in_base64("", source.pieces or ())
         return {"type": "input_audio", "input_audio": {"data": data, "format": form}}
-    return {"type": "file", "file": {"filename": name, "file_data": address}}
+    address = in_base64(f"data:{kind or 'application/octet-stream'};base64,", source.pieces or ())
+    if kind.startswith("image/"):
+        return {"type": "image_url", "image_url": {"url": address}}
+    if kind.startswith("video/"):
+        return {"type": "video_url", "video_url": {"url": address}}
+    return {"type": "file", "file": {"filename": name or "file", "file_data": address}}

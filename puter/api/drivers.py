@@ -20,8 +20,9 @@ from puter.types.mime import canonical
 from puter.wire.errors import RAISE_LIMIT, WRONG_HOST
 from puter.wire.http import HttpReply, driver_call, is_json
 from puter.wire.json import TOO_LARGE
-from puter.wire.media import advise, body_with_base64, read_spent, result_of
+from puter.wire.media import advise, read_spent, result_of
 from puter.wire.ndjson import LineError, NDJSONDecoder
+from puter.wire.pieces import Base64
 from puter.wire.providers import listed_name, refuse_misspelt_provider
 
 
@@ -166,10 +167,7 @@ def invoke(
         request_options["timeout"] = timeout
     key, resolved = source or ("", None)
     if resolved is not None and resolved.data is not None:
-        prefix = f"data:{resolved.mime_type};base64,"
-        request_options["encode"] = functools.partial(
-            body_with_base64, holder=args, key=key, prefix=prefix, data=resolved.data
-        )
+        args[key] = Base64(f"data:{resolved.mime_type};base64,", resolved.data)
     elif resolved is not None:
         args.setdefault(key, resolved.path or resolved.url)
     request = driver_call(call.config, interface, method, args, driver=driver, **request_options)

@@ -18,7 +18,7 @@ from puter.types.puter_file import PuterFile, Source
 from puter.wire.errors import unknown_shape
 from puter.wire.http import api_get, api_post
 from puter.wire.json import as_dict, as_dicts
-from puter.wire.media import body_with_base64
+from puter.wire.pieces import Base64
 
 HOME = "~/Documents"
 """Where an upload without a path goes."""
@@ -72,9 +72,9 @@ def upload(
         "overwrite": overwrite,
         "createMissingParents": True,
     }
-    payload: dict[str, Any] = {"fileMetadata": meta, "encoding": "base64"}
-    body = body_with_base64(payload, payload, "fileContent", "", resolved.data)
-    reply = yield from exchange(call, api_post(call.config, "/fs/write", body))
+    content = Base64("", resolved.data)
+    payload = {"fileMetadata": meta, "encoding": "base64", "fileContent": content}
+    reply = yield from exchange(call, api_post(call.config, "/fs/write", payload))
     entry = as_dict(reply.data).get("fsEntry")
     if not isinstance(entry, dict):
         raise unknown_shape("The answer to the upload", reply.data)

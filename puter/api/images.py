@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Annotated, Any, TypedDict
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias, TypedDict
 
 from puter.api.downloads import attach_download
 from puter.api.drivers import driver_args, invoke, media_provider, output_path, result
@@ -17,6 +17,7 @@ from puter.types.media import Image
 from puter.types.puter_file import Source
 from puter.types.text import OcrText
 from puter.wire.media import MISTRAL_OCR_LIMIT, OCR_LIMIT, read_media, read_ocr, result_of
+from puter.wire.pieces import Base64
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -174,17 +175,21 @@ def txt2img(
     return attach_download(read_media(Image, found), call)
 
 
-def image_addresses(name: str, sources: Source | Sequence[Source] | None) -> Flow[list[str]]:
+Address: TypeAlias = str | Base64
+"""A URL, or what becomes a data URI."""
+
+
+def image_addresses(name: str, sources: Source | Sequence[Source] | None) -> Flow[list[Address]]:
     """Images that go along with a prompt, as URLs and data URIs."""
-    found: list[str] = []
+    found: list[Address] = []
     for source in listed(name, sources):
         resolved = yield from media_source(source, None, ("image/",), "an image")
         if resolved.path is not None:
             raise PuterInputError(
                 f"{name} takes no files of your Puter", hint="Read it with read_file() first."
             )
-        address = resolved.url or Image(resolved.data, mime_type=resolved.mime_type).data_uri()
-        found.append(address)
+        prefix = f"data:{resolved.mime_type};base64,"
+        found.append(resolved.url or Base64(prefix, resolved.data or b""))
     return found
 
 

@@ -6,8 +6,9 @@ import io
 import os
 import re
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -15,7 +16,7 @@ from puter.api.text_files import encoding_of
 from puter.atomic import open_ordinary
 from puter.engine.effects import Flow, Invoke, do
 from puter.exceptions import PuterInputError
-from puter.types.media import Media, from_data_uri, shown_url
+from puter.types.media import Media, from_data_uri, joined, shown_url
 from puter.types.mime import canonical, is_textual, mime_of, mime_of_bytes
 from puter.types.puter_file import PuterFile, Source
 from puter.wire.json import MAX_BODY
@@ -26,7 +27,7 @@ MAX_FILE = MAX_BODY * 3 // 4
 
 @dataclass(frozen=True, slots=True)
 class ResolvedSource:
-    """A source, as far as it has to be read: either ``path``, ``url`` or ``data`` is set."""
+    """A source, as far as it has to be read: ``path``, ``url``, ``data`` or ``pieces`` is set."""
 
     path: str | None = None
     """Where it is in the user's Puter."""
@@ -34,6 +35,8 @@ class ResolvedSource:
     """Where it is on the web."""
     data: bytes | None = None
     """Its bytes."""
+    pieces: Iterator[bytes] | None = None
+    """Its bytes as they are read, once."""
     mime_type: str = ""
     """Its MIME type, ``""`` when it is not known."""
     name: str = ""
@@ -62,7 +65,11 @@ def listed(name: str, sources: Source | Sequence[Source] | None) -> list[Source]
 
 
 def resolve(
-    source: Source | None, limit: int | None = None, may_be_empty: bool = False
+    source: Source | None,
+    limit: int | None = None,
+    may_be_empty: bool = False,
+    *,
+    in_pieces: bool = False,
 ) -> ResolvedSource:
     """Resolve a source. Reads files, so flows call it through ``Invoke``.
 
@@ -71,6 +78,7 @@ def resolve(
             an image or audio from a reply, ``PuterFile``, or a path beginning with ``~/``.
         limit: Bytes at most. Default: what one request can carry.
         may_be_empty: Take a source without bytes, too.
+        in_pieces: Leave what is no text to be read, at once, as ``pieces``, which raise the same.
 
     Raises:
         PuterInputError: It is none of these, cannot be read, is empty or too large.
@@ -89,22 +97,39 @@ def resolve(
     if url is not None:
         return _remote(url, stated)
     limit = MAX_FILE if limit is None else min(limit, MAX_FILE)
-    data, name, mime_type = _read(what, limit)
-    if not data and not may_be_empty:
+    pieces, name, mime_type = _read(what)
+    pieces = _within(limit, pieces, name)
+    start = next(filter(None, pieces), b"")
+    if not start and not may_be_empty:
         raise PuterInputError(f"{name or 'The data'} is empty")
-    if len(data) > limit:
-        raise PuterInputError(
-            f"{name or 'The data'} is larger than the {limit / 2**20:g} MiB that can be sent",
-            hint="Make it smaller, or put it into your Puter and pass PuterFile(path).",
-        )
-    known = stated or mime_type or mime_of_bytes(data)
+    known = stated or mime_type or mime_of_bytes(start)
     mime_type = known or mime_of(None, name)
-    encoding = None
-    if is_textual(mime_type) or not (known or mime_type.startswith(_MEDIA) or not data):
-        encoding = encoding_of(data)
-        if encoding and not is_textual(mime_type):
-            mime_type = "text/plain"
-    return ResolvedSource(data=data, mime_type=mime_type, name=name, encoding=encoding or "")
+    may_be_text = is_textual(mime_type) or not (known or mime_type.startswith(_MEDIA) or not start)
+    if in_pieces and not may_be_text:
+        return ResolvedSource(pieces=chain((start,), pieces), mime_type=mime_type, name=name)
+    more = next(pieces, None)
+    data = start if more is None else joined(chain((start, more), pieces))
+    encoding = encoding_of(data) if may_be_text else None
+    if encoding and not is_textual(mime_type):
+        mime_type = "text/plain"
+    if in_pieces and not encoding:
+        pieces = iter((data,))
+    return ResolvedSource(
+        data=data, pieces=pieces, mime_type=mime_type, name=name, encoding=encoding or ""
+    )
+
+
+def _within(limit: int, pieces: Iterable[bytes], name: str) -> Iterator[bytes]:
+    """The pieces, and no more of them than show that they are over the limit."""
+    size = 0
+    for piece in pieces:
+        size += len(piece)
+        if size > limit:
+            raise PuterInputError(
+                f"{name or 'The data'} is larger than the {limit / 2**20:g} MiB that can be sent",
+                hint="Make it smaller, or put it into your Puter and pass PuterFile(path).",
+            )
+        yield piece
 
 
 def media_source(
@@ -168,35 +193,39 @@ def _url_of(source: Any) -> str | None:
     return source if is_url else None
 
 
-def _read(source: Any, limit: int) -> tuple[bytes, str, str]:
+def _read(source: Any) -> tuple[Iterator[bytes], str, str]:
     """The bytes of a source, and its name and type as far as the source has them."""
     if isinstance(source, (bytes, bytearray, memoryview)):
-        return bytes(source), "", ""
+        return iter((bytes(source),)), "", ""
     if isinstance(source, Media):
-        return _beginning(source.iter_bytes(), limit), "", source.mime_type
+        return source.iter_bytes(), "", source.mime_type
     if isinstance(source, str) and source[:5].lower() == "data:":
-        return _read_data_uri(source)
+        pieces, mime_type = from_data_uri(source)
+        return pieces, "", mime_type
     if not (isinstance(source, (str, os.PathLike)) or callable(getattr(source, "read", None))):
         if _is_pil(source):
-            return _read_pil(source)
+            data, kind = _read_pil(source)
+            return iter((data,)), "", f"image/{kind.lower()}"
         raise PuterInputError(
             f"{_one(type(source).__name__)} is neither an image nor a file",
             hint="Pass a path, bytes, a file, (data, mime type), a URL, a PIL image or PuterFile.",
         )
     if isinstance(source, (str, os.PathLike)):
-        return _read_path(source, limit)
-    return _read_file(source)
+        return _read_path(source), _shown(os.fspath(source)), ""
+    name = _shown(getattr(source, "name", ""))
+    return _read_file(source, name), name, ""
 
 
 def _one(noun: str) -> str:
     return f"{'An' if noun[0].lower() in 'aeiou' else 'A'} {noun}"
 
 
-def _read_path(path: str | os.PathLike[str], limit: int) -> tuple[bytes, str, str]:
+def _read_path(path: str | os.PathLike[str]) -> Iterator[bytes]:
     name: Any = os.fspath(path)
     try:
         with open_ordinary(path, _READ_IT) as file:
-            return file.read(limit + 1), _shown(name), ""
+            while piece := file.read(_PIECE):
+                yield piece
     except PuterInputError:
         raise
     except (OSError, ValueError) as error:
@@ -210,25 +239,32 @@ def _read_path(path: str | os.PathLike[str], limit: int) -> tuple[bytes, str, st
         ) from error
 
 
+_PIECE = 3 * 2**16
+"""Bytes that are read of a file at once: base64 of so many has no padding."""
 _READ_IT = "Read it yourself and pass the bytes."
 _BASE64 = re.compile(r"(?=.*[a-z])(?=.*[A-Z])(?=.*[0-9])[A-Za-z0-9+/_\s-]{64,}={0,2}\s*", re.DOTALL)
 
 
-def _read_file(file: Any) -> tuple[bytes, str, str]:
+def _read_file(file: Any, name: str) -> Iterator[bytes]:
     """What is left to read of an open file."""
-    name = _shown(getattr(file, "name", ""))
-    try:
-        data = file.read()
-    except (OSError, ValueError) as error:
-        raise _unreadable(name, error, "Open it with mode 'rb'.") from error
-    if not isinstance(data, (bytes, bytearray)):
-        raise PuterInputError("The file is open for text", hint="Open it with mode 'rb'.")
-    if not data and _position(file):
+    size = () if not isinstance(file, io.BufferedReader) else (_PIECE,)  # others may take none
+    is_first = True
+    while is_first or size:
+        try:
+            data = file.read(*size)
+        except (OSError, ValueError) as error:
+            raise _unreadable(name, error, "Open it with mode 'rb'.") from error
+        if not isinstance(data, (bytes, bytearray)):
+            raise PuterInputError("The file is open for text", hint="Open it with mode 'rb'.")
+        if not data:
+            break
+        is_first = False
+        yield bytes(data)
+    if is_first and _position(file):
         raise PuterInputError(
             f"{name or 'The file'} is at its end, so there is nothing left to read",
             hint="Call file.seek(0) first.",
         )
-    return bytes(data), name, ""
 
 
 def _position(file: Any) -> int:
@@ -255,23 +291,6 @@ def _unreadable(name: Any, error: Exception, hint: str) -> PuterInputError:
     return PuterInputError(f"{_cleaned(str(name))[:200]!r} cannot be read: {reason}", hint=hint)
 
 
-def _beginning(pieces: Iterable[bytes], limit: int) -> bytes:
-    """The pieces, and no more of them than show that they are over the limit."""
-    found: list[bytes] = []
-    size = 0
-    for piece in pieces:
-        found.append(piece)
-        size += len(piece)
-        if size > limit:
-            break
-    return b"".join(found)
-
-
-def _read_data_uri(address: str) -> tuple[bytes, str, str]:
-    data, mime_type = from_data_uri(address)
-    return data, "", mime_type
-
-
 def _is_pil(source: Any) -> bool:
     module = sys.modules.get("PIL.Image")
     return module is not None and isinstance(source, module.Image)
@@ -284,13 +303,16 @@ _ORIENTATION = 0x0112
 """The EXIF tag that says how a picture is to be turned; 1: it is upright."""
 
 
-def _read_pil(image: Any) -> tuple[bytes, str, str]:
-    """The bytes it was opened from, when its pixels are still those; else written anew, upright."""
+def _read_pil(image: Any) -> tuple[bytes, str]:
+    """The bytes it was opened from, when its pixels are still those; else written anew, upright.
+
+    And their format.
+    """
     kind = image.format if image.format in _KINDS else None
     data = _original(image) if kind else None
     if kind is None or data is None:
         data, kind = _written(image, kind)
-    return data, "", f"image/{kind.lower()}"
+    return data, kind
 
 
 def _original(image: Any) -> bytes | None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypedDict
 from puter.api.downloads import attach_download
 from puter.api.drivers import driver_args, media_provider, output_path, result
 from puter.api.files import read_file
-from puter.api.images import image_addresses
+from puter.api.images import Address, image_addresses
 from puter.checks import Range, text, text_or_none
 from puter.engine.context import CallContext
 from puter.engine.effects import Flow
@@ -152,6 +152,6 @@ def txt2vid(
     return attach_download(read_media(Video, found), call)
 
 
-def _address(name: str, source: Source | None) -> Flow[str | None]:
+def _address(name: str, source: Source | None) -> Flow[Address | None]:
     found = yield from image_addresses(name, None if source is None else [source])
     return found[0] if found else None

@@ -50,14 +50,13 @@ from puter.wire.http import (
     plain_head,
     stays_open,
 )
+from puter.wire.pieces import PIECE, Content, Pieces, pieces_of
 
 IDLE_LIMIT = 4.0
 """Seconds a kept connection may idle (Puter backend: closed after 5, Keep-Alive: timeout=5)."""
 
 LARGE = 2**20
 """Bytes from which on aiohttp wants a body in pieces."""
-PIECE = 2**16
-"""Bytes of such a piece."""
 
 LOADED = [encodings.idna]
 """What looking up a name imports: failing once, for want of descriptors, it would fail always."""
@@ -165,11 +164,11 @@ class AiohttpTransport(Transport):
 
 def _sent(
     exchange: _Exchange, token: Secret | None
-) -> tuple[dict[str, str], bytes | AsyncIterator[memoryview] | None]:
+) -> tuple[dict[str, str], bytes | AsyncIterator[bytes | memoryview] | None]:
     """The headers and the body as they go out."""
     headers, body = with_token(exchange.request.headers, token), exchange.request.body
     headers["Accept-Encoding"] = ACCEPTED
-    if body is None or len(body) <= LARGE:
+    if body is None or (isinstance(body, bytes) and len(body) <= LARGE):
         return headers, body
     headers["Content-Length"] = str(len(body))
     return headers, _in_pieces(body, exchange)
@@ -605,11 +604,10 @@ def _abandon_all(sessions: dict[tuple[int, asyncio.AbstractEventLoop], _LoopSess
     sessions.clear()
 
 
-async def _in_pieces(body: bytes, exchange: _Exchange) -> AsyncIterator[memoryview]:
+async def _in_pieces(body: Content, exchange: _Exchange) -> AsyncIterator[bytes | memoryview]:
     """A large body: aiohttp warns about one as a whole, and would copy an ``io.BytesIO``."""
-    view = memoryview(body)
-    for start in range(0, len(view), PIECE):
-        yield view[start : start + PIECE]
+    for piece in pieces_of(body):
+        yield piece
         if exchange.status is None:
             exchange.wait()
         for _ in range(2):  # what the server says meanwhile is read before more is written to it

@@ -137,9 +137,8 @@ class MockTransport(Transport):
     def _seen(self, effect: Send) -> MockRequest:
         request = effect.request
         headers = with_token(request.headers, effect.token)
-        seen = MockRequest(
-            request.method, request.url, headers, request.body or b"", request.timeout
-        )
+        body = bytes(request.body or b"")
+        seen = MockRequest(request.method, request.url, headers, body, request.timeout)
         self.requests.append(seen)
         return seen
 

@@ -53,6 +53,7 @@ from puter.wire.http import (
     plain_head,
     stays_open,
 )
+from puter.wire.pieces import PIECE, Content, pieces_of
 
 if TYPE_CHECKING:
     from urllib3.connection import HTTPConnection, HTTPSConnection
@@ -67,9 +68,6 @@ if tuple(map(int, __version__.split(".")[:2])) < (2, 1):
 
 IDLE_LIMIT = 4.0
 """Seconds a kept connection may idle (Puter backend: closed after 5, Keep-Alive: timeout=5)."""
-
-PIECE = 65536
-"""Bytes sent or read at a time."""
 
 SHARE = 2.0
 """Seconds that connecting to one of several addresses may take at least."""
@@ -178,7 +176,8 @@ class _Prepared(requests.PreparedRequest):
         super().__init__()
         request = exchange.request
         self.exchange = exchange
-        self.method, self.headers, self.body = request.method, headers, request.body
+        body: Any = request.body
+        self.method, self.headers, self.body = request.method, headers, body
         self.url = exchange.route.url if "?" not in request.url else _prepared_url(request.url)
 
 
@@ -664,12 +663,11 @@ class _Connection(HTTPConnection):
         exchange.is_whole = True
 
 
-def _pieces(head: bytes, body: bytes) -> Iterator[bytes | memoryview]:
+def _pieces(head: bytes, body: Content) -> Iterator[bytes | memoryview]:
     """A request as it is written: the head goes with the beginning of the body."""
-    view = memoryview(body)
-    yield head + view[:PIECE]
-    for start in range(PIECE, len(view), PIECE):
-        yield view[start : start + PIECE]
+    pieces = pieces_of(body)
+    yield head + next(pieces, b"")
+    yield from pieces
 
 
 class _TlsConnection(_Connection, HTTPSConnection):

@@ -8,7 +8,7 @@ import html
 import io
 import os
 import re
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator
 from contextlib import aclosing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar
@@ -116,7 +116,8 @@ class Media(Immutable):
                 hint=_OF_BYTES.format(cls.__name__),
             )
         if address[:5].lower() == "data:":
-            data, mime_type = from_data_uri(address)
+            pieces, mime_type = from_data_uri(address)
+            data = joined(pieces)
             return cls(data, mime_type=mime_of(data, "") or mime_type)
         if not address.lower().startswith(("http://", "https://")):
             raise PuterInputError(
@@ -265,7 +266,7 @@ class Media(Immutable):
 
     def data_uri(self) -> str:
         """``data:<mime type>;base64,...`` of bytes in memory."""
-        return f"data:{self.mime_type};base64,{base64.b64encode(self.bytes).decode()}"
+        return in_base64(f"data:{self.mime_type};base64,", (self.bytes,))
 
     def __eq__(self, other: object) -> bool:
         if type(other) is not type(self):
@@ -395,22 +396,55 @@ def shown_url(url: str) -> str:
 _OF_BYTES = "For bytes write {0}(data), for a file {0}(Path(name).read_bytes())."
 
 
-def from_data_uri(address: str) -> tuple[bytes, str]:
-    """The bytes in a data URI, and their MIME type without parameters.
+def in_base64(prefix: str, pieces: Iterable[bytes]) -> str:
+    """The bytes in base64 after a prefix; it is in memory once, and never as bytes beside it.
+
+    Examples:
+        >>> in_base64("data:image/gif;base64,", [b"GIF", b"89a"])
+        'data:image/gif;base64,R0lGODlh'
+    """
+    text, rest = prefix, b""
+    for piece in pieces:
+        view = memoryview(rest + piece if rest else piece)
+        whole = len(view) // 3 * 3
+        for start in range(0, whole, _STEP):
+            text += base64.b64encode(view[start : min(start + _STEP, whole)]).decode()  # in place
+        rest = bytes(view[whole:])
+    text += base64.b64encode(rest).decode()
+    return text
+
+
+_STEP = 3 * 2**16
+"""Bytes that are written in base64 at once."""
+
+
+def from_data_uri(address: str) -> tuple[Iterator[bytes], str]:
+    """The bytes in a data URI, in pieces, and their MIME type without parameters.
 
     Raises:
-        PuterInputError: It cannot be decoded.
+        PuterInputError: A piece of it cannot be decoded.
     """
     comma = address.find(",")
     end = comma if comma >= 0 else len(address)
     head = address[5:end]
-    data = io.BytesIO()  # gives its bytes away without a copy
+    pieces = _unquoted(address, end + 1)
+    if head.lower().endswith(";base64"):
+        pieces = _from_base64(pieces)
+    return _decoded(address, pieces), canonical(head)
+
+
+def _decoded(address: str, pieces: Iterator[bytes]) -> Iterator[bytes]:
     try:
-        pieces = _unquoted(address, end + 1)
-        data.writelines(_from_base64(pieces) if head.lower().endswith(";base64") else pieces)
+        yield from pieces
     except ValueError:  # from binascii, or of half a character
         raise PuterInputError(f"{address[:40]!r} does not hold valid base64") from None
-    return data.getvalue(), canonical(head)
+
+
+def joined(pieces: Iterable[bytes]) -> bytes:
+    """The pieces as one, which are in memory only once."""
+    whole = io.BytesIO()  # gives its bytes away without a copy
+    whole.writelines(pieces)
+    return whole.getvalue()
 
 
 _PIECE = 2**14

@@ -12,7 +12,8 @@ from puter.config import PuterConfig
 from puter.secret import Secret, revealed, secrets_in
 from puter.version import __version__
 from puter.wire.encoding import ContentError
-from puter.wire.json import json_bytes, read_json
+from puter.wire.json import read_json
+from puter.wire.pieces import Content, Pieces, json_body
 
 USER_AGENT = f"puter-python-sdk/{__version__}"
 
@@ -24,7 +25,7 @@ class HttpRequest:
     method: str
     url: str
     headers: Mapping[str, str] = field(default_factory=dict)
-    body: bytes | None = None
+    body: Content | None = None
     secrets: tuple[Secret, ...] = ()
     """What the body or the query holds that must not be shown in an error."""
     idempotent: bool = False
@@ -254,8 +255,8 @@ def build_request(
         config: The client's settings.
         method: HTTP method.
         url: Where to.
-        payload: Sent as JSON, with the text of each ``Secret`` in it; ready bytes of JSON as they
-            are. Default: no body.
+        payload: Sent as JSON, with the text of each ``Secret`` in it; a ready body as it is.
+            Default: no body.
         **request_options: Fields of ``HttpRequest``.
     """
     headers = {"User-Agent": USER_AGENT, "Accept": "*/*"}
@@ -266,8 +267,8 @@ def build_request(
     body, secrets = payload, tuple[Secret, ...]()
     if payload is not None:
         headers["Content-Type"] = "application/json"
-        if not isinstance(payload, bytes):
-            body = json_bytes(revealed(payload))
+        if not isinstance(payload, (bytes, Pieces)):
+            body = json_body(revealed(payload))
             secrets = secrets_in(payload) if isinstance(payload, dict) else ()
     if "?" in url:  # a host may repeat in its answer what signs it
         secrets += (Secret(url.partition("?")[2]),)
@@ -294,7 +295,7 @@ def driver_call(
     args: Mapping[str, Any],
     *,
     driver: str | None = None,
-    encode: Callable[[Any], bytes] = json_bytes,
+    encode: Callable[[Any], Content] = json_body,
     **request_options: Any,
 ) -> HttpRequest:
     """``POST /drivers/call``: nearly everything Puter's AI does; ``encode`` writes the body."""

@@ -1,9 +1,7 @@
-"""Media calls on the wire: limits, bodies that hold bytes, advice on errors, reading results."""
+"""Media calls on the wire: limits, advice on errors, reading results."""
 
 from __future__ import annotations
 
-import base64
-import io
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -27,7 +25,7 @@ from puter.types.text import OcrText, Transcript
 from puter.wire.dialects.base import read_usage
 from puter.wire.errors import unknown_shape
 from puter.wire.http import HttpReply
-from puter.wire.json import as_dict, as_dicts, as_str, as_str_or_none, check_size, json_bytes
+from puter.wire.json import as_dict, as_dicts, as_str, as_str_or_none
 
 M = TypeVar("M", bound=Media)
 
@@ -39,41 +37,6 @@ MISTRAL_OCR_LIMIT = 36 * 1024 * 1024
 """Bytes of a document for OCR by Mistral: more does not fit into a request."""
 SPEECH_LIMIT = 3000
 """Characters of a text to speak (puter.js refuses more)."""
-
-
-# ---------------------------------------------------------------- bytes in a body
-
-_MARK = "puter-sdk-bytes-go-here"
-_STEP = 3 * 2**16
-
-
-def body_with_base64(
-    payload: dict[str, Any], holder: dict[str, Any], key: str, prefix: str, data: bytes
-) -> bytes:
-    """The JSON of ``payload`` with ``holder[key]`` (inside it) the data in base64 after a prefix.
-
-    The bytes are encoded piece by piece into place, so they are in memory only twice: as passed,
-    and as sent.
-
-    Raises:
-        PuterInputError: The payload cannot be written as JSON, or the body is over 50 MB.
-    """
-    holder.pop(key, None)
-    holder[key] = _MARK  # as the last one, so that no text before it can be taken for the mark
-    before, _, after = json_bytes(payload).rpartition(_MARK.encode())
-    view = memoryview(data)
-    before += prefix.encode()
-    size = len(before) + (len(view) + 2) // 3 * 4 + len(after)
-    check_size(size)
-    body = io.BytesIO()  # gives its bytes away without a copy
-    body.seek(size - 1)
-    body.write(b"}")  # so that it never has to grow
-    body.seek(0)
-    body.write(before)
-    for start in range(0, len(view), _STEP):
-        body.write(base64.b64encode(view[start : start + _STEP]))
-    body.write(after)
-    return body.getvalue()
 
 
 # ---------------------------------------------------------------- errors

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import difflib
 import itertools
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from io import BytesIO
 from typing import Any
 
 from puter.checks import did_you_mean
 from puter.exceptions import PuterBlockedError, PuterEmptyResponseError, PuterInputError, repr_of
 from puter.types.replies import ChatReply, ToolCall
-from puter.wire.json import MESSAGE_DEPTH, as_dict, check_depth, check_size, json_bytes
+from puter.wire.json import MESSAGE_DEPTH, as_dict, check_depth
+from puter.wire.pieces import Content, Part, body_of, json_body, json_parts
 
 Message = dict[str, Any]
 
@@ -276,28 +276,28 @@ def assistant_messages(reply: ChatReply, family: str = "", model: str = "") -> l
     return messages
 
 
-def chat_body(payload: Mapping[str, Any]) -> bytes:
+def chat_body(payload: Mapping[str, Any]) -> Content:
     """Encode the request body of a chat, of many messages so many at a time.
 
     Raises:
-        PuterInputError: See ``json_bytes()``.
+        PuterInputError: See ``json_body()``.
     """
+    is_long = len(payload["args"]["messages"]) > _AT_ONCE
+    return body_of(_parts_of(payload)) if is_long else json_body(payload)
+
+
+def _parts_of(payload: Mapping[str, Any]) -> Iterator[bytes | Part]:
     args = payload["args"]
     messages = args["messages"]
-    if len(messages) <= _AT_ONCE:
-        return json_bytes(payload)
-    body = BytesIO()
-    body.write(json_bytes({name: payload[name] for name in payload if name != "args"})[:-1])
-    body.write(b',"args":')
-    body.write(json_bytes({name: args[name] for name in args if name != "messages"})[:-1])
+    yield from json_parts({name: payload[name] for name in payload if name != "args"}, 0, -1)
+    yield b',"args":'
+    yield from json_parts({name: args[name] for name in args if name != "messages"}, 0, -1)
     between = b',"messages":['
     for start in range(0, len(messages), _AT_ONCE):
-        body.write(between)
-        body.write(json_bytes(messages[start : start + _AT_ONCE], is_tree=True)[1:-1])
+        yield between
+        yield from json_parts(messages[start : start + _AT_ONCE], 1, -1, is_tree=True)
         between = b","
-    body.write(b"]}}")
-    check_size(body.tell())
-    return body.getvalue()
+    yield b"]}}"
 
 
 _AT_ONCE = 500

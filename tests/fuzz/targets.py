@@ -40,11 +40,12 @@ from puter.wire.encoding import PIECE, ContentError, Decoder
 from puter.wire.errors import raise_for_error, vendor_error
 from puter.wire.fragments import fragments
 from puter.wire.http import HttpReply, HttpRequest
-from puter.wire.json import json_bytes, read_json, read_model_json
+from puter.wire.json import read_json, read_model_json
 from puter.wire.media import read_media, read_ocr, read_spent, read_transcript
 from puter.wire.messages import check_messages
 from puter.wire.metering import read_account_usage, read_app_usage
 from puter.wire.ndjson import LineError, NDJSONDecoder
+from puter.wire.pieces import json_body
 from puter.wire.redact import Redactor
 from puter.wire.typed import read_typed
 from tests.fuzz.mutations import SECRET, Damage
@@ -160,7 +161,7 @@ MODEL_TEXTS = [
 @target(of_texts(MODEL_TEXTS), ValueError)
 def model_json(text: str) -> None:
     """What a model wrote can be sent again."""
-    json_bytes(read_model_json(text))
+    json_body(read_model_json(text))
 
 
 @target(of_texts(MODEL_TEXTS), ValueError)
@@ -312,7 +313,7 @@ def messages(given: Any) -> None:
     """Messages that pass the check can be sent along every route."""
     checked = check_messages(given)
     for dialect in DIALECTS:
-        json_bytes(dialect.encode(checked, {}, model="m"))
+        json_body(dialect.encode(checked, {}, model="m"))
 
 
 SAVED = [
@@ -341,7 +342,7 @@ def saved_talk(data: bytes) -> None:
         file.write(data)
         file.flush()
         history = load(file.name)
-    json_bytes(BASE.encode(history.messages, {}))
+    json_body(BASE.encode(history.messages, {}))
 
 
 # ------------------------------------------------------------ other answers

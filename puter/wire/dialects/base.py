@@ -25,6 +25,7 @@ from puter.wire.json import (
     dollars,
 )
 from puter.wire.messages import EXTRAS, MADE_BY, Message, is_plain
+from puter.wire.pieces import with_large_texts_apart
 from puter.wire.tool_messages import arguments_of, normalize_tool_messages, with_pictures_apart
 
 Part = dict[str, Any]
@@ -129,7 +130,9 @@ class Dialect:
                     message = {**message, "content": parts}
             if message:
                 encoded.append(message)
-        return encoded if self.sees_results else with_pictures_apart(encoded)
+        if not self.sees_results:
+            encoded = with_pictures_apart(encoded)
+        return [_with_large_texts_apart(one) for one in encoded]
 
     def _place_instructions(self, messages: Sequence[Message]) -> list[Message]:
         """Messages of ``system`` and ``developer`` under a role and at a place that is read."""
@@ -260,6 +263,16 @@ class Dialect:
 
 
 BASE = Dialect()
+
+
+def _with_large_texts_apart(message: Message) -> Message:
+    """The message, written so that no copy is made of the media in it."""
+    content = message.get("content")
+    if not isinstance(content, list):
+        return message
+    parts = [with_large_texts_apart(one) if isinstance(one, dict) else one for one in content]
+    return message if parts == content else {**message, "content": parts}
+
 
 CHOICES = ("auto", "none", "required")
 """Words of ``tool_choice`` that name no tool."""

@@ -9,6 +9,7 @@ from typing import Any
 
 from puter.wire.dialects.base import CHOICES, Dialect, Part, file_in, image_in
 from puter.wire.messages import EXTRAS
+from puter.wire.pieces import text_from
 
 
 class ClaudeDialect(Dialect):
@@ -40,11 +41,12 @@ class ClaudeDialect(Dialect):
             args["tool_choice"] = {"type": "tool", "name": choice}
 
 
-def _source(url: str) -> dict[str, str]:
+def _source(url: str) -> dict[str, Any]:
     if url[:5].lower() != "data:":
         return {"type": "url", "url": url}
-    head, _, data = url[5:].partition(",")
-    return {"type": "base64", "media_type": head.partition(";")[0], "data": data}
+    comma = url.find(",") if "," in url else len(url)
+    kind = url[5:comma].partition(";")[0]
+    return {"type": "base64", "media_type": kind, "data": text_from(url, comma + 1)}
 
 
 CLAUDE = ClaudeDialect()
