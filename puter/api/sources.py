@@ -97,7 +97,7 @@ def resolve(
     if url is not None:
         return _remote(url, stated)
     limit = MAX_FILE if limit is None else min(limit, MAX_FILE)
-    pieces, name, mime_type = _read(what)
+    pieces, name, mime_type = _read(what, _PIECE if in_pieces else limit + 1)
     pieces = _within(limit, pieces, name)
     start = next(filter(None, pieces), b"")
     if not start and not may_be_empty:
@@ -193,8 +193,11 @@ def _url_of(source: Any) -> str | None:
     return source if is_url else None
 
 
-def _read(source: Any) -> tuple[Iterator[bytes], str, str]:
-    """The bytes of a source, and its name and type as far as the source has them."""
+def _read(source: Any, size: int) -> tuple[Iterator[bytes], str, str]:
+    """The bytes of a source, and its name and type as far as the source has them.
+
+    A file is read in pieces of that size.
+    """
     if isinstance(source, (bytes, bytearray, memoryview)):
         return iter((bytes(source),)), "", ""
     if isinstance(source, Media):
@@ -211,20 +214,20 @@ def _read(source: Any) -> tuple[Iterator[bytes], str, str]:
             hint="Pass a path, bytes, a file, (data, mime type), a URL, a PIL image or PuterFile.",
         )
     if isinstance(source, (str, os.PathLike)):
-        return _read_path(source), _shown(os.fspath(source)), ""
+        return _read_path(source, size), _shown(os.fspath(source)), ""
     name = _shown(getattr(source, "name", ""))
-    return _read_file(source, name), name, ""
+    return _read_file(source, name, size), name, ""
 
 
 def _one(noun: str) -> str:
     return f"{'An' if noun[0].lower() in 'aeiou' else 'A'} {noun}"
 
 
-def _read_path(path: str | os.PathLike[str]) -> Iterator[bytes]:
+def _read_path(path: str | os.PathLike[str], size: int) -> Iterator[bytes]:
     name: Any = os.fspath(path)
     try:
         with open_ordinary(path, _READ_IT) as file:
-            while piece := file.read(_PIECE):
+            while piece := file.read(size):
                 yield piece
     except PuterInputError:
         raise
@@ -245,13 +248,13 @@ _READ_IT = "Read it yourself and pass the bytes."
 _BASE64 = re.compile(r"(?=.*[a-z])(?=.*[A-Z])(?=.*[0-9])[A-Za-z0-9+/_\s-]{64,}={0,2}\s*", re.DOTALL)
 
 
-def _read_file(file: Any, name: str) -> Iterator[bytes]:
+def _read_file(file: Any, name: str, size: int) -> Iterator[bytes]:
     """What is left to read of an open file."""
-    size = () if not isinstance(file, io.BufferedReader) else (_PIECE,)  # others may take none
+    takes_size = isinstance(file, io.BufferedReader)  # others may not
     is_first = True
-    while is_first or size:
+    while is_first or takes_size:
         try:
-            data = file.read(*size)
+            data = file.read(size) if takes_size else file.read()
         except (OSError, ValueError) as error:
             raise _unreadable(name, error, "Open it with mode 'rb'.") from error
         if not isinstance(data, (bytes, bytearray)):

@@ -50,7 +50,7 @@ from puter.wire.http import (
     plain_head,
     stays_open,
 )
-from puter.wire.pieces import PIECE, Content, Pieces, pieces_of
+from puter.wire.pieces import PIECE, Content, pieces_of
 
 IDLE_LIMIT = 4.0
 """Seconds a kept connection may idle (Puter backend: closed after 5, Keep-Alive: timeout=5)."""
