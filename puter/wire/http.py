@@ -246,8 +246,17 @@ def damaged_chunk() -> ContentError:
 # ---------------------------------------------------------------- requests
 
 
+_NONE: tuple[Secret, ...] = ()
+
+
 def build_request(
-    config: PuterConfig, method: str, url: str, payload: Any = None, **request_options: Any
+    config: PuterConfig,
+    method: str,
+    url: str,
+    payload: Any = None,
+    *,
+    timeout: float | None = None,
+    **request_options: Any,
 ) -> HttpRequest:
     """A request with the headers, timeouts and proxy of ``config``.
 
@@ -257,6 +266,7 @@ def build_request(
         url: Where to.
         payload: Sent as JSON, with the text of each ``Secret`` in it; a ready body as it is.
             Default: no body.
+        timeout: Seconds of silence allowed. Default: as in ``config``.
         **request_options: Fields of ``HttpRequest``.
     """
     headers = {"User-Agent": USER_AGENT, "Accept": "*/*"}
@@ -264,22 +274,21 @@ def build_request(
         replaced = {name.lower() for name in config.headers}
         headers = {name: value for name, value in headers.items() if name.lower() not in replaced}
         headers.update(config.headers)
-    body, secrets = payload, tuple[Secret, ...]()
+    body, secrets = payload, _NONE
     if payload is not None:
         headers["Content-Type"] = "application/json"
         if not isinstance(payload, (bytes, Pieces)):
             body = json_body(revealed(payload))
-            secrets = secrets_in(payload) if isinstance(payload, dict) else ()
+            secrets = secrets_in(payload) if isinstance(payload, dict) else _NONE
     if "?" in url:  # a host may repeat in its answer what signs it
         secrets += (Secret(url.partition("?")[2]),)
-    if "timeout" not in request_options:
-        request_options["timeout"] = config.timeout
     return HttpRequest(
         method,
         url,
         headers,
         body,
         secrets,
+        timeout=config.timeout if timeout is None else timeout,
         connect_timeout=config.connect_timeout,
         max_bytes=config.max_response_bytes,
         proxy=config.proxy,

@@ -235,23 +235,47 @@ def _fixed(slip: re.Match[str]) -> str:
             return found
 
 
+def _tree_encoder() -> Callable[[Any], str]:
+    """``encode`` of an encoder that neither looks for what holds itself nor knows a default.
+
+    Its function in C is made once: ``encode()`` makes it anew, with its closures, which takes
+    longer than to write a short chat.
+    """
+    own = json.JSONEncoder(
+        ensure_ascii=False, allow_nan=False, separators=(",", ":"), check_circular=False
+    )
+    made: Any = json.encoder
+    try:
+        write = made.c_make_encoder(
+            None, own.default, made.encode_basestring, None, ":", ",", False, False, False
+        )
+        write([0.5, {"": ""}], 0)
+    except (AttributeError, TypeError):  # another Python's
+        return own.encode
+    return lambda value: "".join(write(value, 0))
+
+
+_encode_tree = _tree_encoder()
+
+
 def json_text(value: Any, default: Callable[[Any], Any], *, is_tree: bool = False) -> str:
     """The JSON of a value for a request.
 
     Args:
         value: What to encode.
         default: Says what stands for a value that JSON does not know.
-        is_tree: Its depth was checked, so nothing in it holds itself: a tenth faster.
+        is_tree: It is a list or a dict whose depth was checked, so nothing in it holds itself.
 
     Raises:
         PuterInputError: It cannot be written as JSON.
     """
+    if is_tree:
+        try:
+            return _encode_tree(value)
+        except (TypeError, ValueError, RecursionError):
+            pass  # the default may know it, and what is wrong is told below
     encoder = json.JSONEncoder(
-        ensure_ascii=False,
-        allow_nan=False,
-        check_circular=not is_tree,
-        separators=(",", ":"),
-        default=default,
+        ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=default
     )
     try:
         return encoder.encode(value)

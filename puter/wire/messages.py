@@ -282,8 +282,10 @@ def chat_body(payload: Mapping[str, Any]) -> Content:
     Raises:
         PuterInputError: See ``json_body()``.
     """
-    is_long = len(payload["args"]["messages"]) > _AT_ONCE
-    return body_of(_parts_of(payload)) if is_long else json_body(payload)
+    args = payload["args"]
+    if len(args["messages"]) > _AT_ONCE:
+        return body_of(_parts_of(payload))
+    return json_body(payload, is_tree=args.keys() <= _CHECKED)
 
 
 def _parts_of(payload: Mapping[str, Any]) -> Iterator[bytes | Part]:
@@ -300,6 +302,8 @@ def _parts_of(payload: Mapping[str, Any]) -> Iterator[bytes | Part]:
     yield b"]}}"
 
 
+_CHECKED = {"messages", "model", "stream"}
+"""Arguments whose depth was checked, or that have none; of options nobody knows."""
 _AT_ONCE = 500
 """Messages whose text stands beside its bytes: all of 20,000 would take 2.5 times the body."""
 

@@ -109,13 +109,17 @@ def _cut(whole: Any) -> Iterator[Any]:
         yield whole[start : start + PIECE]
 
 
-def json_body(payload: Any) -> Content:
+def json_body(payload: Any, *, is_tree: bool = False) -> Content:
     """Encode a request body: in pieces when it is large and the payload holds ``Text`` or so.
+
+    Args:
+        payload: What to encode.
+        is_tree: See ``json_text()``.
 
     Raises:
         PuterInputError: The payload cannot be written as JSON in UTF-8, or is over 50 MB.
     """
-    first, *more = json_parts(payload)
+    first, *more = json_parts(payload, is_tree=is_tree)
     if more or not isinstance(first, bytes):
         return body_of((first, *more))
     check_size(len(first))
