@@ -82,7 +82,8 @@ def _check_url(name: str, value: Any) -> str:
         or parts.username is not None
         or parts.query
         or parts.fragment
-        or re.search(r"[\s\\\x00-\x1f]", value.strip())
+        or "\\" in value
+        or any(one.isspace() or one < " " for one in value.strip())
     ):
         raise _fail(name, value, wanted)
     return f"{parts.scheme}://{parts.netloc.lower()}{parts.path.rstrip('/')}"

@@ -7,7 +7,6 @@ the server as given. ``python -m puter models refresh`` rewrites both from a liv
 
 from __future__ import annotations
 
-import difflib
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -15,11 +14,16 @@ from contextlib import nullcontext
 from functools import cached_property, lru_cache
 from importlib.resources import files
 from types import MappingProxyType
-from typing import Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
-from puter.process import loading
+from puter.process import late, loading
 from puter.wire.dialects import resellers
 from puter.wire.messages import CANNED
+
+if TYPE_CHECKING:
+    import difflib
+else:
+    difflib = late("difflib")
 
 T = TypeVar("T")
 
@@ -67,7 +71,11 @@ class ModelRegistry:
     @computed_once
     def catalogue(self) -> Mapping[str, Any]:
         """The whole snapshot: ``captured``, ``source``, and a list per kind of model."""
-        return self._catalogue if self._catalogue is not None else _read("catalogue.json")
+        return json.loads(self._text) if self._catalogue is None else self._catalogue
+
+    @computed_once
+    def _text(self) -> str:
+        return _read("catalogue.json")
 
     @computed_once
     def _meant(self) -> dict[str, list[tuple[str, str]]]:
@@ -102,7 +110,17 @@ class ModelRegistry:
             return KnownModel(found, "fake-chat", {})
         # An alias of several models is left to the server; what it means first serves as a guess.
         identity = found if found in self.providers else self._meant[found.strip().lower()][0][1]
-        return KnownModel(found, self.providers[identity], self._entries.get(identity, {}))
+        return KnownModel(found, self.providers[identity], self._entry(identity))
+
+    def _entry(self, identity: str) -> Mapping[str, Any]:
+        """What the catalogue says of a chat model."""
+        if self._catalogue is None and "catalogue" not in vars(self):  # one line, not 2 ms for all
+            begin = f'  {{"id": {json.dumps(identity, ensure_ascii=False)},'
+            start = self._text.find(begin)
+            if start >= 0:
+                line = self._text[start : self._text.index("\n", start)]
+                return json.loads(line.rstrip(","))  # type: ignore[no-any-return]
+        return self._entries.get(identity, {})
 
     @computed_once
     def _entries(self) -> dict[str, Mapping[str, Any]]:
@@ -147,17 +165,17 @@ class ModelRegistry:
         return {**bare, **aliases, **self._ids}
 
 
-_WORD = re.compile("[a-z]{3,}")
+_WORD = "[a-z]{3,}"
 _LONGEST_NAME = 200
 """Characters of a name that may be a misspelt one: to compare takes time."""
 
 
 def _near(key: str, names: Sequence[str]) -> list[str]:
     """Names like this one: those of its family first, the most alike first."""
-    words = {name: set(_WORD.findall(name)) for name in names}
+    words = {name: set(re.findall(_WORD, name)) for name in names}
     every = set().union(*words.values())
     families = [
-        set(difflib.get_close_matches(word, every, cutoff=0.8)) for word in _WORD.findall(key)
+        set(difflib.get_close_matches(word, every, cutoff=0.8)) for word in re.findall(_WORD, key)
     ]
 
     def kinship(name: str) -> int:
@@ -176,7 +194,7 @@ def _near(key: str, names: Sequence[str]) -> list[str]:
 @lru_cache(maxsize=1)
 def registry() -> ModelRegistry:
     """The registry that comes with the SDK."""
-    return ModelRegistry(_read("available_models.json"))
+    return ModelRegistry(json.loads(_read("available_models.json")))
 
 
 def providers_of(catalogue: Mapping[str, Any]) -> dict[str, str]:
@@ -194,6 +212,6 @@ def providers_of(catalogue: Mapping[str, Any]) -> dict[str, str]:
     }
 
 
-def _read(name: str) -> Any:
+def _read(name: str) -> str:
     with loading():
-        return json.loads((files("puter") / name).read_text(encoding="utf-8"))
+        return (files("puter") / name).read_text(encoding="utf-8")

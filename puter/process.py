@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from _thread import LockType, RLock, allocate_lock
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
@@ -54,8 +55,11 @@ class _Late:
 
     def __getattr__(self, attribute: str) -> Any:
         if self._module is None:
-            with loading():
-                self._module = import_module(self._name)
+            module = sys.modules.get(self._name)
+            if module is None or getattr(module.__spec__, "_initializing", False):
+                with loading():
+                    module = import_module(self._name)
+            self._module = module
         return getattr(self._module, attribute)
 
 

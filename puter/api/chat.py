@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
 from puter import checks
-from puter.api.output_types import output_adapter
-from puter.api.parse import typed_answer
-from puter.api.streamed import streamed_answer
 from puter.api.turn import ChatRequest, in_order, run_turn, target_of
 from puter.docstrings import documented_by
 from puter.engine.context import CallContext
@@ -25,18 +21,28 @@ from puter.exceptions import (
 )
 from puter.history import History
 from puter.options import CHAT_HINTS, ChatOptions, check_refused, validate_options
-from puter.streaming import AsyncChatStream, ChatStream
-from puter.tools import BeforeTool, Toolbox, ToolLike, refuse_async
-from puter.types.puter_file import Source
+from puter.process import late
 from puter.types.replies import ChatReply
 from puter.wire.dialects import dropped_options
 from puter.wire.dialects.base import CHOICES, forces_tool, tool_name
-from puter.wire.providers import refuse_misspelt_provider
 
 if TYPE_CHECKING:
+    import difflib
+
     from typing_extensions import Unpack
 
+    from puter import streaming, tools
+    from puter.api import output_types, parse, streamed
     from puter.engine.client import Client
+    from puter.streaming import AsyncChatStream, ChatStream
+    from puter.tools import BeforeTool, Toolbox, ToolLike
+    from puter.types.puter_file import Source
+    from puter.wire import providers
+else:
+    difflib, providers = late("difflib"), late("puter.wire.providers")
+    output_types, parse = late("puter.api.output_types"), late("puter.api.parse")
+    streamed, streaming = late("puter.api.streamed"), late("puter.streaming")
+    tools = late("puter.tools")
 
 T = TypeVar("T")
 F = TypeVar("F", bound=Callable[..., Any])
@@ -238,7 +244,7 @@ class ChatMethods:
     ) -> ChatReply | ChatStream:
         call, flow = self._start("chat", prompt, model, stream, arguments)
         if stream:
-            return ChatStream(call.shared.transports["sync"], call, flow)
+            return streaming.ChatStream(call.shared.transports["sync"], call, flow)
         return self._client._carry_out(call, flow)
 
     @overload
@@ -282,7 +288,7 @@ class ChatMethods:
         if stream:
             transports = call.shared.transports
             transport = transports.get("async") or await transports.open_async()
-            return await AsyncChatStream.open(transport, call, flow)
+            return await streaming.AsyncChatStream.open(transport, call, flow)
         return await self._client._async_carry_out(call, flow)
 
     @overload
@@ -400,7 +406,7 @@ class ChatMethods:
         except (PuterError, TypeError) as error:
             raise short(error)  # noqa: B904 - it is the same
         history = self._history
-        flow = run_turn(call, history, request, streamed_answer if stream else None)
+        flow = run_turn(call, history, request, streamed.streamed_answer if stream else None)
         return call, in_order(history, call, flow)
 
     def _start_typed(
@@ -419,19 +425,19 @@ class ChatMethods:
             checks.whole_number("retries", retries, least=0)
             checks.flag("with_reply", with_reply)
             request = chat_request(method, prompt, model, arguments)
-            wanted = output_adapter(output_type)
+            wanted = output_types.output_adapter(output_type)
             call = self._client._begin("parse")
             if request.options:
                 self._heed_options(call, request)
         except (PuterError, TypeError) as error:
             raise short(error)  # noqa: B904 - it is the same
         history = self._history
-        flow = typed_answer(call, history, request, wanted, retries)
+        flow = parse.typed_answer(call, history, request, wanted, retries)
         return call, in_order(history, call, flow)
 
     def _heed_options(self, call: CallContext, request: ChatRequest) -> None:
         """Refuse options that the server fails with, and warn of those that it will drop."""
-        refuse_misspelt_provider(
+        providers.refuse_misspelt_provider(
             request.options.get("provider"), "chat", call.catalogues.get("chat", ())
         )
         target = target_of(call, self._history, request)
@@ -494,8 +500,9 @@ def chat_request(method: str, prompt: Any, model: Any, arguments: Mapping[str, A
             "resume= finishes a turn and takes nothing new to say",
             hint="Ask the next question in the next call.",
         )
-    if not method.startswith("async_"):
-        refuse_async(request.tools if request.run_tools else None, request.before_tool)
+    has_functions = request.tools is not None or request.before_tool is not None
+    if has_functions and not method.startswith("async_"):
+        tools.refuse_async(request.tools if request.run_tools else None, request.before_tool)
     return request
 
 
@@ -592,7 +599,7 @@ _CHECKS: Mapping[str, checks.Check] = {
     **dict.fromkeys(ChatArguments.__annotations__.keys() - ChatOptions.__annotations__, _as_it_is),
     "system": checks.text,
     "content_parts": _check_parts,
-    "tools": lambda _, value: Toolbox(value),
+    "tools": lambda _, value: tools.Toolbox(value),
     "run_tools": checks.flag,
     "max_rounds": checks.Range(1).kind(whole=True),
     "before_tool": checks.function,

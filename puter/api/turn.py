@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
-from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Any, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
-from puter.api.attachments import part_of
-from puter.api.downloads import attach_download
-from puter.api.sources import listed
-from puter.api.tool_calls import pending_calls, run_calls
 from puter.checks import did_you_mean
 from puter.engine.context import CallContext
 from puter.engine.effects import Acquire, Flow, Invoke, do
@@ -30,10 +24,9 @@ from puter.exceptions import (
 )
 from puter.history import History, estimate_tokens
 from puter.models import registry
-from puter.tool_results import clean_text
-from puter.tools import BeforeTool, StopChat, Toolbox
+from puter.process import late
+from puter.records import dataclass, field
 from puter.types.replies import ChatReply, ToolCall, Usage
-from puter.wire.accumulator import StreamAccumulator
 from puter.wire.dialects import Provider, route_of
 from puter.wire.dialects.base import forces_tool
 from puter.wire.http import HttpReply, HttpRequest, driver_call
@@ -50,6 +43,19 @@ from puter.wire.messages import (
     validate_reply,
     with_reasoning,
 )
+
+if TYPE_CHECKING:
+    import dataclasses
+
+    from puter import tool_results, tools
+    from puter.api import attachments, downloads, sources, tool_calls
+    from puter.tools import BeforeTool, Toolbox
+    from puter.wire.accumulator import StreamAccumulator
+else:
+    attachments, downloads = late("puter.api.attachments"), late("puter.api.downloads")
+    dataclasses, sources = late("dataclasses"), late("puter.api.sources")
+    tool_calls, tool_results = late("puter.api.tool_calls"), late("puter.tool_results")
+    tools = late("puter.tools")
 
 T = TypeVar("T")
 
@@ -166,10 +172,10 @@ def compose(
 def _loaded(request: ChatRequest) -> Flow[list[Any]]:
     """The images and files, as parts of a message."""
     parts: list[Any] = []
-    for name, sources in (("images", request.images), ("files", request.files)):
-        if sources is not None:
-            load = functools.partial(part_of, image=name == "images")
-            for source in listed(name, sources):
+    for name, given in (("images", request.images), ("files", request.files)):
+        if given is not None:
+            load = functools.partial(attachments.part_of, image=name == "images")
+            for source in sources.listed(name, given):
                 part = yield from do(Invoke(load, (source,)))
                 parts.append(part)
     return parts
@@ -311,7 +317,7 @@ class Turn:
             }
         )
         for image in answer.images:
-            attach_download(image, call)
+            downloads.attach_download(image, call)
         cost = answer.cost
         if cost is None and self.target.model in CANNED:
             cost = Decimal(0)
@@ -349,7 +355,7 @@ class Turn:
         Raises:
             PuterInputError: Nothing is left to do, or a call has neither a result nor a function.
         """
-        self.messages, self.pending = pending_calls(self.messages)
+        self.messages, self.pending = tool_calls.pending_calls(self.messages)
         resumed = self.request.resume
         if resumed is not None and resumed.finish_reason == INCOMPLETE:
             broken = {"role": "assistant", "content": resumed.text}
@@ -384,7 +390,7 @@ class Turn:
         outer = _running.get()
         try:
             _running.set((*outer, self))
-            done, self.pending, ended = yield from run_calls(
+            done, self.pending, ended = yield from tool_calls.run_calls(
                 self.pending,
                 self.request.tools,
                 self.request.before_tool,
@@ -396,8 +402,8 @@ class Turn:
         finally:
             _running.set(outer)
         self.messages += done
-        if isinstance(ended, StopChat):
-            text = clean_text(ended.message).strip()
+        if isinstance(ended, tools.StopChat):
+            text = tool_results.clean_text(ended.message).strip()
             closing = [{"role": "assistant", "content": text}] if text else []
             answer = self._answers[-1]
             self._finish(

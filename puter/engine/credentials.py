@@ -141,8 +141,10 @@ def check_token(token: Any) -> Secret:
     Raises:
         PuterInputError: It cannot be one; the message does not show it.
     """
-    bare = re.sub(r"(?i)^bearer(\s+|$)", "", token.strip()) if isinstance(token, str) else ""
-    if not re.fullmatch(r"[\x21-\x7e]+", bare):
+    bare = token.strip() if isinstance(token, str) else ""
+    if bare[:6].lower() == "bearer" and not bare[6:7].strip():
+        bare = bare[6:].strip()
+    if not (bare and bare.isascii() and bare.isprintable() and " " not in bare):
         raise PuterInputError(
             "The token must be a non-empty str of printable ASCII without spaces",
             hint="Copy it again from the Puter dashboard, or call login() instead.",

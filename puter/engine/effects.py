@@ -15,11 +15,11 @@ House rules: no I/O, clock or randomness except through what is passed in; never
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Generator, Sequence
-from dataclasses import dataclass, field
 from typing import Any, Generic, Protocol, TypeAlias, TypeVar
 
 from puter.engine.events import Event
 from puter.engine.throttle import Permit
+from puter.records import dataclass, field
 from puter.secret import Secret
 from puter.types.replies import ChatChunk
 from puter.wire.http import HttpReply, HttpRequest

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
 from typing import ClassVar, TypeAlias
 
 from puter.exceptions import words_of
+from puter.records import dataclass
 from puter.wire.http import HttpRequest
 from puter.wire.redact import one_line
 

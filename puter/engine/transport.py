@@ -7,7 +7,6 @@ The two halves differ in ``await`` alone. What knows HTTP, sockets and their lib
 from __future__ import annotations
 
 import contextlib
-import inspect
 import time
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -28,11 +27,15 @@ from puter.engine.effects import (
 )
 from puter.engine.throttle import Late, WouldDeadlock
 from puter.exceptions import PuterError, PuterInputError, PuterTimeoutError
+from puter.process import late
 from puter.threads import in_thread
 from puter.wire.http import HttpReply
 
 if TYPE_CHECKING:
     import asyncio
+    import inspect
+else:
+    inspect = late("inspect")
 
 T = TypeVar("T")
 

@@ -7,7 +7,6 @@ import os
 import re
 import ssl
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -20,6 +19,7 @@ from puter.exceptions import (
     PuterTimeoutError,
 )
 from puter.frames import chain, from_signal_handler, raised_by_library
+from puter.records import dataclass, field
 from puter.wire.encoding import ContentError, Decoder
 from puter.wire.http import HttpRequest
 
@@ -35,7 +35,7 @@ _NO_TLS = {
     "WRONG_VERSION_NUMBER",
 }
 """What OpenSSL calls a first answer that is not TLS."""
-_TUNNEL_REFUSED = re.compile(r"(?:Tunnel connection failed|ClientHttpProxyError): (\d{3})")
+_TUNNEL_REFUSED = r"(?:Tunnel connection failed|ClientHttpProxyError): (\d{3})"
 _TLS_CLOSED = (ssl.SSLEOFError, ssl.SSLZeroReturnError)
 _BARE = (ConnectionResetError, ConnectionAbortedError)
 """What asyncio raises without a word when a connection ends in a handshake."""
@@ -212,7 +212,7 @@ class Exchange:
         inner, reason = _innermost(error), _reason(error)
         if self.securing or isinstance(inner, ssl.SSLError):
             return self.no_handshake(error)
-        refusal = _TUNNEL_REFUSED.search(reason)
+        refusal = re.search(_TUNNEL_REFUSED, reason)
         if refusal is not None and refusal[1] == "407":
             return self.proxy_refused()
         told = f"No connection to {self.next_host}: {reason}"

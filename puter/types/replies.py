@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from puter.types.media import Image
+from puter.process import late
+from puter.records import dataclass, field
 from puter.types.text import TextValue
 
 if TYPE_CHECKING:
+    import dataclasses
+
     from typing_extensions import Self
+
+    from puter.types import media
+    from puter.types.media import Image
+else:
+    dataclasses, media = late("dataclasses"), late("puter.types.media")
 
 T = TypeVar("T")
 
@@ -192,9 +199,9 @@ class ChatReply(TextValue):
         return {
             "text": self.text,
             **plain,
-            "usage": asdict(self.usage),
+            "usage": dataclasses.asdict(self.usage),
             "cost": None if self.cost is None else str(self.cost),
-            "tool_calls": [asdict(one) for one in self.tool_calls],
+            "tool_calls": [dataclasses.asdict(one) for one in self.tool_calls],
             "images": [one.url or one.data_uri() for one in self.images],
             "messages": list(self.messages),
             "annotations": list(self.annotations),
@@ -227,7 +234,7 @@ class ChatReply(TextValue):
             for call in calls:
                 _check(str, call.id, call.name)
                 _check(dict, call.arguments, call.extra)
-            fields["images"] = tuple(Image.of(one) for one in fields.get("images", ()))
+            fields["images"] = tuple(media.Image.of(one) for one in fields.get("images", ()))
         except (TypeError, ArithmeticError) as error:
             raise ValueError(f"{_NO_REPLY}: {error}") from error
         for name in ("tool_calls", "messages", "annotations", "reasoning_details"):
@@ -321,7 +328,7 @@ class ChatChunk(TextValue):
     @property
     def image(self) -> Image | None:
         """The image, for ``image``."""
-        return _payload_of(self, "image", Image)
+        return _payload_of(self, "image", media.Image)
 
     @property
     def extra_content(self) -> Any:

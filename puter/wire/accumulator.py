@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import re
 from decimal import Decimal
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from puter.exceptions import PuterError, PuterStreamError
-from puter.types.media import Image
 from puter.types.replies import NO_USAGE, ChatChunk, ChatReply, ToolCall, Usage, text_chunk
 from puter.wire.dialects.base import (
     finish_reason,
@@ -19,6 +18,9 @@ from puter.wire.dialects.base import (
 )
 from puter.wire.errors import is_known, make_error, vendor_error
 from puter.wire.json import as_dict, as_int_or_none, as_str, read_json
+
+if TYPE_CHECKING:
+    from puter.types.media import Image
 
 
 class StreamAccumulator:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
 from puter.config import PuterConfig
+from puter.records import dataclass, field
 from puter.secret import Secret, revealed, secrets_in
 from puter.version import __version__
 from puter.wire.encoding import ContentError

@@ -7,10 +7,15 @@ import math
 import re
 from collections.abc import Callable
 from decimal import Context, Decimal
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from puter.exceptions import PuterInputError
-from puter.schema import Exact
+from puter.process import late
+
+if TYPE_CHECKING:
+    from puter import schema
+else:
+    schema = late("puter.schema")
 
 BLANKS = " \t\n\r\f\v\xa0\u200b\u2060\ufeff"
 """What may stand around a model's answer and means nothing."""
@@ -24,17 +29,16 @@ STRING = r"""
     |\u201c[^\u201d\\]*(?:\\.[^\u201d\\]*)*\u201d?
 """
 """A string as models write it, or its unclosed rest; a match never backtracks."""
-_FIXABLE = re.compile(
-    rf"(?P<string>{STRING})"
+_FIXABLE = (  # a text: re compiles it when a model slips
+    rf"(?xs)(?P<string>{STRING})"
     r"|(?P<word>\b(?:True|False|None)\b)"
     r"|(?P<comma>(?<![\s,\[{]),(?=\s*[\]}]))"
-    r"|(?P<blank>[^\S \t\n\r])",
-    re.VERBOSE | re.DOTALL,
+    r"|(?P<blank>[^\S \t\n\r])"
 )
-_HALVES = re.compile(r"\\u[dD][89a-fA-F]")
+_HALVES = r"\\u[dD][89a-fA-F]"
 _WORDS = {"True": "true", "False": "false", "None": "null"}
 _QUOTED = ('""', "''", "\u201c\u201d")
-_QUOTE = re.compile(r"""\\.|\"""", re.DOTALL)
+_QUOTE = r"""(?s)\\.|\""""
 _QUOTES = {"\\'": "'", '"': r"\""}
 
 
@@ -172,7 +176,7 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _exact(number: str) -> float:
-    return _finite(number, Exact)
+    return _finite(number, schema.Exact)
 
 
 def read_model_json(text: str, *, exact: bool = False) -> Any:
@@ -195,11 +199,11 @@ def read_model_json(text: str, *, exact: bool = False) -> Any:
         "parse_constant": _finite,
         "object_pairs_hook": _unique,
     }
-    escapes = _HALVES.search(text) is not None
+    escapes = re.search(_HALVES, text) is not None
     try:
         return _decode_text(text, escapes, **hooks)
     except ValueError as error:
-        mended = _FIXABLE.sub(_fixed, text)
+        mended = re.sub(_FIXABLE, _fixed, text)
         if mended == text or text[0] in "'\u201c":  # that is a quotation, not a string
             raise
         try:
@@ -223,7 +227,7 @@ def _fixed(slip: re.Match[str]) -> str:
     found = slip[0]
     match slip.lastgroup:
         case "string" if len(found) > 1 and found[0] + found[-1] in _QUOTED:
-            quoted = _QUOTE.sub(lambda one: _QUOTES.get(one[0], one[0]), found[1:-1])
+            quoted = re.sub(_QUOTE, lambda one: _QUOTES.get(one[0], one[0]), found[1:-1])
             return f'"{quoted}"'
         case "word":
             return _WORDS[found]

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-import difflib
 import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from puter.checks import did_you_mean
 from puter.exceptions import PuterBlockedError, PuterEmptyResponseError, PuterInputError, repr_of
+from puter.process import late
+from puter.records import replace
 from puter.types.replies import ChatReply, ToolCall
 from puter.wire.json import MESSAGE_DEPTH, as_dict, check_depth
 from puter.wire.pieces import Content, Part, body_of, json_body, json_parts
+
+if TYPE_CHECKING:
+    import difflib
+else:
+    difflib = late("difflib")
 
 Message = dict[str, Any]
 

@@ -34,25 +34,25 @@ _MORE = "\u2026"
 Forms: TypeAlias = tuple[str, ...]
 """Secrets as they stand in a text whose escapes are resolved."""
 
-_ESCAPE = re.compile(
-    r"\\+(?:u([0-9a-fA-F]{4})|x([0-9a-fA-F]{2})|U000([0-9a-fA-F]{5})|(?P<octal>[0-3][0-7]{2}))?"
+# Texts of patterns: re compiles and keeps those that are used, and few calls fail.
+_ESCAPE = (
+    r"(?a)\\+(?:u([0-9a-fA-F]{4})|x([0-9a-fA-F]{2})|U000([0-9a-fA-F]{5})|(?P<octal>[0-3][0-7]{2}))?"
     r"|%(?:25)*([0-9a-fA-F]{2})"  # of a URL, and of a URL in one
-    r"|&(?:#(?:[xX][0-9a-fA-F]{1,9}|[0-9]{1,9});?|\w{2,31};)",  # of HTML
-    re.ASCII,
+    r"|&(?:#(?:[xX][0-9a-fA-F]{1,9}|[0-9]{1,9});?|\w{2,31};)"  # of HTML
 )
 _PASSES = 4
 """Times that escapes are resolved, for those within others."""
 _LETTERS = str.maketrans("\b\t\n\f\r+", "btnfr ")
 r"""As what is left of ``\n`` when backslashes go; a form writes a blank as ``+``."""
-_WORD = re.compile(r"[\w.-]+", re.ASCII)
-_ADDRESS = re.compile(r"[^\s\"'<>]+")
-_AFTER_SCHEME = re.compile(r"(?i:bearer|basic) ([^\s\"',;]+)")
+_WORD = r"(?a)[\w.-]+"
+_ADDRESS = r"[^\s\"'<>]+"
+_AFTER_SCHEME = r"(?i:bearer|basic) ([^\s\"',;]+)"
 _PRIVATE = (
     "token auth_token access_token refresh_token reauth_token otp_jwt_token password anti_csrf "
     "authorization proxy_authorization api_key apikey cookie set_cookie secret recovery_code otp"
 ).split()
 _PRIVATE_KEYS = frozenset(_PRIVATE)
-_MEMBER = re.compile(rf"""["'](?i:{"|".join(_PRIVATE)})["'] ?: ?["']([^"']+)""")
+_MEMBER = rf"""["'](?i:{"|".join(_PRIVATE)})["'] ?: ?["']([^"']+)"""
 
 
 def forms_of(secrets: Iterable[Secret | str]) -> Forms:
@@ -204,7 +204,7 @@ def _resolved(text: str) -> tuple[str, Pieces]:
     """The text without its outer escapes."""
     parts: list[str] = []
     at, origin, size, end = [0], [0], 0, 0
-    for found in _ESCAPE.finditer(text):
+    for found in re.finditer(_ESCAPE, text):
         start = found.start()
         code = found[found.lastindex] if found.lastindex else ""
         char = chr(int(code, 8 if found["octal"] else 16)) if code else ""
@@ -246,10 +246,10 @@ def _places(text: str, forms: Forms) -> Iterator[tuple[int, int]]:
             yield start, stop
     for start, stop in _runs(text, "://", _ADDRESS):
         yield from _in_address(text, start + 3, stop)
-    for found in _AFTER_SCHEME.finditer(text):
+    for found in re.finditer(_AFTER_SCHEME, text):
         if found[0][:2].lower() == "be" or _is_login(found[1]):
             yield found.span(1)
-    for found in _MEMBER.finditer(text):
+    for found in re.finditer(_MEMBER, text):
         yield found.span(1)
 
 
@@ -259,17 +259,17 @@ def _half(text: str, form: str) -> Iterator[tuple[int, int]]:
     place = text.find(head, max(len(text) - len(form) - _TORN_OFF, 0))
     while place >= 0:
         end = place + _agreement(text[place:], form)
-        if _TORN.fullmatch(text, end):
+        if re.compile(_TORN).fullmatch(text, end):
             yield place, end
             return
         place = text.find(head, place + 1)
 
 
-def _runs(text: str, begin: str, run: re.Pattern[str]) -> Iterator[tuple[int, int]]:
+def _runs(text: str, begin: str, run: str) -> Iterator[tuple[int, int]]:
     """The runs that begin with these characters; none begins within another."""
-    place = text.find(begin)
+    pattern, place = re.compile(run), text.find(begin)
     while place >= 0:
-        found = run.match(text, place)
+        found = pattern.match(text, place)
         end = found.end() if found else place + len(begin)
         yield place, end
         place = text.find(begin, end)
@@ -300,24 +300,24 @@ def _agreement(one: str, other: str) -> int:
 
 
 _TORN_OFF = 12
-_TORN = re.compile(
+_TORN = (
     r"(?:u[0-9a-fA-F]{0,3}|x[0-9a-fA-F]?|U0{0,3}[0-9a-fA-F]{0,4}|[0-3][0-7]?|%(?:25)?[0-9a-fA-F]?"
     r"|&#?\w{0,9})?['\")]{0,2}"
 )
 """What may be left there of an escape, and the quotes around the text."""
 
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
-_CONTROL_IN_LINES = re.compile(_CONTROL.pattern.replace(r"\x00-\x1f", r"\x00-\x08\x0b-\x1f"))
+_CONTROL = r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
+_CONTROL_IN_LINES = _CONTROL.replace(r"\x00-\x1f", r"\x00-\x08\x0b-\x1f")
 
 
 def one_line(text: str) -> str:
     """The text with control characters escaped, so that it is one line of a log."""
-    return _CONTROL.sub(_escaped, text)
+    return re.sub(_CONTROL, _escaped, text)
 
 
 def printable(text: str) -> str:
     """The text with control characters escaped, but for line breaks and tabs."""
-    return _CONTROL_IN_LINES.sub(_escaped, text)
+    return re.sub(_CONTROL_IN_LINES, _escaped, text)
 
 
 def _escaped(found: re.Match[str]) -> str:

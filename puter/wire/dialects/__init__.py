@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
+from puter.records import dataclass, field
 from puter.wire.dialects.base import BASE, Dialect
 from puter.wire.dialects.claude import CLAUDE
 from puter.wire.dialects.mistral import MISTRAL

@@ -10,9 +10,9 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from puter.types.media import Image
+from puter.process import late
 from puter.types.replies import ChatReply, ToolCall, Usage
 from puter.wire.errors import unknown_shape
 from puter.wire.json import (
@@ -27,6 +27,12 @@ from puter.wire.json import (
 from puter.wire.messages import EXTRAS, MADE_BY, Message, is_plain
 from puter.wire.pieces import with_large_texts_apart
 from puter.wire.tool_messages import arguments_of, normalize_tool_messages, with_pictures_apart
+
+if TYPE_CHECKING:
+    from puter.types import media
+    from puter.types.media import Image
+else:
+    media = late("puter.types.media")
 
 Part = dict[str, Any]
 
@@ -429,7 +435,7 @@ def read_images(images: Any) -> tuple[Image, ...]:
         url = where.get("url") if isinstance(where, dict) else where
         if isinstance(url, str) and url:
             with contextlib.suppress(ValueError):
-                found.append(Image.of(url))
+                found.append(media.Image.of(url))
     return tuple(found)
 
 
