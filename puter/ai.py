@@ -9,7 +9,7 @@ from puter import checks
 from puter.api.methods import ChatMethods
 from puter.config import PuterConfig
 from puter.docstrings import documented_by
-from puter.engine.client import Client, Operations, paired
+from puter.engine.client import Client, operations, paired
 from puter.engine.context import SharedState, Transports
 from puter.engine.credentials import Credentials
 from puter.exceptions import PuterConfigError, repr_of
@@ -48,11 +48,11 @@ if TYPE_CHECKING:
     from puter.wire import catalogue
     from puter.wire import messages as messages_of_chats
 else:
-    auth, drivers = Operations("puter.api.auth"), Operations("puter.api.drivers")
-    files, images = Operations("puter.api.files"), Operations("puter.api.images")
-    model_lists, speech = Operations("puter.api.model_lists"), Operations("puter.api.speech")
-    usage_and_tokens = Operations("puter.api.usage_and_tokens")
-    video = Operations("puter.api.video")
+    auth, drivers = operations("puter.api.auth"), operations("puter.api.drivers")
+    files, images = operations("puter.api.files"), operations("puter.api.images")
+    model_lists, speech = operations("puter.api.model_lists"), operations("puter.api.speech")
+    usage_and_tokens = operations("puter.api.usage_and_tokens")
+    video = operations("puter.api.video")
 
     catalogue, conversations = late("puter.wire.catalogue"), late("puter.conversation")
     events, messages_of_chats = late("puter.engine.events"), late("puter.wire.messages")

@@ -26,7 +26,7 @@ else:
         return lambda cls: _made(cls, slots, {"repr": True, "eq": True, "frozen": False} | params)
 
     def field(**options: Any) -> Any:
-        """As ``dataclasses.field``."""
+        """As ``dataclasses.field``, but for ``hash`` and ``kw_only``."""
         return _Field(options)
 
     def replace(value: Any, /, **changes: Any) -> Any:
@@ -66,11 +66,10 @@ def _made(cls: Any, slots: bool, params: dict[str, bool]) -> Any:
     for name in ("__dataclass_fields__", "__dataclass_params__"):
         new[name] = _Standard(name, fields, params)
     if params["repr"]:
-        new["__repr__"] = _repr(_with(fields, "repr"))
+        new["__repr__"] = _repr
     if params["eq"]:
-        compared = attrgetter("__class__", *_with(fields, "compare"))
-        new["__eq__"] = _eq(compared)
-        new["__hash__"] = _hash(compared) if params["frozen"] else None
+        new["_compared"] = attrgetter("__class__", *_with(fields, "compare"))
+        new["__eq__"], new["__hash__"] = _eq, _hash if params["frozen"] else None
     if params["frozen"]:
         new["__setattr__"] = new["__delattr__"] = _refuse
     if slots:
@@ -150,29 +149,20 @@ class _Standard:
 # ---------------------------------------------------------------- methods of all of them
 
 
-def _repr(names: list[str]) -> Any:
-    @recursive_repr()
-    def __repr__(self: Any) -> str:  # noqa: N807
-        shown = ", ".join(f"{name}={getattr(self, name)!r}" for name in names)
-        return f"{type(self).__qualname__}({shown})"
-
-    return __repr__
+@recursive_repr()
+def _repr(self: Any) -> str:
+    shown = ", ".join(f"{name}={getattr(self, name)!r}" for name in _with(self._fields, "repr"))
+    return f"{type(self).__qualname__}({shown})"
 
 
-def _eq(compared: Any) -> Any:
-    def __eq__(self: Any, other: Any) -> Any:  # noqa: N807
-        if other.__class__ is not self.__class__:
-            return NotImplemented
-        return compared(self) == compared(other)
-
-    return __eq__
+def _eq(self: Any, other: Any) -> Any:
+    if other.__class__ is not self.__class__:
+        return NotImplemented
+    return self._compared(self) == self._compared(other)
 
 
-def _hash(compared: Any) -> Any:
-    def __hash__(self: Any) -> int:  # noqa: N807
-        return hash(compared(self))
-
-    return __hash__
+def _hash(self: Any) -> int:
+    return hash(self._compared(self))
 
 
 def _refuse(_self: Any, name: str, *_: Any) -> None:

@@ -88,13 +88,9 @@ def server() -> Iterator[LocalPuter]:
 
 def loaded_by(program: str, **variables: str) -> set[str]:
     """Modules that a program loads beside those of the interpreter."""
+    told = "print(*sorted(set(sys.modules) - before))"
     done = subprocess.run(
-        [
-            sys.executable,
-            "-c",
-            f"import sys; before = set(sys.modules)\n{program}\n"
-            "print(*sorted(set(sys.modules) - before))",
-        ],
+        [sys.executable, "-c", f"import sys; before = set(sys.modules)\n{program}\n{told}"],
         capture_output=True,
         text=True,
         check=True,

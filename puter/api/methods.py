@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from puter import checks
 from puter.config import CREDENTIALS, MEANT, ConfigOptions
-from puter.engine.client import Operations, method
+from puter.engine.client import method, operations
 from puter.exceptions import PuterConfigError
 from puter.frames import without_arguments
 from puter.process import late
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from puter.api import chat
     from puter.api.chat import ChatMethods
 else:
-    chat, _written = late("puter.api.chat"), Operations("puter.api.chat").ChatMethods
+    chat, _written = late("puter.api.chat"), operations("puter.api.chat").ChatMethods
 
     class ChatMethods:
         """``chat`` and ``parse`` over a client and a history."""

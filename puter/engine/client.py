@@ -179,35 +179,23 @@ def _random_number() -> float:
     return random.random()
 
 
-class Operations:
-    """A module of operations that is loaded when a method of one is first looked up.
+class _Unloaded:
+    """A module of operations, or something in it, before it is loaded."""
 
-    Each attribute stands for the operation of that name, as ``paired()`` and ``method()`` take it.
-    """
-
-    def __init__(self, module: str) -> None:
-        self._module = late(module)
+    def __init__(self, load: Callable[[], Any]) -> None:
+        self._load = load
 
     def __getattr__(self, name: str) -> Any:
-        return _Operation(self._module, name)
-
-
-class _Operation:
-    """An operation that is not loaded yet."""
-
-    def __init__(self, module: Any, name: str) -> None:
-        self._module, self._name = module, name
-
-    def __getattr__(self, name: str) -> Any:
-        return _Operation(self, name)
+        return _Unloaded(lambda: getattr(self._load(), name))
 
     def __call__(self, *args: Any) -> Any:
-        return self.load()(*args)
+        return self._load()(*args)
 
-    def load(self) -> Any:
-        """The function itself."""
-        home = self._module.load() if isinstance(self._module, _Operation) else self._module
-        return getattr(home, self._name)
+
+def operations(module: str) -> Any:
+    """A module that is loaded when one of its operations is called, or its method looked up."""
+    home = late(module)
+    return _Unloaded(lambda: home)
 
 
 class _Method:
@@ -222,11 +210,13 @@ class _Method:
 
     def __get__(self, instance: object, owner: type) -> Any:
         if self._made is None:
-            if isinstance(self._operation, _Operation):
-                self._operation = self._operation.load()
+            if isinstance(self._operation, _Unloaded):
+                self._operation = self._operation._load()
             self._made = self._make(self._operation)
-        if "inspect" in sys.modules:  # whoever asks for a signature has it; it takes 10 ms
+        public = not self._name.startswith("_")
+        if public and "inspect" in sys.modules:  # else nobody asks for it, and it takes 10 ms
             self._made.__signature__ = signature_of(self._operation)
+        if not public or "inspect" in sys.modules:
             setattr(self._owner, self._name, self._made)
         return self._made.__get__(instance, owner)
 
