@@ -75,6 +75,7 @@ OF_A_CHAT = OF_A_CLIENT | {
     "puter.wire.http",
     "puter.wire.json",
     "puter.wire.messages",
+    "puter.wire.pieces",
     "puter.wire.redact",
     "puter.wire.tool_messages",
 }
