@@ -376,7 +376,7 @@ class _Body:
 def _read_double(raw: Any) -> bytes:
     """Read of an answer that a test library made."""
     if isinstance(raw, urllib3.HTTPResponse):
-        return raw.read1(PIECE, decode_content=False) or b""
+        return raw.read(PIECE, decode_content=False)
     return bytes(raw.read(PIECE))
 
 
