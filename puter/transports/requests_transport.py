@@ -23,7 +23,12 @@ import urllib3
 from requests.structures import CaseInsensitiveDict
 from urllib3._version import __version__
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
-from urllib3.exceptions import ConnectTimeoutError, NameResolutionError, NewConnectionError
+from urllib3.exceptions import (
+    ConnectTimeoutError,
+    MaxRetryError,
+    NameResolutionError,
+    NewConnectionError,
+)
 from urllib3.util.connection import allowed_gai_family
 from urllib3.util.ssl_match_hostname import CertificateError
 from urllib3.util.wait import wait_for_read
@@ -228,11 +233,7 @@ class _Exchange(Exchange):
         with connection.lock:
             connection.exchange = self
         if connection.is_closed:
-            connection.timeout = self.connect_limit
-            if pool.proxy is not None:
-                pool._prepare_proxy(connection)  # which connects when it is a tunnel
-            if connection.is_closed:
-                connection.connect()
+            self._connect(connection)
         sock: Any = connection.sock
         if sock.gettimeout() != self.request.timeout:
             sock.settimeout(self.request.timeout)
@@ -247,6 +248,16 @@ class _Exchange(Exchange):
         # urllib3's own would wrap it and copy its fields.
         self.answer = http.client.HTTPConnection.getresponse(connection)  # type: ignore[assignment]
         return self.answer
+
+    def _connect(self, connection: _Connection) -> None:
+        connection.timeout = self.connect_limit
+        try:
+            if self.pool.proxy is not None:
+                self.pool._prepare_proxy(connection)  # which connects when it is a tunnel
+            if connection.is_closed:
+                connection.connect()
+        except urllib3.exceptions.HTTPError as error:  # as requests expects it, to make it its own
+            raise MaxRetryError(self.pool, self.route.url, error) from error
 
     def abort(self, by: str) -> None:
         """Wake the thread that waits for bytes, from another one; it raises ``ended()``."""
