@@ -12,7 +12,6 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from functools import cached_property, lru_cache
-from importlib.resources import files
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
@@ -22,8 +21,9 @@ from puter.wire.messages import CANNED
 
 if TYPE_CHECKING:
     import difflib
+    from importlib import resources
 else:
-    difflib = late("difflib")
+    difflib, resources = late("difflib"), late("importlib.resources")
 
 T = TypeVar("T")
 
@@ -214,4 +214,4 @@ def providers_of(catalogue: Mapping[str, Any]) -> dict[str, str]:
 
 def _read(name: str) -> str:
     with loading():
-        return (files("puter") / name).read_text(encoding="utf-8")
+        return (resources.files("puter") / name).read_text(encoding="utf-8")
