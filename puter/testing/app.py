@@ -1,4 +1,4 @@
-"""The routes of the two hosts, API and GUI, as one aiohttp application."""
+"""The routes of the two hosts, API and GUI, and the handler of all requests."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def _public_list(kind: str, *, details: bool) -> Handler:
     return models
 
 
-ROUTES: tuple[tuple[Host, str, str, Handler], ...] = (
+_TABLE: tuple[tuple[Host, str, str, Handler], ...] = (
     ("gui", "GET", "/get-anticsrf-token", signin.anti_csrf_token),
     ("gui", "POST", "/login", signin.login),
     ("gui", "POST", "/login/otp", signin.login_otp),
@@ -63,35 +63,38 @@ ROUTES: tuple[tuple[Host, str, str, Handler], ...] = (
         for end in ("", "/details")
     ),
     ("api", "GET", "/metering/usage", metering.usage),
-    ("api", "GET", "/metering/usage/{app}", metering.app_usage),
+    ("api", "GET", "/metering/usage/*", metering.app_usage),
     ("api", "GET", "/metering/allCosts", metering.all_costs),
     ("api", "POST", "/fs/write", file_routes.write),
     ("api", "POST", "/stat", file_routes.stat),
     ("api", "GET", "/read", file_routes.read),
     ("api", "POST", "/readdir", file_routes.readdir),
     ("api", "POST", "/delete", file_routes.delete),
-    ("api", "GET", "/sample/{name}", file_routes.sample),
-    ("api", "*", "/{anything:.*}", _no_route),
+    ("api", "GET", "/sample/*", file_routes.sample),
 )
+ROUTES: dict[tuple[str, str], tuple[Host, Handler]] = {
+    (method, path): (host, handler) for host, method, path, handler in _TABLE
+}
+"""Host and handler by method and path, of which the last part may be any name: ``*``."""
 
 
-def build(backend: Backend, *, one_port: bool) -> web.Application:
-    """The application of one server."""
-    app = web.Application(client_max_size=MAX_BODY)
-    for host, method, path, handler in ROUTES:
-        served = _served(backend, "both" if one_port else host, handler)
-        app.router.add_route(method, path, served)
-    return app
+def _route(method: str, path: str) -> tuple[Host, Handler]:
+    parent, _, name = path.rpartition("/")
+    found = ROUTES.get((method, path)) or (name and ROUTES.get((method, f"{parent}/*")))
+    return found or ("api", _no_route)
 
 
-def _served(
-    backend: Backend, host: Host, handler: Handler
-) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
-    async def serve(request: web.Request) -> web.StreamResponse:
+def handler(
+    backend: Backend, *, one_port: bool
+) -> Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]:
+    """What answers each request to one server."""
+
+    async def serve(request: web.BaseRequest) -> web.StreamResponse:
         exchange = Exchange(request, backend)
         record = exchange.record
+        host, found = _route(record.method, record.path)
         try:
-            response = await _answer(exchange, host, handler)
+            response = await _answer(exchange, "both" if one_port else host, found)
         except asyncio.CancelledError:
             record.dropped = True
             raise

@@ -63,7 +63,7 @@ class Exchange:
 
     token: Token  # what authorise() found
 
-    def __init__(self, request: web.Request, backend: Backend) -> None:
+    def __init__(self, request: web.BaseRequest, backend: Backend) -> None:
         self.request = request
         self.backend = backend
         self.fields: dict[str, Any] = {}
@@ -216,6 +216,8 @@ class Exchange:
     async def read(self) -> None:
         """Read the body, and parse it where the Puter backend would. Raises ApiError."""
         try:
+            if self.request.headers.get("Expect", "").lower() == "100-continue":
+                await self.request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
             self.record.body = await self.request.read()
         except web.HTTPRequestEntityTooLarge as error:
             raise ApiError(413, "request entity too large", "client_bad_request") from error

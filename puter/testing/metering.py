@@ -151,7 +151,7 @@ async def usage(exchange: Exchange) -> web.StreamResponse:
 
 async def app_usage(exchange: Exchange) -> web.StreamResponse:
     user, metering = exchange.authorise(), exchange.backend.metering
-    app, (rate, unit) = exchange.request.match_info["app"], _unit(exchange.backend)
+    app, (rate, unit) = exchange.record.path.rpartition("/")[2], _unit(exchange.backend)
     if app == _NO_APP:
         book = metering.book(user, rate)
         return exchange.json({"total": metering.total(user) * rate, **book, **unit})

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -120,8 +120,8 @@ class LocalPuter:
                 listener = socket.create_server(address, family=family, backlog=_BACKLOG)
                 self._port = listener.getsockname()[1]
                 self._backend.gui_origin = self.gui_url
-                site = app.build(self._backend, one_port=self._one_port)
-                self._running = _Running(listener, site, self._keep_alive)
+                handler = app.handler(self._backend, one_port=self._one_port)
+                self._running = _Running(listener, handler, self._keep_alive)
         return self
 
     def stop(self) -> None:
@@ -374,8 +374,13 @@ class LocalPuter:
 class _Running:
     """A listening socket and the thread with the event loop that serves it."""
 
-    def __init__(self, listener: socket.socket, site: web.Application, keep_alive: float) -> None:
-        self._listener, self._site, self._keep_alive = listener, site, keep_alive
+    def __init__(
+        self,
+        listener: socket.socket,
+        handler: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]],
+        keep_alive: float,
+    ) -> None:
+        self._listener, self._handler, self._keep_alive = listener, handler, keep_alive
         self._loop: Future[asyncio.AbstractEventLoop] = Future()
         self._stop = asyncio.Event()
         self._thread = threading.Thread(target=self._run, name="LocalPuter", daemon=True)
@@ -392,22 +397,31 @@ class _Running:
             asyncio.run(self._serve())
 
     async def _serve(self) -> None:
-        runner = web.AppRunner(
-            self._site,
+        server = web.Server(  # without web.Application, which finds its routes more slowly
+            self._handler,
+            request_factory=_request,
             handler_cancellation=True,  # a client that leaves frees its slot
             access_log=None,
             keepalive_timeout=self._keep_alive,
         )
+        runner = web.ServerRunner(server)
         await runner.setup()
         site = web.SockSite(runner, self._listener, backlog=_BACKLOG)
         await site.start()
         self._loop.set_result(asyncio.get_running_loop())
         await self._stop.wait()
         await site.stop()
-        for connection in runner.server.connections if runner.server else ():
+        for connection in server.connections:
             if connection.transport is not None:
                 connection.transport.abort()
         # asyncio.run() cancels what is still in progress, and closes the loop
+
+
+def _request(message: Any, payload: Any, *connection: Any) -> web.BaseRequest:
+    protocol, writer, task = connection
+    loop = asyncio.get_running_loop()
+    about = (message, payload, protocol, writer, task, loop)
+    return web.BaseRequest(*about, client_max_size=app.MAX_BODY)
 
 
 def _vendors(names: Sequence[str] | None) -> tuple[str, ...]:

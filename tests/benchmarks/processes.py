@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import json
+import os
 import resource
 import subprocess
 import sys
@@ -16,6 +17,10 @@ from typing import Any
 TIMEOUT = 120
 """Seconds that a program may take at most."""
 ROOT = Path(__file__).parents[2]
+# As it is with users: modules are compiled once, not by each program.
+ENVIRONMENT = {
+    name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"
+}
 
 
 def command(code: str) -> list[str]:
@@ -39,7 +44,14 @@ def server(module: str, *arguments: str) -> Generator[tuple[int, subprocess.Pope
 def cpu_of(code: str) -> float:
     """Seconds of CPU that a program takes from its start to its end."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    subprocess.run(command(code), check=True, stdout=subprocess.DEVNULL, cwd=ROOT, timeout=TIMEOUT)
+    subprocess.run(
+        command(code),
+        check=True,
+        stdout=subprocess.DEVNULL,
+        cwd=ROOT,
+        env=ENVIRONMENT,
+        timeout=TIMEOUT,
+    )
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
