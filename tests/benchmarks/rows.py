@@ -60,9 +60,10 @@ class Bench:
             await asyncio.gather(*(work() for _ in range(at_once)))
             return (time.process_time() - begun) / number / parts
 
-        return [
-            {who: await cpu(call) for who, call in contenders.items()} for _ in range(self.rounds)
-        ]
+        async def one_round() -> Round:
+            return {who: await cpu(call) for who, call in contenders.items()}
+
+        return [await one_round() for _ in range(self.rounds)]
 
 
 @dataclass(frozen=True)
