@@ -136,14 +136,18 @@ class _Standard:
 
     def __init__(self, name: str, fields: dict[str, _Field], params: dict[str, bool]) -> None:
         self._name, self._fields, self._params = name, fields, params
+        self._value: Any = None
 
     def __get__(self, _instance: object, cls: type) -> Any:
+        if self._value is not None:
+            return self._value
         body: dict[str, Any] = {"__module__": cls.__module__, "__annotations__": {}}
         for name, one in self._fields.items():
             body[name] = dataclasses.field(**one.options)
             body["__annotations__"][name] = one.annotation
         made: Any = dataclasses.dataclass(**self._params)(type(cls.__name__, (), body))
-        return getattr(made, self._name)
+        self._value = getattr(made, self._name)
+        return self._value
 
 
 # ---------------------------------------------------------------- methods of all of them

@@ -16,7 +16,6 @@ import sys
 import weakref
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 from contextvars import Context, ContextVar
-from dataclasses import replace
 from functools import lru_cache, partial
 from typing import Any
 from urllib.parse import urlsplit
@@ -33,6 +32,7 @@ from puter.engine.throttle import Permit
 from puter.engine.transport import Transport
 from puter.exceptions import PuterError
 from puter.process import check_is_ours
+from puter.records import replace
 from puter.secret import Secret, with_token
 from puter.threads import no_thread
 from puter.transports.connection_errors import Exchange
