@@ -31,7 +31,7 @@ class _Stream:
         self._transport = transport
         self._call = call
         self._flow = flow
-        self._chunks: deque[ChatChunk] = deque()
+        self._chunks: deque[ChatChunk] | None = None  # with the first: a deque takes 0.7 KB
         self._body: Body | None = None
         self._reply: ChatReply | None = None
         # Who reads, if anybody; set in one step, so that no interrupt comes between two.
@@ -88,6 +88,8 @@ class _Stream:
             self._body = effect.body
             return self._over
         if effect.last or not self._over:
+            if self._chunks is None:
+                self._chunks = deque()
             self._chunks.extend(effect.chunks)
         return effect.last or self._over
 
@@ -109,11 +111,11 @@ class _Stream:
             raise error
         finally:
             if self._reader and self._reader[0] is reader:
-                del self._reader[0]
+                self._reader.clear()
 
     def _close(self) -> None:
         if self._reply is None:
-            self._chunks.clear()
+            self._chunks = None
         self._end()
 
     def __del__(self) -> None:
@@ -167,7 +169,7 @@ class ChatStream(_Stream):
             self._pull()
         try:
             return self._chunks.popleft()
-        except IndexError:  # taken by another thread just now
+        except (AttributeError, IndexError):  # taken by another thread just now
             raise _read_elsewhere() from None
 
     def _pull(self) -> None:
@@ -183,7 +185,7 @@ class ChatStream(_Stream):
             raise error
         finally:
             if self._reader and self._reader[0] is reader:
-                del self._reader[0]
+                self._reader.clear()
                 self._over = self._over or not whole  # an error ends the stream
                 if self._over:
                     self._end()
@@ -237,7 +239,7 @@ class AsyncChatStream(_Stream):
             await self._pull()
         try:
             return self._chunks.popleft()
-        except IndexError:  # taken by another thread just now
+        except (AttributeError, IndexError):  # taken by another thread just now
             raise _read_elsewhere() from None
 
     async def _pull(self) -> None:
@@ -258,7 +260,7 @@ class AsyncChatStream(_Stream):
             raise error
         finally:
             if self._reader and self._reader[0] is reader:
-                del self._reader[0]
+                self._reader.clear()
                 self._over = self._over or not whole  # an error ends the stream
                 if self._over:
                     self._end()

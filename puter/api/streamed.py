@@ -35,6 +35,7 @@ def streamed_answer(turn: Turn) -> Flow[None]:
             yield YieldChunks(_chunks_of(answer), last=ends)
             return
         body: Body = reply.stream
+        del reply  # its head is no longer asked for
         turn.stream = accumulator = StreamAccumulator(turn.target.model)
         try:
             yield StreamOpened(body)
