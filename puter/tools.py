@@ -6,10 +6,8 @@ import copy
 import functools
 import inspect
 import json
-import operator
 import re
 import types
-import weakref
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any, TypeAlias
@@ -181,7 +179,7 @@ class Toolbox:
             if isinstance(tool, Mapping):
                 schema, name = _raw(tool)
             else:
-                tool = tool if isinstance(tool, Tool) else _tool_of(tool)  # noqa: PLW2901
+                tool = tool if isinstance(tool, Tool) else Tool(tool)  # noqa: PLW2901
                 if tool.unbound:
                     raise PuterInputError(
                         f"{tool.name} is a method that has no object to work on",
@@ -205,45 +203,6 @@ class Toolbox:
         """Whether every call is of a tool that is a function here, or of none that is known."""
         declared = self.names - self.tools.keys()
         return not any(call.name in declared for call in calls)
-
-
-_known: dict[type, weakref.WeakKeyDictionary[Any, tuple[list[Any], Tool]]] = {
-    types.FunctionType: weakref.WeakKeyDictionary(),
-    types.MethodType: weakref.WeakKeyDictionary(),
-}
-"""By function, or by that of a method: the marks of its schema, and the tool without it."""
-
-
-def _tool_of(function: Any) -> Tool:
-    """The tool of a function; its schema is made again only when it changed: 0.2 ms and more."""
-    inner = getattr(function, "__func__", function)
-    known = _known.get(type(function))
-    if known is None or type(inner) is not types.FunctionType or hasattr(inner, "__wrapped__"):
-        return Tool(function)
-    marks = _marks(inner)
-    found, tool = known.get(inner, ([], None))
-    if tool is None or len(found) != len(marks) or not all(map(operator.is_, found, marks)):
-        tool = Tool(function)
-        kept = copy.copy(tool)
-        kept.function = kept.__wrapped__ = _gone  # it would keep the function alive
-        known[inner] = marks, kept
-        return tool
-    tool = copy.copy(tool)
-    tool.function = tool.__wrapped__ = function
-    return tool
-
-
-def _marks(function: types.FunctionType) -> list[Any]:
-    """What the schema is made of, so far as it can be replaced."""
-    told = list(function.__annotations__.values())
-    words = [word for one in told if isinstance(one, str) for word in re.findall(r"\w+", one)]
-    names = [function.__globals__.get(word) for word in words]
-    marks = function.__code__, function.__doc__, function.__defaults__, function.__kwdefaults__
-    return [*marks, function.__name__, vars(function).get("__signature__"), *told, *names]
-
-
-def _gone() -> None:
-    """In place of the function."""
 
 
 def refuse_async(tools: Toolbox | None, before: Any) -> None:

@@ -20,7 +20,6 @@ from hypothesis import strategies as st
 
 import puter
 from puter import ChatReply, PuterInputError, PuterParseError
-from puter.api.output_types import output_adapter
 from puter.schema import adapter
 from puter.wire.typed import correction, instructions, output_format, read_typed
 from tests.door import Door, chat_body, error_body
@@ -968,15 +967,6 @@ async def test_jsonschema_judges_what_is_inside(door: Door) -> None:
     door.answers(chat_body('{"name": 5, "people": "many"}'))
     with pytest.raises(PuterParseError, match="name: 5 is not of type 'string'; people: "):
         await door(door.client(), "parse", "Which?", SCHEMA, retries=0)
-
-
-def test_the_schema_of_a_class_is_made_once() -> None:
-    @dataclasses.dataclass
-    class City:
-        name: str
-
-    assert output_adapter(City) is output_adapter(City)
-    assert output_adapter(int | str).schema != output_adapter(str | int).schema  # which are equal
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,6 @@ import dataclasses
 import datetime as dt
 import enum
 import functools
-import gc
 import inspect
 import itertools
 import json
@@ -20,7 +19,6 @@ import pickle
 import threading
 import types
 import uuid
-import weakref
 from collections.abc import Callable
 from decimal import Decimal
 from pathlib import PurePosixPath
@@ -38,7 +36,6 @@ from puter import (
     StopChat,
     Tool,
     ToolCall,
-    signatures,
     tool_result,
 )
 from puter.api.tool_calls import NOT_RUN, run_calls
@@ -260,73 +257,6 @@ async def test_a_decorated_method_is_one_of_its_object(door: Door) -> None:
     assert got == ["3 into first", "4 into second"]
     with pytest.raises(PuterInputError, match="pay is a method that has no object"):
         await door(door.client(), "chat", "Go", tools=[Till.pay])
-
-
-class Counter:
-    def count(self, step: int) -> str:
-        """Count."""
-        return f"{step} of {id(self)}"
-
-
-def test_the_schema_of_a_function_is_made_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    made: list[str] = []
-
-    def noted(function: Any, name: str, described: Any) -> Any:
-        made.append(name)
-        return signatures.arguments_of(function, name, described)
-
-    monkeypatch.setattr("puter.tools.arguments_of", noted)
-
-    def local(point: Point, note: str = "") -> str:
-        return f"{point} {note}"
-
-    first, second = Counter(), Counter()
-    tools = [Toolbox([local, first.count]), Toolbox([local, second.count])]
-    assert made == ["local", "count"]
-    assert tools[0].schemas == tools[1].schemas
-    assert [tools[i].tools["count"].bind({"step": 2})() for i in (0, 1)] == [
-        f"2 of {id(first)}", f"2 of {id(second)}",
-    ]  # fmt: skip
-    assert tools[1].tools["local"].bind({"point": {"x": "1"}})() == "Point(x=1, y=0) "
-    with pytest.raises(PuterInputError, match="count is a method that has no object"):
-        Toolbox([Counter.count])
-
-    kept = weakref.ref(local), weakref.ref(first)
-    del local, first, second, tools
-    gc.collect()
-    assert [one() for one in kept] == [None, None]
-
-
-def test_what_changes_a_function_changes_its_schema() -> None:
-    def ask(question: str, times: int = 1) -> None:
-        """Ask once."""
-
-    def shown() -> Any:
-        return Toolbox([ask]).schemas[0]["function"]
-
-    assert shown()["description"] == "Ask once."
-    assert shown()["parameters"]["required"] == ["question"]
-    ask.__doc__ = "Ask twice."
-    ask.__defaults__ = ("Who?", 2)
-    assert (shown()["description"], shown()["parameters"].get("required")) == ("Ask twice.", None)
-    ask.__annotations__["times"] = float
-    assert shown()["parameters"]["properties"]["times"]["type"] == "number"
-
-
-def test_a_name_that_means_another_type_by_now(monkeypatch: pytest.MonkeyPatch) -> None:
-    def go(to: Point) -> None:
-        """Go there."""
-
-    @dataclasses.dataclass
-    class Newer:
-        z: int
-
-    def shown() -> Any:
-        return Toolbox([go]).schemas[0]["function"]["parameters"]["properties"]["to"]["properties"]
-
-    assert shown().keys() == {"x", "y"}
-    monkeypatch.setitem(globals(), "Point", Newer)  # as a cell of a notebook that is run again
-    assert shown().keys() == {"z"}
 
 
 # ------------------------------------------------------------ a ready schema

@@ -39,13 +39,6 @@ def output_adapter(of: Any) -> TypeAdapter:
             "output_type is object, which every answer fits",
             hint="Name what you want, such as dict[str, int] or a dataclass; for text use chat().",
         )
-    # What equals itself alone: int | str equals str | int, and is read otherwise.
-    kind: Any = type(of)
-    return _of_class(of) if kind.__eq__ is object.__eq__ else adapter(of)
-
-
-@functools.lru_cache(maxsize=64)
-def _of_class(of: type) -> TypeAdapter:  # 0.2 ms and more each time
     return adapter(of)
 
 
@@ -80,29 +73,20 @@ def _of_schema(of: Mapping[str, Any]) -> TypeAdapter:
 def _judge(schema: Schema) -> Callable[[Any], Iterable[str]] | None:
     """What finds the faults of a value; None without jsonschema."""
     try:
-        from jsonschema import SchemaError
+        from jsonschema import Draft202012Validator, SchemaError
+        from jsonschema.validators import validator_for
     except ImportError:
         return None
+    kind = validator_for(schema, Draft202012Validator)
     try:
-        judge = _validator(json.dumps(schema))
+        kind.check_schema(schema)
     except SchemaError as error:
         raise PuterInputError(f"output_type is no valid JSON Schema: {error.message}") from None
+    judge = kind(schema)
     return lambda value: (
         f"{error.json_path.removeprefix('$').lstrip('.') or 'the value'}: {error.message}"
         for error in judge.iter_errors(value)
     )
-
-
-@functools.lru_cache(maxsize=64)
-def _validator(written: str) -> Any:
-    """What jsonschema checks with; to check the schema itself takes it 3 ms."""
-    from jsonschema import Draft202012Validator
-    from jsonschema.validators import validator_for
-
-    schema = json.loads(written)
-    kind = validator_for(schema, Draft202012Validator)
-    kind.check_schema(schema)
-    return kind(schema)
 
 
 def _top_level_faults(schema: Schema, value: Any) -> Iterable[str]:
