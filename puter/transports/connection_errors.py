@@ -19,7 +19,6 @@ from puter.exceptions import (
     PuterTimeoutError,
 )
 from puter.frames import chain, from_signal_handler, raised_by_library
-from puter.records import dataclass, field
 from puter.wire.encoding import ContentError, Decoder
 from puter.wire.http import HttpRequest
 
@@ -41,36 +40,37 @@ _BARE = (ConnectionResetError, ConnectionAbortedError)
 """What asyncio raises without a word when a connection ends in a handshake."""
 
 
-@dataclass(eq=False)
 class Exchange:
     """One request on its way: what is known of it, and the errors made of that.
 
     A transport extends it with ``translate()`` and calls ``raise_for()`` in ``except Exception``.
     """
 
-    request: HttpRequest
-    time_left: float | None = None
-    """Seconds until the deadline when it began."""
-    proxy: str | None = field(default=None, init=False, repr=False)
+    proxy: str | None = None
     """URL of the proxy it goes through."""
-    attached: bool = field(default=True, init=False)
+    attached: bool = True
     """We have it, or one of our connections does; a double of the HTTP library has others."""
-    written: bool = field(default=False, init=False)
+    written: bool = False
     """Something was written to the connection."""
-    securing: str = field(default="", init=False)
+    securing: str = ""
     """The host with which a TLS handshake is under way."""
-    status: int | None = field(default=None, init=False)
+    status: int | None = None
     """HTTP status, once it has come."""
-    patience: float | None = field(default=None, init=False)
+    patience: float | None = None
     """Seconds of silence that the present read allows, where they are not the request's."""
-    ended_by: str = field(default="", init=False)
+    ended_by: str = ""
     """What ended it early: the deadline, silence, or the client or stream when closed."""
-    _open_ended: bool = field(default=False, init=False)  # the body ends with the connection
-    decoder: Decoder | None = field(default=None, init=False, repr=False)
+    _open_ended: bool = False  # the body ends with the connection
+    decoder: Decoder | None = None
     """Takes the encoding off the body, where it has one."""
-    _came: int = field(default=0, init=False)  # bytes of the body
-    _decoded: int = field(default=0, init=False)
-    _began: bytes = field(default=b"", init=False, repr=False)  # the content, as far as is shown
+    _came: int = 0  # bytes of the body
+    _decoded: int = 0
+    _began: bytes = b""  # the content, as far as is shown
+
+    def __init__(self, request: HttpRequest, time_left: float | None = None) -> None:
+        self.request = request
+        self.time_left = time_left
+        """Seconds until the deadline when it began."""
 
     # ------------------------------------------------------------ the answer
 
