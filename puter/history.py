@@ -67,7 +67,10 @@ class History:
     def commit(self, turn: Iterable[Message]) -> None:
         """Add copies of the messages of a turn, all at once: the reply's are the caller's."""
         self.messages.extend(
-            [one.copy() if wire_messages.is_plain((one,)) else deepcopy(one) for one in turn]
+            [
+                one.copy() if all(type(value) is str for value in one.values()) else deepcopy(one)
+                for one in turn
+            ]
         )
 
     def cut(self, choose: Callable[[list[Message]], tuple[int, int]]) -> list[Message]:
