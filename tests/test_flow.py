@@ -698,7 +698,7 @@ def test_effects_are_values() -> None:
         Acquire(Permit(throttle, 1), 5.0),
         Invoke(len, ("x",)),
     ):
-        assert effect == dataclasses.replace(effect)
+        assert {effect} == {dataclasses.replace(effect)}
         with pytest.raises(dataclasses.FrozenInstanceError):
             setattr(effect, dataclasses.fields(effect)[0].name, None)
 

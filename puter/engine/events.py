@@ -16,7 +16,7 @@ _tools = logging.getLogger("puter.tools")
 _retry = logging.getLogger("puter.retry")
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Answered:
     """A request was answered."""
 

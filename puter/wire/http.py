@@ -18,7 +18,7 @@ from puter.wire.pieces import Content, Pieces, json_body
 USER_AGENT = f"puter-python-sdk/{__version__}"
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class HttpRequest:
     """One HTTP request, and how it may be treated."""
 
@@ -50,6 +50,9 @@ class HttpRequest:
     """Bytes of the answer at most, decoded."""
     proxy: str | None = None
     verify: bool | str | None = None
+
+    def __hash__(self) -> int:
+        return hash((self.method, self.url))
 
     @property
     def where(self) -> str:
