@@ -239,27 +239,10 @@ def _fixed(slip: re.Match[str]) -> str:
             return found
 
 
-def _tree_encoder() -> Callable[[Any], str]:
-    """``encode`` of an encoder that neither looks for what holds itself nor knows a default.
-
-    Its function in C is made once: ``encode()`` makes it anew, with its closures, which takes
-    longer than to write a short chat.
-    """
-    own = json.JSONEncoder(
-        ensure_ascii=False, allow_nan=False, separators=(",", ":"), check_circular=False
-    )
-    made: Any = json.encoder
-    try:
-        write = made.c_make_encoder(
-            None, own.default, made.encode_basestring, None, ":", ",", False, False, False
-        )
-        write([0.5, {"": ""}], 0)
-    except (AttributeError, TypeError):  # another Python's
-        return own.encode
-    return lambda value: "".join(write(value, 0))
-
-
-_encode_tree = _tree_encoder()
+_TREES = json.JSONEncoder(
+    ensure_ascii=False, allow_nan=False, separators=(",", ":"), check_circular=False
+)
+"""Of lists and dicts that do not hold themselves, and of nothing that needs a default."""
 
 
 def json_text(value: Any, default: Callable[[Any], Any], *, is_tree: bool = False) -> str:
@@ -275,7 +258,7 @@ def json_text(value: Any, default: Callable[[Any], Any], *, is_tree: bool = Fals
     """
     if is_tree:
         try:
-            return _encode_tree(value)
+            return _TREES.encode(value)
         except (TypeError, ValueError, RecursionError):
             pass  # the default may know it, and what is wrong is told below
     encoder = json.JSONEncoder(
