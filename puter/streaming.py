@@ -1,14 +1,13 @@
 """``ChatStream`` and ``AsyncChatStream``: an answer as it comes.
 
 Both only pull chunks out of one flow (``puter.api.streamed``); what a chunk is, when an answer is
-complete and what is remembered is decided there, once. The chunks of one read wait in a queue, and
+complete and what is remembered is decided there, once. The chunks of one read wait in a list, and
 the flow goes on when that is empty.
 """
 
 from __future__ import annotations
 
 import warnings
-from collections import deque
 from collections.abc import AsyncIterator, Iterator
 from typing import TYPE_CHECKING
 
@@ -31,7 +30,7 @@ class _Stream:
         self._transport = transport
         self._call = call
         self._flow = flow
-        self._chunks: deque[ChatChunk] | None = None  # with the first: a deque takes 0.7 KB
+        self._chunks: list[ChatChunk] = []  # the next one last: a deque takes 0.7 KB
         self._body: Body | None = None
         self._reply: ChatReply | None = None
         # Who reads, if anybody; set in one step, so that no interrupt comes between two.
@@ -88,9 +87,11 @@ class _Stream:
             self._body = effect.body
             return self._over
         if effect.last or not self._over:
-            if self._chunks is None:
-                self._chunks = deque()
-            self._chunks.extend(effect.chunks)
+            effect.chunks.reverse()
+            if self._chunks:
+                self._chunks[:0] = effect.chunks
+            else:
+                self._chunks = effect.chunks
         return effect.last or self._over
 
     def _end(self) -> None:
@@ -115,7 +116,7 @@ class _Stream:
 
     def _close(self) -> None:
         if self._reply is None:
-            self._chunks = None
+            self._chunks.clear()
         self._end()
 
     def __del__(self) -> None:
@@ -168,8 +169,8 @@ class ChatStream(_Stream):
                 raise StopIteration
             self._pull()
         try:
-            return self._chunks.popleft()
-        except (AttributeError, IndexError):  # taken by another thread just now
+            return self._chunks.pop()
+        except IndexError:  # taken by another thread just now
             raise _read_elsewhere() from None
 
     def _pull(self) -> None:
@@ -238,8 +239,8 @@ class AsyncChatStream(_Stream):
                 raise StopAsyncIteration
             await self._pull()
         try:
-            return self._chunks.popleft()
-        except (AttributeError, IndexError):  # taken by another thread just now
+            return self._chunks.pop()
+        except IndexError:  # taken by another thread just now
             raise _read_elsewhere() from None
 
     async def _pull(self) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
 from puter import checks
-from puter.api.turn import ChatRequest, in_order, run_turn, target_of
+from puter.api.turn import NOTHING, ChatRequest, in_order, run_turn, target_of
 from puter.docstrings import documented_by
 from puter.engine.context import CallContext
 from puter.engine.effects import Flow
@@ -480,7 +480,7 @@ def chat_request(method: str, prompt: Any, model: Any, arguments: Mapping[str, A
         check_refused(options)
         validate_options(getattr(ChatMethods, method), options, ChatOptions, CHAT_HINTS)
     named = {name: _CHECKS[name](name, value) for name, value in named.items() if value is not None}
-    request = ChatRequest(prompt, model, **named, options=options)
+    request = ChatRequest(prompt, model, **named, options=options or NOTHING)
     if options.get("tool_choice") is not None:
         _check_tool_choice(options["tool_choice"], request.tools)
     if request.resume is None:

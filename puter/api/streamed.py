@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 from puter.api.downloads import attach_download
 from puter.api.turn import Turn
 from puter.engine.effects import Body, Flow, Read, StreamOpened, YieldChunks
@@ -10,6 +12,9 @@ from puter.exceptions import PuterAPIError, PuterError, PuterStreamError, PuterT
 from puter.types.replies import ChatChunk, ChatReply
 from puter.wire.accumulator import StreamAccumulator
 from puter.wire.ndjson import LineError, NDJSONDecoder
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 END_TIMEOUT = 1.0
 """Seconds to wait, after a stream's last line, for the end that lets its connection be kept."""
@@ -46,7 +51,7 @@ def streamed_answer(turn: Turn) -> Flow[None]:
                     "Raise max_tokens or ask again; .partial has what came.",
                 )
             ends = turn.accept_reply(accumulator.reply())
-            yield YieldChunks((last,), last=ends)
+            yield YieldChunks([last], last=ends)
             yield from _drain(turn, body)
             return
         except PuterAPIError as error:
@@ -62,6 +67,7 @@ def _chunks(turn: Turn, body: Body, accumulator: StreamAccumulator) -> Flow[Chat
     call = turn.call
     decoder = NDJSONDecoder(call.config.max_response_bytes)
     damage: LineError | None = None
+    lines: Sequence[dict[str, Any]]
     patience, until = call.config.chunk_timeout, 0.0
     silence: float | None = None  # as config.timeout allows, until the first chunk
     while True:
@@ -70,20 +76,18 @@ def _chunks(turn: Turn, body: Body, accumulator: StreamAccumulator) -> Flow[Chat
         try:
             data = yield Read(body, silence)
         except PuterAPIError as error:
-            late = isinstance(error, PuterTimeoutError)
-            hint = f"{error.hint} {_CUT}" if late else _CUT
             dripped = silence not in (None, patience) and call.clock() >= until
-            message = _no_chunk(patience) if late and dripped else error.message
-            raise accumulator.failed(message, hint, retryable=True) from error
+            raise _cut_off(accumulator, error, patience if dripped else None) from error
         try:
             lines = decoder.feed(data) if data else decoder.flush()
         except LineError as error:
             lines, damage = error.before, error
-        known = len(accumulator.images)
+        known, ended = len(accumulator.images), not data
         chunks = accumulator.add(lines)
+        data, lines = b"", ()  # nothing is held while the stream waits
         for image in accumulator.images[known:]:
             attach_download(image, call)
-        if chunks:
+        if came := bool(chunks):
             yield YieldChunks(chunks)
             silence = patience
             if patience is not None:
@@ -96,14 +100,23 @@ def _chunks(turn: Turn, body: Body, accumulator: StreamAccumulator) -> Flow[Chat
             return accumulator.last
         if damage is not None:
             raise accumulator.failed(f"The stream is damaged: {damage}", _CUT) from damage
-        if not data:
+        if ended:
             raise accumulator.failed(
                 "The stream ended before the answer was complete", _CUT, retryable=True
             )
-        if silence is not None and not chunks:  # what came ends no silence
+        if silence is not None and not came:  # what came ends no silence
             silence = until - call.clock()
             if silence <= 0:
                 raise accumulator.failed(_no_chunk(patience), _CUT, retryable=True)
+
+
+def _cut_off(
+    accumulator: StreamAccumulator, error: PuterAPIError, patience: float | None
+) -> PuterStreamError:
+    late = isinstance(error, PuterTimeoutError)
+    message = error.message if patience is None or not late else _no_chunk(patience)
+    hint = f"{error.hint} {_CUT}" if late else _CUT
+    return accumulator.failed(message, hint, retryable=True)
 
 
 def _no_chunk(patience: float | None) -> str:

@@ -6,6 +6,7 @@ import functools
 from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
 from decimal import Decimal
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from puter.checks import did_you_mean
@@ -61,6 +62,8 @@ T = TypeVar("T")
 
 INCOMPLETE = "incomplete"
 """``finish_reason`` of an answer that broke off; no vendor's word."""
+NOTHING: Mapping[str, Any] = MappingProxyType({})
+"""Of what most calls have none of: one for all."""
 
 
 @dataclass(slots=True)
@@ -79,10 +82,10 @@ class ChatRequest:
     max_rounds: int = 8
     before_tool: BeforeTool | None = None
     resume: ChatReply | None = None
-    tool_results: Mapping[str, Any] = field(default_factory=dict)
+    tool_results: Mapping[str, Any] = field(default_factory=lambda: NOTHING)
     raise_tool_errors: tuple[type[BaseException], ...] = ()
     remember: bool = True
-    options: Mapping[str, Any] = field(default_factory=dict)
+    options: Mapping[str, Any] = field(default_factory=lambda: NOTHING)
 
     @property
     def standalone(self) -> bool:
@@ -187,6 +190,12 @@ def _loaded(request: ChatRequest) -> Flow[list[Any]]:
 class Turn:
     """One turn under way: its messages, its answers so far, and its reply once there is one."""
 
+    __slots__ = (
+        "_answers", "_before", "_given", "_headers", "_known", "_rounds", "_tool_results", "call",
+        "history", "messages", "pending", "reply", "request", "stream", "target", "unsettled",
+        "waits_for",
+    )  # fmt: skip
+
     def __init__(
         self,
         call: CallContext,
@@ -210,13 +219,13 @@ class Turn:
         """How many of the messages, from the first, are known to be plain."""
         self._given = len(messages) if request.resume is None else 0
         self._rounds = 0
-        self._answers: list[ChatReply] = [] if request.resume is None else [request.resume]
+        self._answers: tuple[ChatReply, ...] = () if request.resume is None else (request.resume,)
         self._tool_results: Mapping[str, Any] = request.tool_results
         self.pending: tuple[ToolCall, ...] = ()
         """Calls that are to be run before the next request."""
         self.stream: StreamAccumulator | None = None
         """The answer that is being streamed."""
-        self._headers: Mapping[str, str] = {}
+        self._headers: Mapping[str, str] = NOTHING
         self.unsettled: bool = False
         """The server began an answer whose cost is not known yet."""
 
@@ -324,7 +333,7 @@ class Turn:
         model = answer.model or self.target.model
         call.shared.ledger.record(call.operation, model, answer.usage, cost)
         self.unsettled = False
-        self._answers.append(answer)
+        self._answers += (answer,)
         self.stream = None
         pinned = request.options.get("provider") if request.options else None
         validate_reply(answer, model=self.target.model, provider=pinned)
@@ -432,7 +441,7 @@ class Turn:
         messages = [*self.messages, *map(call_message, calls)]
         if incomplete is not None:
             calls, ended = incomplete.tool_calls, {"finish_reason": INCOMPLETE}
-            answers = [*answers, incomplete._complete({"attempts": self.call.attempts})]
+            answers = (*answers, incomplete._complete({"attempts": self.call.attempts}))
             if incomplete and not incomplete.isspace():
                 messages.append({"role": "assistant", "content": incomplete.text})
         return total_reply(answers).copy_with(
@@ -554,7 +563,7 @@ def _leads_back(history: History | None, callers: tuple[Turn, ...]) -> bool:
     return False
 
 
-def total_reply(answers: list[ChatReply]) -> ChatReply:
+def total_reply(answers: Sequence[ChatReply]) -> ChatReply:
     """The last answer with usage, cost and attempts of all; one unknown cost leaves it unknown."""
     if len(answers) == 1:
         return answers[0]

@@ -14,7 +14,7 @@ House rules: no I/O, clock or randomness except through what is passed in; never
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Generator, Sequence
+from collections.abc import Awaitable, Callable, Generator
 from typing import Any, Generic, Protocol, TypeAlias, TypeVar
 
 from puter.engine.events import Event
@@ -149,9 +149,12 @@ class StreamOpened(Effect[None]):
 
 @dataclass(frozen=True, slots=True)
 class YieldChunks(Effect[None]):
-    """Hand chunks of a stream to the user; with the ``last`` ones the flow is as good as done."""
+    """Hand chunks of a stream to the user; with the ``last`` ones the flow is as good as done.
 
-    chunks: Sequence[ChatChunk]
+    Whoever takes the effect owns the list.
+    """
+
+    chunks: list[ChatChunk]
     last: bool = False
 
 

@@ -420,6 +420,8 @@ class _Body:
                     if exchange.decoder is not None:
                         exchange.decoder.end()
                     return b""
+                if exchange.decoder is None:
+                    return next(exchange.content(data))  # there is one, and nothing to keep
                 self._pieces = exchange.content(data)
             return piece
         except Exception as error:

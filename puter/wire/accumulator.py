@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from puter.exceptions import PuterError, PuterStreamError
 from puter.types.replies import NO_USAGE, ChatChunk, ChatReply, ToolCall, Usage, text_chunk
@@ -22,6 +23,8 @@ from puter.wire.json import as_dict, as_int_or_none, as_str, read_json
 if TYPE_CHECKING:
     from puter.types.media import Image
 
+T = TypeVar("T")
+
 
 class StreamAccumulator:
     """Takes the lines of one streamed answer in order.
@@ -29,6 +32,11 @@ class StreamAccumulator:
     Args:
         model: The model asked for.
     """
+
+    __slots__ = (
+        "_calls", "_compaction", "_cost", "_details", "_lines", "_model", "_reasons", "_texts",
+        "_thoughts", "_usage", "_usage_limited", "explained", "failure", "images", "last",
+    )  # fmt: skip
 
     def __init__(self, model: str) -> None:
         self.last: ChatChunk | None = None
@@ -38,13 +46,13 @@ class StreamAccumulator:
         self.failure: PuterError | None = None
         """What an error line said: at the very start, with the vendor's status, the error that the
         same call without streaming would raise; else a PuterStreamError with what came before."""
-        self.images: list[Image] = []
+        self.images: Sequence[Image] = ()
         """Those that came so far."""
         self._model = model
         self._texts: list[str] = []
-        self._thoughts: list[str] = []
-        self._details: list[dict[str, Any]] = []
-        self._calls: list[ToolCall] = []
+        self._thoughts: Sequence[str] = ()
+        self._details: Sequence[dict[str, Any]] = ()
+        self._calls: Sequence[ToolCall] = ()
         self._compaction: dict[str, Any] | None = None
         self._lines: list[dict[str, Any]] = []
         self._usage: Usage = NO_USAGE
@@ -86,15 +94,15 @@ class StreamAccumulator:
     def _keep(self, chunk: ChatChunk) -> None:
         """What the reply has of a chunk that is more than text."""
         if thought := chunk.reasoning:
-            self._thoughts.append(thought)
+            self._thoughts = _with(self._thoughts, thought)
         elif chunk:
             self._texts.append(chunk)
         elif (call := chunk.tool_use) is not None:
-            self._calls.append(call)
+            self._calls = _with(self._calls, call)
         elif (image := chunk.image) is not None:
-            self.images.append(image)
+            self.images = _with(self.images, image)
         elif (detail := chunk.reasoning_detail) is not None:
-            self._details.append(detail)
+            self._details = _with(self._details, detail)
         else:
             self._compaction = chunk.compaction or self._compaction
 
@@ -157,6 +165,14 @@ class StreamAccumulator:
         if vendor is None or is_known(code):
             return make_error(text, status=status, code=code, body=line)
         return vendor_error(vendor, _vendor_message(text), body=line)
+
+
+def _with(values: Sequence[T], value: T) -> list[T]:
+    """One more at the end of a list, which is made with the first: most streams have none."""
+    if isinstance(values, list):
+        values.append(value)
+        return values
+    return [value]
 
 
 _STATUS_FIRST = re.compile(r"^([45]\d\d) (.*)$", re.DOTALL)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import sys
 from collections.abc import Callable, Mapping
 from typing import Any, Literal, NamedTuple
 
@@ -317,7 +318,7 @@ def driver_call(
     free = request_options.get("idempotent") or args.get("test_mode") is True
     request_options["billed"] = None if free else str(args.get("model") or "")
     request_options["rate_limited"] = True
-    url = config.api_base + "/drivers/call"
+    url = sys.intern(config.api_base + "/drivers/call")  # one text for all open streams
     return build_request(config, "POST", url, encode(payload), **request_options)
 
 

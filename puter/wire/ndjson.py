@@ -58,14 +58,16 @@ class NDJSONDecoder:
         []
     """
 
+    __slots__ = ("_halves", "_left", "_light", "_longest", "_read", "_rest")
+
     def __init__(self, limit: int | None = None) -> None:
         memory = math.inf if limit is None else memory_of(limit)
         self._longest = MAX_LINE if limit is None else min(MAX_LINE, limit)
         self._read = min(READ, self._longest)
         self._light = memory / 2 / MOST_A_BYTE  # bytes that may come before lines are weighed
         self._left = memory * 2 / 5  # bytes of memory for the lines after that; errors copy text
-        self._rest = bytearray()  # of the line that is not complete yet
-        self._halves: dict[str, str] = {}  # first half of an emoji, by the type of its line
+        self._rest: bytes | bytearray = b""  # of the line that is not complete yet
+        self._halves: dict[str, str] | None = None  # first half of an emoji, by type of line
 
     def feed(self, data: bytes) -> list[dict[str, Any]]:
         """The lines that ``data`` completes.
@@ -81,7 +83,7 @@ class NDJSONDecoder:
                 return lines
         return self._one_by_one(data)
 
-    def _plain(self, block: bytearray) -> list[dict[str, Any]] | None:
+    def _plain(self, block: bytes | bytearray) -> list[dict[str, Any]] | None:
         """Its lines, if all are as expected; decoding one text takes half the time of many."""
         if rb"\ud" in block or rb"\uD" in block:
             return None
@@ -110,9 +112,10 @@ class NDJSONDecoder:
         whole: list[Any] = data.split(b"\n")
         rest = whole.pop()
         if whole and self._rest:
-            self._rest += whole[0]
-            whole[0], self._rest = self._rest, bytearray()
+            whole[0], self._rest = self._rest + whole[0], b""
         if rest:
+            if not isinstance(self._rest, bytearray):  # which grows in place
+                self._rest = bytearray(self._rest)
             self._rest += rest
         weigh = self._light < 0
         lines: list[dict[str, Any]] = []
@@ -152,18 +155,19 @@ class NDJSONDecoder:
         text = line.get(kind) if isinstance(kind, str) else None
         if not isinstance(kind, str) or not isinstance(text, str):
             return [*(self._unjoined() if kind == "usage" else ()), replace_lone_surrogates(line)]
-        half = self._halves.pop(kind, "")
+        halves = self._halves = self._halves or {}
+        half = halves.pop(kind, "")
         if half and "\udc00" <= text[:1] <= "\udfff":
             pair = (half + text[0]).encode("utf-16", "surrogatepass")
             half, text = pair.decode("utf-16"), text[1:]
         text = half + text
         if "\ud800" <= text[-1:] <= "\udbff":
-            self._halves[kind], text = text[-1], text[:-1]
+            halves[kind], text = text[-1], text[:-1]
         return [replace_lone_surrogates({**line, kind: text})]
 
     def _unjoined(self) -> list[dict[str, Any]]:
         """Lines for the halves whose other half never came."""
-        halves, self._halves = self._halves, {}
+        halves, self._halves = self._halves or {}, None
         return [
             replace_lone_surrogates({"type": kind, kind: half}) for kind, half in halves.items()
         ]
