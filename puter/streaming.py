@@ -26,6 +26,11 @@ if TYPE_CHECKING:
 class _Stream:
     """What both kinds share: the flow, its queue, its end, and closing it early."""
 
+    __slots__ = (
+        "__weakref__", "_body", "_call", "_chunks", "_ended", "_flow", "_over", "_reader", "_reply",
+        "_transport",
+    )  # fmt: skip
+
     def __init__(self, transport: Transport, call: CallContext, flow: Flow[ChatReply]) -> None:
         self._transport = transport
         self._call = call
@@ -155,6 +160,8 @@ class ChatStream(_Stream):
         'stop'
     """
 
+    __slots__ = ()
+
     def __init__(self, transport: Transport, call: CallContext, flow: Flow[ChatReply]) -> None:
         super().__init__(transport, call, flow)
         warn_of_blocking(call)
@@ -219,6 +226,8 @@ class AsyncChatStream(_Stream):
         >>> asyncio.run(tell())
         Hello!
     """
+
+    __slots__ = ("_loop",)
 
     _loop: object
 
