@@ -32,6 +32,7 @@ from puter.engine.throttle import Permit
 from puter.engine.transport import Transport
 from puter.exceptions import PuterError
 from puter.process import check_is_ours
+from puter.records import replace
 from puter.secret import Secret, with_token
 from puter.threads import no_thread
 from puter.transports.connection_errors import Exchange
@@ -441,8 +442,7 @@ class _Body:
 
     def forget_heads(self) -> None:
         """Free what nobody asks for any more: 3 of the 15 KB of an open stream, and all it sent."""
-        request = self._exchange.request  # it is not sent again
-        request.headers, request.body = _NO_HEADERS, None
+        self._exchange.request = replace(self._exchange.request, headers=_NO_HEADERS, body=None)
         response: Any = self._response
         response._request_info = response._headers = None
         response._raw_headers = ()
