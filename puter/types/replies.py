@@ -180,14 +180,6 @@ class ChatReply(TextValue):
         put(self, "raw", raw)
         return self
 
-    if not TYPE_CHECKING:
-
-        def __getattr__(self, name: str) -> Any:  # `_make` was told nothing of it
-            if name not in _DEFAULTS:
-                words = f"{type(self).__name__!r} object has no attribute {name!r}"
-                raise AttributeError(words, name=name, obj=self)
-            return {} if name == "headers" else _DEFAULTS[name]
-
     def to_dict(self) -> dict[str, Any]:
         """The reply as plain JSON data, which ``chat(resume=...)`` takes as well.
 
@@ -247,7 +239,6 @@ class ChatReply(TextValue):
         return f"ChatReply({self.text!r}, model={self.model!r}{cost}{calls})"
 
 
-_DEFAULTS: Mapping[str, Any] = ChatReply.__new__.__kwdefaults__ or {}
 _ABSENT: Any = object()
 _NO_REPLY = "this is no reply of to_dict()"
 _LISTED = (list, tuple)

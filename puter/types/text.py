@@ -20,7 +20,7 @@ class TextValue(Immutable, str):
     """A ``str`` with attributes that cannot be changed; it compares and hashes as its text.
 
     A subclass names its attributes in ``__slots__``. Its ``__new__`` makes the value with
-    ``_make()`` or, on hot paths, with ``str.__new__`` and ``object.__setattr__``.
+    ``_make()`` or, on hot paths, with ``str.__new__`` and setters that pass the refusal by.
     """
 
     __slots__ = ()

@@ -235,37 +235,33 @@ class Dialect:
             calls = _read_calls(listed) or calls
         refusal = as_str_or_none(message.get("refusal"))
         usage, cost = read_usage(result.get("usage", message.get("usage")), result)
-        reason = finish_reason(
-            calls,
-            message.get("stop_reason"),
-            result.get("stopReason"),
-            result.get("finish_reason"),
-            result.get("finishReason"),
+        return ChatReply(
+            text or refusal or "",
+            model=as_str(metadata.get("providerUsed")) or as_str(message.get("model")),
+            provider=as_str(metadata.get("service_used")),
+            usage=usage,
+            cost=cost,
+            finish_reason="content_filter"
+            if refusal
+            else finish_reason(
+                calls,
+                message.get("stop_reason"),
+                result.get("stopReason"),
+                result.get("finish_reason"),
+                result.get("finishReason"),
+            ),
+            reasoning=as_str(message.get("reasoning_content"))
+            or as_str(message.get("reasoning"))
+            or thought,
+            reasoning_details=details,
+            refusal=refusal,
+            tool_calls=calls,
+            images=read_images(message["images"]) if "images" in message else (),
+            annotations=tuple(as_list(message["annotations"])) if "annotations" in message else (),
+            compaction=read_compaction(result["compaction"]) if "compaction" in result else None,
+            usage_limited=metadata.get("usage_limited") is True,
+            raw=result,
         )
-        told: dict[str, Any] = {
-            "model": as_str(metadata.get("providerUsed")) or as_str(message.get("model")),
-            "provider": as_str(metadata.get("service_used")),
-            "usage": usage,
-            "cost": cost,
-            "finish_reason": "content_filter" if refusal else reason,
-            "reasoning_details": details,
-            "tool_calls": calls,
-            "images": read_images(message["images"]) if "images" in message else (),
-            "compaction": read_compaction(result["compaction"]) if "compaction" in result else None,
-            "raw": result,
-        }
-        thought = (
-            as_str(message.get("reasoning_content")) or as_str(message.get("reasoning")) or thought
-        )
-        if thought:
-            told["reasoning"] = thought
-        if refusal is not None:
-            told["refusal"] = refusal
-        if "annotations" in message:
-            told["annotations"] = tuple(as_list(message["annotations"]))
-        if metadata.get("usage_limited") is True:
-            told["usage_limited"] = True
-        return ChatReply._make(text or refusal or "", told)  # the rest is as by default
 
 
 BASE = Dialect()
