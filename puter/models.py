@@ -71,11 +71,7 @@ class ModelRegistry:
     @computed_once
     def catalogue(self) -> Mapping[str, Any]:
         """The whole snapshot: ``captured``, ``source``, and a list per kind of model."""
-        return json.loads(self._text) if self._catalogue is None else self._catalogue
-
-    @computed_once
-    def _text(self) -> str:
-        return _read("catalogue.json")
+        return _read("catalogue.json") if self._catalogue is None else self._catalogue
 
     @computed_once
     def _meant(self) -> dict[str, list[tuple[str, str]]]:
@@ -110,17 +106,7 @@ class ModelRegistry:
             return KnownModel(found, "fake-chat", {})
         # An alias of several models is left to the server; what it means first serves as a guess.
         identity = found if found in self.providers else self._meant[found.strip().lower()][0][1]
-        return KnownModel(found, self.providers[identity], self._entry(identity))
-
-    def _entry(self, identity: str) -> Mapping[str, Any]:
-        """What the catalogue says of a chat model."""
-        if self._catalogue is None and "catalogue" not in vars(self):  # one line, not 2 ms for all
-            begin = f'  {{"id": {json.dumps(identity, ensure_ascii=False)},'
-            start = self._text.find(begin)
-            if start >= 0:
-                line = self._text[start : self._text.index("\n", start)]
-                return json.loads(line.rstrip(","))  # type: ignore[no-any-return]
-        return self._entries.get(identity, {})
+        return KnownModel(found, self.providers[identity], self._entries.get(identity, {}))
 
     @computed_once
     def _entries(self) -> dict[str, Mapping[str, Any]]:
@@ -194,7 +180,7 @@ def _near(key: str, names: Sequence[str]) -> list[str]:
 @lru_cache(maxsize=1)
 def registry() -> ModelRegistry:
     """The registry that comes with the SDK."""
-    return ModelRegistry(json.loads(_read("available_models.json")))
+    return ModelRegistry(_read("available_models.json"))
 
 
 def providers_of(catalogue: Mapping[str, Any]) -> dict[str, str]:
@@ -212,6 +198,6 @@ def providers_of(catalogue: Mapping[str, Any]) -> dict[str, str]:
     }
 
 
-def _read(name: str) -> str:
+def _read(name: str) -> Any:
     with loading():
-        return (resources.files("puter") / name).read_text(encoding="utf-8")
+        return json.loads((resources.files("puter") / name).read_text(encoding="utf-8"))
