@@ -35,7 +35,7 @@ from puter.process import check_is_ours
 from puter.records import replace
 from puter.secret import Secret, with_token
 from puter.threads import no_thread
-from puter.transports.connection_errors import Exchange
+from puter.transports.connection_errors import IDLE_LIMIT, Exchange
 from puter.transports.proxies import ca_bundle, on_loopback, proxy_settings
 from puter.wire.encoding import ACCEPTED, ContentError
 from puter.wire.http import (
@@ -52,11 +52,8 @@ from puter.wire.http import (
 )
 from puter.wire.pieces import PIECE, Content, pieces_of
 
-IDLE_LIMIT = 4.0
-"""Seconds a kept connection may idle (Puter backend: closed after 5, Keep-Alive: timeout=5)."""
-
-LARGE = 2**20
-"""Bytes from which on aiohttp wants a body in pieces."""
+WHOLE = 2**20
+"""Bytes of a body at most that goes to aiohttp as it is: it wants larger ones in pieces."""
 
 LOADED = [encodings.idna]
 """What looking up a name imports: failing once, for want of descriptors, it would fail always."""
@@ -168,7 +165,7 @@ def _sent(
     """The headers and the body as they go out."""
     headers, body = with_token(exchange.request.headers, token), exchange.request.body
     headers["Accept-Encoding"] = ACCEPTED
-    if body is None or (isinstance(body, bytes) and len(body) <= LARGE):
+    if body is None or (isinstance(body, bytes) and len(body) <= WHOLE):
         return headers, body
     headers["Content-Length"] = str(len(body))
     return headers, _in_pieces(body, exchange)
@@ -612,7 +609,7 @@ def _abandon_all(sessions: dict[tuple[int, asyncio.AbstractEventLoop], _LoopSess
     sessions.clear()
 
 
-async def _in_pieces(body: Content, exchange: _Exchange) -> AsyncIterator[bytes | memoryview]:
+async def _in_pieces(body: Content, exchange: _Exchange) -> AsyncIterator[bytes]:
     """A large body: aiohttp warns about one as a whole, and would copy an ``io.BytesIO``."""
     for piece in pieces_of(body):
         yield piece

@@ -22,6 +22,9 @@ from puter.frames import chain, from_signal_handler, raised_by_library
 from puter.wire.encoding import ContentError, Decoder
 from puter.wire.http import HttpRequest
 
+IDLE_LIMIT = 4.0
+"""Seconds a kept connection may idle (Puter backend: closed after 5, Keep-Alive: timeout=5)."""
+
 _KEPT = 2000
 """Bytes of an answer that its error gets, should it break: more than are shown."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import io
 import ipaddress
+import itertools
 import math
 import os
 import re
@@ -42,7 +43,7 @@ from puter.exceptions import PuterConfigError, PuterConnectionError, PuterError
 from puter.frames import chain, raised_by_library
 from puter.process import check_is_ours
 from puter.secret import with_token
-from puter.transports.connection_errors import Exchange
+from puter.transports.connection_errors import IDLE_LIMIT, Exchange
 from puter.transports.proxies import ca_bundle, on_loopback, proxy_settings
 from puter.wire.encoding import ACCEPTED, ContentError
 from puter.wire.http import (
@@ -58,7 +59,7 @@ from puter.wire.http import (
     plain_head,
     stays_open,
 )
-from puter.wire.pieces import PIECE, Content, pieces_of
+from puter.wire.pieces import PIECE, pieces_of
 
 if TYPE_CHECKING:
     from urllib3.connection import HTTPConnection, HTTPSConnection
@@ -70,9 +71,6 @@ if tuple(map(int, __version__.split(".")[:2])) < (2, 1):
         f"urllib3 {__version__} is too old for the sync methods",
         hint="Upgrade it: pip install -U 'urllib3>=2.1'.",
     )
-
-IDLE_LIMIT = 4.0
-"""Seconds a kept connection may idle (Puter backend: closed after 5, Keep-Alive: timeout=5)."""
 
 SHARE = 2.0
 """Seconds that connecting to one of several addresses may take at least."""
@@ -657,11 +655,12 @@ class _Connection(HTTPConnection):
             sock.settimeout(max(self._until - monotonic(), 0.001))
 
     def _send_output(self, message_body: Any = None, encode_chunked: bool = False) -> None:
-        """Write head and body, in one piece if they are small: http.client writes them apart."""
+        """Write the head with the beginning of the body: http.client writes them apart."""
         exchange: Any = self.exchange
         head = b"\r\n".join((*self._buffer, b"", b""))
         self._buffer.clear()
-        for piece in _pieces(head, message_body or b""):
+        pieces = pieces_of(message_body or b"")
+        for piece in itertools.chain((head + next(pieces, b""),), pieces):
             if exchange.ended_by:
                 raise exchange.ended()
             exchange.written = True
@@ -672,13 +671,6 @@ class _Connection(HTTPConnection):
                     raise
                 return  # why nothing more is taken: the answer says it
         exchange.is_whole = True
-
-
-def _pieces(head: bytes, body: Content) -> Iterator[bytes | memoryview]:
-    """A request as it is written: the head goes with the beginning of the body."""
-    pieces = pieces_of(body)
-    yield head + next(pieces, b"")
-    yield from pieces
 
 
 class _TlsConnection(_Connection, HTTPSConnection):

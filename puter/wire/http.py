@@ -250,9 +250,6 @@ def damaged_chunk() -> ContentError:
 # ---------------------------------------------------------------- requests
 
 
-_NONE: tuple[Secret, ...] = ()
-
-
 def build_request(
     config: PuterConfig,
     method: str,
@@ -278,12 +275,13 @@ def build_request(
         replaced = {name.lower() for name in config.headers}
         headers = {name: value for name, value in headers.items() if name.lower() not in replaced}
         headers.update(config.headers)
-    body, secrets = payload, _NONE
+    body = payload
+    secrets: tuple[Secret, ...] = ()
     if payload is not None:
         headers["Content-Type"] = "application/json"
         if not isinstance(payload, (bytes, Pieces)):
             body = json_body(revealed(payload))
-            secrets = secrets_in(payload) if isinstance(payload, dict) else _NONE
+            secrets = secrets_in(payload) if isinstance(payload, dict) else ()
     if "?" in url:  # a host may repeat in its answer what signs it
         secrets += (Secret(url.partition("?")[2]),)
     return HttpRequest(

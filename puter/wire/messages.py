@@ -86,21 +86,27 @@ def is_plain(messages: Sequence[Any], known: int = 0) -> bool:
         known: How many of them, from the first, are known to be plain.
     """
     for message in itertools.islice(messages, known, None) if known else messages:
-        if (
-            type(message) is not dict
-            or len(message) != 2
-            or not isinstance(content := message.get("content"), str)
-            or not content
-            or (
-                (role := message.get("role")) not in _PLAIN_ROLES
-                and (role != "system" or message is not messages[0])
-            )
+        if not is_text(message) or (
+            message["role"] not in _PLAIN_ROLES
+            and (message["role"] != "system" or message is not messages[0])
         ):
             return False
     return True
 
 
 _PLAIN_ROLES = ("user", "assistant")
+
+
+def is_text(message: Any) -> bool:
+    """Whether it is a role and a text and nothing else, as most messages of a history are."""
+    return (
+        type(message) is dict
+        and len(message) == 2
+        and type(message.get("role")) is str
+        and message["role"] in ROLES
+        and isinstance(message.get("content"), str)
+        and message["content"] != ""
+    )
 
 
 def check_messages(messages: Any, name: str = "messages", *, copy: bool = True) -> list[Message]:
@@ -123,14 +129,7 @@ def check_messages(messages: Any, name: str = "messages", *, copy: bool = True) 
     checked: list[Message] = []
     message: Any
     for message in messages:
-        if (  # most messages of a long history: a role and a text
-            type(message) is dict
-            and len(message) == 2
-            and type(message.get("role")) is str
-            and message["role"] in ROLES
-            and message.get("content")
-            and type(message["content"]) is str
-        ):
+        if is_text(message):
             checked.append(message.copy() if copy else message)
         else:
             checked.append(check_message(message, f"{name}[{len(checked)}]", copy=copy))

@@ -21,8 +21,6 @@ MAX_LINE = 64 * 1024 * 1024
 """Bytes of a line at most."""
 READ = 512 * 1024
 """Bytes that are decoded as one text at most: more than comes in one read."""
-_BOM = 0xEF
-"""First byte of a byte order mark in UTF-8."""
 _scan: Any = vars(DECODER)["scan_once"]
 """``raw_decode()`` itself, without the wrapper, which takes a fifth of the time for a line."""
 
@@ -125,10 +123,7 @@ class NDJSONDecoder:
             if weigh:
                 self._weigh(line, lines)
             try:
-                if len(line) < 2 * MAX_DEPTH and line[0] != _BOM:
-                    value = DECODER.decode(line.decode())
-                else:
-                    value = read_json(line, keep_halves=True)
+                value = read_json(line, keep_halves=True)
                 if (rb"\u" in line or self._halves) and isinstance(value, dict):
                     lines += self._joined(value)
                     continue

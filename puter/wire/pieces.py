@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import io
 import json
+import operator
 from collections.abc import Iterable, Iterator
 from typing import Any, Protocol, TypeAlias, final
 
@@ -86,7 +87,7 @@ class Pieces:
 
     def __iter__(self) -> Iterator[bytes]:
         for part in self._parts:
-            yield from _cut(part) if isinstance(part, bytes) else part
+            yield from pieces_of(part)
 
     def __bytes__(self) -> bytes:
         return b"".join(self)
@@ -99,14 +100,11 @@ Content: TypeAlias = bytes | Pieces
 """The body of a request."""
 
 
-def pieces_of(body: Content) -> Iterator[bytes | memoryview]:
-    """A body in pieces that are written at once."""
-    return _cut(memoryview(body)) if isinstance(body, bytes) else iter(body)
-
-
-def _cut(whole: Any) -> Iterator[Any]:
-    for start in range(0, len(whole), PIECE):
-        yield whole[start : start + PIECE]
+def pieces_of(body: bytes | Iterable[bytes]) -> Iterator[bytes]:
+    """A body, or a part of it, in pieces that are written at once."""
+    if not isinstance(body, bytes):
+        return iter(body)
+    return (body[start : start + PIECE] for start in range(0, len(body), PIECE))
 
 
 def json_body(payload: Any, *, is_tree: bool = False) -> Content:
@@ -123,7 +121,7 @@ def json_body(payload: Any, *, is_tree: bool = False) -> Content:
     if more or not isinstance(first, bytes):
         return body_of((first, *more))
     check_size(len(first))
-    return first
+    return first  # as it is: a copy of a large one takes its size once more
 
 
 def json_parts(
@@ -191,17 +189,22 @@ def text_from(text: str, start: int = 0) -> str | Text:
     return Text(text, start) if is_large else text[start:]
 
 
-def with_large_texts_apart(part: dict[str, Any]) -> dict[str, Any]:
-    """A part of a message with ``Text`` for the data of a large picture, file or recording."""
-    for name, value in part.items():
-        inner: Any = value
-        if isinstance(value, dict):
-            inner = with_large_texts_apart(value)
-        elif isinstance(value, str):
-            inner = text_from(value)
-        if inner is not value:
-            part = {**part, name: inner}
-    return part
+def with_large_texts_apart(value: Any) -> Any:
+    """The value with ``Text`` for the data of large pictures, files and recordings in it.
+
+    Args:
+        value: A message, and what it holds. It is not changed, and returned as it is when it holds
+            no such data.
+    """
+    if isinstance(value, str):
+        return text_from(value) if len(value) >= LARGE else value
+    if isinstance(value, dict):
+        inner: Any = {name: with_large_texts_apart(one) for name, one in value.items()}
+        return value if all(inner[name] is value[name] for name in inner) else inner
+    if isinstance(value, list):
+        inner = [with_large_texts_apart(one) for one in value]
+        return value if all(map(operator.is_, inner, value)) else inner
+    return value
 
 
 def _is_literal(text: str) -> bool:

@@ -24,7 +24,7 @@ from puter.wire.json import (
     as_str_or_none,
     dollars,
 )
-from puter.wire.messages import EXTRAS, MADE_BY, Message, is_plain
+from puter.wire.messages import EXTRAS, MADE_BY, Message, is_plain, is_text
 from puter.wire.pieces import with_large_texts_apart
 from puter.wire.tool_messages import arguments_of, normalize_tool_messages, with_pictures_apart
 
@@ -118,9 +118,8 @@ class Dialect:
         family = self.family if family is None else family
         encoded: list[Message] = []
         for given in normalize_tool_messages(self._place_instructions(messages)):
-            content = given.get("content")
-            if isinstance(content, str) and "role" in given and len(given) == 2:
-                encoded.append(given)  # a text, as most are
+            if is_text(given):
+                encoded.append(given)
                 continue
             message = _own(given, family, model)
             content = message.get("content")
@@ -138,7 +137,7 @@ class Dialect:
                 encoded.append(message)
         if not self.sees_results:
             encoded = with_pictures_apart(encoded)
-        return [_with_large_texts_apart(one) for one in encoded]
+        return [with_large_texts_apart(one) for one in encoded]
 
     def _place_instructions(self, messages: Sequence[Message]) -> list[Message]:
         """Messages of ``system`` and ``developer`` under a role and at a place that is read."""
@@ -265,15 +264,6 @@ class Dialect:
 
 
 BASE = Dialect()
-
-
-def _with_large_texts_apart(message: Message) -> Message:
-    """The message, written so that no copy is made of the media in it."""
-    content = message.get("content")
-    if not isinstance(content, list):
-        return message
-    parts = [with_large_texts_apart(one) if isinstance(one, dict) else one for one in content]
-    return message if parts == content else {**message, "content": parts}
 
 
 CHOICES = ("auto", "none", "required")
