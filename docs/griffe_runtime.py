@@ -43,7 +43,7 @@ class RuntimeMethods(griffe.Extension):
                 if not inspect.isroutine(method):
                     continue
                 found = scope.members.get(name)
-                if hasattr(method, "__signature__"):
+                if hasattr(getattr(method, "__wrapped__", None), "__signature__"):
                     scope.set_member(name, self._function(name, scope, method))
                 elif isinstance(found, griffe.Function) and found.docstring is None:
                     found.docstring = self._docstring(found, method)
@@ -110,4 +110,6 @@ def _annotation(hint: Any, home: Any) -> griffe.Expr | str | None:
     match tree:
         case ast.Subscript(ast.Name("Annotated"), ast.Tuple([first, *_])):
             tree = first
+        case _:
+            pass
     return griffe.get_expression(tree, parent=home)

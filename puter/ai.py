@@ -35,6 +35,7 @@ if TYPE_CHECKING:
         usage_and_tokens,
         video,
     )
+    from puter.api import auth as signing_in
     from puter.config import ConfigOptions
     from puter.conversation import Conversation
     from puter.engine import events
@@ -57,7 +58,7 @@ else:
     catalogue, conversations = late("puter.wire.catalogue"), late("puter.conversation")
     events, messages_of_chats = late("puter.engine.events"), late("puter.wire.messages")
     models, model_types = late("puter.models"), late("puter.types.model")
-    engine_transport = late("puter.engine.transport")
+    engine_transport, signing_in = late("puter.engine.transport"), late("puter.api.auth")
 
 TOKEN_VARIABLES = ("PUTER_AUTH_TOKEN", "PUTER_TOKEN", "PUTER_API_TOKEN")
 """Environment variables that may hold the token; the first that does counts."""
@@ -127,7 +128,7 @@ class PuterAI(Client, ChatMethods):
             super().__setattr__(name, value)
 
     def _sign_in(self, call: CallContext) -> Flow[None]:
-        return auth.ensure_signed_in(call)
+        return signing_in.ensure_signed_in(call)
 
     # ------------------------------------------------------------ operations
 

@@ -1,4 +1,4 @@
-"""Keyword arguments that a method does not have: refused, with what may be meant."""
+"""Names that a method or a client does not have: refused, with what may be meant."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from puter.checks import did_you_mean, near_misses
-from puter.config import ConfigOptions
+from puter.config import CREDENTIALS, MEANT, ConfigOptions
+from puter.exceptions import PuterConfigError
+from puter.frames import without_arguments
 from puter.process import late
 
 if TYPE_CHECKING:
@@ -53,3 +55,32 @@ def unexpected(
         hint = "Arguments the SDK does not know go into extra={...}."
     called = f"{method.__name__}() got an unexpected keyword argument {name!r}"
     return TypeError(f"{called}. {hint}".rstrip())
+
+
+class KnownAttributes:
+    """Refuses to set an attribute that its class does not have: no call would heed it."""
+
+    @without_arguments
+    def __setattr__(self, name: str, value: Any) -> None:
+        cls = type(self)
+        known = name.startswith("_") or hasattr(cls, name) or name in cls.__annotations__
+        if not known and cls.__module__.startswith("puter."):  # a user's class may add its own
+            raise _no_attribute(cls, name)
+        super().__setattr__(name, value)
+
+
+def _no_attribute(cls: Any, name: str) -> PuterConfigError:
+    meant = "current_model" if name == "model" else MEANT.get(name, name)
+    argument = inspect.signature(cls.chat).parameters.get(meant)
+    if meant in (*CREDENTIALS, "transport"):
+        hint = f"Make a new client: PuterAI({meant}=...)."
+    elif meant in ConfigOptions.__annotations__:
+        hint = f"It is a setting of the client: ai.config.{meant} = ..."
+    elif argument is not None and argument.kind is argument.KEYWORD_ONLY:
+        hint = f"It goes with each call: chat(prompt, {meant}=...)"
+        hint += ", or conversation(system=...)." if meant == "system" else "."
+    else:
+        known = [one for one in dir(cls) if not one.startswith("_")]
+        near = near_misses(meant, [*known, *ConfigOptions.__annotations__], 1)
+        hint = did_you_mean(near) or "A subclass may have attributes of its own."
+    return PuterConfigError(f"{cls.__name__} has no attribute {name!r} to set", hint=hint)

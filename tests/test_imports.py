@@ -154,6 +154,7 @@ def test_a_method_taken_before_inspect_is_loaded_works_too() -> None:
         """
 from puter import PuterAI
 method = PuterAI.chat
+assert any(vars(cls).get("chat") is method for cls in PuterAI.__mro__)
 assert "inspect" not in sys.modules
 import inspect
 assert inspect.getdoc(method)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 from puter import checks
 from puter.api.turn import NOTHING, ChatRequest, in_order, run_turn, target_of
 from puter.docstrings import documented_by
+from puter.engine.client import Shown
 from puter.engine.context import CallContext
 from puter.engine.effects import Flow
 from puter.engine.failures import short
@@ -190,6 +191,7 @@ def _shown_as(described: Callable[..., None]) -> Callable[[F], F]:
         shown: Any = method
         shown.__doc__ = described.__doc__
         shown.defaults = ChatRequest
+        shown.__wrapped__ = Shown(method, described)
         return method
 
     return decorate
@@ -242,7 +244,7 @@ class ChatMethods:
         stream: bool = False,
         **arguments: Unpack[ChatArguments],
     ) -> ChatReply | ChatStream:
-        call, flow = self._start("chat", prompt, model, stream, arguments)
+        call, flow = _start(self, "chat", prompt, model, stream, arguments)
         if stream:
             return streaming.ChatStream(call.shared.transports["sync"], call, flow)
         return self._client._carry_out(call, flow)
@@ -284,7 +286,7 @@ class ChatMethods:
         stream: bool = False,
         **arguments: Unpack[ChatArguments],
     ) -> ChatReply | AsyncChatStream:
-        call, flow = self._start("async_chat", prompt, model, stream, arguments)
+        call, flow = _start(self, "async_chat", prompt, model, stream, arguments)
         if stream:
             transports = call.shared.transports
             transport = transports.get("async") or await transports.open_async()
@@ -336,8 +338,8 @@ class ChatMethods:
         with_reply: bool = False,
         **arguments: Unpack[ChatArguments],
     ) -> Any:
-        call, flow = self._start_typed(
-            "parse", prompt, output_type, model, retries, with_reply, arguments
+        call, flow = _start_typed(
+            self, "parse", prompt, output_type, model, retries, with_reply, arguments
         )
         value, reply = self._client._carry_out(call, flow)
         return (value, reply) if with_reply else value
@@ -387,75 +389,82 @@ class ChatMethods:
         with_reply: bool = False,
         **arguments: Unpack[ChatArguments],
     ) -> Any:
-        call, flow = self._start_typed(
-            "async_parse", prompt, output_type, model, retries, with_reply, arguments
+        call, flow = _start_typed(
+            self, "async_parse", prompt, output_type, model, retries, with_reply, arguments
         )
         value, reply = await self._client._async_carry_out(call, flow)
         return (value, reply) if with_reply else value
 
-    def _start(
-        self, method: str, prompt: Any, model: Any, stream: Any, arguments: Mapping[str, Any]
-    ) -> tuple[CallContext, Flow[ChatReply]]:
-        try:
-            request = chat_request(method, prompt, model, arguments)
-            if not isinstance(stream, bool):
-                raise PuterInputError(f"stream must be True or False, not {repr_of(stream)}")
-            call = self._client._begin("chat")
-            if request.options:
-                self._heed_options(call, request)
-        except (PuterError, TypeError) as error:
-            raise short(error)  # noqa: B904 - it is the same
-        history = self._history
-        flow = run_turn(call, history, request, streamed.streamed_answer if stream else None)
-        return call, in_order(history, call, flow)
 
-    def _start_typed(
-        self,
-        method: str,
-        prompt: Any,
-        output_type: Any,
-        model: Any,
-        retries: Any,
-        with_reply: Any,
-        arguments: Mapping[str, Any],
-    ) -> tuple[CallContext, Flow[tuple[Any, ChatReply]]]:
-        if "stream" in arguments:
-            raise TypeError(f"{method}() cannot stream: a typed answer is read as a whole")
-        try:
-            checks.whole_number("retries", retries, least=0)
-            checks.flag("with_reply", with_reply)
-            request = chat_request(method, prompt, model, arguments)
-            wanted = output_types.output_adapter(output_type)
-            call = self._client._begin("parse")
-            if request.options:
-                self._heed_options(call, request)
-        except (PuterError, TypeError) as error:
-            raise short(error)  # noqa: B904 - it is the same
-        history = self._history
-        flow = parse.typed_answer(call, history, request, wanted, retries)
-        return call, in_order(history, call, flow)
+def _start(
+    owner: ChatMethods,
+    method: str,
+    prompt: Any,
+    model: Any,
+    stream: Any,
+    arguments: Mapping[str, Any],
+) -> tuple[CallContext, Flow[ChatReply]]:
+    history = owner._history
+    try:
+        request = chat_request(method, prompt, model, arguments)
+        if not isinstance(stream, bool):
+            raise PuterInputError(f"stream must be True or False, not {repr_of(stream)}")
+        call = owner._client._begin("chat")
+        if request.options:
+            _heed_options(call, history, request)
+    except (PuterError, TypeError) as error:
+        raise short(error)  # noqa: B904 - it is the same
+    flow = run_turn(call, history, request, streamed.streamed_answer if stream else None)
+    return call, in_order(history, call, flow)
 
-    def _heed_options(self, call: CallContext, request: ChatRequest) -> None:
-        """Refuse options that the server fails with, and warn of those that it will drop."""
-        providers.refuse_misspelt_provider(
-            request.options.get("provider"), "chat", call.catalogues.get("chat", ())
+
+def _start_typed(
+    owner: ChatMethods,
+    method: str,
+    prompt: Any,
+    output_type: Any,
+    model: Any,
+    retries: Any,
+    with_reply: Any,
+    arguments: Mapping[str, Any],
+) -> tuple[CallContext, Flow[tuple[Any, ChatReply]]]:
+    if "stream" in arguments:
+        raise TypeError(f"{method}() cannot stream: a typed answer is read as a whole")
+    history = owner._history
+    try:
+        checks.whole_number("retries", retries, least=0)
+        checks.flag("with_reply", with_reply)
+        request = chat_request(method, prompt, model, arguments)
+        wanted = output_types.output_adapter(output_type)
+        call = owner._client._begin("parse")
+        if request.options:
+            _heed_options(call, history, request)
+    except (PuterError, TypeError) as error:
+        raise short(error)  # noqa: B904 - it is the same
+    flow = parse.typed_answer(call, history, request, wanted, retries)
+    return call, in_order(history, call, flow)
+
+
+def _heed_options(call: CallContext, history: History, request: ChatRequest) -> None:
+    """Refuse options that the server fails with, and warn of those that it will drop."""
+    providers.refuse_misspelt_provider(
+        request.options.get("provider"), "chat", call.catalogues.get("chat", ())
+    )
+    target = target_of(call, history, request)
+    for name in filter(request.options.get, target.route.refuses):
+        raise PuterInputError(
+            f"{name} cannot be used with {target.model}: the server fails with it",
+            hint="Leave it out, or ask a model of OpenAI.",
         )
-        target = target_of(call, self._history, request)
-        for name in filter(request.options.get, target.route.refuses):
-            raise PuterInputError(
-                f"{name} cannot be used with {target.model}: the server fails with it",
-                hint="Leave it out, or ask a model of OpenAI.",
+    warned = call.shared.warned
+    for name in dropped_options(request.options, target.route, target.model):
+        if (name, target.model) not in warned:
+            warned.add((name, target.model))
+            warnings.warn(
+                f"{name} is set, but the server drops it for {target.model} ({target.provider})",
+                PuterOptionWarning,
+                stacklevel=4,
             )
-        warned = call.shared.warned
-        for name in dropped_options(request.options, target.route, target.model):
-            if (name, target.model) not in warned:
-                warned.add((name, target.model))
-                warnings.warn(
-                    f"{name} is set, but the server drops it for {target.model} "
-                    f"({target.provider})",
-                    PuterOptionWarning,
-                    stacklevel=4,
-                )
 
 
 def chat_request(method: str, prompt: Any, model: Any, arguments: Mapping[str, Any]) -> ChatRequest:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import functools
-import sys
 from collections.abc import Callable, Coroutine, Mapping
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
@@ -179,51 +178,46 @@ def _random_number() -> float:
     return random.random()
 
 
-class _Unloaded:
-    """A module of operations, or something in it, before it is loaded."""
+class _Operations:
+    """A module of operations: each attribute is a function that loads it and returns one."""
 
-    def __init__(self, load: Callable[[], Any]) -> None:
-        self._load = load
+    def __init__(self, module: str) -> None:
+        self._module = late(module)
 
-    def __getattr__(self, name: str) -> Any:
-        return _Unloaded(lambda: getattr(self._load(), name))
-
-    def __call__(self, *args: Any) -> Any:
-        return self._load()(*args)
+    def __getattr__(self, name: str) -> functools.partial[Any]:
+        return functools.partial(getattr, self._module, name)
 
 
 def operations(module: str) -> Any:
-    """A module that is loaded when one of its operations is called, or its method looked up."""
-    home = late(module)
-    return _Unloaded(lambda: home)
+    """A module that is loaded when a method that ``paired`` makes of it is first looked up."""
+    return _Operations(module)
 
 
-class _Method:
+class Method:
     """A method that is made, and takes its own place in the class, when it is first looked up."""
 
-    def __init__(self, make: Callable[[Any], Any], operation: Any) -> None:
-        self._make, self._operation = make, operation
-        self._made: Any = None
+    def __init__(self, make: Callable[[], Any]) -> None:
+        self._make = make
 
     def __set_name__(self, owner: type, name: str) -> None:
         self._owner, self._name = owner, name
 
     def __get__(self, instance: object, owner: type) -> Any:
-        if self._made is None:
-            if isinstance(self._operation, _Unloaded):
-                self._operation = self._operation._load()
-            self._made = self._make(self._operation)
-        public = not self._name.startswith("_")
-        if public and "inspect" in sys.modules:  # else nobody asks for it, and it takes 10 ms
-            self._made.__signature__ = signature_of(self._operation)
-        if not public or "inspect" in sys.modules:
-            setattr(self._owner, self._name, self._made)
-        return self._made.__get__(instance, owner)
+        made = self._make()
+        setattr(self._owner, self._name, made)
+        return made.__get__(instance, owner)
 
 
-def method(function: Any) -> Any:
-    """A method that is written as one already."""
-    return _Method(lambda function: function, function)
+class Shown:
+    """What a method has as ``__wrapped__``: its signature is worked out when it is asked for."""
+
+    def __init__(self, operation: Callable[..., Any], source: Callable[..., Any]) -> None:
+        self._operation = operation
+        self.__wrapped__ = source
+
+    @property
+    def __signature__(self) -> inspect.Signature:
+        return signature_of(self._operation)
 
 
 def paired(
@@ -243,7 +237,12 @@ def paired(
         >>> list(inspect.signature(Resting.async_rest).parameters)
         ['self', 'seconds']
     """
-    methods: tuple[Any, Any] = _Method(_blocking, operation), _Method(_asynchronous, operation)
+    given: Any = operation
+    load: Callable[[], Any] = given if isinstance(given, functools.partial) else lambda: given
+    methods: tuple[Any, Any] = (
+        Method(lambda: _blocking(load())),
+        Method(lambda: _asynchronous(load())),
+    )
     return methods
 
 
@@ -255,6 +254,7 @@ def _blocking(operation: Any) -> Any:
         finally:
             args, kwargs = (), {}  # as in Client._run
 
+    blocking.__wrapped__ = Shown(operation, operation)  # type: ignore[assignment]
     blocking.__qualname__ = f"PuterAI.{operation.__name__}"
     return blocking
 
@@ -267,6 +267,7 @@ def _asynchronous(operation: Any) -> Any:
         finally:
             args, kwargs = (), {}
 
+    asynchronous.__wrapped__ = Shown(operation, operation)  # type: ignore[assignment]
     asynchronous.__name__ = f"async_{operation.__name__}"
     asynchronous.__qualname__ = f"PuterAI.{asynchronous.__name__}"
     return asynchronous
@@ -282,13 +283,13 @@ def signature_of(operation: Callable[..., Any]) -> inspect.Signature:
     holder = getattr(operation, "defaults", None)
     fields = [] if holder is None else dataclasses.fields(holder)
     defaults = {one.name: one.default for one in fields if one.default is not dataclasses.MISSING}
-    signature = inspect.signature(operation)
+    signature = inspect.signature(operation, follow_wrapped=False)
     first, *parameters = signature.parameters.values()
     shown = [first.replace(name="self", annotation=inspect.Parameter.empty)]
     for one in parameters:
         if one.kind is one.VAR_KEYWORD and "Unpack[" in str(one.annotation):
             name = str(one.annotation).partition("[")[2].rstrip("]")
-            known = inspect.unwrap(operation).__globals__[name]
+            known = operation.__globals__[name]
             for option, hint in known.__annotations__.items():
                 shown.append(
                     inspect.Parameter(
