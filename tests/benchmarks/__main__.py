@@ -8,22 +8,18 @@ ratios are taken within a round. Nothing fails by being slow.
 from __future__ import annotations
 
 import argparse
-import importlib
 import importlib.util
 import time
 
-from tests.benchmarks import page, report
+# These enter their rows, in this order: calls, loads, programs, servers.
+from tests.benchmarks import calls, loads, page, programs, report, servers  # noqa: F401
 from tests.benchmarks.growth import growths
 from tests.benchmarks.hot_path import hot_path
 from tests.benchmarks.processes import server
 from tests.benchmarks.profiles import profiles
 from tests.benchmarks.rows import ROWS, Bench, Result
 
-MODULES = ("calls", "loads", "programs", "servers")
-for _module in MODULES:
-    importlib.import_module(f"tests.benchmarks.{_module}")  # they enter their rows
-_place = {f"tests.benchmarks.{name}": place for place, name in enumerate(MODULES)}
-NAMES = sorted(ROWS, key=lambda name: _place[ROWS[name].measure.__module__])
+NAMES = list(ROWS)
 
 
 def main() -> None:

@@ -13,7 +13,7 @@ from puter.testing import MockTransport
 from tests.benchmarks.contenders import async_chats, sync_chats
 from tests.benchmarks.loads import open_streams, turns
 from tests.benchmarks.processes import alone
-from tests.benchmarks.rows import Bench, Result, Round, Row
+from tests.benchmarks.rows import Bench, Round, medians
 from tests.benchmarks.stub import MESSAGE
 
 
@@ -34,13 +34,8 @@ class Growth:
     points: dict[int, Round]
 
 
-def _medians(rounds: list[Round]) -> Round:
-    row = Row("", "", "", 0, "", lambda _: rounds)
-    return Result(row, rounds).figures
-
-
 def _history(bench: Bench, number: int) -> Round:
-    found = _medians(turns(bench, number))
+    found = medians(turns(bench, number))
     return {"puter": found["puter"], "json.dumps": found["json.dumps"]}
 
 
@@ -48,12 +43,12 @@ def _chunks(bench: Bench, number: int) -> Round:
     times, base = max(1, 1000 // number), f"{bench.stub}/{number}"
     with sync_chats(base) as (_, streamed):
         ours = {who: streamed[who] for who in ("puter", "requests")}
-        sync = _medians(bench.sync_cpu(ours, times))
+        sync = medians(bench.sync_cpu(ours, times))
 
     async def measured() -> Round:
         async with async_chats(base) as (_, streamed):
             ours = {who: streamed[who] for who in ("puter", "aiohttp")}
-            return _medians(await bench.async_cpu(ours, times))
+            return medians(await bench.async_cpu(ours, times))
 
     door = asyncio.run(measured())
     return {"puter": sync.pop("puter"), **sync, "puter, async": door.pop("puter"), **door}

@@ -10,31 +10,28 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple
 
 import puter
 from puter import PuterAI
-from tests.benchmarks.processes import server
+from tests.benchmarks.processes import alone, server
 
 ROOT = str(Path(puter.__file__).parent) + os.sep
 COMPREHENSIONS = {"<listcomp>", "<dictcomp>", "<setcomp>", "<genexpr>", "<lambda>"}
 CHUNKS = 600
 
-Entry: TypeAlias = tuple[str, str, int]
 
-
-def traced(function: Callable[[], Any]) -> list[Entry]:
-    """The functions of ours that it enters, one entry for each call."""
-    entered: list[Entry] = []
+def traced(function: Callable[[], Any]) -> list[str]:
+    """The functions of ours that it enters, as file:line name, one for each call."""
+    entered: list[str] = []
 
     def profile(frame: Any, event: str, _: Any) -> None:
         code = frame.f_code
         ours = event == "call" and code.co_filename.startswith(ROOT)
         if ours and code.co_name not in COMPREHENSIONS:
             name = getattr(code, "co_qualname", code.co_name)
-            entered.append((code.co_filename[len(ROOT) :], name, code.co_firstlineno))
+            entered.append(f"{code.co_filename[len(ROOT) :]}:{code.co_firstlineno} {name}")
 
     sys.setprofile(profile)
     try:
@@ -44,15 +41,14 @@ def traced(function: Callable[[], Any]) -> list[Entry]:
     return entered
 
 
-@dataclass(frozen=True)
-class HotPath:
+class HotPath(NamedTuple):
     """What a plain sync chat enters, and what all chunks of a stream do."""
 
-    chat: list[Entry]
-    chunks: list[Entry]
+    chat: list[str]
+    chunks: list[str]
 
     def __str__(self) -> str:
-        files = {file for file, _, _ in self.chat}
+        files = {entry.partition(":")[0] for entry in self.chat}
         return (
             f"a plain sync chat: {len(files)} files, {len(set(self.chat))} functions, "
             f"{len(self.chat)} calls; a chunk: {len(self.chunks) / CHUNKS:.1f} calls"
@@ -60,13 +56,12 @@ class HotPath:
 
     def details(self) -> list[str]:
         """Each function, and how often a chunk enters it."""
-        functions = sorted({f"{file}: {name}" for file, name, _ in self.chat})
         often = [(self.chunks.count(one) / CHUNKS, one) for one in sorted(set(self.chunks))]
-        return functions + [f"{times:6.2f}  {file}: {name}" for times, (file, name, _) in often]
+        return sorted(set(self.chat)) + [f"{times:6.2f}  {one}" for times, one in often]
 
 
-def hot_path(stub: str) -> HotPath:
-    """Measure against the stub."""
+def entered(stub: str) -> HotPath:
+    """Measure against the stub, in this process."""
     base = f"{stub}/{CHUNKS}"
     with PuterAI(token="t", api_base=base, login_url=base + "/login") as ai:
         ai.chat("warm")
@@ -76,13 +71,18 @@ def hot_path(stub: str) -> HotPath:
         stream = ai.chat("hello", stream=True)
         chunks = [entry for _ in range(CHUNKS) for entry in traced(lambda: next(stream))]
         stream.close()
-    return HotPath(min(chats, key=lambda entered: len(set(entered))), chunks)
+    return HotPath(min(chats, key=lambda entries: len(set(entries))), chunks)
+
+
+def hot_path(stub: str) -> HotPath:
+    """Measure in a process that has loaded what a user's program has, and no more."""
+    return HotPath(*alone(entered, stub))
 
 
 def main() -> None:
     """Print the counts."""
     with server("tests.benchmarks.stub") as (port, _):
-        found = hot_path(f"http://127.0.0.1:{port}")
+        found = entered(f"http://127.0.0.1:{port}")
     print(found)
     if "--list" in sys.argv:
         print(*found.details(), sep="\n")

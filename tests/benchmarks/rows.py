@@ -15,6 +15,11 @@ Sync: TypeAlias = Mapping[str, Callable[[], object]]
 Async: TypeAlias = Mapping[str, Callable[[], Awaitable[object]]]
 
 
+def medians(rounds: list[Round]) -> Round:
+    """The median of everybody's figures."""
+    return {who: statistics.median(one[who] for one in rounds) for who in rounds[0]}
+
+
 @dataclass(frozen=True)
 class Bench:
     """What every row is given: the stub's address, how many rounds, and whether to be quick."""
@@ -96,16 +101,13 @@ class Result:
 
     @property
     def figures(self) -> Round:
-        return {who: statistics.median(one[who] for one in self.rounds) for who in self.rounds[0]}
+        return medians(self.rounds)
 
     @property
     def ratios(self) -> Round:
         """Of everybody over the first, within the same round."""
         first, *_ = self.rounds[0]
-        return {
-            who: statistics.median(one[who] / one[first] for one in self.rounds)
-            for who in self.rounds[0]
-        }
+        return medians([{who: one[who] / one[first] for who in one} for one in self.rounds])
 
     @property
     def reached(self) -> float:

@@ -1,23 +1,10 @@
-"""The benchmarks run; how fast anything is, no test asks."""
+"""How the benchmarks take their figures; how fast anything is, no test asks."""
 
 from __future__ import annotations
-
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 
 from tests.benchmarks.rows import Result, Row
-
-
-def test_the_benchmarks_run() -> None:
-    program = [sys.executable, "-m", "tests.benchmarks", "--short", "first-chunk", "waiters"]
-    root = Path(__file__).parents[2]
-    done = subprocess.run(program, capture_output=True, text=True, check=False, cwd=root)
-    assert done.returncode == 0, done.stderr
-    assert "time to the first chunk" in done.stdout
-    assert "10,000 calls that wait" in done.stdout
 
 
 @pytest.mark.parametrize(("at_least", "met"), [(False, True), (True, False)])
