@@ -16,7 +16,7 @@ from puter.testing import LocalPuter
 ROOT = Path(puter.__file__).parents[1]
 
 NETWORK = {"aiohttp", "asyncio", "requests", "socket", "ssl", "urllib3"}
-MACHINERY = {"dataclasses", "datetime", "difflib", "inspect", "shutil", "subprocess", "uuid"}
+MACHINERY = set("dataclasses datetime difflib html inspect shutil subprocess uuid".split())
 """Of the standard library, what takes long to load and is not loaded by requests either."""
 
 OF_A_CLIENT = {

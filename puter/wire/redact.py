@@ -8,13 +8,18 @@ from __future__ import annotations
 
 import base64
 import binascii
-import html
 import re
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
+from puter.process import late
 from puter.secret import Secret
+
+if TYPE_CHECKING:
+    import html
+else:
+    html = late("html")
 
 MARK = "<redacted>"
 SHORTEST = 4
