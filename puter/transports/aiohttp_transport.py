@@ -42,6 +42,7 @@ from puter.wire.http import (
     HEAD,
     HEAD_END,
     INFORMATIONAL,
+    USUAL_HEAD,
     HttpReply,
     cut_head,
     damaged_chunk,
@@ -315,6 +316,14 @@ class _Protocol(ResponseHandler):
         if self._answered:
             super().data_received(data)
             return
+        if not self._head and (usual := USUAL_HEAD.match(data)):
+            end, length = usual.end(), usual[1]
+            if length is not None and len(data) <= end + int(length):
+                self._answered = True
+                super().data_received(data)
+            else:
+                self._answer(data[:end], data[end:])
+            return
         try:
             self._read_heads(self._head + data)
         except ContentError as error:
@@ -322,15 +331,18 @@ class _Protocol(ResponseHandler):
             if self.transport is not None:
                 self.transport.abort()
 
+    def _answer(self, head: bytes, rest: bytes) -> None:
+        self._head, self._answered = b"", True
+        super().data_received(head)
+        if rest:  # by itself: what is wrong with it must not take the head with it
+            super().data_received(rest)
+
     def _read_heads(self, data: bytes) -> None:
         data = data.lstrip(b"\r\n")  # what may be left over
         while end := HEAD_END.search(data):
             head, data = plain_head(data[: end.end()]), data[end.end() :]
             if not 100 <= head.status < 200:
-                self._head, self._answered = b"", True
-                super().data_received(head.content)
-                if data:  # by itself: what is wrong with it must not take the head with it
-                    super().data_received(data)
+                self._answer(head.content, data)
                 return
             self._announced += 1
             if self._announced > INFORMATIONAL:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import puter
+from puter.wire.http import USUAL_HEAD, plain_head
 from tests.door import chat_body, chunks, lines
 from tests.sockets.proxy import Proxy
 from tests.sockets.raw import Asked, Handler, RawServer, answer, keeps, says
@@ -410,3 +411,45 @@ async def test_there_is_no_status_below_100(live: Live) -> None:
         pytest.raises(puter.PuterResponseError, match="its head is damaged"),
     ):
         await live(live.client_at(server.url), "chat", "Hi")
+
+
+FIELDS = (
+    b"Content-Length: 2",
+    b"content-length:\t02 ",
+    b"Content-Length: 2, 2",
+    b"Content-Length: +2",
+    b"Content-Length : 2",
+    b" Content-Length: 2",
+    b"Transfer-Encoding: Chunked",
+    b"transfer-encoding: gzip, chunked",
+    b"X-Content-Length: 3",
+    b"Content-Length-X: 3",
+    b"X: \0",
+    b"X: \n",
+    b"no field",
+)
+
+
+def test_the_usual_head_is_plain_and_tells_the_length() -> None:
+    usual = 0
+    first = b"HTTP/1.1 200 OK\r\n", b"http/1.1 200 OK\r\n", b"HTTP/1.1 204 None\r\n"
+    for line, end in itertools.product(first, (b"\r\n", b"\n")):
+        for fields in itertools.product((b"", *FIELDS), repeat=3):
+            head = line + b"".join(one + end for one in fields if one) + end
+            if found := USUAL_HEAD.match(head + b"{}"):
+                read = plain_head(found[0])
+                assert read.content == found[0] == head
+                told = read.fields.get("content-length")
+                assert (found[1] is None) is (told is None)
+                assert told is None or int(found[1]) == int(told)
+                usual += 1
+    assert usual > 50
+
+
+def test_a_usual_head_has_as_few_fields_as_any() -> None:
+    for count in (48, 49, 50, 98, 99, 100):
+        for place in (0, count // 2, count - 1):
+            fields = [b"X: y\r\n"] * count
+            fields[place] = b"Content-Length: 2\r\n"
+            if found := USUAL_HEAD.match(b"HTTP/1.1 200 OK\r\n" + b"".join(fields) + b"\r\n"):
+                assert plain_head(found[0]).content == found[0]
