@@ -83,7 +83,7 @@ def _check_url(name: str, value: Any) -> str:
         or parts.query
         or parts.fragment
         or "\\" in value
-        or any(one.isspace() or one < " " for one in value.strip())
+        or any(one.isspace() or one < " " for one in value.strip())  # no pattern to compile
     ):
         raise _fail(name, value, wanted)
     return f"{parts.scheme}://{parts.netloc.lower()}{parts.path.rstrip('/')}"

@@ -142,6 +142,7 @@ def check_token(token: Any) -> Secret:
         PuterInputError: It cannot be one; the message does not show it.
     """
     bare = token.strip() if isinstance(token, str) else ""
+    # Without patterns: to compile them at import takes longer than to check some tokens.
     if bare[:6].lower() == "bearer" and not bare[6:7].strip():
         bare = bare[6:].strip()
     if not (bare and bare.isascii() and bare.isprintable() and " " not in bare):

@@ -81,6 +81,7 @@ class Metering:
         most = min(math.inf if asked is None else asked, model.get("max_tokens", math.inf) - prompt)
         left, holds = self.remaining(user), self._holds[user.uuid]
         owned = math.floor((left - prompt * per_prompt) / per_output)
+        # Lists, not generators: half the time for the few there are.
         held = sum([hold.amount for hold in holds])
         free = math.floor((left - held - prompt * per_prompt) / per_output) if held else owned
         if min(most, owned) < 1 or (free < 1 and not newer):
