@@ -103,7 +103,7 @@ class RequestsTransport(Transport):
                 stream, body = body, None
                 return HttpReply(status, headers, url=request.url, stream=stream)
             content = io.BytesIO()  # hands out what was written without a copy
-            while piece := body.read():
+            while piece := body.next():
                 content.write(piece)
             return HttpReply(status, headers, content.getvalue(), url=request.url)
         except BaseException as error:
@@ -116,8 +116,9 @@ class RequestsTransport(Transport):
 
     def _open(self, effect: Send, exchange: _Exchange) -> requests.Response:
         request = effect.request
-        # `where`: what is remembered is no signature.
-        route = self._route(request.where, request.proxy, request.verify)
+        # What is remembered is no signature.
+        url = request.url if "?" not in request.url else request.where
+        route = self._route(url, request.proxy, request.verify)
         exchange.route, exchange.proxy = route, route.proxy
         limit = request.connect_timeout
         if effect.time_left is not None:
@@ -345,9 +346,12 @@ class _Body:
     def read(self, timeout: float | None = None) -> bytes:
         """Bytes as soon as there are any; ``b""`` at the end."""
         check_is_ours(self._pid)
-        exchange = self._exchange
-        exchange.patience = timeout
-        raw = self._response.raw
+        self._exchange.patience = timeout
+        return self.next(timeout)
+
+    def next(self, timeout: float | None = None) -> bytes:
+        """The same, in the process that sent the request."""
+        exchange, raw = self._exchange, self._response.raw
         try:
             if (timeout is not None or self._hurries) and isinstance(raw, StrictResponse):
                 self._hurries = timeout is not None
@@ -747,22 +751,19 @@ class _Adapter(requests.adapters.HTTPAdapter):
     def cert_verify(self, *args: Any, **kwargs: Any) -> None:
         """The pool knows the bundle, as a part of its key."""
 
-    def build_response(self, req: Any, resp: Any) -> requests.Response:
-        return (
-            _Response(resp)
-            if isinstance(resp, StrictResponse)
-            else super().build_response(req, resp)
-        )
+    def build_response(self, req: Any, resp: Any) -> Any:
+        if not isinstance(resp, StrictResponse):
+            return super().build_response(req, resp)
+        response: Any = _Response()
+        response.raw, response.status_code, response.headers = resp, resp.status, resp.fields
+        return response
 
 
 class _Response(requests.Response):
     """Without what nobody here reads: cookies, history, and the fields once more."""
 
     _content_consumed = False
-
-    def __init__(self, raw: StrictResponse) -> None:
-        self.raw, self.status_code = raw, raw.status
-        self.headers: Any = raw.fields
+    __init__ = object.__init__  # which would set all of them
 
 
 _POOLS: dict[str, Any] = {"http": _Pool, "https": _TlsPool}

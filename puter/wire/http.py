@@ -128,7 +128,7 @@ class HttpReply:
         """The JSON in the body, ``NO_JSON`` where there is none."""
         kind = self.content_type
         if kind == "application/json" or kind in _MAYBE_JSON or is_json(kind):
-            try:
+            try:  # `suppress()` is an object and two calls more for each answer
                 return self.data
             except ValueError:
                 pass

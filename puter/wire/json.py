@@ -274,30 +274,22 @@ def json_text(value: Any, default: Callable[[Any], Any], *, is_tree: bool = Fals
         ) from error
 
 
-def utf8(text: str) -> bytes:
-    """Encode the text of a request.
-
-    Raises:
-        PuterInputError: It holds half a character.
-    """
-    try:
-        return text.encode()
-    except UnicodeEncodeError as error:
-        raise PuterInputError(
-            f"A text holds {error.object[error.start]!r}, half a character (a lone surrogate), "
-            "which cannot be sent",
-            hint="It was cut in the middle of an emoji, or is a file name that is not UTF-8. "
-            "text.encode('utf-8', 'replace').decode() puts '?' there.",
-        ) from None
+def half_a_character(error: UnicodeEncodeError) -> PuterInputError:
+    """What to raise for the text of a request that UTF-8 cannot hold."""
+    return PuterInputError(
+        f"A text holds {error.object[error.start]!r}, half a character (a lone surrogate), "
+        "which cannot be sent",
+        hint="It was cut in the middle of an emoji, or is a file name that is not UTF-8. "
+        "text.encode('utf-8', 'replace').decode() puts '?' there.",
+    )
 
 
-def check_size(size: int) -> None:
-    """Raise PuterInputError for a body the server would not read."""
-    if size > MAX_BODY:
-        raise PuterInputError(
-            f"The request is {size / 2**20:.0f} MiB of JSON and Puter accepts 50 MiB",
-            hint="Send less, or upload the file and refer to it by its Puter path.",
-        )
+def too_large(size: int) -> PuterInputError:
+    """What to raise for a body of more than ``MAX_BODY``."""
+    return PuterInputError(
+        f"The request is {size / 2**20:.0f} MiB of JSON and Puter accepts 50 MiB",
+        hint="Send less, or upload the file and refer to it by its Puter path.",
+    )
 
 
 # What the fields of decoded JSON hold, whatever the server put there.

@@ -13,7 +13,7 @@ import operator
 from collections.abc import Iterable, Iterator
 from typing import Any, Protocol, TypeAlias, final
 
-from puter.wire.json import check_size, json_text, utf8
+from puter.wire.json import MAX_BODY, half_a_character, json_text, too_large
 
 PIECE = 2**16
 """Bytes of a piece of a body at most."""
@@ -120,7 +120,8 @@ def json_body(payload: Any, *, is_tree: bool = False) -> Content:
     first, *more = json_parts(payload, is_tree=is_tree)
     if more or not isinstance(first, bytes):
         return body_of((first, *more))
-    check_size(len(first))
+    if len(first) > MAX_BODY:
+        raise too_large(len(first))
     return first  # as it is: a copy of a large one takes its size once more
 
 
@@ -147,15 +148,18 @@ def json_parts(
         return _MARK
 
     text = json_text(value, hold, is_tree=is_tree)[start:end]
-    if not held:
-        return [utf8(text)]
-    between = text.split(_MARK)
-    if len(between) != len(held) + 1:
-        utf8(text)  # fails
-    parts: list[bytes | Part] = [utf8(between[0])]
-    for one, after in zip(held, between[1:], strict=True):
-        parts += one, utf8(after)
-    return parts
+    try:
+        if not held:
+            return [text.encode()]
+        between = text.split(_MARK)
+        if len(between) != len(held) + 1:
+            text.encode()  # fails
+        parts: list[bytes | Part] = [between[0].encode()]
+        for one, after in zip(held, between[1:], strict=True):
+            parts += one, after.encode()
+        return parts
+    except UnicodeEncodeError as error:
+        raise half_a_character(error) from None
 
 
 def body_of(parts: Iterable[bytes | Part]) -> Content:
@@ -175,7 +179,8 @@ def body_of(parts: Iterable[bytes | Part]) -> Content:
     body: Content = data.getvalue()
     if written:
         body = Pieces((*written, body))
-    check_size(len(body))
+    if len(body) > MAX_BODY:
+        raise too_large(len(body))
     return body if len(body) >= LARGE else bytes(body)
 
 

@@ -21,8 +21,7 @@ from puter.wire.json import (
     as_int_or_none,
     as_list,
     as_str,
-    as_str_or_none,
-    dollars,
+    number,
 )
 from puter.wire.messages import EXTRAS, MADE_BY, Message, is_plain, is_text
 from puter.wire.pieces import with_large_texts_apart
@@ -232,7 +231,7 @@ class Dialect:
         listed = message.get("tool_calls") or message.get("toolCalls")  # Mistral: camelCase
         if listed:
             calls = _read_calls(listed) or calls
-        refusal = as_str_or_none(message.get("refusal"))
+        refusal = as_str(message.get("refusal")) or None
         usage, cost = read_usage(result.get("usage", message.get("usage")), result)
         return ChatReply(
             text or refusal or "",
@@ -391,7 +390,8 @@ def read_usage(usage: Any, around: Mapping[str, Any] = _NOTHING) -> tuple[Usage,
         for attribute, name in _DETAILS.items():
             if attribute not in counts:
                 counts[attribute] = as_int_or_none(details.get(name)) or 0
-    return Usage(**counts, raw=usage), dollars(as_dict(usage).get("usd_cents"))
+    cents = number(as_dict(usage).get("usd_cents"))
+    return Usage(**counts, raw=usage), None if cents is None else cents / 100
 
 
 def finish_reason(calls: Sequence[ToolCall], *reasons: Any) -> str:
@@ -399,7 +399,7 @@ def finish_reason(calls: Sequence[ToolCall], *reasons: Any) -> str:
 
     The server adds a plain ``stop`` of its own, so tool calls count for more than that.
     """
-    for told in reasons:
+    for told in reasons:  # a loop: a generator for `next()` is a frame more for each answer
         if isinstance(told, str) and told:
             word = _FINISH_REASONS.get(told.lower(), told)
             break
