@@ -7,6 +7,7 @@ import sys
 from _thread import LockType, RLock, allocate_lock
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
+from functools import cache
 from importlib import import_module
 from itertools import repeat
 from typing import Any
@@ -41,9 +42,24 @@ def loading() -> Generator[None, None, None]:
     Raises:
         PuterError: There are no file descriptors left.
     """
+    _hold_forks()
     with _loading:
         check_descriptors()
         yield
+
+
+@cache
+def _hold_forks() -> None:
+    """Let a fork wait for what is being loaded, from the first time on.
+
+    The last hook of a fork to be registered is the first to run. That of ``logging`` takes a lock
+    that imports need, so it has to be registered before.
+    """
+    import_module("logging")
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(
+            before=_before_fork, after_in_parent=_in_parent, after_in_child=_in_child
+        )
 
 
 class _Late:
@@ -116,7 +132,3 @@ def _in_parent() -> None:
 def _in_child() -> None:
     global _short, _loading
     _short, _loading = allocate_lock(), RLock()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(before=_before_fork, after_in_parent=_in_parent, after_in_child=_in_child)

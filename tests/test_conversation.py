@@ -58,6 +58,15 @@ def server() -> Iterator[LocalPuter]:
 # ------------------------------------------------------------ talking
 
 
+async def test_a_system_message_that_stands_twice_is_no_plain_history(door: Door) -> None:
+    ai = door.client()
+    system = {"role": "system", "content": "Be brief."}
+    ai.chat_history.extend([system, {"role": "user", "content": "one"}, system])
+    await door(ai, "chat", "two", model="claude-sonnet-4")
+    roles = [one["role"] for one in door.sent[0].args["messages"]]
+    assert "system" not in roles[1:]
+
+
 async def test_a_conversation_remembers_apart_from_the_client(door: Door) -> None:
     ai = door.client()
     talk = ai.conversation(system="Be brief.", model="gpt-4.1", messages=["zero"])

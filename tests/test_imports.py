@@ -7,10 +7,15 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
+from unittest import mock
 
 import pytest
 
 import puter
+from puter.engine.client import Client, paired
+from puter.engine.context import CallContext
+from puter.engine.effects import Flow
 from puter.testing import LocalPuter
 
 ROOT = Path(puter.__file__).parents[1]
@@ -162,3 +167,34 @@ assert "model" in inspect.signature(method).parameters
 assert "images" in inspect.signature(PuterAI.chat).parameters
 """
     )
+
+
+def nap(_call: CallContext) -> Flow[None]:
+    yield from ()
+
+
+class Nap(Client):
+    first, async_first = paired(nap)
+    again, async_again = paired(nap)
+
+
+def test_a_wrapper_around_a_method_stays_when_the_method_is_made() -> None:
+    wrapped = vars(Nap)["first"]
+    seen: list[object] = []
+
+    class Wrapper:
+        def __get__(self, instance: object, owner: type) -> object:
+            seen.append(instance)
+            return wrapped.__get__(instance, owner)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Nap, "first", Wrapper())
+        assert callable(Nap.first)
+        assert callable(Nap.first)
+        assert len(seen) == 2
+
+
+def test_mock_patches_a_method_before_it_is_made() -> None:
+    with mock.patch.object(Nap, "again", autospec=True) as double:
+        again: Any = Nap.again
+        assert again() is double.return_value

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Iterator
 from types import SimpleNamespace
@@ -184,3 +185,18 @@ async def test_a_billed_call_is_repeated_only_if_it_was_not_sent(
             with pytest.raises(puter.PuterTimeoutError):
                 await chat(ai)
     assert len(library.sent) == (2 if again else 1)
+
+
+def test_a_double_compares_the_whole_of_a_large_request() -> None:
+    picture = b"\x89PNG\r\n\x1a\n" + bytes(10**6)
+    sent: list[Any] = []
+
+    def double(request: Any) -> tuple[int, dict[str, str], str]:
+        sent.append(json.loads(request.body))
+        return 200, {}, json.dumps(chat_body("A cat."))
+
+    with responses.RequestsMock() as mock, puter.PuterAI(token="t") as ai:
+        mock.add_callback("POST", URL, double, content_type="application/json")
+        ai.chat("What is it?", images=picture)
+    (message,) = sent[0]["args"]["messages"]
+    assert len(json.dumps(message)) > 10**6

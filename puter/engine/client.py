@@ -204,8 +204,13 @@ class Method:
 
     def __get__(self, instance: object, owner: type) -> Any:
         made = self._make()
-        setattr(self._owner, self._name, made)
+        if vars(self._owner)[self._name] is self:  # else it is in a wrapper of somebody's
+            setattr(self._owner, self._name, made)
         return made.__get__(instance, owner)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """For what takes it out of the class as it is, such as ``mock.patch(autospec=True)``."""
+        return self._make()(*args, **kwargs)
 
 
 class Shown:

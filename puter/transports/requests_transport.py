@@ -59,7 +59,7 @@ from puter.wire.http import (
     plain_head,
     stays_open,
 )
-from puter.wire.pieces import PIECE, pieces_of
+from puter.wire.pieces import PIECE, Pieces, pieces_of
 
 if TYPE_CHECKING:
     from urllib3.connection import HTTPConnection, HTTPSConnection
@@ -130,6 +130,8 @@ class RequestsTransport(Transport):
         if request.method != "GET":
             headers["Content-Length"] = str(len(request.body or b""))
         prepared = _Prepared(exchange, headers)
+        if isinstance(request.body, Pieces) and _SEND is not requests.adapters.HTTPAdapter.send:
+            prepared.body = bytes(request.body)  # a library of doubles compares it
         adapter = self._adapters.get(os.getpid()) or self._connect()
         exchange.attached = False
         limits: Any = limit, request.timeout  # the stubs want floats
@@ -241,6 +243,8 @@ class _Exchange(Exchange):
         if pool.scheme == "http":
             fields.update(pool.proxy_headers)
         lines = "\r\n".join([f"{name}: {value}" for name, value in fields.items()])
+        if not lines.count("\r") == lines.count("\n") == len(fields) - 1:
+            raise PuterConfigError("A header holds the end of a line", hint="Check config.headers.")
         connection.putrequest(method, url, skip_accept_encoding=True)
         connection._buffer.append(lines.encode("latin-1"))  # which putheader() takes one by one
         connection.endheaders(body)
@@ -715,6 +719,9 @@ class _TlsPool(HTTPSConnectionPool):
     def ConnectionCls(self) -> Any:  # type: ignore[override]  # noqa: N802 - urllib3's name
         theirs = HTTPSConnectionPool.ConnectionCls
         return _TlsConnection if theirs is HTTPSConnection else theirs
+
+
+_SEND = requests.adapters.HTTPAdapter.send
 
 
 class _Adapter(requests.adapters.HTTPAdapter):

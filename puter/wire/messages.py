@@ -85,16 +85,16 @@ def is_plain(messages: Sequence[Any], known: int = 0) -> bool:
         messages: What may be messages.
         known: How many of them, from the first, are known to be plain.
     """
+    roles = _FIRST_ROLES if not known else _PLAIN_ROLES
     for message in itertools.islice(messages, known, None) if known else messages:
-        if not is_text(message) or (
-            message["role"] not in _PLAIN_ROLES
-            and (message["role"] != "system" or message is not messages[0])
-        ):
+        if not is_text(message) or message["role"] not in roles:
             return False
+        roles = _PLAIN_ROLES
     return True
 
 
 _PLAIN_ROLES = ("user", "assistant")
+_FIRST_ROLES = ("system", *_PLAIN_ROLES)
 
 
 def is_text(message: Any) -> bool:

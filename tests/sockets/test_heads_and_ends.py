@@ -453,3 +453,13 @@ def test_a_usual_head_has_as_few_fields_as_any() -> None:
             fields[place] = b"Content-Length: 2\r\n"
             if found := USUAL_HEAD.match(b"HTTP/1.1 200 OK\r\n" + b"".join(fields) + b"\r\n"):
                 assert plain_head(found[0]).content == found[0]
+
+
+async def test_a_header_with_the_end_of_a_line_is_not_sent(live: Live) -> None:
+    with RawServer(says(answer(b"{}"))) as server:
+        ai = live.client_at(server.url, max_retries=0)
+        past_the_checks = vars(ai.config.headers)["data"]
+        past_the_checks["X-Team"] = "red\r\nX-Role: admin"
+        with pytest.raises(puter.PuterError, match=r"(?i)header|newline"):
+            await live(ai, "chat", "Hi")
+        assert server.requests == []

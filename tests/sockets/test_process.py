@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from collections.abc import Iterator
 
@@ -108,6 +109,37 @@ assert importing.wait(30)
         + CHILD
         + "child_works()\nthread.join()\n",
     )
+
+
+def test_a_fork_holds_no_lock_that_what_is_loaded_waits_for() -> None:
+    program = """
+import os, sys, threading, time
+import puter.process
+assert "logging" not in sys.modules
+puter.process.FORK_WAITS = 60
+loading = threading.Event()
+def load():
+    with puter.process.loading():
+        import logging
+        loading.set()
+        time.sleep(0.3)
+        logging.getLogger("another")
+thread = threading.Thread(target=load)
+thread.start()
+loading.wait()
+if not (child := os.fork()):
+    os._exit(0)
+assert os.waitpid(child, 0)[1] == 0
+thread.join()
+"""
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", program],
+        check=False,
+        timeout=50,
+        capture_output=True,
+        text=True,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_a_fork_does_not_wait_for_ever(server: LocalPuter) -> None:

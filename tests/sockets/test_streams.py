@@ -233,8 +233,10 @@ def silent(sock: socket.socket, _asked: Asked) -> None:
 
 
 async def test_chunk_timeout_is_for_the_silence_after_the_first_chunk(live: Live) -> None:
-    def handler(sock: socket.socket, asked: Asked) -> None:
-        pausing(6, 0)(sock, asked) if len(server.requests) == 1 else silent(sock, asked)
+    def handler(sock: socket.socket, asked: Asked) -> bool:
+        first = len(server.requests) == 1
+        (pausing(6, 0) if first else silent)(sock, asked)
+        return first
 
     with RawServer(handler) as server:
         ai = live.client_at(server.url, chunk_timeout=3)
