@@ -14,6 +14,10 @@ from tests.benchmarks.rows import Result
 PAGE = ROOT / "docs" / "performance.md"
 PLOT = PAGE.with_suffix(".svg")
 BEGIN, END = "<!-- figures: begin -->\n", "<!-- figures: end -->"
+RATIOS = """\
+Ratios are taken within a round, and their median is shown: it need not be the quotient of the two
+medians of times beside it.
+"""
 
 
 def table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
@@ -26,6 +30,7 @@ def results_table(results: list[Result]) -> str:
     """All rows of the benchmarks."""
     rows = (
         (
+            f"`{one.row.name}`",
             one.row.title,
             one.row.over,
             report.goal(one.row),
@@ -34,7 +39,7 @@ def results_table(results: list[Result]) -> str:
         )
         for one in results
     )
-    return table(("what", "over", "goal", "reached", "medians"), rows)
+    return table(("row", "what", "over", "goal", "reached", "medians"), rows)
 
 
 def growth_table(growth: Growth) -> str:
@@ -45,6 +50,11 @@ def growth_table(growth: Growth) -> str:
         for number, point in growth.points.items()
     )
     return f"**{growth.title}**\n\n{table((growth.number, *names), rows)}"
+
+
+def growth_tables(growths: Iterable[Growth]) -> str:
+    """All of them."""
+    return "\n".join(map(growth_table, growths))
 
 
 def profile_table(profiles: Mapping[str, Mapping[str, float]]) -> str:
@@ -63,7 +73,8 @@ def write(
 ) -> None:
     """Put the figures into the page, and draw the plot."""
     figures = "\n".join((
-        f"Measured with {report.machine()}; {rounds} rounds.\n",
+        f"Measured with {report.machine()}; {report.rounds(rounds)}.\n",
+        RATIOS,
         results_table(results),
         f"The hot path: {counts}.\n",
         "### Where the time goes\n",
@@ -71,7 +82,7 @@ def write(
         profile_table(profiles),
         "### How cost grows\n",
         f"![Cost by number, on logarithmic axes]({PLOT.name})\n",
-        *map(growth_table, growths),
+        growth_tables(growths),
     ))  # fmt: skip
     page = PAGE.read_text(encoding="utf-8")
     before, begin, rest = page.partition(BEGIN)

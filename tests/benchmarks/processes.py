@@ -23,9 +23,28 @@ ENVIRONMENT = {
 }
 
 
-def command(code: str) -> list[str]:
-    """Run ``code`` by this interpreter."""
-    return [sys.executable, "-c", code]
+class ProgramError(Exception):
+    """A program failed; tells the last line of its own error."""
+
+
+def run(code: str) -> str:
+    """What a program prints, run by this interpreter; or `ProgramError`."""
+    try:
+        done = subprocess.run(
+            [sys.executable, "-c", code],
+            check=False,
+            capture_output=True,
+            text=True,
+            cwd=ROOT,
+            env=ENVIRONMENT,
+            timeout=TIMEOUT,
+        )
+    except subprocess.TimeoutExpired:
+        raise ProgramError(f"took longer than {TIMEOUT} s") from None
+    if done.returncode:
+        told = done.stderr.splitlines() or [f"exit status {done.returncode}"]
+        raise ProgramError(told[-1])
+    return done.stdout
 
 
 @contextmanager
@@ -44,14 +63,7 @@ def server(module: str, *arguments: str) -> Generator[tuple[int, subprocess.Pope
 def cpu_of(code: str) -> float:
     """Seconds of CPU that a program takes from its start to its end."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    subprocess.run(
-        command(code),
-        check=True,
-        stdout=subprocess.DEVNULL,
-        cwd=ROOT,
-        env=ENVIRONMENT,
-        timeout=TIMEOUT,
-    )
+    run(code)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
@@ -60,14 +72,7 @@ def alone(function: Callable[..., Any], *arguments: Any) -> Any:
     """What a function of this package returns in a process of its own; travels as JSON."""
     told = f"f(*json.loads({json.dumps(arguments)!r}))"
     code = f"import json; from {function.__module__} import {function.__name__} as f; "
-    done = subprocess.run(
-        command(f"{code}print(json.dumps({told}))"),
-        check=True,
-        stdout=subprocess.PIPE,
-        cwd=ROOT,
-        timeout=TIMEOUT,
-    )
-    return json.loads(done.stdout)
+    return json.loads(run(f"{code}print(json.dumps({told}))"))
 
 
 def memory_now() -> int:

@@ -48,6 +48,15 @@ def line(result: Result) -> str:
     )
 
 
+def rounds(number: int) -> str:
+    return f"{number} round{'s' if number > 1 else ''}"
+
+
+def failure(error: Exception) -> str:
+    """What went wrong, in one line."""
+    return " ".join(f"{type(error).__name__}: {error}".split())
+
+
 def machine() -> str:
     """Python, the libraries and the processor."""
     cpu = _CPU.read_text(encoding="utf-8") if _CPU.exists() else ""

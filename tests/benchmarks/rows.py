@@ -91,6 +91,9 @@ class Row:
     measure: Callable[[Bench], list[Round]]
     at_least: bool = False
 
+    def result(self, bench: Bench) -> Result:
+        return Result(self, self.measure(bench))
+
 
 @dataclass(frozen=True)
 class Result:
