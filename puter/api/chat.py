@@ -490,8 +490,6 @@ def chat_request(method: str, prompt: Any, model: Any, arguments: Mapping[str, A
         validate_options(getattr(ChatMethods, method), options, ChatOptions, CHAT_HINTS)
     named = {name: _CHECKS[name](name, value) for name, value in named.items() if value is not None}
     request = ChatRequest(prompt, model, **named, options=options or NOTHING)
-    resumed = request.resume
-    request.standalone = request.messages is not None or bool(resumed and resumed.standalone)
     if options.get("tool_choice") is not None:
         _check_tool_choice(options["tool_choice"], request.tools)
     if request.resume is None:

@@ -86,8 +86,11 @@ class ChatRequest:
     raise_tool_errors: tuple[type[BaseException], ...] = ()
     remember: bool = True
     options: Mapping[str, Any] = field(default_factory=lambda: NOTHING)
-    standalone: bool = False
-    """The history is neither sent nor added to: the turn has, or had, its own ``messages=``."""
+
+    @property
+    def standalone(self) -> bool:
+        """The history is neither sent nor added to: the turn has, or had, its own ``messages=``."""
+        return self.messages is not None or (self.resume is not None and self.resume.standalone)
 
     def runs(self, calls: Sequence[ToolCall]) -> bool:
         """Whether these calls are run here, not handed to the caller."""
