@@ -206,10 +206,10 @@ class Turn:
         messages: list[Message],
         known: int,
     ) -> None:
-        self.call = call
-        self.history = history
-        self.request = request
-        self.target = target
+        self.call: CallContext = call
+        self.history: History = history
+        self.request: ChatRequest = request
+        self.target: ModelTarget = target
         self.messages: list[Message] = list(messages)
         self.reply: ChatReply | None = None
         self.waits_for: History | None = None

@@ -196,7 +196,7 @@ class _Exchange(Exchange):
     route: _Route
     pool: Any
     """Of the connections to its host, or to the proxy."""
-    answer: StrictResponse | None = None
+    answer: _StrictResponse | None = None
     connect_limit: float | None = None
     """Seconds that connecting may take."""
     is_whole = False
@@ -357,11 +357,11 @@ class _Body:
         """The same, in the process that sent the request."""
         exchange, raw = self._exchange, self._response.raw
         try:
-            if (timeout is not None or self._hurries) and isinstance(raw, StrictResponse):
+            if (timeout is not None or self._hurries) and isinstance(raw, _StrictResponse):
                 self._hurries = timeout is not None
                 raw.hurry(timeout)
             while (piece := next(self._pieces, None)) is None:
-                is_ours = isinstance(raw, StrictResponse)
+                is_ours = isinstance(raw, _StrictResponse)
                 data = raw.read1(PIECE) if is_ours else _read_double(raw)
                 if exchange.ended_by:
                     raise exchange.ended()
@@ -417,7 +417,7 @@ class _Incoming(socket.SocketIO):
         return super().readinto(b)
 
 
-class StrictResponse(http.client.HTTPResponse):
+class _StrictResponse(http.client.HTTPResponse):
     """Believes a head only when it is whole and plain; hands out all that came in one read."""
 
     fp: Any  # it is None once the body has ended
@@ -586,7 +586,7 @@ def shut_down(sock: Any) -> None:
 class _Connection(HTTPConnection):
     """Tells its exchange what it writes, and is dropped before the server closes it."""
 
-    response_class = StrictResponse
+    response_class = _StrictResponse
     exchange: _Exchange | None = None
     idle_since = math.inf
     _buffer: list[bytes]
@@ -759,7 +759,7 @@ class _Adapter(requests.adapters.HTTPAdapter):
         """The pool knows the bundle, as a part of its key."""
 
     def build_response(self, req: Any, resp: Any) -> Any:
-        if not isinstance(resp, StrictResponse):
+        if not isinstance(resp, _StrictResponse):
             return super().build_response(req, resp)
         response: Any = _Response()
         response.raw, response.status_code, response.headers = resp, resp.status, resp.fields
