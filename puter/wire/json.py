@@ -81,10 +81,7 @@ def read_json(
     ):
         raise ValueError(TOO_LARGE)
     try:  # Python refuses whole numbers of more than 4,300 digits (from 3.10.7 on)
-        text = data.decode().removeprefix("\ufeff").strip(" \t\n\r")
-        value, end = DECODER.raw_decode(text)
-        if end != len(text):
-            raise json.JSONDecodeError("Extra data", text, end)
+        value = DECODER.decode(data.decode().removeprefix("\ufeff"))
     except RecursionError:
         raise ValueError(_TOO_DEEP) from None
     if data.count(b"[") + data.count(b"{") > depth:

@@ -21,7 +21,7 @@ from puter.wire.json import (
     as_int_or_none,
     as_list,
     as_str,
-    number,
+    dollars,
 )
 from puter.wire.messages import EXTRAS, MADE_BY, Message, is_plain, is_text
 from puter.wire.pieces import with_large_texts_apart
@@ -390,8 +390,7 @@ def read_usage(usage: Any, around: Mapping[str, Any] = _NOTHING) -> tuple[Usage,
         for attribute, name in _DETAILS.items():
             if attribute not in counts:
                 counts[attribute] = as_int_or_none(details.get(name)) or 0
-    cents = number(as_dict(usage).get("usd_cents"))
-    return Usage(**counts, raw=usage), None if cents is None else cents / 100
+    return Usage(**counts, raw=usage), dollars(as_dict(usage).get("usd_cents"))
 
 
 def finish_reason(calls: Sequence[ToolCall], *reasons: Any) -> str:
