@@ -12,6 +12,9 @@ import hypothesis
 import pytest
 
 from tests.door import Door
+from tests.redis_server import redis_process, redis_server
+
+__all__ = ["redis_process", "redis_server"]  # fixtures
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # Started in the background by a shell: the programs that tests interrupt would inherit it.
