@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import weakref
 from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
 from decimal import Decimal
@@ -10,6 +11,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from puter.checks import did_you_mean
+from puter.config import PuterConfig
 from puter.engine.context import CallContext
 from puter.engine.effects import Acquire, Flow, Invoke, do
 from puter.engine.pipeline import exchange
@@ -49,12 +51,13 @@ if TYPE_CHECKING:
     import dataclasses
 
     from puter import tool_results, tools
-    from puter.api import attachments, downloads, sources, tool_calls
+    from puter.api import attachments, curl, downloads, sources, tool_calls
     from puter.tools import BeforeTool, Toolbox
     from puter.wire.accumulator import StreamAccumulator
 else:
     attachments, downloads = late("puter.api.attachments"), late("puter.api.downloads")
-    dataclasses, sources = late("dataclasses"), late("puter.api.sources")
+    curl, dataclasses = late("puter.api.curl"), late("dataclasses")
+    sources = late("puter.api.sources")
     tool_calls, tool_results = late("puter.api.tool_calls"), late("puter.tool_results")
     tools = late("puter.tools")
 
@@ -191,9 +194,9 @@ class Turn:
     """One turn under way: its messages, its answers so far, and its reply once there is one."""
 
     __slots__ = (
-        "_answers", "_before", "_given", "_headers", "_known", "_rounds", "_tool_results", "call",
-        "history", "messages", "pending", "reply", "request", "stream", "target", "unsettled",
-        "waits_for",
+        "_answers", "_before", "_encode", "_given", "_headers", "_known", "_rounds",
+        "_tool_results", "call", "history", "messages", "pending", "reply", "request", "stream",
+        "target", "unsettled", "waits_for",
     )  # fmt: skip
 
     def __init__(
@@ -251,44 +254,19 @@ class Turn:
 
     def _request(self, stream: bool) -> HttpRequest:
         """The conversation as a request, in the words of the model's route."""
-        request, config, target = self.request, self.call.config, self.target
-        args = target.route.dialect.encode(
-            self._before + self.messages,
+        request, messages = self.request, self.messages
+        self._encode = functools.partial(
+            encoded,
+            messages,
+            len(messages),
+            self._given,
+            self.target,
+            self.call.config,
             request.options,
-            target.family,
-            target.model,
-            known=self._known,
+            () if request.tools is None else request.tools.schemas,
+            stream,
         )
-        args["model"] = target.model
-        if request.tools is not None and request.tools.schemas:
-            args["tools"] = [*request.tools.schemas, *args.get("tools", [])]
-        if (choice := args.get("tool_choice")) is not None:
-            if forces_tool(choice) and self._has_results():
-                choice = "auto"  # it was called: now the model may answer
-            if isinstance(choice, str):
-                target.route.dialect.choose_tool(args, choice)
-        if stream:
-            args["stream"] = True
-        timeout = config.timeout
-        if request.options:
-            timeout = request.options.get("timeout") or timeout
-            args.update(request.options.get("extra") or {})
-        return driver_call(
-            config,
-            "puter-chat-completion",
-            "complete",
-            args,
-            driver="ai-chat",
-            encode=chat_body,
-            timeout=timeout,
-            stream=stream,
-        )
-
-    def _has_results(self) -> bool:
-        """Whether tools were run, or answered by hand, since the user's last message."""
-        own = self.messages[self._given :]
-        roles = [one.get("role") for one in reversed(own)]
-        return "tool" in roles[: roles.index("user") if "user" in roles else None]
+        return self._encode(self._before, self._known)
 
     def _explain(self, error: PuterAPIError) -> None:
         """Give the error the hint that this turn can give."""
@@ -315,7 +293,8 @@ class Turn:
     def accept_reply(self, answer: ChatReply) -> bool:
         """Record the cost of an answer and validate it; return whether the turn ends with it."""
         call, request = self.call, self.request
-        headers = self._headers
+        headers, before = self._headers, self._before
+        past = (weakref.ref(self.history), len(before), before[0], before[-1]) if before else None
         answer._complete(
             {
                 "requested_model": self.target.model,
@@ -323,6 +302,7 @@ class Turn:
                 "elapsed": call.clock() - call.started,
                 "headers": headers,
                 "request_id": headers.get("x-request-id") or headers.get("request-id"),
+                "_again": functools.partial(_as_curl, self._encode, past),
             }
         )
         for image in answer.images:
@@ -472,6 +452,72 @@ class Turn:
         # A turn with unanswered calls would be refused next time: it goes on with resume=.
         if request.remember and not standalone and not answer.tool_calls:
             self.history.commit(self.messages)
+
+
+def encoded(
+    messages: list[Message],
+    length: int,
+    given: int,
+    target: ModelTarget,
+    config: PuterConfig,
+    options: Mapping[str, Any],
+    schemas: Sequence[Mapping[str, Any]],
+    stream: bool,
+    before: list[Message],
+    known: int = 0,
+) -> HttpRequest:
+    """A request of a turn. What comes first is kept by the reply, for ``as_curl()``.
+
+    Args:
+        messages: The live list of the turn's messages.
+        length: How many of them are sent.
+        given: How many of them the user gave.
+        target: Where it goes.
+        config: The call's settings.
+        options: The chat options.
+        schemas: Of the tools.
+        stream: Ask for a stream.
+        before: What is sent before the turn.
+        known: How many of all messages, from the first, are known to be plain.
+    """
+    sent = messages[:length]
+    args = target.route.dialect.encode(
+        before + sent, options, target.family, target.model, known=known
+    )
+    args["model"] = target.model
+    if schemas:
+        args["tools"] = [*schemas, *args.get("tools", [])]
+    if (choice := args.get("tool_choice")) is not None:
+        if forces_tool(choice) and _has_results(sent[given:]):
+            choice = "auto"  # it was called: now the model may answer
+        if isinstance(choice, str):
+            target.route.dialect.choose_tool(args, choice)
+    if stream:
+        args["stream"] = True
+    timeout = config.timeout
+    if options:
+        timeout = options.get("timeout") or timeout
+        args.update(options.get("extra") or {})
+    return driver_call(
+        config,
+        "puter-chat-completion",
+        "complete",
+        args,
+        driver="ai-chat",
+        encode=chat_body,
+        timeout=timeout,
+        stream=stream,
+    )
+
+
+def _has_results(own: Sequence[Message]) -> bool:
+    """Whether tools were run, or answered by hand, since the user's last message."""
+    roles = [one.get("role") for one in reversed(own)]
+    return "tool" in roles[: roles.index("user") if "user" in roles else None]
+
+
+def _as_curl(*made_of: Any) -> str:
+    return curl.command_of(*made_of)
 
 
 _running: ContextVar[tuple[Turn, ...]] = ContextVar("puter_tools_running", default=())

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from puter.exceptions import PuterError
 from puter.process import late
 from puter.records import dataclass, field
 from puter.types.text import TextValue
@@ -65,7 +66,19 @@ class ToolCall:
 NO_USAGE = Usage()
 
 
-class ChatReply(TextValue):
+class _Answer(TextValue):
+    """What knows its request, which is no part of the value: it is neither pickled nor written."""
+
+    __slots__ = ("_again",)
+
+    _again: Callable[[], str]
+    """Write the request again, as a command."""
+
+
+_Answer._fields = ()
+
+
+class ChatReply(_Answer):
     """The model's answer: a ``str`` that knows where it came from.
 
     It compares, hashes, prints and serialises as its text.
@@ -200,6 +213,48 @@ class ChatReply(TextValue):
             "reasoning_details": list(self.reasoning_details),
             "headers": dict(self.headers),
         }
+
+    def copy_with(self, **changes: Any) -> Self:
+        """A copy with some attributes, or its ``text``, replaced.
+
+        Raises:
+            TypeError: There is no such attribute.
+
+        Examples:
+            >>> ChatReply("Hello", model="gpt-5-nano").copy_with(text="Hi")
+            ChatReply('Hi', model='gpt-5-nano')
+        """
+        copy = super().copy_with(**changes)
+        again: Callable[[], str] | None = getattr(self, "_again", None)
+        return copy if again is None else copy._complete({"_again": again})
+
+    def as_curl(self) -> str:
+        r"""The request that this answers, the last of its turn, as a command for a shell.
+
+        It is made when asked for, out of the conversation as it is then, and has all that you sent:
+        what you asked, tools, pictures. The token is not in it, but ``$PUTER_AUTH_TOKEN``; headers
+        of yours that look secret are variables as well. A body too long for an argument is in a
+        here-document.
+
+        Raises:
+            PuterError: The request is not known: the reply was pickled, or made of ``to_dict()``,
+                or comes from no request, or the messages before it are in the history no longer.
+
+        Examples:
+            >>> print(ai.chat("Say hello", remember=False).as_curl())  # doctest: +ELLIPSIS
+            curl http://127.0.0.1:.../drivers/call \
+              ...
+              -H "Authorization: Bearer $PUTER_AUTH_TOKEN" \
+              --data-raw '{"interface":"puter-chat-completion",...}'
+        """
+        again: Callable[[], str] | None = getattr(self, "_again", None)
+        if again is None:
+            raise PuterError(
+                "This reply does not know its request",
+                hint="as_curl() takes a reply as chat() or parse() returned it: one that was "
+                "pickled, copied, made of to_dict() or answered by a cache has none.",
+            )
+        return again()
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
