@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from puter import checks
 from puter.api.methods import ChatMethods
-from puter.config import PuterConfig
+from puter.config import PuterConfig, profile_of, settings_in
 from puter.docstrings import documented_by
 from puter.engine.client import Client, operations, paired
 from puter.engine.context import SharedState, Transports
@@ -19,7 +20,7 @@ from puter.keywords import suggesting
 from puter.process import late, loading
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from typing_extensions import Self, Unpack
 
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
     from puter.engine.effects import Flow
     from puter.engine.ledger import Ledger
     from puter.engine.transport import Transport
+    from puter.profiles import Profile
     from puter.types import model as model_types
     from puter.types.model import CostEstimate
     from puter.wire import catalogue
@@ -67,10 +69,10 @@ TOKEN_VARIABLES = ("PUTER_AUTH_TOKEN", "PUTER_TOKEN", "PUTER_API_TOKEN")
 class PuterAI(Client, ChatMethods):
     """A client of Puter's AI, for sync and async code alike.
 
-    The constructor does no I/O and needs no event loop. Threads and tasks may share the client; it
-    pickles (settings and history, never token or password) and survives fork and several
-    ``asyncio.run`` calls. Each method that talks to Puter has a twin ``async_<name>`` with the same
-    parameters.
+    The constructor does no I/O, except that it reads config files for a ``profile``, and needs no
+    event loop. Threads and tasks may share the client; it pickles (settings and history, never
+    token or password) and survives fork and several ``asyncio.run`` calls. Each method that talks
+    to Puter has a twin ``async_<name>`` with the same parameters.
 
     Args:
         username: Account name or e-mail address. Default: ``PUTER_USERNAME``.
@@ -78,6 +80,9 @@ class PuterAI(Client, ChatMethods):
         token: A Puter token, instead of signing in. Default: ``PUTER_AUTH_TOKEN``, ``PUTER_TOKEN``
             or ``PUTER_API_TOKEN``, unless a user name or password is given.
         config: Settings; a copy is kept. Default: ``PuterConfig.from_env()``.
+        profile: Name of a profile in config files, ``""`` for their top level alone: settings and
+            sign-in data for what neither arguments nor the environment tell. Default:
+            ``PUTER_PROFILE``; without it no file is read. See ``PuterConfig.from_file()``.
         transport: What carries requests out, such as ``puter.testing.MockTransport``. Default:
             requests for the sync methods, aiohttp for the async ones.
         **config_overrides: Single settings by name, see ``PuterConfig``.
@@ -103,11 +108,14 @@ class PuterAI(Client, ChatMethods):
         token: str | None = None,
         *,
         config: PuterConfig | None = None,
+        profile: str | None = None,
         transport: Transport | None = None,
         **config_overrides: Unpack[ConfigOptions],
     ) -> None:
-        settings = _settings(config, config_overrides)
-        credentials = _credentials(username, password, token)
+        found = _profile(profile)
+        settings_with = partial(_settings, config, config_overrides)
+        settings = settings_with(found)
+        credentials = _credentials(username, password, token, found, settings_with)
         if transport is not None and not isinstance(transport, engine_transport.Transport):
             raise PuterConfigError(
                 f"transport must be a Transport, not {type(transport).__name__}",
@@ -435,9 +443,16 @@ class PuterAI(Client, ChatMethods):
         return f"<PuterAI {name}model={self.current_model!r}, {self.config.api_base}, {state}>"
 
 
-def _settings(config: Any, overrides: Any) -> PuterConfig:
+def _profile(name: str | None) -> Profile | None:
+    """What config files say, None when nobody asked for them."""
+    if name is None and not os.environ.get("PUTER_PROFILE"):
+        return None
+    return profile_of(None, name)
+
+
+def _settings(config: Any, overrides: Any, found: Profile | None) -> PuterConfig:
     if config is None:
-        return PuterConfig.from_env(**overrides)
+        return PuterConfig._over({} if found is None else settings_in(found), overrides)
     if isinstance(config, PuterConfig):
         return config.replace(**overrides)
     raise _no_config(config)
@@ -450,17 +465,31 @@ def _no_config(config: Any) -> PuterConfigError:
     )
 
 
-def _credentials(username: str | None, password: str | None, token: str | None) -> Credentials:
-    """Those given, else those of the environment."""
+def _credentials(
+    username: str | None,
+    password: str | None,
+    token: str | None,
+    found: Profile | None,
+    settings_with: Callable[[Profile], PuterConfig],
+) -> Credentials:
+    """Those given, else those of the environment, else those of the profile.
+
+    A token stands for all of them: it is left where a user name or password comes before it.
+    """
     env = os.environ
     if token is None and username is None and password is None:
         tokens = (env.get(name, "").strip() for name in TOKEN_VARIABLES)
         token = next(filter(None, tokens), None)
-    return Credentials(
-        username if username is not None else env.get("PUTER_USERNAME") or None,
-        password if password is not None else env.get("PUTER_PASSWORD") or None,
-        token,
-    )
+    username = username if username is not None else env.get("PUTER_USERNAME") or None
+    password = password if password is not None else env.get("PUTER_PASSWORD") or None
+    if found is not None:
+        if token is None and username is None and password is None:
+            token = found.secret("token", settings_with)
+        if username is None:
+            username = found.values(["username"]).get("username")
+        if password is None and token is None:
+            password = found.secret("password", settings_with)
+    return Credentials(username, password, token)
 
 
 def _requests_transport() -> Transport:

@@ -19,7 +19,7 @@ from types import ModuleType, NoneType
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypedDict, TypeVar
 from urllib.parse import SplitResult, urlsplit
 
-from puter.checks import MOST, SECONDS, Check, Kind, Range, checker_of, checks_of
+from puter.checks import MOST, SECONDS, Check, Kind, Range, checker_of, checks_of, did_you_mean
 from puter.exceptions import PuterConfigError, repr_of
 from puter.frames import without_arguments
 from puter.process import late
@@ -31,8 +31,11 @@ if TYPE_CHECKING:
     import json
 
     from typing_extensions import Self, Unpack
+
+    from puter import profiles
 else:
     difflib, ipaddress, json = late("difflib"), late("ipaddress"), late("json")
+    profiles = late("puter.profiles")
 
 T = TypeVar("T")
 
@@ -298,7 +301,8 @@ class PuterConfig:
     """The settings of one client. Every assignment is checked.
 
     ``PuterConfig(...)`` starts from the defaults below, ``from_env()`` from the environment
-    variables ``PUTER_<FIELD>`` (``PUTER_TIMEOUT=60``), which is what ``PuterAI()`` does.
+    variables ``PUTER_<FIELD>`` (``PUTER_TIMEOUT=60``), which is what ``PuterAI()`` does, and
+    ``from_file()`` from config files below these, as ``PuterAI(profile="work")`` does.
 
     Raises:
         PuterConfigError: A value is not valid or a name is unknown.
@@ -406,8 +410,46 @@ class PuterConfig:
         Raises:
             PuterConfigError: A variable or an override is not valid; the message names it.
         """
+        return cls._over({}, overrides)
+
+    @classmethod
+    @without_arguments
+    def from_file(
+        cls,
+        path: str | os.PathLike[str] | None = None,
+        profile: str | None = None,
+        **overrides: Unpack[ConfigOptions],
+    ) -> Self:
+        r"""Settings from config files, read now; the environment and ``overrides`` win.
+
+        Sign-in data in them is for ``PuterAI(profile=...)`` alone.
+
+        Args:
+            path: A TOML file. Default: ``./puter.toml``, and for what it does not say the user's,
+                ``~/.config/puter/config.toml`` (as ``platformdirs`` has it on other systems);
+                either may be missing.
+            profile: Whose settings, of a table ``[profile.name]``, count before those at the top
+                of the same file. Default: ``PUTER_PROFILE``, or the top level alone, as for
+                ``""``.
+            **overrides: Single settings by name.
+
+        Raises:
+            PuterConfigError: A file, a key, a value or the profile is not good; the message names
+                it.
+
+        Examples:
+            >>> from pathlib import Path
+            >>> _ = Path("puter.toml").write_text("timeout = 60\n[profile.quick]\ntimeout = 5")
+            >>> PuterConfig.from_file("puter.toml", profile="quick").timeout
+            5
+        """
+        return cls._over(settings_in(profile_of(path, profile)), overrides)
+
+    @classmethod
+    def _over(cls, found: Mapping[str, Any], overrides: Mapping[str, Any]) -> Self:
+        """Settings from the environment, over those ``found`` elsewhere and under others."""
         _check_names(overrides)
-        found: dict[str, Any] = {}
+        found = dict(found)
         for name, check in _checks().items():
             variable = f"PUTER_{name.upper()}"
             text = os.environ.get(variable)
@@ -502,12 +544,52 @@ def _derive_login(api_base: str) -> str:
     return f"{scheme}://{host.removeprefix('api.')}/login"
 
 
+def profile_of(path: str | os.PathLike[str] | None, profile: str | None) -> profiles.Profile:
+    """What config files say, see ``PuterConfig.from_file()``, with the sign-in data in them."""
+    return profiles.read(
+        path, profile, check_key=_check_key, check=_check_value, is_secret=_holds_secret
+    )
+
+
+def settings_in(profile: profiles.Profile) -> dict[str, Any]:
+    """The settings of a profile, without its sign-in data."""
+    return profile.values(_checks())
+
+
+def _check_key(name: str) -> None:
+    known = [*CREDENTIALS, *_checks()]
+    if name not in known:
+        near = [one for one in _near(name) if one in known]
+        hint = did_you_mean(near) or f"There are {', '.join(known)}."
+        raise PuterConfigError(f"There is no setting {repr_of(name)}", hint=hint)
+
+
+def _check_value(name: str, value: Any) -> Any:
+    if name in _checks():
+        return _checks()[name](name, None if _is_none(name, value) else value)
+    if not isinstance(value, str) or not value.strip():
+        raise PuterConfigError(f"{name} must be a text with something in it")
+    return value
+
+
+def _holds_secret(name: str, value: Any) -> bool:
+    if name == "headers" and isinstance(value, Mapping):
+        return bool(secret_headers(value))
+    return name == "proxy" and "@" in str(value)
+
+
+def _is_none(name: str, value: Any) -> bool:
+    """Whether it is the word ``none`` for None, which neither TOML nor variables have."""
+    kinds = typing.get_args(typing.get_type_hints(ConfigOptions)[name])
+    return isinstance(value, str) and value.strip().lower() == "none" and NoneType in kinds
+
+
 def _parse(name: str, text: str) -> Any:
     """The value in an environment variable, by the type of the setting; else the text itself."""
     wanted = typing.get_type_hints(ConfigOptions)[name]
     kinds = {wanted, *typing.get_args(wanted)}
     word = text.strip().lower()
-    if word == "none" and NoneType in kinds:
+    if _is_none(name, text):
         return None
     if bool in kinds and word in _FLAGS:
         return _FLAGS[word]
@@ -576,17 +658,22 @@ MEANT = {
 
 
 def _unknown_setting(name: str) -> PuterConfigError:
-    known = [*CREDENTIALS, *_checks()]
-    near = [MEANT[name]] if name in MEANT else difflib.get_close_matches(name, known, n=1)
-    if name in CREDENTIALS:
+    near = _near(name)
+    if name in (*CREDENTIALS, "profile"):
         hint = f"It belongs to the client: PuterAI({name}=...)."
     elif not near:
-        hint = f"PuterAI takes {', '.join(known)}."
+        hint = f"PuterAI takes {', '.join([*CREDENTIALS, *_checks()])}."
     elif near[0] in (*CREDENTIALS, "transport"):
         hint = f"Did you mean PuterAI({near[0]}=...)?"
     else:
         hint = f"Did you mean {near[0]!r}?"
     return PuterConfigError(f"There is no setting {name!r}", hint=hint)
+
+
+def _near(name: str) -> list[str]:
+    """The name that is meant, if any comes near."""
+    known = [*CREDENTIALS, *_checks()]
+    return [MEANT[name]] if name in MEANT else difflib.get_close_matches(name, known, n=1)
 
 
 class _NoGlobalConfig(ModuleType):

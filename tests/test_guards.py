@@ -203,6 +203,7 @@ def test_nothing_but_the_runtime_dependencies_is_imported() -> None:
     theirs = {"certifi", "charset_normalizer", "urllib3"}  # what requests brings along
     theirs |= {"multidict", "yarl"}  # what aiohttp does
     theirs |= {"PIL", "jsonschema", "pydantic"}  # if the user has it
+    theirs |= {"keyring", "platformdirs", "tomli"}  # with a profile
     for source in ROOT.rglob("*.py"):
         if source.relative_to(ROOT).parts[0] in ("testing", "__pyinstaller"):
             continue
