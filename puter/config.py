@@ -74,7 +74,12 @@ def _fail(name: str, value: Any, wanted: str) -> PuterConfigError:
     return PuterConfigError(f"{told} is not valid", hint=f"{name} must be {wanted}.")
 
 
-def _check_url(name: str, value: Any) -> str:
+def check_url(name: str, value: Any) -> str:
+    """An address without the slash at its end.
+
+    Raises:
+        PuterConfigError: It is none, or holds a query or a user name.
+    """
     wanted = "a URL such as 'https://api.puter.com', without query or user name"
     if not isinstance(value, str):
         raise _fail(name, value, wanted)
@@ -107,7 +112,7 @@ def _split(name: str, value: str, wanted: str) -> SplitResult:
 def _check_login_url(name: str, value: Any) -> str | None:
     if value is None:
         return None  # derived from api_base
-    url = _check_url(name, value)
+    url = check_url(name, value)
     return url if urlsplit(url).path else f"{url}/login"
 
 
@@ -267,7 +272,7 @@ class ConfigOptions(TypedDict, total=False):
     A function in ``Annotated[...]`` checks a value and returns it tidied.
     """
 
-    api_base: Annotated[str, _check_url]
+    api_base: Annotated[str, check_url]
     login_url: Annotated[str | None, _check_login_url]
     timeout: _Patience
     connect_timeout: _Patience

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from puter.config import PuterConfig
     from puter.engine.effects import Body, Flow
     from puter.engine.transport import Transport
+    from puter.secret import Secret
     from puter.types.model import ModelList
     from puter.types.replies import ChatReply
 
@@ -123,6 +124,8 @@ class CallContext:
     """What this call waits for or holds: of the throttle, of a conversation, of a queue."""
     bodies: list[Body] = field(default_factory=list)
     """The streamed replies that were opened for it."""
+    secrets: tuple[Secret, ...] = ()
+    """What its requests hold, beside the client's own, that no error may show."""
     closed: bool = False
     """The stream of this call was closed from outside: nothing more is sent."""
     partial: Callable[[], ChatReply] | None = None

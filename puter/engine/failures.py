@@ -31,7 +31,7 @@ def report(call: CallContext, error: BaseException) -> None:
     """Make what ends a call fit to be seen, before it is raised again; DEBUG logs its places."""
     if isinstance(error, GeneratorExit):
         return  # nobody waits for the call any more, at the end of the interpreter perhaps
-    conceal(error, call.shared.credentials.secrets(call.config))
+    conceal(error, (*call.shared.credentials.secrets(call.config), *call.secrets))
     if _LOGGER.isEnabledFor(logging.DEBUG):
         _LOGGER.debug("%s failed: %s", call.operation, _story(error))
     if isinstance(error, PuterError):

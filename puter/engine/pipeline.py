@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from puter.config import PuterConfig
 from puter.engine.context import CallContext
 from puter.engine.effects import Acquire, Flow, Notify, Send, Sleep
@@ -19,9 +21,15 @@ from puter.exceptions import (
 from puter.wire.errors import raise_for_error
 from puter.wire.http import HttpReply, HttpRequest
 
+if TYPE_CHECKING:
+    from puter.engine.servers import Server
+
 
 def exchange(
-    call: CallContext, request: HttpRequest, refused: PuterError | None = None
+    call: CallContext,
+    request: HttpRequest,
+    refused: PuterError | None = None,
+    server: Server | None = None,
 ) -> Flow[HttpReply]:
     """Send the request, again where it may be sent again, and return the checked reply.
 
@@ -29,19 +37,21 @@ def exchange(
         call: The call that it belongs to.
         request: What to send.
         refused: An error that the body of the last answer told: its attempts count on.
+        server: Whose limits and errors count. Default: Puter's.
 
     Raises:
         PuterError: The typed error of the last attempt, with ``attempts`` filled in.
     """
     if request.authenticated and call.shared.credentials.token is None:
         yield from call.runner._sign_in(call)
+    throttle = call.throttle if server is None else server.throttle
     if refused is None:
         call.attempts = call.reserved = 0  # a sign-in before it does not count
     else:
-        yield from _pause(call, request, refused, _plan_retry(call, request, refused))
+        yield from _pause(call, request, refused, _plan_retry(call, request, refused, throttle))
     permit: Permit | None = None
     if request.rate_limited:
-        permit = call.permit(call.throttle)  # each attempt goes to the same place in the queue
+        permit = call.permit(throttle)  # each attempt goes to the same place in the queue
     try:
         while True:
             if permit is not None:
@@ -55,18 +65,20 @@ def exchange(
                 yield Notify(Answered(request, reply.status, call.clock() - began))
                 reply.max_bytes = request.max_bytes
                 if not reply.is_success(request.expect):
-                    raise_for_error(request, reply)
+                    raise_for_error(request, reply) if server is None else server.refuse(reply)
                 lost = False
                 if (budget := call.shared.retry_budget).spent:
                     budget.earn()
                 if permit is not None:  # others say nothing of the server's limit
-                    call.throttle.answered()
+                    throttle.answered()
                     if reply.stream is not None:
                         reply.stream.permit, permit = permit, None  # held until it is closed
                 return reply
             except PuterError as error:
                 lost = may_have_run(error)
-                delay = _plan_retry(call, request, error)  # before the permit goes to the next
+                delay = _plan_retry(
+                    call, request, error, throttle
+                )  # before the permit goes to the next
                 failure = short(error)  # the frames of its traceback hold the body, and it
             finally:
                 if lost and not call.unsent and request.billed is not None:
@@ -81,7 +93,9 @@ def exchange(
             call.permits.remove(permit)
 
 
-def _plan_retry(call: CallContext, request: HttpRequest, error: PuterError) -> float:
+def _plan_retry(
+    call: CallContext, request: HttpRequest, error: PuterError, throttle: Throttle
+) -> float:
     """Seconds until the next attempt; the error is raised when there is none."""
     secrets = (*call.shared.credentials.secrets(call.config), *request.secrets)
     conceal(error, secrets)  # before an event tells of it
@@ -90,7 +104,7 @@ def _plan_retry(call: CallContext, request: HttpRequest, error: PuterError) -> f
         call.reserved += 1
     delay = _delay_after(call, request, error)
     if request.rate_limited and isinstance(error, PuterRateLimitError):
-        _slow_down(call.throttle, error, delay)
+        _slow_down(throttle, error, delay)
     if delay is None:
         _explain(call.config, request, error)
         raise error
@@ -175,7 +189,7 @@ def _slow_down(throttle: Throttle, error: PuterRateLimitError, delay: float | No
 def _attempt(call: CallContext, request: HttpRequest) -> Send:
     """The next attempt, with the token as it is now."""
     config, credentials = call.config, call.shared.credentials
-    token = None
+    token = request.token
     if request.authenticated:
         token = credentials.token
         if token is None or credentials.bound_to != (config.api_base, config.login_url):

@@ -91,6 +91,10 @@ class StreamAccumulator:
             self._lines.append(line)
         return chunks
 
+    def end(self) -> list[ChatChunk]:
+        """The chunks that the end of the body completes: none, as a ``usage`` line comes before."""
+        return []
+
     def _keep(self, chunk: ChatChunk) -> None:
         """What the reply has of a chunk that is more than text."""
         if thought := chunk.reasoning:

@@ -39,6 +39,8 @@ class HttpRequest:
     """The model that is paid for, ``""`` where the server chooses; None when it costs nothing."""
     authenticated: bool = True
     """The token is added."""
+    token: Secret | None = None
+    """What goes out as ``Authorization: Bearer`` where it is not authenticated so."""
     expect: Literal["json", "any"] = "json"
     """What a good answer is."""
     stream: bool = False

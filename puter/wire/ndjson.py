@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from puter.wire.json import (
     DECODER,
@@ -17,6 +17,8 @@ from puter.wire.json import (
 )
 from puter.wire.redact import LONGEST
 
+L = TypeVar("L")
+
 MAX_LINE = 64 * 1024 * 1024
 """Bytes of a line at most."""
 READ = 512 * 1024
@@ -28,7 +30,7 @@ _scan: Any = vars(DECODER)["scan_once"]
 class LineError(ValueError):
     """A line that is not a JSON object, or more than an answer may have."""
 
-    def __init__(self, message: str, before: list[dict[str, Any]]) -> None:
+    def __init__(self, message: str, before: list[Any]) -> None:
         super().__init__(message)
         self.before = before
         """The lines of the same read that came before it."""
@@ -39,7 +41,66 @@ def _seen(line: bytes | bytearray) -> str:
     return repr(bytes(line[:LONGEST]))
 
 
-class NDJSONDecoder:
+class LineDecoder(Generic[L]):
+    r"""Splits bytes at ``\n`` and bounds the lines; a subclass says what becomes of one.
+
+    Args:
+        limit: ``max_response_bytes``: bounds a line, and the memory that all lines take together.
+            Default: none but ``MAX_LINE``.
+    """
+
+    __slots__ = ("_left", "_light", "_longest", "_rest")
+
+    def __init__(self, limit: int | None = None) -> None:
+        memory = math.inf if limit is None else memory_of(limit)
+        self._longest = MAX_LINE if limit is None else min(MAX_LINE, limit)
+        self._light = memory / 2 / MOST_A_BYTE  # bytes that may come before lines are weighed
+        self._left = memory * 2 / 5  # bytes of memory for the lines after that; errors copy text
+        self._rest: bytes | bytearray = b""  # of the line that is not complete yet
+
+    def feed(self, data: bytes) -> list[L]:
+        """The lines that ``data`` completes.
+
+        Raises:
+            LineError: One cannot be read, or is too long; ``before`` has those before it.
+        """
+        self._light -= len(data)
+        return self._one_by_one(data)
+
+    def flush(self) -> list[L]:
+        """The last line, if the bytes ended in the middle of one."""
+        return self.feed(b"\n") if self._rest else []
+
+    def _decoded(self, line: bytes | bytearray, _before: list[L]) -> list[L]:
+        raise NotImplementedError
+
+    def _one_by_one(self, data: bytes) -> list[L]:
+        whole: list[Any] = data.split(b"\n")
+        rest = whole.pop()
+        if whole and self._rest:
+            whole[0], self._rest = self._rest + whole[0], b""
+        if rest:
+            if not isinstance(self._rest, bytearray):  # which grows in place
+                self._rest = bytearray(self._rest)
+            self._rest += rest
+        weigh = self._light < 0
+        lines: list[L] = []
+        for line in whole:
+            if weigh:
+                self._weigh(line, lines)
+            lines += self._decoded(line, lines)
+        if len(self._rest) > self._longest:
+            raise LineError(f"a line is longer than {self._longest} bytes", lines)
+        return lines
+
+    def _weigh(self, line: bytes | bytearray, before: list[L]) -> None:
+        """Raise LineError when the line is one too many."""
+        self._left -= memory_for(line)
+        if len(line) > self._longest or self._left < 0:
+            raise LineError(TOO_LARGE, before)
+
+
+class NDJSONDecoder(LineDecoder[dict[str, Any]]):
     r"""Splits bytes at ``\n`` only, so U+2028 in a text is harmless.
 
     An emoji of which two lines have half each (``\ud83d``, ``\ude00``) is whole in the second.
@@ -56,15 +117,11 @@ class NDJSONDecoder:
         []
     """
 
-    __slots__ = ("_halves", "_left", "_light", "_longest", "_read", "_rest")
+    __slots__ = ("_halves", "_read")
 
     def __init__(self, limit: int | None = None) -> None:
-        memory = math.inf if limit is None else memory_of(limit)
-        self._longest = MAX_LINE if limit is None else min(MAX_LINE, limit)
+        super().__init__(limit)
         self._read = min(READ, self._longest)
-        self._light = memory / 2 / MOST_A_BYTE  # bytes that may come before lines are weighed
-        self._left = memory * 2 / 5  # bytes of memory for the lines after that; errors copy text
-        self._rest: bytes | bytearray = b""  # of the line that is not complete yet
         self._halves: dict[str, str] | None = None  # first half of an emoji, by type of line
 
     def feed(self, data: bytes) -> list[dict[str, Any]]:
@@ -106,43 +163,20 @@ class NDJSONDecoder:
         self._left -= memory
         return lines
 
-    def _one_by_one(self, data: bytes) -> list[dict[str, Any]]:
-        whole: list[Any] = data.split(b"\n")
-        rest = whole.pop()
-        if whole and self._rest:
-            whole[0], self._rest = self._rest + whole[0], b""
-        if rest:
-            if not isinstance(self._rest, bytearray):  # which grows in place
-                self._rest = bytearray(self._rest)
-            self._rest += rest
-        weigh = self._light < 0
-        lines: list[dict[str, Any]] = []
-        for line in whole:
-            if not line.strip():
-                continue
-            if weigh:
-                self._weigh(line, lines)
-            try:
-                value = read_json(line, keep_halves=True)
-                if (rb"\u" in line or self._halves) and isinstance(value, dict):
-                    lines += self._joined(value)
-                    continue
-            except ValueError as error:
-                message = f"a line of the stream is not JSON ({error}): {_seen(line)}"
-                raise LineError(message, lines) from None  # it would hold the whole line
-            if not isinstance(value, dict):
-                message = f"a line of the stream is not a JSON object: {_seen(line)}"
-                raise LineError(message, lines)
-            lines.append(value)
-        if len(self._rest) > self._longest:
-            raise LineError(f"a line is longer than {self._longest} bytes", lines)
-        return lines
-
-    def _weigh(self, line: bytes | bytearray, before: list[dict[str, Any]]) -> None:
-        """Raise LineError when the line is one too many."""
-        self._left -= memory_for(line)
-        if len(line) > self._longest or self._left < 0:
-            raise LineError(TOO_LARGE, before)
+    def _decoded(
+        self, line: bytes | bytearray, _before: list[dict[str, Any]]
+    ) -> list[dict[str, Any]]:
+        if not line.strip():
+            return []
+        try:
+            value = read_json(line, keep_halves=True)
+        except ValueError as error:
+            message = f"a line of the stream is not JSON ({error}): {_seen(line)}"
+            raise LineError(message, _before) from None  # it would hold the whole line
+        if not isinstance(value, dict):
+            message = f"a line of the stream is not a JSON object: {_seen(line)}"
+            raise LineError(message, _before)
+        return self._joined(value) if rb"\u" in line or self._halves else [value]
 
     def _joined(self, line: dict[str, Any]) -> list[dict[str, Any]]:
         """The line, with halves of emoji joined, and held back at its end."""

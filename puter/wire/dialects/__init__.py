@@ -17,7 +17,8 @@ from puter.wire.dialects.openai import OPENAI
 from puter.wire.dialects.responses import RESPONSES
 
 __all__ = [
-    "PROVIDERS", "Dialect", "Provider", "dropped_options", "resellers", "route_of",
+    "PROVIDERS", "READ_SOMEWHERE", "Dialect", "Provider", "dropped_options", "resellers",
+    "route_of",
 ]  # fmt: skip
 
 # What one generation of the server or another passes on. Of the newer one (2026-10) only the
@@ -114,11 +115,12 @@ PROVIDERS: Mapping[str, Provider] = {
     "zai": Provider(reads=_CHAT | {"custom"}),
 }
 
-_READ_SOMEWHERE = frozenset[str]().union(*(row.reads for row in PROVIDERS.values()))
+READ_SOMEWHERE = frozenset[str]().union(*(row.reads for row in PROVIDERS.values()))
+"""Options that some route passes on and another drops."""
 
 
-_UNKNOWN = Provider(reads=_READ_SOMEWHERE)
-_UNLISTED_CLAUDE = Provider(CLAUDE, _READ_SOMEWHERE)
+_UNKNOWN = Provider(reads=READ_SOMEWHERE)
+_UNLISTED_CLAUDE = Provider(CLAUDE, READ_SOMEWHERE)
 _NEEDS_RESPONSES = ("web_search", "compaction", "context_management")
 
 
@@ -142,7 +144,7 @@ def route_of(
 
 def dropped_options(options: Mapping[str, Any], route: Provider, model: str) -> list[str]:
     """Options that are set and that the route is known to drop silently."""
-    dropped = _READ_SOMEWHERE - route.reads
+    dropped = READ_SOMEWHERE - route.reads
     for pattern, names in route.drops_for.items():
         if re.match(pattern, model.lower().rpartition("/")[2]):
             dropped |= names

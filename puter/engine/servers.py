@@ -1,0 +1,189 @@
+"""``Server``: a driver in use, and what all calls of a client and its copies to it share."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NoReturn
+from urllib.parse import urlsplit
+
+from puter.checks import MOST, SECONDS, Range, text
+from puter.config import PuterConfig, is_loopback, secret_headers
+from puter.engine.throttle import Throttle
+from puter.exceptions import PuterConfigError, PuterError, PuterResponseError, repr_of
+from puter.records import replace
+from puter.secret import Secret
+from puter.types.replies import ChatReply
+from puter.wire.chunk_accumulator import ChunkAccumulator, ReadLine
+from puter.wire.dialects import READ_SOMEWHERE, Provider
+from puter.wire.http import USER_AGENT, HttpReply, HttpRequest
+from puter.wire.server_errors import server_error
+
+METHODS = ("prepare", "read")
+"""What makes an object a driver; ``read_line`` is for streams."""
+_LIMIT = Range(1, MOST, wanted="a whole number, 1 or more, or None for no limit").kind(whole=True)
+_PERIOD = SECONDS.kind(whole=False)
+
+
+class Server:
+    """A driver, and the limits of its server, which are none of Puter's.
+
+    Args:
+        driver: ``name``, ``models``, ``prepare``, ``read``, ``read_line``; see
+            ``puter.extensions.Driver``.
+
+    Raises:
+        PuterConfigError: It lacks one, or has a wrong one.
+    """
+
+    def __init__(self, driver: Any) -> None:
+        kind = type(driver).__name__
+        for method in METHODS:
+            if not callable(getattr(driver, method, None)):
+                raise PuterConfigError(
+                    f"The driver {kind} has no method {method}()",
+                    hint="A driver has name, models, prepare(request), read(reply) and "
+                    "read_line(line).",
+                )
+        self.driver = driver
+        try:
+            self.name: str = text("name", getattr(driver, "name", None))
+            names = names_of(getattr(driver, "models", None))
+            limits = _limits_of(driver)
+        except PuterError as error:
+            raise PuterConfigError(f"The driver {kind}: {error.message}", hint=error.hint) from None
+        self.models: Mapping[str, str] = {one.lower(): one for one in names}
+        """Names in lower case -> as the driver has them."""
+        self.throttle: Throttle = Throttle(*limits)
+        self.route: Provider = Provider(reads=getattr(driver, "reads", READ_SOMEWHERE))
+        """Which options it passes on."""
+
+    @property
+    def streams(self) -> bool:
+        """Whether the driver reads streams."""
+        return callable(getattr(self.driver, "read_line", None))
+
+    def request(self, asked: Any, config: PuterConfig, timeout: float | None) -> HttpRequest:
+        """What the driver makes of a chat, without anything that is for Puter alone.
+
+        Args:
+            asked: What ``prepare()`` takes.
+            config: The client's settings.
+            timeout: Seconds of silence allowed.
+
+        Raises:
+            PuterConfigError: It is no request, or would go over plain http to another machine.
+        """
+        made: Any = self.driver.prepare(asked)
+        if not isinstance(made, HttpRequest):
+            raise PuterConfigError(
+                f"prepare() of the driver {self.name} returned {type(made).__name__}",
+                hint="Return a puter.extensions.HttpRequest(method, url, headers, body).",
+            )
+        host = _host_of(made.url, self.name, allow_http=config.allow_http)
+        secrets = tuple(map(Secret, secret_headers(made.headers)))
+        token = () if made.token is None else (made.token,)
+        return replace(
+            made,
+            headers={"User-Agent": USER_AGENT, "Accept": "*/*", **made.headers},
+            secrets=(*made.secrets, *secrets, *token),
+            rate_limited=True,
+            authenticated=False,  # Puter's token is for Puter
+            billed=None if made.idempotent else asked.model,
+            stream=asked.stream,
+            timeout=timeout if made.timeout is None else made.timeout,
+            connect_timeout=config.connect_timeout,
+            max_bytes=config.max_response_bytes,
+            proxy="" if is_loopback(host) else config.proxy,
+            verify=config.verify,
+        )
+
+    def read(self, reply: HttpReply) -> ChatReply:
+        """The driver's reply.
+
+        Raises:
+            PuterError: It tells what the server said.
+            PuterResponseError: The driver cannot read the answer.
+        """
+        try:
+            answer: Any = self.driver.read(reply)
+            if not isinstance(answer, str):
+                raise TypeError(f"read() returned {repr_of(answer, 80)}, not a ChatReply")
+        except PuterError:
+            raise
+        except Exception as error:
+            raise PuterResponseError(
+                f"The driver {self.name} cannot read the answer: {type(error).__name__}: {error}",
+                status=reply.status,
+                body=reply.body[:500].decode(errors="replace"),
+                hint="The server has sent what its driver does not expect.",
+            ) from error
+        return answer.copy_with() if isinstance(answer, ChatReply) else ChatReply(answer)
+
+    def accumulator(self, model: str) -> ChunkAccumulator:
+        """What makes chunks and the reply of the ``RawLines`` of a stream.
+
+        A driver that keeps something from line to line has ``stream()``, which returns an object
+        with ``read_line`` for each stream, and ``flush`` for its end.
+        """
+        begin = getattr(self.driver, "stream", None)
+        if not callable(begin):
+            read: ReadLine = self.driver.read_line
+            return ChunkAccumulator(model, self.name, lambda one: read(one) if one.strip() else ())
+        reader: Any = begin()
+        flush = getattr(reader, "flush", None)
+        return ChunkAccumulator(model, self.name, reader.read_line, flush)
+
+    def refuse(self, reply: HttpReply) -> NoReturn:
+        """Raise the typed error of a reply that is no success.
+
+        Raises:
+            PuterError: Always.
+        """
+        raise server_error(self.name, reply)
+
+
+def names_of(models: Any) -> tuple[str, ...]:
+    """The names that a driver serves.
+
+    Raises:
+        PuterConfigError: They are none.
+    """
+    names: Any = () if isinstance(models, str) else models
+    names = tuple(names) if isinstance(names, (Mapping, Sequence, set, frozenset)) else ()
+    others = models.values() if isinstance(models, Mapping) else ()
+    if not names or not all(map(text.accepts, (*names, *others))):
+        raise PuterConfigError(
+            f"models must be a list of names, or a mapping of them, not {repr_of(models, 80)}",
+            hint="Write models={'name': 'name at the server'} or models=['name'].",
+        )
+    return tuple(name.strip() for name in names)
+
+
+def _limits_of(driver: Any) -> tuple[float, float, float, float]:
+    """What ``Throttle`` takes."""
+    most, rate = (
+        None if (value := getattr(driver, name, None)) is None else _LIMIT(name, value)
+        for name in ("max_concurrency", "rate_limit_requests")
+    )
+    period = _PERIOD("rate_limit_period", getattr(driver, "rate_limit_period", 60.0))
+    unbounded = float("inf")
+    return rate or unbounded, period, most or unbounded, most or unbounded
+
+
+def _host_of(url: str, name: str, *, allow_http: bool) -> str:
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        parts = urlsplit("")
+    host = parts.hostname or ""
+    if parts.scheme not in ("http", "https") or not host:
+        raise PuterConfigError(
+            f"The driver {name} made a request to no http or https address",
+            hint="Check its base_url.",
+        )
+    if parts.scheme == "http" and not allow_http and not is_loopback(host):
+        raise PuterConfigError(
+            f"{name}: plain http to {host} would show the conversation to the network",
+            hint="Use https, or PuterAI(allow_http=True) if that network is yours.",
+        )
+    return host
