@@ -43,8 +43,10 @@ if TYPE_CHECKING:
     from puter.engine import transport as engine_transport
     from puter.engine.context import CallContext
     from puter.engine.effects import Flow
+    from puter.engine.events import Event
     from puter.engine.ledger import Ledger
     from puter.engine.transport import Transport
+    from puter.extensions import installing
     from puter.profiles import Profile
     from puter.types import model as model_types
     from puter.types.model import CostEstimate
@@ -60,6 +62,7 @@ else:
     catalogue, conversations = late("puter.wire.catalogue"), late("puter.conversation")
     events, messages_of_chats = late("puter.engine.events"), late("puter.wire.messages")
     models, model_types = late("puter.models"), late("puter.types.model")
+    installing = late("puter.extensions.installing")
     engine_transport, signing_in = late("puter.engine.transport"), late("puter.api.auth")
 
 TOKEN_VARIABLES = ("PUTER_AUTH_TOKEN", "PUTER_TOKEN", "PUTER_API_TOKEN")
@@ -124,6 +127,8 @@ class PuterAI(Client, ChatMethods):
         transports = Transports({"sync": _requests_transport, "async": _aiohttp_transport})
         if transport is not None:
             transports.update({"sync": transport, "async": transport})
+        if level := os.environ.get("PUTER_LOG"):
+            events.log_to_stderr(level)
         self._set_up(settings, SharedState(credentials, transports))
         self._history = History()
 
@@ -332,6 +337,59 @@ class PuterAI(Client, ChatMethods):
         )
         return catalogue.estimate_cost(live or listed, prompt, output_tokens)
 
+    # ------------------------------------------------------------ extensions
+
+    def use(self, extension: Any, *, per_attempt: bool = False) -> Self:
+        """Give the client an extension; copies made from now on have it, too.
+
+        Args:
+            extension: A middleware, which is a generator function ``(request, call_next)``; or one
+                of ``puter.extensions``; or any object with such a ``middleware``, or with
+                ``setup(client)``, or both. The first is outermost.
+            per_attempt: Put the middleware around each HTTP attempt, not the whole call.
+
+        Returns:
+            The client.
+
+        Raises:
+            PuterConfigError: It is no extension, or in use already.
+
+        Examples:
+            >>> def in_german(request, call_next):
+            ...     system = {"role": "system", "content": "Answer in German."}
+            ...     request = request.replace(messages=[system, *request.messages])
+            ...     return (yield from call_next(request))
+            >>> ai = PuterAI(token="...").use(in_german)
+        """
+        installing.install(self, extension, per_attempt=per_attempt)
+        return self
+
+    def on(self, event: str, callback: Callable[[Event], Any]) -> Callable[[], None]:
+        """Call a function whenever something happens; it cannot break a call.
+
+        Events are ``call.start``, ``call.end``, ``call.error``, ``response``, ``retry``,
+        ``throttle.wait``, ``stream.chunk``, ``tool.start``, ``tool.end``, ``history.commit`` and
+        ``fallback``. A callback that fails is logged once.
+
+        Args:
+            event: Name of the event.
+            callback: Takes the ``puter.extensions.Event``. Async methods await coroutine functions.
+
+        Returns:
+            A function that ends it.
+
+        Raises:
+            PuterConfigError: There is no such event, or the callback is no function.
+
+        Examples:
+            >>> stop = ai.on("call.end", lambda event: print(event.operation, event.usage))
+            >>> ai.chat("Say hello").text
+            chat Usage(input_tokens=6, output_tokens=2, cached_tokens=0, reasoning_tokens=0)
+            'Hello!'
+            >>> stop()
+        """
+        return events.subscribe(self._extensions, event, callback)
+
     # ------------------------------------------------------------ copies, closing
 
     @property
@@ -366,8 +424,7 @@ class PuterAI(Client, ChatMethods):
         """
         config = self.config.replace(**overrides)
         self._take_settings()
-        twin = object.__new__(type(self))
-        twin.__dict__.update(self.__dict__)
+        twin = self._twin()
         twin.config = config
         twin._borrows_throttle = True
         twin._history = History()

@@ -5,13 +5,21 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from puter import checks
 from puter.api.methods import ChatMethods
 from puter.engine.client import Client
 from puter.exceptions import PuterInputError
 from puter.history import History, dump, last_turn, overflow
+from puter.process import late
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+    from puter.extensions import installing
+else:
+    installing = late("puter.extensions.installing")
 
 
 class Conversation(ChatMethods):
@@ -36,6 +44,23 @@ class Conversation(ChatMethods):
     @property
     def _client(self) -> Client:
         return self._parent
+
+    def use(self, extension: Any, *, per_attempt: bool = False) -> Self:
+        """Give this conversation alone an extension, within those that its client has now.
+
+        See ``PuterAI.use()``.
+
+        Examples:
+            >>> from puter.extensions import map_chunks
+            >>> def loud(request, call_next):
+            ...     return (yield from map_chunks(call_next(request), str.upper))
+            >>> print(ai.conversation().use(loud).chat("Say hello"))
+            HELLO!
+        """
+        twin = self._parent._twin()
+        installing.install(twin, extension, per_attempt=per_attempt)
+        self._parent = twin
+        return self
 
     @property
     def messages(self) -> list[dict[str, Any]]:

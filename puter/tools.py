@@ -8,7 +8,7 @@ import inspect
 import json
 import re
 import types
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any, TypeAlias
 
@@ -174,10 +174,12 @@ class Toolbox:
             raise PuterInputError("tools must be a list of functions, Tool objects or schemas")
         self.tools: dict[str, Tool] = {}
         self.schemas: list[dict[str, Any]] = []
+        self._given: list[Tool | dict[str, Any]] = []
         self.names: set[str] = set()
         for tool in tools:
             if isinstance(tool, Mapping):
                 schema, name = _raw(tool)
+                self._given.append(schema)
             else:
                 tool = tool if isinstance(tool, Tool) else Tool(tool)  # noqa: PLW2901
                 if tool.unbound:
@@ -187,12 +189,17 @@ class Toolbox:
                     )
                 schema, name = tool.schema, tool.name
                 self.tools[name] = tool
+                self._given.append(tool)
             if name and name in self.names:
                 raise PuterInputError(
                     f"Two tools are named {name!r}", hint="Give one a name: Tool(f, name='...')."
                 )
             self.names.add(name)
             self.schemas.append(schema)
+
+    def __iter__(self) -> Iterator[Tool | dict[str, Any]]:
+        """What it is made of: ``Toolbox([*box, more])`` has more."""
+        yield from self._given
 
     @property
     def asynchronous(self) -> list[str]:

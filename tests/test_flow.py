@@ -19,6 +19,8 @@ from puter.config import PuterConfig
 from puter.engine.context import CallContext, SharedState, Transports
 from puter.engine.credentials import Credentials
 from puter.engine.effects import Acquire, Effect, Flow, Invoke, Notify, Send, Sleep
+from puter.engine.events import subscribe
+from puter.engine.extensions import Extensions
 from puter.engine.pipeline import exchange
 from puter.engine.retry import RetryBudget
 from puter.engine.throttle import Permit, Throttle
@@ -53,6 +55,9 @@ class Hand:
     def call(self, *, dice: float = 1.0, **settings: Any) -> CallContext:
         client: Any = SimpleNamespace(_sign_in=auth.ensure_signed_in)
         credentials = Credentials(None, None, "stale-token")
+        listening = Extensions()
+        for name in ("response", "retry"):
+            subscribe(listening, name, self.events.append)
         return CallContext(
             operation="test",
             config=PuterConfig(**settings),
@@ -63,6 +68,7 @@ class Hand:
             clock=lambda: self.now,
             random=lambda: dice,
             started=self.now,
+            extensions=listening,
         )
 
     def run(self, steps: Flow[Any], value: Any = None) -> Any:
@@ -203,9 +209,8 @@ def test_attempts_count_what_was_sent() -> None:
     with pytest.raises(puter.PuterRateLimitError) as caught:
         hand.run(exchange(call, chat(call.config)))
     assert caught.value.attempts == len(hand.sent) == 5
-    assert [type(event).__name__ for event in hand.events] == ["Answered", "Retrying"] * 4 + [
-        "Answered"
-    ]
+    told = [event.name for event in hand.events]
+    assert told == ["response", "retry"] * 4 + ["response"]
 
 
 def test_no_retries_means_none() -> None:

@@ -54,10 +54,12 @@ WITHOUT_TWIN = {
         "estimate_cost",
         "get_available_models",
         "load_conversation",
+        "on",
         "set_model",
+        "use",
         "with_options",
     },
-    "Conversation": {"clear", "fork", "save", "trim", "undo"},
+    "Conversation": {"clear", "fork", "save", "trim", "undo", "use"},
     "Audio": MEDIA,
     "Image": MEDIA | {"to_pil"},
     "Media": MEDIA,
@@ -560,6 +562,7 @@ async def test_debug_logs_say_what_happened_without_bodies(
         if record.name.startswith("puter")
     ]
     assert told == [
+        ("puter.calls", "DEBUG"),
         ("puter.http", "DEBUG"),
         ("puter.retry", "INFO"),
         ("puter.http", "DEBUG"),

@@ -417,7 +417,7 @@ async def test_a_server_forges_no_line_of_a_log(
         await chunks(await door(door.client(), "chat", "hi", stream=stream))
     for record in caplog.records:
         first, *rest = record.getMessage().splitlines()
-        assert first.startswith(("POST ", "chat failed: "))
+        assert first.startswith("chat")
         assert all(line.startswith("  ") for line in rest)
         assert "\x1b" not in record.getMessage()
         assert not rest or record.name == "puter.errors"

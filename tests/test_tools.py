@@ -22,6 +22,7 @@ import uuid
 from collections.abc import Callable
 from decimal import Decimal
 from pathlib import PurePosixPath
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import pydantic
@@ -40,7 +41,8 @@ from puter import (
 )
 from puter.api.tool_calls import NOT_RUN, run_calls
 from puter.engine.effects import InvokeAll, Notify
-from puter.engine.events import ToolRan
+from puter.engine.events import Event, subscribe
+from puter.engine.extensions import Extensions
 from puter.schema import to_json
 from puter.tools import Toolbox
 from tests.door import Door, chat_body, chunks, each, label, lines, shut, stream_answer, until_done
@@ -1783,7 +1785,12 @@ def by_hand(
     calls: tuple[ToolCall, ...], tools: list[Any], *answers: Any, before: Any = None
 ) -> Any:
     """Run the flow of a round, answering its effects in turn; what it asked, and its result."""
-    steps = run_calls(calls, Toolbox(tools), before, {}, lambda: None)
+    listening = Extensions()
+    subscribe(listening, "tool.end", print)
+    context: Any = SimpleNamespace(
+        operation="chat", model="m", extensions=listening, time_left=lambda: None
+    )
+    steps = run_calls(calls, Toolbox(tools), before, {}, context)
     seen: list[Any] = []
     script = iter(answers)
     value = None
@@ -1809,7 +1816,10 @@ def test_a_round_is_one_effect_and_its_events() -> None:
     assert [one.inline for one in together.calls] == [True, True]
     assert [together.until(one) for one in (StopChat(), failed)] == [True, False]
     assert [one.function() for one in together.calls] == [2, 4]
-    assert [one.event for one in seen[1:]] == [ToolRan("add", "1"), ToolRan("add", "3", failed)]
+    assert [one.event for one in seen[1:]] == [
+        Event("tool.end", "chat", "m", tool=calls[0]),
+        Event("tool.end", "chat", "m", tool=calls[2], error=failed),
+    ]
     assert [one["content"] for one in messages if one["role"] == "tool"] == [
         "2", "Error: there is no tool named 'nope'; there are: add", "Error: ValueError: no",
     ]  # fmt: skip

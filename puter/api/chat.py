@@ -7,12 +7,21 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
 from puter import checks
-from puter.api.turn import NOTHING, ChatRequest, in_order, run_turn, target_of
+from puter.api.turn import (
+    NOTHING,
+    Answer,
+    ChatRequest,
+    in_order,
+    remember,
+    run_turn,
+    target_of,
+)
 from puter.docstrings import documented_by
 from puter.engine.client import Shown
 from puter.engine.context import CallContext
 from puter.engine.effects import Flow
 from puter.engine.failures import short
+from puter.engine.observing import observed
 from puter.exceptions import (
     PuterError,
     PuterInputError,
@@ -23,6 +32,7 @@ from puter.exceptions import (
 from puter.history import History
 from puter.options import CHAT_HINTS, ChatOptions, check_refused, validate_options
 from puter.process import late
+from puter.records import replace
 from puter.types.replies import ChatReply
 from puter.wire.dialects import dropped_options
 from puter.wire.dialects.base import CHOICES, forces_tool, tool_name
@@ -33,6 +43,7 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
     from puter import streaming, tools
+    from puter.api import extended as extending
     from puter.api import output_types, parse, streamed
     from puter.engine.client import Client
     from puter.streaming import AsyncChatStream, ChatStream
@@ -41,6 +52,7 @@ if TYPE_CHECKING:
     from puter.wire import providers
 else:
     difflib, providers = late("difflib"), late("puter.wire.providers")
+    extending = late("puter.api.extended")
     output_types, parse = late("puter.api.output_types"), late("puter.api.parse")
     streamed, streaming = late("puter.api.streamed"), late("puter.streaming")
     tools = late("puter.tools")
@@ -409,13 +421,46 @@ def _start(
         request = chat_request(method, prompt, model, arguments)
         if not isinstance(stream, bool):
             raise PuterInputError(f"stream must be True or False, not {repr_of(stream)}")
-        call = owner._client._begin("chat")
+        call = owner._client._begin("chat", model or history.model)
         if request.options:
             _heed_options(call, history, request)
     except (PuterError, TypeError) as error:
         raise short(error)  # noqa: B904 - it is the same
-    flow = run_turn(call, history, request, streamed.streamed_answer if stream else None)
-    return call, in_order(history, call, flow)
+    answer = streamed.streamed_answer if stream else None
+    if call.extensions.middleware:
+        flow = _extended(call, history, request, answer)
+    else:
+        flow = run_turn(call, history, request, answer)
+    flow = in_order(history, call, flow)
+    return call, observed(call, flow) if stream else flow
+
+
+def _extended(
+    call: CallContext, history: History, request: ChatRequest, answer: Answer | None
+) -> Flow[ChatReply]:
+    """The turn through the client's middleware; what comes out of it is remembered."""
+
+    def base(asked: ChatRequest) -> Flow[ChatReply]:
+        return run_turn(call, history, replace(asked, remember=False), answer)
+
+    streams = answer is not None
+    reply = yield from extending.extended(call, history, request, base, changed, stream=streams)
+    yield from remember(call, history, request, reply)
+    return reply
+
+
+def changed(options: Mapping[str, Any], args: Mapping[str, Any]) -> dict[str, Any]:
+    """Options and arguments that middleware put in the place of the user's, checked as those are.
+
+    Raises:
+        TypeError: An option is unknown.
+        PuterInputError: A value is not valid.
+    """
+    validate_options(ChatMethods.chat, options, ChatOptions, CHAT_HINTS)
+    fields: dict[str, Any] = {"options": options}
+    for name, value in args.items():
+        fields[name] = _NO_REQUEST[name] if value is None else _CHECKS[name](name, value)
+    return fields
 
 
 def _start_typed(
@@ -436,12 +481,12 @@ def _start_typed(
         checks.flag("with_reply", with_reply)
         request = chat_request(method, prompt, model, arguments)
         wanted = output_types.output_adapter(output_type)
-        call = owner._client._begin("parse")
+        call = owner._client._begin("parse", model or history.model)
         if request.options:
             _heed_options(call, history, request)
     except (PuterError, TypeError) as error:
         raise short(error)  # noqa: B904 - it is the same
-    flow = parse.typed_answer(call, history, request, wanted, retries)
+    flow = parse.typed_answer(call, history, request, wanted, retries, changed)
     return call, in_order(history, call, flow)
 
 
@@ -618,3 +663,6 @@ _CHECKS: Mapping[str, checks.Check] = {
     "remember": checks.flag,
 }
 """What is no option of the server's, each checked and read into what a turn works with."""
+_NO_REQUEST: Mapping[str, Any] = {
+    name: getattr(ChatRequest(), name) for name in _CHECKS if name != "stream"
+}

@@ -181,7 +181,7 @@ def invoke(
         answered_by, usage, cost = read_spent(reply)
         if request.billed is None:
             cost = Decimal(0)
-        call.shared.ledger.record(call.operation, model or answered_by, usage, cost)
+        call.record(model or answered_by, usage, cost)
     return reply
 
 

@@ -5,17 +5,18 @@ from __future__ import annotations
 import dataclasses
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from puter.api.turn import ChatRequest, run_turn
+from puter.api.turn import ChatRequest, remember, run_turn
 from puter.engine.context import CallContext
 from puter.engine.effects import Flow
 from puter.exceptions import PuterBadRequestError, PuterError, PuterParseError
 from puter.history import History
+from puter.process import late
 from puter.schema import TypeAdapter
 from puter.types.replies import ChatReply
 from puter.wire.dialects.base import forces_tool
-from puter.wire.messages import user_message
+from puter.wire.messages import check_messages, user_message
 from puter.wire.typed import (
     correction,
     instructions,
@@ -23,6 +24,12 @@ from puter.wire.typed import (
     read_typed,
     without_corrections,
 )
+
+if TYPE_CHECKING:
+    from puter.api import extended as extending
+    from puter.api.extended import Check
+else:
+    extending = late("puter.api.extended")
 
 _ENDS = ("}", "]", '"', "```", "~~~")
 _NO_FIT = (
@@ -32,11 +39,24 @@ _CUT_OFF = "Raise max_tokens: the answer, which is in .reply, was cut off."
 
 
 def typed_answer(
-    call: CallContext, history: History, request: ChatRequest, wanted: TypeAdapter, retries: int
+    call: CallContext,
+    history: History,
+    request: ChatRequest,
+    wanted: TypeAdapter,
+    retries: int,
+    check: Check,
 ) -> Flow[tuple[Any, ChatReply]]:
     """The value in the answer, and the answer with the cost of all.
 
     Remembered are the question, the tools that ran, and the answer that fitted.
+
+    Args:
+        call: The call.
+        history: What was said before.
+        request: What the user asked for.
+        wanted: The type of the value.
+        retries: How often an answer that does not fit is asked for again.
+        check: Checks what middleware changes; see ``puter.api.extended``.
 
     Raises:
         PuterError: With the answers of all rounds in ``partial``.
@@ -47,9 +67,33 @@ def typed_answer(
     asked = dataclasses.replace(
         request,
         system=f"{system}\n\n{instruction}" if system else instruction,
-        remember=False,
         options=request.options if form is None else {**request.options, "output_format": form},
     )
+    fitting: list[tuple[Any, ChatReply]] = []
+
+    def base(asked: ChatRequest) -> Flow[ChatReply]:
+        fitting.append((yield from _fitting_answer(call, history, asked, wanted, retries, form)))
+        return fitting[-1][1]
+
+    if call.extensions.middleware:
+        reply = yield from extending.extended(call, history, asked, base, check)
+    else:
+        reply = yield from base(asked)
+    yield from remember(call, history, request, reply)
+    value = next((value for value, one in fitting if one is reply), fitting)
+    return (_value_in(reply, wanted) if value is fitting else value), reply
+
+
+def _fitting_answer(
+    call: CallContext,
+    history: History,
+    asked: ChatRequest,
+    wanted: TypeAdapter,
+    retries: int,
+    form: dict[str, Any] | None,
+) -> Flow[tuple[Any, ChatReply]]:
+    """The value and the answer, asked for until it fits."""
+    asked = dataclasses.replace(asked, remember=False)
     while True:
         try:
             reply = yield from run_turn(call, history, asked)
@@ -61,37 +105,22 @@ def typed_answer(
             if so_far is not None:  # what was answered and run is not repeated
                 asked = _going_on(asked, so_far)
             form, rest = None, {**asked.options}  # the instructions do
-            del rest["output_format"]
+            rest.pop("output_format", None)
             asked = dataclasses.replace(asked, options=rest)
             continue
-        if reply.tool_calls:
-            raise PuterParseError(
-                "The model called tools instead of answering",
-                hint="Let their calls be run: pass functions as tools=, without run_tools=False.",
-                reply=reply,
-                partial=reply,
-            )
         try:
             value = _value_in(reply, wanted)
-        except ValueError as error:
-            if not retries:
-                raise PuterParseError(
-                    f"The answer does not fit: {error}",
-                    hint=_CUT_OFF if reply.finish_reason == "length" else _NO_FIT,
-                    reply=reply,
-                    partial=reply,
-                ) from error
+        except PuterParseError as error:
+            if not retries or reply.tool_calls:
+                raise
             retries -= 1
-            messages = (*reply.messages, user_message(correction(str(error))))
+            messages = (*reply.messages, user_message(correction(str(error.__cause__))))
             asked = _going_on(asked, reply.copy_with(messages=messages))
             if forces_tool(asked.options.get("tool_choice", "auto")):
                 unforced = {**asked.options, "tool_choice": "auto"}
                 asked = dataclasses.replace(asked, options=unforced)
         else:
-            turn = without_corrections(reply.messages)
-            if request.remember and not request.standalone:
-                history.commit(turn)
-            return value, reply.copy_with(messages=tuple(turn))
+            return value, reply.copy_with(messages=tuple(without_corrections(reply.messages)))
 
 
 def _form_of(wanted: TypeAdapter, options: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -102,6 +131,9 @@ def _form_of(wanted: TypeAdapter, options: Mapping[str, Any]) -> dict[str, Any] 
 
 def _going_on(asked: ChatRequest, reply: ChatReply) -> ChatRequest:
     """The request that goes on after this much of the turn."""
+    composed = asked.composed
+    if composed is not None:
+        composed = composed._replace(turn=check_messages(reply.messages), known=0)
     return dataclasses.replace(
         asked,
         prompt=None,
@@ -111,6 +143,7 @@ def _going_on(asked: ChatRequest, reply: ChatReply) -> ChatRequest:
         content_parts=None,
         resume=reply,
         tool_results={},
+        composed=composed,
     )
 
 
@@ -121,7 +154,26 @@ def _is_of_format(error: PuterError) -> bool:
 
 
 def _value_in(reply: ChatReply, wanted: TypeAdapter) -> Any:
-    """The value in an answer; one that ran out of tokens has to end where a value does."""
-    if reply.finish_reason == "length" and not reply.text.rstrip().endswith(_ENDS):
-        raise ValueError("it breaks off (finish reason: length)")
-    return read_typed(reply.text, wanted)
+    """The value in an answer; one that ran out of tokens has to end where a value does.
+
+    Raises:
+        PuterParseError: There is none; what is wrong is its cause.
+    """
+    if reply.tool_calls:
+        raise PuterParseError(
+            "The model called tools instead of answering",
+            hint="Let their calls be run: pass functions as tools=, without run_tools=False.",
+            reply=reply,
+            partial=reply,
+        )
+    try:
+        if reply.finish_reason == "length" and not reply.text.rstrip().endswith(_ENDS):
+            raise ValueError("it breaks off (finish reason: length)")
+        return read_typed(reply.text, wanted)
+    except ValueError as error:
+        raise PuterParseError(
+            f"The answer does not fit: {error}",
+            hint=_CUT_OFF if reply.finish_reason == "length" else _NO_FIT,
+            reply=reply,
+            partial=reply,
+        ) from error

@@ -7,14 +7,17 @@ from typing import TYPE_CHECKING, Any
 from puter.api.downloads import attach_download
 from puter.api.turn import Turn
 from puter.engine.effects import Body, Flow, Read, StreamOpened, YieldChunks
+from puter.engine.observing import notify
 from puter.engine.pipeline import may_have_run
 from puter.exceptions import PuterAPIError, PuterError, PuterStreamError, PuterTimeoutError
-from puter.types.replies import ChatChunk, ChatReply
+from puter.types.replies import ChatChunk, chunks_of
 from puter.wire.accumulator import StreamAccumulator
 from puter.wire.ndjson import LineError, NDJSONDecoder
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from puter.engine.context import CallContext
 
 END_TIMEOUT = 1.0
 """Seconds to wait, after a stream's last line, for the end that lets its connection be kept."""
@@ -37,7 +40,7 @@ def streamed_answer(turn: Turn) -> Flow[None]:
             answer = turn.target.route.dialect.decode(reply.data)
             ends = turn.accept_reply(answer)
             yield StreamOpened(None)
-            yield YieldChunks(_chunks_of(answer), last=ends)
+            yield YieldChunks(chunks_of(answer), last=ends)
             return
         body: Body = reply.stream
         del reply  # its head is no longer asked for
@@ -51,6 +54,8 @@ def streamed_answer(turn: Turn) -> Flow[None]:
                     "Raise max_tokens or ask again; .partial has what came.",
                 )
             ends = turn.accept_reply(accumulator.reply())
+            if turn.call.extensions.listeners:
+                yield from _tell(turn.call, [last])
             yield YieldChunks([last], last=ends)
             yield from _drain(turn, body)
             return
@@ -88,6 +93,8 @@ def _chunks(turn: Turn, body: Body, accumulator: StreamAccumulator) -> Flow[Chat
         for image in accumulator.images[known:]:
             attach_download(image, call)
         if came := bool(chunks):
+            if call.extensions.listeners:
+                yield from _tell(call, chunks)
             yield YieldChunks(chunks)
             silence = patience
             if patience is not None:
@@ -108,6 +115,11 @@ def _chunks(turn: Turn, body: Body, accumulator: StreamAccumulator) -> Flow[Chat
             silence = until - call.clock()
             if silence <= 0:
                 raise accumulator.failed(_no_chunk(patience), _CUT, retryable=True)
+
+
+def _tell(call: CallContext, chunks: list[ChatChunk]) -> Flow[None]:
+    for one in chunks:
+        yield from notify(call, "stream.chunk", chunk=one)
 
 
 def _cut_off(
@@ -135,12 +147,3 @@ def _drain(turn: Turn, body: Body) -> Flow[None]:
             size += len(data)
     except PuterAPIError:
         pass  # the answer is complete all the same
-
-
-def _chunks_of(answer: ChatReply) -> list[ChatChunk]:
-    reasoning = answer.reasoning
-    chunks = [ChatChunk("", type="reasoning", reasoning=reasoning)] if reasoning else []
-    chunks += [ChatChunk(answer.text)] if answer else []
-    chunks += [ChatChunk("", type="image", image=one) for one in answer.images]
-    chunks += [ChatChunk("", type="tool_use", tool_use=one) for one in answer.tool_calls]
-    return [*chunks, ChatChunk("", type="usage", usage=answer.usage)]

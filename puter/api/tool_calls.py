@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from puter.engine.effects import Flow, Invoke, InvokeAll, Notify, do
-from puter.engine.events import ToolRan
+from puter.engine.context import CallContext
+from puter.engine.effects import Flow, Invoke, InvokeAll, do
+from puter.engine.observing import notify
 from puter.tool_results import clean_text, collected, result_content, unwritable
 from puter.tools import BeforeTool, StopChat, Toolbox, apply_approval, error_text, raises_to_caller
 from puter.types.replies import ToolCall
@@ -24,7 +25,7 @@ def run_calls(
     tools: Toolbox | None,
     before: BeforeTool | None,
     tool_results: Mapping[str, Any],
-    time_left: Callable[[], float | None],
+    context: CallContext,
     raising: tuple[type[BaseException], ...] = (),
 ) -> Flow[tuple[list[Message], tuple[ToolCall, ...], Exception | None]]:
     """Run the calls; errors go to the model as results: unknown names, wrong arguments, exceptions.
@@ -34,7 +35,7 @@ def run_calls(
         tools: The functions; needed unless there is a result for every call.
         before: Asked before each call.
         tool_results: Results by call id, of calls that are not to be run.
-        time_left: Seconds in which tools may be begun, asked after the approvals.
+        context: The call; its deadline is looked at after the approvals.
         raising: Exceptions of tools that are not for the model, but for the caller.
 
     Returns:
@@ -67,8 +68,10 @@ def run_calls(
             known = ", ".join(tools.tools)
             results[place] = f"Error: there is no tool named {call.name!r}; there are: {known}"
     if stop is None and planned:
+        for place in planned:
+            yield from notify(context, "tool.start", tool=approved[place])
         ends = functools.partial(_ends, raising)
-        outcomes = yield from do(InvokeAll(tuple(planned.values()), ends, time_left()))
+        outcomes = yield from do(InvokeAll(tuple(planned.values()), ends, context.time_left()))
         for place, outcome in zip(planned, outcomes, strict=False):
             content, fault = yield from _read(outcome, inline=planned[place].inline)
             if isinstance(fault, StopChat):
@@ -77,7 +80,7 @@ def run_calls(
                 raised = raised or fault
             else:
                 results[place] = content
-            yield Notify(ToolRan(approved[place].name, approved[place].id, fault))
+            yield from notify(context, "tool.end", tool=approved[place], error=fault)
     messages: list[Message] = []
     left: list[ToolCall] = []
     if 0 not in results and results:  # the reasoning goes with what comes first: not an open call

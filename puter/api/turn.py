@@ -8,12 +8,13 @@ from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
 from decimal import Decimal
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, TypeVar
 
 from puter.checks import did_you_mean
 from puter.config import PuterConfig
 from puter.engine.context import CallContext
 from puter.engine.effects import Acquire, Flow, Invoke, do
+from puter.engine.observing import notify
 from puter.engine.pipeline import exchange
 from puter.engine.throttle import Throttle
 from puter.exceptions import (
@@ -89,6 +90,8 @@ class ChatRequest:
     raise_tool_errors: tuple[type[BaseException], ...] = ()
     remember: bool = True
     options: Mapping[str, Any] = field(default_factory=lambda: NOTHING)
+    composed: Composed | None = None
+    """The messages, where they are not to be made of the above."""
 
     @property
     def standalone(self) -> bool:
@@ -141,14 +144,25 @@ def _usual_target(name: str) -> ModelTarget:
 # ---------------------------------------------------------------- the user's side
 
 
-def compose(
-    history: History, request: ChatRequest
-) -> Flow[tuple[list[Message], list[Message], int]]:
-    """What is sent before this turn, the user's side of it, and how many of all are plain.
+class Composed(NamedTuple):
+    """The messages of a request."""
+
+    before: list[Message]
+    """What is sent before this turn: system and history."""
+    turn: list[Message]
+    """The user's side of the turn, or what there is of it already."""
+    known: int
+    """How many of all, from the first, are known to be plain."""
+
+
+def compose(history: History, request: ChatRequest) -> Flow[Composed]:
+    """The messages to send.
 
     Raises:
         PuterInputError: The request cannot be sent as it stands.
     """
+    if request.composed is not None:
+        return request.composed
     parts: Sequence[Any] = request.content_parts or ()
     if request.images is not None or request.files is not None:
         parts = [*parts, *(yield from _loaded(request))]
@@ -172,7 +186,7 @@ def compose(
         turn = check_messages(request.messages)
         if request.prompt is not None or parts:
             turn = [*turn, user_message(request.prompt, parts)]
-    return before, turn, known
+    return Composed(before, turn, known)
 
 
 def _loaded(request: ChatRequest) -> Flow[list[Any]]:
@@ -195,8 +209,8 @@ class Turn:
 
     __slots__ = (
         "_answers", "_before", "_encode", "_given", "_headers", "_known", "_rounds",
-        "_tool_results", "call", "history", "messages", "pending", "reply", "request", "stream",
-        "target", "unsettled", "waits_for",
+        "_tool_results", "call", "committed", "history", "messages", "pending", "reply", "request",
+        "stream", "target", "unsettled", "waits_for",
     )  # fmt: skip
 
     def __init__(
@@ -229,6 +243,8 @@ class Turn:
         self.stream: StreamAccumulator | None = None
         """The answer that is being streamed."""
         self._headers: Mapping[str, str] = NOTHING
+        self.committed: int = 0
+        """How many messages were added to the history."""
         self.unsettled: bool = False
         """The server began an answer whose cost is not known yet."""
 
@@ -311,7 +327,7 @@ class Turn:
         if cost is None and self.target.model in CANNED:
             cost = Decimal(0)
         model = answer.model or self.target.model
-        call.shared.ledger.record(call.operation, model, answer.usage, cost)
+        call.record(model, answer.usage, cost)
         self.unsettled = False
         self._answers += (answer,)
         self.stream = None
@@ -384,7 +400,7 @@ class Turn:
                 self.request.tools,
                 self.request.before_tool,
                 self._tool_results,
-                self.call.time_left,
+                self.call,
                 self.request.raise_tool_errors,
             )
             self._tool_results = {}  # a later round may have calls with the same ids
@@ -452,6 +468,16 @@ class Turn:
         # A turn with unanswered calls would be refused next time: it goes on with resume=.
         if request.remember and not standalone and not answer.tool_calls:
             self.history.commit(self.messages)
+            self.committed = len(self.messages)
+
+
+def remember(
+    call: CallContext, history: History, request: ChatRequest, reply: ChatReply
+) -> Flow[None]:
+    """Add the turn of a reply to the history, if it is to be and is complete."""
+    if request.remember and not request.standalone and not reply.tool_calls:
+        history.commit(reply.messages)
+        yield from notify(call, "history.commit", messages=len(reply.messages))
 
 
 def encoded(
@@ -536,6 +562,7 @@ def run_turn(
         PuterError: With ``partial``, once anything was answered or run.
     """
     target = target_of(call, history, request)
+    call.model = target.model
     turn = Turn(call, history, request, target, *(yield from compose(history, request)))
     call.partial = turn.so_far
     settled: ChatReply | None = None
@@ -554,6 +581,8 @@ def run_turn(
             else:
                 reply = yield from turn.send(stream=False)
                 turn.accept_reply(target.route.dialect.decode(reply.decoded()))
+        if turn.committed:
+            yield from notify(call, "history.commit", messages=turn.committed)
     except PuterError as error:
         incomplete = error.partial
         if turn.pending or not isinstance(incomplete, ChatReply):
@@ -564,7 +593,7 @@ def run_turn(
         if history.turn is turn:
             history.turn = None
         if turn.unsettled:  # given up, or cut off
-            call.shared.ledger.record(call.operation, target.model)
+            call.record(target.model)
         if settled is None and answer is not None:
             settled = turn.so_far()
         call.partial = None if settled is None else lambda: settled  # no cycle of call and turn

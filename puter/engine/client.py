@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 from puter.config import AUTO, PuterConfig
 from puter.engine.clock import monotonic
 from puter.engine.context import CallContext, SharedState
+from puter.engine.extensions import Extensions
 from puter.engine.throttle import Throttle
 from puter.process import late, short_lock
 from puter.threads import running_loop
@@ -19,13 +20,16 @@ if TYPE_CHECKING:
     import inspect
     import random
 
+    from typing_extensions import Self
+
     from puter import keywords
-    from puter.engine import failures
+    from puter.engine import failures, middleware, observing
     from puter.engine.effects import Flow
     from puter.types.model import ModelList
 else:
     dataclasses, inspect, random = late("dataclasses"), late("inspect"), late("random")
     failures, keywords = late("puter.engine.failures"), late("puter.keywords")
+    middleware, observing = late("puter.engine.middleware"), late("puter.engine.observing")
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -50,8 +54,16 @@ class Client:
         self._throttle = Throttle(*limits_of(config))
         self._borrows_throttle = False
         self._catalogues: dict[str, ModelList] = {}
+        self._extensions = Extensions()
         self._clock: Callable[[], float] = monotonic
         self._random: Callable[[], float] = _random_number
+
+    def _twin(self) -> Self:
+        """A client with the same settings, state and extensions, which may get others."""
+        twin = object.__new__(type(self))
+        twin.__dict__.update(self.__dict__)
+        twin._extensions = self._extensions.copy()
+        return twin
 
     @property
     def _client(self) -> Client:
@@ -64,7 +76,7 @@ class Client:
             """Sign in where there is a password and no token."""
             ...
 
-    def _begin(self, operation: str) -> CallContext:
+    def _begin(self, operation: str, model: str | None = None) -> CallContext:
         """The context of a call that begins now, with the settings as they are."""
         if self._settings.__dict__ != self.config.__dict__:
             self._take_settings()
@@ -78,6 +90,8 @@ class Client:
             self._clock,
             self._random,
             self._clock(),
+            self._extensions,
+            model or "",
         )
 
     def _take_settings(self) -> None:
@@ -93,30 +107,37 @@ class Client:
         self._settings = settings
 
     def _run(self, operation: Callable[..., Flow[T]], *args: Any, **kwargs: Any) -> T:
-        call = self._begin(operation.__name__)
         try:
-            flow = operation(call, *args, **kwargs)
-        except TypeError as error:  # a generator function raises it for its arguments alone
-            raise _bad_call(operation, kwargs, error) from None
+            call, flow = self._start(operation, args, kwargs)
         finally:
             args, kwargs = (), {}  # a traceback shows them, and a code of the user's may be there
         return self._carry_out(call, flow)
 
     async def _async_run(self, operation: Callable[..., Flow[T]], *args: Any, **kwargs: Any) -> T:
-        call = self._begin(operation.__name__)
         try:
-            flow = operation(call, *args, **kwargs)
-        except TypeError as error:
-            raise _bad_call(operation, kwargs, error) from None
+            call, flow = self._start(operation, args, kwargs)
         finally:
             args, kwargs = (), {}
         return await self._async_carry_out(call, flow)
+
+    def _start(
+        self, operation: Callable[..., Flow[T]], args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> tuple[CallContext, Flow[T]]:
+        call = self._begin(operation.__name__, kwargs.get("model"))
+        try:
+            if self._extensions.middleware and middleware.sees(call):
+                return call, middleware.around_operation(call, operation, args, kwargs)
+            return call, operation(call, *args, **kwargs)
+        except TypeError as error:  # a generator function raises it for its arguments alone
+            raise _bad_call(operation, kwargs, error) from None
+        finally:
+            args, kwargs = (), {}
 
     def _carry_out(self, call: CallContext, flow: Flow[T]) -> T:
         if running_loop() is not None:
             failures.warn_of_blocking(call)
         try:
-            return self._shared.transports["sync"].run(flow)
+            return self._shared.transports["sync"].run(observing.observed(call, flow))
         except BaseException as error:
             failures.report(call, error)
             raise error
@@ -128,7 +149,7 @@ class Client:
         try:
             transports = self._shared.transports
             transport = transports.get("async") or await transports.open_async()
-            return await transport.async_run(flow)
+            return await transport.async_run(observing.observed(call, flow))
         except GeneratorExit:  # at the end of the interpreter perhaps, where nothing can be loaded
             raise
         except BaseException as error:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, TypeVar
 
 from puter.engine.credentials import Credentials, client_closed
+from puter.engine.extensions import Extensions
 from puter.engine.ledger import Ledger
 from puter.engine.retry import RetryBudget
 from puter.engine.throttle import Permit, Throttle
@@ -14,12 +15,14 @@ from puter.records import dataclass, field
 from puter.threads import in_thread
 
 if TYPE_CHECKING:
+    from decimal import Decimal
+
     from puter.config import PuterConfig
     from puter.engine.effects import Body, Flow
     from puter.engine.transport import Transport
     from puter.secret import Secret
     from puter.types.model import ModelList
-    from puter.types.replies import ChatReply
+    from puter.types.replies import ChatReply, Usage
 
 T = TypeVar("T")
 Kind: TypeAlias = Literal["sync", "async"]
@@ -112,6 +115,10 @@ class CallContext:
     """Numbers in [0, 1)."""
     started: float
     """When the call began, by ``clock``."""
+    extensions: Extensions = field(default_factory=Extensions)
+    """Of the client."""
+    model: str = ""
+    """The model that is asked, as far as it is known yet."""
     attempts: int = 0
     """How often the present request was sent so far."""
     requested: float = 0.0
@@ -130,6 +137,8 @@ class CallContext:
     """The stream of this call was closed from outside: nothing more is sent."""
     partial: Callable[[], ChatReply] | None = None
     """What a chat came to until now."""
+    spent: tuple[tuple[Usage | None, Decimal | None], ...] = ()
+    """Tokens and US dollars of what was paid, each None where the server did not tell."""
 
     def __repr__(self) -> str:
         return f"<CallContext {self.operation}>"
@@ -151,6 +160,17 @@ class CallContext:
             permit.release()
         for body in self.bodies:
             body.close()
+
+    def record(self, model: str, usage: Usage | None = None, cost: Decimal | None = None) -> None:
+        """Count what was paid, or may have been: a request, in the client's ledger.
+
+        Args:
+            model: The model that answered, or was asked; ``""`` when not known.
+            usage: Its tokens. Default: not known.
+            cost: US dollars. Default: not known.
+        """
+        self.shared.ledger.record(self.operation, model, usage, cost)
+        self.spent += ((usage, cost),)
 
     def note_unsent(self) -> None:
         """Remember that nothing of the present attempt was written."""

@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Generator
 from typing import Any, Generic, Protocol, TypeAlias, TypeVar
 
-from puter.engine.events import Event
+from puter.engine.events import Event, Listeners
 from puter.engine.throttle import Permit
 from puter.records import dataclass, field
 from puter.secret import Secret
@@ -96,9 +96,10 @@ class Acquire(Effect[None]):
 
 @dataclass(frozen=True, slots=True)
 class Notify(Effect[None]):
-    """Report an event to whoever listens."""
+    """Tell of an event. Behind an async method callbacks may be coroutine functions."""
 
     event: Event
+    listeners: Listeners
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING
 
 from puter.config import PuterConfig
 from puter.engine.context import CallContext
-from puter.engine.effects import Acquire, Flow, Notify, Send, Sleep
-from puter.engine.events import Answered, Retrying
+from puter.engine.effects import Acquire, Flow, Notify, Send, Sleep, do
+from puter.engine.events import Event, listeners_of
 from puter.engine.failures import conceal, short
+from puter.engine.observing import event_of, notify
 from puter.engine.retry import attempts_left, may_repeat, retry_delay
 from puter.engine.throttle import Permit, Throttle
 from puter.exceptions import (
@@ -18,11 +19,18 @@ from puter.exceptions import (
     PuterResponseError,
     PuterTimeoutError,
 )
+from puter.process import late
 from puter.wire.errors import raise_for_error
 from puter.wire.http import HttpReply, HttpRequest
 
 if TYPE_CHECKING:
+    from puter.engine import middleware
     from puter.engine.servers import Server
+else:
+    middleware = late("puter.engine.middleware")
+
+WAITED = 0.05
+"""Seconds in the queue from which on an event tells of them."""
 
 
 def exchange(
@@ -49,20 +57,30 @@ def exchange(
         call.attempts = call.reserved = 0  # a sign-in before it does not count
     else:
         yield from _pause(call, request, refused, _plan_retry(call, request, refused, throttle))
+    if request.billed:
+        call.model = request.billed
     permit: Permit | None = None
     if request.rate_limited:
         permit = call.permit(throttle)  # each attempt goes to the same place in the queue
     try:
         while True:
             if permit is not None:
+                queued = call.clock()
                 yield Acquire(permit, None if call.config.deadline is None else call.time_left())
+                if (waited := call.clock() - queued) >= WAITED:
+                    yield from notify(call, "throttle.wait", seconds=waited)
             if not call.attempts:
                 call.requested = call.clock()
             lost, call.unsent = True, False  # may have run, and so be billed, without an answer
             try:
                 began = call.clock()
-                reply: HttpReply = yield _attempt(call, request)
-                yield Notify(Answered(request, reply.status, call.clock() - began))
+                reply: HttpReply
+                if call.extensions.attempts:
+                    reply = yield from middleware.around_attempt(call, request, _send)
+                else:
+                    reply = yield _attempt(call, request)
+                if listeners := listeners_of(call.extensions, "response"):
+                    yield Notify(_answered(call, request, reply, call.clock() - began), listeners)
                 reply.max_bytes = request.max_bytes
                 if not reply.is_success(request.expect):
                     raise_for_error(request, reply) if server is None else server.refuse(reply)
@@ -82,7 +100,7 @@ def exchange(
                 failure = short(error)  # the frames of its traceback hold the body, and it
             finally:
                 if lost and not call.unsent and request.billed is not None:
-                    call.shared.ledger.record(call.operation, request.billed)
+                    call.record(request.billed)
             if permit is not None:
                 permit.release()
             yield from _pause(call, request, failure, delay)
@@ -128,7 +146,8 @@ def _explain(config: PuterConfig, request: HttpRequest, error: PuterError) -> No
 
 
 def _pause(call: CallContext, request: HttpRequest, error: PuterError, delay: float) -> Flow[None]:
-    yield Notify(_retrying(call, request, error, delay))
+    about = {"request": request, "status": error.status, "delay": delay, "error": error}
+    yield from notify(call, "retry", attempt=call.attempts, **about)
     yield Sleep(delay)
 
 
@@ -144,13 +163,6 @@ def may_have_run(error: PuterError) -> bool:
 
 _GATEWAY_FAILURES = (502, 504, 520, 524)
 """Statuses of a proxy that may have passed the request on (520 and 524 are Cloudflare's)."""
-
-
-def _retrying(call: CallContext, request: HttpRequest, error: PuterError, delay: float) -> Retrying:
-    unreachable = isinstance(error, PuterConnectionError) and not error.sent
-    words = error.message if unreachable else error.code or ""
-    reason = f"{type(error).__name__} {words}".strip()
-    return Retrying(request, call.attempts, delay, reason, unreachable)
 
 
 def _delay_after(call: CallContext, request: HttpRequest, error: PuterError) -> float | None:
@@ -184,6 +196,15 @@ def _slow_down(throttle: Throttle, error: PuterRateLimitError, delay: float | No
         throttle.refused()
     elif delay is not None:
         throttle.hold(delay)
+
+
+def _answered(call: CallContext, request: HttpRequest, reply: HttpReply, seconds: float) -> Event:
+    about = {"attempt": call.attempts, "status": reply.status, "seconds": seconds}
+    return event_of(call, "response", request=request, reply=reply, **about)
+
+
+def _send(call: CallContext, request: HttpRequest) -> Flow[HttpReply]:
+    return (yield from do(_attempt(call, request)))
 
 
 def _attempt(call: CallContext, request: HttpRequest) -> Send:

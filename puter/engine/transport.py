@@ -25,6 +25,7 @@ from puter.engine.effects import (
     StreamOpened,
     YieldChunks,
 )
+from puter.engine.events import async_tell, tell
 from puter.engine.throttle import Late, WouldDeadlock
 from puter.exceptions import PuterError, PuterInputError, PuterTimeoutError
 from puter.process import late
@@ -83,8 +84,8 @@ class Transport:
                     return permit.acquire(timeout)
                 except (Late, WouldDeadlock) as error:
                     raise _not_acquired(error) from None
-            case Notify(event):
-                return event.logger.log(event.level, "%s", event, exc_info=event.error)
+            case Notify(event, listeners):
+                return tell(event, listeners)
             case Sleep(seconds):
                 return time.sleep(seconds)
             case Invoke():
@@ -144,8 +145,8 @@ class Transport:
                     return await permit.async_acquire(timeout)
                 except (Late, WouldDeadlock) as error:
                     raise _not_acquired(error) from None
-            case Notify(event):
-                return event.logger.log(event.level, "%s", event, exc_info=event.error)
+            case Notify(event, listeners):
+                return await async_tell(event, listeners)
             case Sleep(seconds):
                 import asyncio
 

@@ -416,6 +416,16 @@ def text_chunk(text: str, line: dict[str, Any]) -> ChatChunk:
     return chunk
 
 
+def chunks_of(answer: ChatReply) -> list[ChatChunk]:
+    """A whole answer as the chunks of a stream."""
+    reasoning = answer.reasoning
+    chunks = [ChatChunk("", type="reasoning", reasoning=reasoning)] if reasoning else []
+    chunks += [ChatChunk(answer.text)] if answer else []
+    chunks += [ChatChunk("", type="image", image=one) for one in answer.images]
+    chunks += [ChatChunk("", type="tool_use", tool_use=one) for one in answer.tool_calls]
+    return [*chunks, ChatChunk("", type="usage", usage=answer.usage)]
+
+
 def _payload_of(chunk: ChatChunk, kind: str, cls: type[T]) -> T | None:
     payload = chunk._payload
     return payload if chunk.type == kind and isinstance(payload, cls) else None

@@ -66,5 +66,5 @@ def test_every_name_in_it_is_in_the_code() -> None:
     assert sorted(named - words - invented) == []
 
 
-def test_there_are_ten_worked_examples() -> None:
-    assert len(re.findall(r"^\d+\. \*\*", section("Where do I change X?"), re.MULTILINE)) == 10
+def test_there_are_twelve_worked_examples() -> None:
+    assert len(re.findall(r"^\d+\. \*\*", section("Where do I change X?"), re.MULTILINE)) == 12

@@ -1,0 +1,132 @@
+"""A chat through middleware: what it sees of the turn, and what becomes of what it changes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from puter.api.turn import ChatRequest, Composed, compose, target_of
+from puter.engine.context import CallContext
+from puter.engine.effects import Flow, StreamOpened, YieldChunks
+from puter.engine.middleware import Request, no_reply, replaced_text, through
+from puter.exceptions import PuterError, PuterInputError
+from puter.history import History
+from puter.records import replace
+from puter.types.replies import ChatReply, chunks_of
+from puter.wire.messages import Message, check_messages
+
+ARGS = (
+    "tools", "run_tools", "max_rounds", "before_tool", "resume", "tool_results",
+    "raise_tool_errors", "remember",
+)  # fmt: skip
+"""Fields of ``ChatRequest`` that are the ``args`` of a ``Request``."""
+_PINS = ("provider", "extra")
+"""Options that may name a model or who serves it."""
+
+Check = Callable[[Mapping[str, Any], Mapping[str, Any]], Mapping[str, Any]]
+"""From options and other arguments of a chat to the fields of a ``ChatRequest``."""
+
+
+def extended(
+    call: CallContext,
+    history: History,
+    asked: ChatRequest,
+    base: Callable[[ChatRequest], Flow[ChatReply]],
+    check: Check,
+    *,
+    stream: bool = False,
+) -> Flow[ChatReply]:
+    """The reply of a chat whose client has middleware; the history is left alone.
+
+    Args:
+        call: The call.
+        history: What was said before.
+        asked: What the user asked for.
+        base: Asks it, or what became of it.
+        check: Checks options and arguments that middleware changed.
+        stream: Whether the answer is streamed.
+
+    Returns:
+        The reply that comes out of the middleware, with the messages of the turn.
+    """
+    composed = yield from compose(history, asked)
+    target = target_of(call, history, asked)
+    whole = (*composed.before, *composed.turn)
+    args = {name: getattr(asked, name) for name in ARGS}
+    request = Request(call.operation, target.model, whole, asked.options, args, stream, call=call)
+    turn: list[Message] = list(composed.turn)
+    given: list[ChatReply] = []
+
+    def handle(changed: Request) -> Flow[ChatReply]:
+        nonlocal turn
+        parts = _parts_of(changed, request, composed)
+        turn = parts.turn
+        fields = {"composed": parts, **_fields_of(changed, request, check)}
+        reply = yield from base(replace(asked, **fields))
+        given.append(reply)
+        return reply
+
+    def read(reply: Any, middleware: Any) -> ChatReply:
+        if not isinstance(reply, str):
+            raise no_reply(reply, middleware, "a ChatReply or a str")
+        return reply if isinstance(reply, ChatReply) else ChatReply(reply, model=target.model)
+
+    try:
+        reply: Any = yield from through(call.extensions.middleware, handle, request, read)
+    except PuterError as error:
+        if error.partial is None and given:
+            error.partial = given[-1]  # what is paid is not lost
+        raise
+    own = next((one for one in given if one.messages is reply.messages), None)
+    if own is not None and own.text != reply.text:
+        messages = replaced_text(reply.messages, own.text, reply.text)
+        reply = reply.copy_with(messages=messages)
+    elif not reply.messages:
+        answer: list[Message] = [{"role": "assistant", "content": reply.text}]
+        messages = (*turn, *(answer if reply.strip() else ()))
+        reply = reply.copy_with(messages=messages, requested_model=target.model)
+    final: ChatReply = reply
+    call.partial = lambda: final
+    if stream and not given:  # nothing was handed out yet
+        yield StreamOpened(None)
+        yield YieldChunks(chunks_of(final), last=True)
+    return final
+
+
+def _parts_of(changed: Request, request: Request, composed: Composed) -> Composed:
+    """What goes before the turn and what is of it, where the messages were changed."""
+    resume = changed.args.get("resume")
+    if resume is not None and resume is not request.args.get("resume"):
+        return Composed(composed.before, check_messages(resume.messages), 0)
+    if changed.messages is request.messages:
+        return composed
+    messages = list(changed.messages)
+    before = len(composed.before)
+    if messages[:before] != composed.before:
+        before = max(0, len(messages) - len(composed.turn))
+    return Composed(messages[:before], messages[before:], 0)
+
+
+def _fields_of(changed: Request, request: Request, check: Check) -> Mapping[str, Any]:
+    """The fields of the request that were changed, checked as those of the user are."""
+    fields: dict[str, Any] = {}
+    options = changed.options
+    if changed.model != request.model:
+        fields["model"] = changed.model
+        if options is request.options:  # what names another model, or who serves that, goes
+            options = {name: one for name, one in options.items() if name not in _PINS}
+            extra = dict(request.options.get("extra") or {})
+            if rest := {
+                name: one for name, one in extra.items() if name not in ("model", "provider")
+            }:
+                options = {**options, "extra": rest}
+    args = {name: one for name, one in changed.args.items() if one is not request.args.get(name)}
+    for name in args:
+        if name not in ARGS or name == "remember":
+            raise PuterInputError(
+                f"request.replace: args[{name!r}] cannot be changed in a chat",
+                hint=f"It takes {', '.join(ARGS[:-1])}.",
+            )
+    if options is not request.options or args:
+        fields |= check(options, args)
+    return fields

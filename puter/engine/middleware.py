@@ -1,0 +1,386 @@
+"""Middleware: generator functions around whole calls, and around each HTTP attempt.
+
+    def timed(request, call_next):
+        began = time.monotonic()
+        reply = yield from call_next(request)     # the call itself, or the next middleware
+        print(request.operation, time.monotonic() - began)
+        return reply
+
+One definition serves sync and async methods, whole and streamed answers.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from types import GeneratorType, MappingProxyType
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+from puter.checks import did_you_mean, near_misses
+from puter.config import origin_of
+from puter.engine import observing
+from puter.engine.context import CallContext
+from puter.engine.effects import Flow, Invoke, Sleep, StreamOpened, YieldChunks, do
+from puter.exceptions import PuterConfigError, PuterError, PuterInputError
+from puter.records import dataclass, field, replace
+from puter.types.replies import ChatChunk, ChatReply, chunks_of
+from puter.wire.http import HttpReply, HttpRequest
+from puter.wire.messages import Message, check_messages
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable
+
+T = TypeVar("T")
+
+_SECRET = frozenset({"login", "create_api_token", "revoke_api_token"})
+"""Operations whose arguments or results are secret."""
+_CHANGED = ("model", "messages", "options", "args")
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Request:
+    """What a method was asked for. Change it with ``replace()``; nothing in it in place."""
+
+    operation: str
+    """Name of the method, without ``async_``: ``"chat"``, ``"parse"``, ``"txt2img"``."""
+    model: str | None = None
+    """The model, by the id that the server knows for a chat; None where the server chooses."""
+    messages: Sequence[Message] = ()
+    """For a chat all that is sent: system, history, and this turn. The dicts are those of the
+    history: replace them, do not change them."""
+    options: Mapping[str, Any] = MappingProxyType({})
+    """Options of a chat, such as ``temperature``, as far as they were given."""
+    args: Mapping[str, Any] = MappingProxyType({})
+    """The other arguments by name; for a chat ``tools`` (a ``puter.tools.Toolbox``, or None),
+    ``run_tools``, ``max_rounds``, ``before_tool``, ``resume``, ``tool_results``,
+    ``raise_tool_errors`` and ``remember``."""
+    stream: bool = False
+    """Whether the answer is streamed."""
+    metadata: dict[str, Any] = field(default_factory=dict)
+    """For what the extensions of one call tell each other; it may be written into."""
+    call: Any = field(default=None, repr=False, compare=False)
+    """The ``CallContext``: settings and state of the call."""
+
+    def replace(self, **changes: Any) -> Request:
+        """A request with another ``model``, ``messages``, ``options`` or ``args``.
+
+        Raises:
+            TypeError: Another name is given.
+            PuterInputError: The messages are none.
+        """
+        _refuse_others(self, changes, _CHANGED)
+        if "messages" in changes:
+            changes["messages"] = tuple(check_messages(changes["messages"]))
+        model = changes.get("model", "any")
+        if not isinstance(model, str) or not model.strip():
+            raise PuterInputError(f"request.replace: model must be a non-empty str, not {model!r}")
+        return replace(self, **changes)
+
+    def __repr__(self) -> str:
+        return f"<Request {self.operation} {self.model or ''}>".replace(" >", ">")
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class AttemptRequest:
+    """One HTTP request as it is about to be sent; the token is added later."""
+
+    method: str
+    url: str
+    headers: Mapping[str, str]
+    body: Any
+    """``bytes``, or ``Pieces`` where it holds a large file, or None."""
+    operation: str
+    model: str | None
+    attempt: int
+    """1 for the first."""
+    call: Any = field(default=None, repr=False, compare=False)
+    http: HttpRequest | None = field(default=None, repr=False, compare=False)
+
+    def replace(self, **changes: Any) -> AttemptRequest:
+        """A request with another ``url``, ``headers`` or ``body``."""
+        _refuse_others(self, changes, ("url", "headers", "body"))
+        return replace(self, **changes)
+
+    def __repr__(self) -> str:
+        return f"<AttemptRequest {self.attempt} {self.method} {self.url.partition('?')[0]}>"
+
+
+def _refuse_others(request: Any, changes: Mapping[str, Any], known: Sequence[str]) -> None:
+    for name in changes:
+        if name not in known:
+            near = did_you_mean(near_misses(name, known, 1)) or f"It takes {', '.join(known)}."
+            raise TypeError(f"{type(request).__name__}.replace() cannot change {name!r}. {near}")
+
+
+CallNext = Callable[[Request], Flow[Any]]
+
+
+class Middleware(Protocol):
+    """A generator function around a whole call."""
+
+    def __call__(self, request: Request, call_next: CallNext, /) -> Flow[Any]:
+        """``reply = yield from call_next(request)``, once, often or not at all; return a reply."""
+        ...
+
+
+class AttemptMiddleware(Protocol):
+    """A generator function around each HTTP attempt."""
+
+    def __call__(
+        self, request: AttemptRequest, call_next: Callable[[AttemptRequest], Flow[HttpReply]], /
+    ) -> Flow[HttpReply]: ...
+
+
+def through(
+    middleware: Sequence[Any],
+    handle: Callable[[Any], Flow[Any]],
+    request: Any,
+    read: Callable[[Any, Any], Any] = lambda reply, _middleware: reply,
+) -> Flow[Any]:
+    """The flow of a request through middleware, the first of which is outermost.
+
+    Args:
+        middleware: Generator functions.
+        handle: What is inside them all.
+        request: What goes in.
+        read: Makes the reply of a middleware what the one around it gets, or raises.
+    """
+    for one in reversed(middleware):
+        handle = functools.partial(_next, one, handle, read)
+    return handle(request)
+
+
+def _next(
+    middleware: Any,
+    handle: Callable[[Any], Flow[Any]],
+    read: Callable[[Any, Any], Any],
+    request: Any,
+) -> Flow[Any]:
+    if not isinstance(request, (Request, AttemptRequest)):
+        raise PuterConfigError(
+            f"call_next() takes the request, not {type(request).__name__}",
+            hint="Write: reply = yield from call_next(request)",
+        )
+    flow = middleware(request, handle)
+    if not isinstance(flow, GeneratorType):
+        raise PuterConfigError(
+            f"The middleware {name_of(middleware)} returned {type(flow).__name__}, no generator",
+            hint="Write it with `yield from call_next(request)`.",
+        )
+    return read((yield from flow), middleware)
+
+
+def name_of(middleware: Any) -> str:
+    """What a middleware is called in messages."""
+    owner = getattr(middleware, "__self__", None)
+    return (
+        type(owner).__name__
+        if owner is not None
+        else getattr(middleware, "__name__", repr(middleware))
+    )
+
+
+def sees(call: CallContext) -> bool:
+    """Whether middleware sees the call: not what is secret, and no download behind a value."""
+    return call.operation not in _SECRET and hasattr(call.runner, call.operation)
+
+
+def around_operation(
+    call: CallContext,
+    operation: Callable[..., Flow[T]],
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+) -> Flow[T]:
+    """The flow of an operation through the client's middleware.
+
+    Raises:
+        TypeError: It does not take these arguments.
+    """
+    operation(call, *args, **kwargs).close()
+    signature = inspect.signature(operation, follow_wrapped=False)
+    bound = signature.bind(call, *args, **kwargs).arguments
+    options = next(
+        (name for name, one in signature.parameters.items() if one.kind is one.VAR_KEYWORD), ""
+    )
+    _, *names = signature.parameters
+    given = {name: bound[name] for name in names if name in bound and name != options}
+    given |= bound.get(options, {})
+
+    def handle(request: Request) -> Flow[T]:
+        changed = dict(request.args)
+        if request.model is not None and "model" in names:
+            changed["model"] = request.model
+        return operation(call, **changed)
+
+    request = Request(call.operation, given.get("model"), args=given, call=call)
+    return through(call.extensions.middleware, handle, request)
+
+
+# ---------------------------------------------------------------- attempts
+
+
+def around_attempt(
+    call: CallContext,
+    request: HttpRequest,
+    send: Callable[[CallContext, HttpRequest], Flow[HttpReply]],
+) -> Flow[HttpReply]:
+    """One attempt through the client's middleware; ``send`` does it."""
+
+    def handle(attempt: AttemptRequest) -> Flow[HttpReply]:
+        changed = replace(request, url=attempt.url, headers=attempt.headers, body=attempt.body)
+        if origin_of(attempt.url) != origin_of(request.url):
+            changed = replace(changed, authenticated=False, token=None)  # that belongs to its host
+        return send(call, changed)
+
+    attempt = AttemptRequest(
+        request.method, request.url, request.headers, request.body, call.operation,
+        request.billed or call.model or None, call.attempts + 1, call, request,
+    )  # fmt: skip
+    reply: HttpReply
+    reply = yield from through(call.extensions.attempts, handle, attempt, _http_reply)
+    return reply
+
+
+def _http_reply(reply: Any, middleware: Any) -> HttpReply:
+    if not isinstance(reply, HttpReply):
+        raise no_reply(reply, middleware, "an HttpReply")
+    return reply
+
+
+def no_reply(reply: Any, middleware: Any, wanted: str) -> PuterConfigError:
+    """The error of middleware that returns no reply: nearly always it forgot to."""
+    return PuterConfigError(
+        f"The middleware {name_of(middleware)} returned {type(reply).__name__}, not {wanted}",
+        hint="End it with `return reply`.",
+    )
+
+
+# ---------------------------------------------------------------- what middleware is made with
+
+
+def invoke(function: Callable[..., T | Awaitable[T]], *args: Any) -> Flow[T]:
+    """Call a function that waits for something, such as a file.
+
+    Behind an async method a plain function runs in a thread, and a coroutine function is awaited.
+
+    Args:
+        function: The function.
+        *args: Its arguments.
+
+    Examples:
+        >>> def with_rules(request, call_next):
+        ...     rules = yield from invoke(Path("rules.txt").read_text)
+        ...     system = {"role": "system", "content": rules}
+        ...     request = request.replace(messages=[system, *request.messages])
+        ...     return (yield from call_next(request))
+    """
+    return (yield from do(Invoke(function, args)))
+
+
+def sleep(seconds: float) -> Flow[None]:
+    """Wait that many seconds; in async methods others run meanwhile."""
+    yield from do(Sleep(seconds))
+
+
+def notify(request: Request, name: str, **about: Any) -> Flow[None]:
+    """Tell those who listen of an event.
+
+    Args:
+        request: The request that it belongs to.
+        name: Name of the event.
+        **about: Attributes of the ``Event``.
+    """
+    yield from observing.notify(request.call, name, **about)
+
+
+Change = Callable[[ChatChunk], "ChatChunk | str | None"]
+
+
+def map_chunks(flow: Flow[T], change: Change) -> Flow[T]:
+    """Change the chunks of an answer on their way to the user.
+
+    The text of the reply, and what is remembered, follow what the user saw. An answer that is not
+    streamed is changed as one chunk would be.
+
+    Args:
+        flow: What ``call_next(request)`` returned.
+        change: Takes each ``ChatChunk`` and returns it, or another, or a str (the new text of that
+            chunk), or None (nothing comes in its place).
+
+    Examples:
+        >>> def loud(request, call_next):
+        ...     return (yield from map_chunks(call_next(request), str.upper))
+    """
+    seen: list[str] = []
+    streamed = False
+    resume: Callable[[Any], Any] = flow.send
+    value: Any = None
+    try:
+        while True:
+            effect = resume(value)
+            if isinstance(effect, StreamOpened):
+                streamed = True
+                seen.clear()
+            elif isinstance(effect, YieldChunks):
+                effect = YieldChunks(_mapped(effect.chunks, change, seen), last=effect.last)
+            try:
+                value, resume = (yield effect), flow.send
+            except GeneratorExit:
+                raise
+            except BaseException as error:  # noqa: BLE001 - the flow's to catch or to leave
+                value, resume = error, flow.throw
+    except StopIteration as done:
+        reply: Any = done.value
+        if isinstance(reply, ChatReply):
+            if not streamed:
+                _mapped(chunks_of(reply), change, seen)
+            reply = with_text(reply, "".join(seen))
+        result: T = reply
+        return result
+    except PuterError as error:
+        if isinstance(error.partial, ChatReply) and streamed:
+            error.partial = with_text(error.partial, "".join(seen))
+        raise
+    finally:
+        value = None
+        flow.close()
+
+
+def _mapped(chunks: list[ChatChunk], change: Change, seen: list[str]) -> list[ChatChunk]:
+    changed: list[ChatChunk] = []
+    for chunk in chunks:
+        new = change(chunk)
+        if new is None and chunk.type == "usage":
+            new = chunk  # without it the stream would seem to be cut off
+        if new is None:
+            continue
+        if not isinstance(new, ChatChunk):
+            if not isinstance(new, str):
+                raise PuterConfigError(
+                    f"The function of map_chunks returned {type(new).__name__}",
+                    hint="Return the chunk, another ChatChunk, a str, or None to drop it.",
+                )
+            new = ChatChunk(new, type=chunk.type, raw=chunk.raw)
+        changed.append(new)
+        if new.type == "text":
+            seen.append(str(new))
+    return changed
+
+
+def with_text(reply: ChatReply, text: str) -> ChatReply:
+    """The reply with another text, in its messages too."""
+    if text == reply.text:
+        return reply
+    return reply.copy_with(text=text, messages=replaced_text(reply.messages, reply.text, text))
+
+
+def replaced_text(messages: Sequence[Message], old: str, new: str) -> tuple[Message, ...]:
+    """The messages of a turn with another last answer; an empty one is not kept."""
+    changed = list(messages)
+    for place in range(len(changed) - 1, -1, -1):
+        one = changed[place]
+        if one.get("role") == "assistant" and one.get("content") == old:
+            changed[place : place + 1] = [{**one, "content": new}] if new.strip() else []
+            break
+    return tuple(changed)

@@ -1,0 +1,91 @@
+"""``use()``: what an extension is, and where each kind of it goes."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from puter.engine.middleware import name_of
+from puter.exceptions import PuterConfigError, repr_of
+
+if TYPE_CHECKING:
+    from puter.engine.client import Client
+
+_FORM = "def mw(request, call_next): reply = yield from call_next(request); return reply"
+
+
+def install(client: Client, extension: Any, *, per_attempt: bool = False) -> None:
+    """Give an extension to a client.
+
+    Args:
+        client: The client, or the copy that a conversation has.
+        extension: A middleware, or an object with ``middleware`` or ``setup()``.
+        per_attempt: Put its middleware around each HTTP attempt.
+
+    Raises:
+        PuterConfigError: It is no extension, or in use already.
+    """
+    own = client._extensions
+    if inspect.isclass(extension):
+        raise PuterConfigError(
+            f"{extension.__name__} is a class, not an extension",
+            hint=f"Make one: use({extension.__name__}(...)).",
+        )
+    if any(one == extension for one in own.installed if type(one) is type(extension)):
+        raise PuterConfigError(
+            f"{_shown(extension)} is in use already", hint="Each extension works once for a client."
+        )
+    setup = getattr(extension, "setup", None)
+    found = [getattr(extension, "middleware", extension)]
+    if setup is not None and found == [extension]:
+        found = []  # it installs itself
+    for middleware in found:
+        _check_middleware(middleware)
+    own.installed += (extension,)
+    if per_attempt or getattr(extension, "per_attempt", False):
+        own.attempts += tuple(found)
+    else:
+        own.middleware += tuple(found)
+    if setup is not None:
+        setup(client)
+
+
+def _shown(extension: Any) -> str:
+    return name_of(extension) if callable(extension) else type(extension).__name__
+
+
+def _check_middleware(middleware: Any) -> None:
+    if not callable(middleware):
+        raise PuterConfigError(
+            f"{repr_of(middleware, 60)} is no extension",
+            hint=f"Pass a middleware ({_FORM}), or an object with .middleware or .setup(client).",
+        )
+    if not _is_generator(middleware):
+        raise PuterConfigError(
+            f"{name_of(middleware)} is {_kind(middleware)}, and middleware is a generator function",
+            hint=f"Write it like this: {_FORM}",
+        )
+    try:
+        inspect.signature(middleware).bind(None, None)
+    except TypeError as error:
+        raise PuterConfigError(
+            f"{name_of(middleware)} cannot be called with (request, call_next): {error}",
+            hint=f"Write it like this: {_FORM}",
+        ) from None
+
+
+def _is_generator(function: Callable[..., Any]) -> bool:
+    while isinstance(function, functools.partial):
+        function = function.func
+    function = inspect.unwrap(function)
+    if not inspect.isroutine(function):
+        function = type(function).__call__
+    return inspect.isgeneratorfunction(function)
+
+
+def _kind(function: Callable[..., Any]) -> str:
+    if inspect.iscoroutinefunction(function):
+        return "a coroutine function"
+    return "an async generator" if inspect.isasyncgenfunction(function) else "a plain function"
