@@ -28,7 +28,7 @@ class _Stream:
 
     __slots__ = (
         "__weakref__", "_body", "_call", "_chunks", "_ended", "_flow", "_over", "_reader", "_reply",
-        "_transport",
+        "_seen", "_transport",
     )  # fmt: skip
 
     def __init__(self, transport: Transport, call: CallContext, flow: Flow[ChatReply]) -> None:
@@ -38,6 +38,7 @@ class _Stream:
         self._chunks: list[ChatChunk] = []  # the next one last: a deque takes 0.7 KB
         self._body: Body | None = None
         self._reply: ChatReply | None = None
+        self._seen: list[str] | None = None  # the texts that middleware made of those that came
         # Who reads, if anybody; set in one step, so that no interrupt comes between two.
         self._reader: dict[int, object] = {}
         self._over = self._ended = False
@@ -66,7 +67,10 @@ class _Stream:
         asks for the rest of the turn.
         """
         partial = self._call.partial
-        return ChatReply("") if partial is None else partial()
+        reply = ChatReply("") if partial is None else partial()
+        if self._seen is None or self._reply is not None:
+            return reply
+        return reply.with_text("".join(self._seen))
 
     def _claim(self, reader: object) -> None:
         """Read in this thread or task alone, until ``self._reader`` is free again."""
@@ -91,6 +95,7 @@ class _Stream:
         if isinstance(effect, StreamOpened):
             self._body = effect.body
             return self._over
+        self._seen = effect.seen
         if effect.last or not self._over:
             effect.chunks.reverse()
             if self._chunks:

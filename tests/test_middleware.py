@@ -22,7 +22,7 @@ from puter.extensions import (
     sleep,
 )
 from puter.types.replies import ChatChunk, ChatReply
-from tests.door import Door, chat_body, chunks, error_body, stream_answer
+from tests.door import Door, chat_body, chunks, error_body, shut, step, stream_answer
 
 USAGE = {
     "type": "usage",
@@ -361,19 +361,16 @@ async def test_an_answer_of_which_nothing_is_left_is_not_remembered(
 
 async def test_chunks_are_not_held_back(door: Door) -> None:
     def mw(request: Request, call_next: Any) -> Flow[Any]:
-        return (yield from map_chunks(call_next(request), lambda one: one))
+        return (yield from map_chunks(call_next(request), str.upper))
 
     answer = hello(True, "one", "two")
     door.answers(answer)
     stream = await door(door.client().use(mw).use(passing), "chat", "Hi", stream=True)
-    first = await (anext(stream) if door.kind == "async" else _now(stream))
-    assert (first, answer.read) == ("one", 1)
-    stream.close() if door.kind == "sync" else await stream.aclose()
+    assert (await step(stream), answer.read) == ("ONE", 1)
+    assert stream.partial == "ONE"
+    await shut(stream)
     assert answer.closed
-
-
-async def _now(stream: Any) -> Any:
-    return next(stream)
+    assert (stream.partial, stream.partial.messages[-1]["content"]) == ("ONE", "ONE")
 
 
 async def test_a_broken_stream_tells_what_the_user_saw(door: Door) -> None:

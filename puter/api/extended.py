@@ -8,7 +8,7 @@ from typing import Any
 from puter.api.turn import ChatRequest, Composed, compose, target_of
 from puter.engine.context import CallContext
 from puter.engine.effects import Flow, StreamOpened, YieldChunks
-from puter.engine.middleware import Request, no_reply, replaced_text, through
+from puter.engine.middleware import Request, no_reply, through
 from puter.exceptions import PuterError, PuterInputError
 from puter.history import History
 from puter.records import replace
@@ -79,8 +79,7 @@ def extended(
         raise
     own = next((one for one in given if one.messages is reply.messages), None)
     if own is not None and own.text != reply.text:
-        messages = replaced_text(reply.messages, own.text, reply.text)
-        reply = reply.copy_with(messages=messages)
+        reply = reply.copy_with(messages=own.with_text(reply.text).messages)
     elif not reply.messages:
         answer: list[Message] = [{"role": "assistant", "content": reply.text}]
         messages = (*turn, *(answer if reply.strip() else ()))

@@ -152,11 +152,13 @@ class StreamOpened(Effect[None]):
 class YieldChunks(Effect[None]):
     """Hand chunks of a stream to the user; with the ``last`` ones the flow is as good as done.
 
-    Whoever takes the effect owns the list.
+    Whoever takes the effect owns the list. ``seen`` are the texts that came so far, these included,
+    where they are not those that the server sent.
     """
 
     chunks: list[ChatChunk]
     last: bool = False
+    seen: list[str] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -312,7 +312,7 @@ def map_chunks(flow: Flow[T], change: Change) -> Flow[T]:
         >>> def loud(request, call_next):
         ...     return (yield from map_chunks(call_next(request), str.upper))
     """
-    seen: list[str] = []
+    seen: list[str] = []  # of the present answer
     streamed = False
     resume: Callable[[Any], Any] = flow.send
     value: Any = None
@@ -323,7 +323,8 @@ def map_chunks(flow: Flow[T], change: Change) -> Flow[T]:
                 streamed = True
                 seen.clear()
             elif isinstance(effect, YieldChunks):
-                effect = YieldChunks(_mapped(effect.chunks, change, seen), last=effect.last)
+                chunks = _mapped(effect.chunks, change, seen)
+                effect = YieldChunks(chunks, last=effect.last, seen=seen)
             try:
                 value, resume = (yield effect), flow.send
             except GeneratorExit:
@@ -335,12 +336,12 @@ def map_chunks(flow: Flow[T], change: Change) -> Flow[T]:
         if isinstance(reply, ChatReply):
             if not streamed:
                 _mapped(chunks_of(reply), change, seen)
-            reply = with_text(reply, "".join(seen))
+            reply = reply.with_text("".join(seen))
         result: T = reply
         return result
     except PuterError as error:
         if isinstance(error.partial, ChatReply) and streamed:
-            error.partial = with_text(error.partial, "".join(seen))
+            error.partial = error.partial.with_text("".join(seen))
         raise
     finally:
         value = None
@@ -366,21 +367,3 @@ def _mapped(chunks: list[ChatChunk], change: Change, seen: list[str]) -> list[Ch
         if new.type == "text":
             seen.append(str(new))
     return changed
-
-
-def with_text(reply: ChatReply, text: str) -> ChatReply:
-    """The reply with another text, in its messages too."""
-    if text == reply.text:
-        return reply
-    return reply.copy_with(text=text, messages=replaced_text(reply.messages, reply.text, text))
-
-
-def replaced_text(messages: Sequence[Message], old: str, new: str) -> tuple[Message, ...]:
-    """The messages of a turn with another last answer; an empty one is not kept."""
-    changed = list(messages)
-    for place in range(len(changed) - 1, -1, -1):
-        one = changed[place]
-        if one.get("role") == "assistant" and one.get("content") == old:
-            changed[place : place + 1] = [{**one, "content": new}] if new.strip() else []
-            break
-    return tuple(changed)

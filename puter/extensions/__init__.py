@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from puter.engine.events import Event as Event
     from puter.engine.middleware import AttemptMiddleware as AttemptMiddleware
     from puter.engine.middleware import AttemptRequest as AttemptRequest
+    from puter.engine.middleware import CallNext as CallNext
     from puter.engine.middleware import Middleware as Middleware
     from puter.engine.middleware import Request as Request
     from puter.engine.middleware import invoke as invoke
@@ -32,8 +33,8 @@ _MODULES = {
     "puter.engine.effects": ("Flow",),
     "puter.engine.events": ("Event",),
     "puter.engine.middleware": (
-        "AttemptMiddleware", "AttemptRequest", "Middleware", "Request", "invoke", "map_chunks",
-        "notify", "sleep",
+        "AttemptMiddleware", "AttemptRequest", "CallNext", "Middleware", "Request", "invoke",
+        "map_chunks", "notify", "sleep",
     ),
     "puter.wire.http": ("HttpReply",),
 }  # fmt: skip

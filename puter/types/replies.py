@@ -193,6 +193,22 @@ class ChatReply(_Answer):
         put(self, "raw", raw)
         return self
 
+    def with_text(self, text: str) -> Self:
+        """A copy with another text, in its messages too; there an empty one is left out.
+
+        Examples:
+            >>> reply = ChatReply("Hi", messages=({"role": "assistant", "content": "Hi"},))
+            >>> reply.with_text("Ho").messages
+            ({'role': 'assistant', 'content': 'Ho'},)
+        """
+        messages = list(self.messages)
+        for place in range(len(messages) - 1, -1, -1):
+            one = messages[place]
+            if one.get("role") == "assistant" and one.get("content") == self.text:
+                messages[place : place + 1] = [{**one, "content": text}] if text.strip() else []
+                break
+        return self.copy_with(text=text, messages=tuple(messages))
+
     def to_dict(self) -> dict[str, Any]:
         """The reply as plain JSON data, which ``chat(resume=...)`` takes as well.
 
