@@ -431,8 +431,7 @@ def _start(
         flow = _extended(call, history, request, answer)
     else:
         flow = run_turn(call, history, request, answer)
-    flow = in_order(history, call, flow)
-    return call, observed(call, flow) if stream else flow
+    return call, observed(call, in_order(history, call, flow))
 
 
 def _extended(
@@ -487,7 +486,7 @@ def _start_typed(
     except (PuterError, TypeError) as error:
         raise short(error)  # noqa: B904 - it is the same
     flow = parse.typed_answer(call, history, request, wanted, retries, changed)
-    return call, in_order(history, call, flow)
+    return call, observed(call, in_order(history, call, flow))
 
 
 def _heed_options(call: CallContext, history: History, request: ChatRequest) -> None:

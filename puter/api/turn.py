@@ -581,7 +581,7 @@ def run_turn(
             else:
                 reply = yield from turn.send(stream=False)
                 turn.accept_reply(target.route.dialect.decode(reply.decoded()))
-        if turn.committed:
+        if turn.committed and call.extensions.listeners:
             yield from notify(call, "history.commit", messages=turn.committed)
     except PuterError as error:
         incomplete = error.partial

@@ -126,8 +126,10 @@ class Client:
         call = self._begin(operation.__name__, kwargs.get("model"))
         try:
             if self._extensions.middleware and middleware.sees(call):
-                return call, middleware.around_operation(call, operation, args, kwargs)
-            return call, operation(call, *args, **kwargs)
+                flow = middleware.around_operation(call, operation, args, kwargs)
+            else:
+                flow = operation(call, *args, **kwargs)
+            return call, observing.observed(call, flow)
         except TypeError as error:  # a generator function raises it for its arguments alone
             raise _bad_call(operation, kwargs, error) from None
         finally:
@@ -137,7 +139,7 @@ class Client:
         if running_loop() is not None:
             failures.warn_of_blocking(call)
         try:
-            return self._shared.transports["sync"].run(observing.observed(call, flow))
+            return self._shared.transports["sync"].run(flow)
         except BaseException as error:
             failures.report(call, error)
             raise error
@@ -149,7 +151,7 @@ class Client:
         try:
             transports = self._shared.transports
             transport = transports.get("async") or await transports.open_async()
-            return await transport.async_run(observing.observed(call, flow))
+            return await transport.async_run(flow)
         except GeneratorExit:  # at the end of the interpreter perhaps, where nothing can be loaded
             raise
         except BaseException as error:
