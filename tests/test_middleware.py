@@ -440,6 +440,23 @@ async def test_it_answers_in_place_of_the_server(door: Door) -> None:
     assert door.sent == []
 
 
+async def test_what_it_raises_before_anything_is_sent_is_not_paid_and_not_repeated_for_ever(
+    door: Door,
+) -> None:
+    errors: list[Exception] = [ValueError("mine"), puter.PuterConnectionError("no", sent=True)]
+    errors += [puter.PuterRateLimitError("wait")] * 4
+
+    def raises(request: AttemptRequest, call_next: Any) -> Flow[HttpReply]:
+        raise errors.pop(0)
+        yield
+
+    ai = door.client(retry_delay=0, max_retries=3).use(raises, per_attempt=True)
+    for kind in (ValueError, puter.PuterConnectionError, puter.PuterRateLimitError):
+        with pytest.raises(kind):
+            await ask(door, ai, "Hi")
+    assert (errors, door.sent, ai.usage.requests) == ([], [], 0)
+
+
 # ---------------------------------------------------------------- what use() takes
 
 

@@ -72,6 +72,7 @@ def exchange(
             if not call.attempts:
                 call.requested = call.clock()
             lost, call.unsent = True, False  # may have run, and so be billed, without an answer
+            tried = call.attempts
             try:
                 began = call.clock()
                 reply: HttpReply
@@ -94,12 +95,17 @@ def exchange(
                 return reply
             except PuterError as error:
                 lost = may_have_run(error)
-                delay = _plan_retry(
-                    call, request, error, throttle
-                )  # before the permit goes to the next
+                call.unsent = call.unsent or call.attempts == tried
+                call.attempts = max(call.attempts, tried + 1)  # middleware may raise it, for ever
+                delay = _plan_retry(call, request, error, throttle)  # while the permit is held
                 failure = short(error)  # the frames of its traceback hold the body, and it
             finally:
-                if lost and not call.unsent and request.billed is not None:
+                if (
+                    lost
+                    and not call.unsent
+                    and call.attempts > tried
+                    and request.billed is not None
+                ):
                     call.record(request.billed)
             if permit is not None:
                 permit.release()
