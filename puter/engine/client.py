@@ -99,7 +99,7 @@ class Client:
         settings = copy.copy(self.config)
         limits = limits_of(settings)
         if limits != limits_of(self._settings):
-            own = Throttle(*limits)
+            own = self._throttle.with_limits(*limits)
             with short_lock():  # another thread may have come first
                 if self._borrows_throttle:
                     self._borrows_throttle, self._throttle = False, own

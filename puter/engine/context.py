@@ -150,7 +150,7 @@ class CallContext:
 
     def permit(self, throttle: Throttle) -> Permit:
         """A permit to acquire, noted before anything can come between."""
-        permit = Permit(throttle)
+        permit = throttle.permit()
         self.permits.append(permit)
         return permit
 

@@ -20,7 +20,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any, final
+from typing import TYPE_CHECKING, Any
 
 from puter.engine.clock import monotonic
 from puter.process import late
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     import asyncio
 
     from asyncio_throttle import throttler
+    from typing_extensions import Self
 else:
     throttler = late("asyncio_throttle.throttler")
 
@@ -100,7 +101,20 @@ def _finish(future: Any, failure: Callable[[], Exception] | None) -> None:
         future.set_result(failure)
 
 
-@final
+def _tell(
+    loop: asyncio.AbstractEventLoop | None, future: Any, failure: Callable[[], Exception] | None
+) -> bool:
+    """Wake a task of the loop, or a thread; False if the loop does not run."""
+    if loop is None:
+        _finish(future, failure)
+        return True
+    with suppress(RuntimeError):  # closed just now
+        if loop.is_running():
+            loop.call_soon_threadsafe(_finish, future, failure)
+            return True
+    return False
+
+
 class Permit:
     """Permission to make one call at a time, with a place in the queue that it keeps.
 
@@ -186,7 +200,7 @@ class Permit:
         """Nobody is at work on it: it is parked, or its event loop stands still."""
         return self._parked or (self._loop is not None and not self._loop.is_running())
 
-    def __enter__(self) -> Permit:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -194,14 +208,7 @@ class Permit:
 
     def _tell(self, failure: Callable[[], Exception] | None) -> bool:
         """Wake the waiter; False if its event loop does not run."""
-        if self._loop is None:
-            _finish(self._future, failure)
-            return True
-        with suppress(RuntimeError):  # closed just now
-            if self._loop.is_running():
-                self._loop.call_soon_threadsafe(_finish, self._future, failure)
-                return True
-        return False
+        return _tell(self._loop, self._future, failure)
 
 
 def _rolling_window() -> Any:
@@ -259,6 +266,14 @@ class Throttle:
         self._due = math.inf  # when `_tick` runs
         self._timer = False  # its thread runs
         self._changed = threading.Condition(self._lock)  # tells that thread of an earlier time
+
+    def permit(self) -> Permit:
+        """A permit to acquire."""
+        return Permit(self)
+
+    def with_limits(self, *limits: float) -> Throttle:
+        """Another one of its kind, for the copy of a client that gets limits of its own."""
+        return Throttle(*limits)
 
     @property
     def running(self) -> int:
