@@ -7,6 +7,7 @@ import json
 import logging
 import sys
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -16,10 +17,10 @@ from hypothesis import strategies as st
 
 from puter import PuterAI, PuterConfigError, PuterConnectionError, PuterError, PuterTimeoutError
 from puter.exceptions import PuterInputError
-from puter.extensions import leases
-from puter.extensions.limiter import RedisLimiter
+from puter.extensions import RedisLimiter, leases
 from puter.extensions.limiter_script import SCRIPT
 from tests.door import Door, chat_body, chunks, json_answer, shut, step, stream_answer
+from tests.interrupts import Aim
 from tests.redis_server import running_redis
 
 if TYPE_CHECKING:
@@ -278,9 +279,7 @@ def nobody_calls(client: redis.Redis) -> bool:
 
 
 def limited(door: Door, url: str, limits: dict[str, Any] | None = None, **options: Any) -> PuterAI:
-    ai = door.client(**(limits or {}))
-    RedisLimiter(url, **options).setup(ai)
-    return ai
+    return door.client(**(limits or {})).use(RedisLimiter(url, **options))
 
 
 async def test_a_call_holds_a_lease_while_it_runs(
@@ -359,7 +358,6 @@ async def test_the_limits_are_the_clients_own(
     with pytest.raises(PuterTimeoutError):  # the account's are those of the client
         await door(copy, "chat", "hi", stream=True)
     ai.config.max_concurrency = 3
-    ai.config.rate_limit_requests = 1000
     open_.append(await door(ai, "chat", "hi", stream=True))
     single = ai.with_options(max_concurrency=1, deadline=20)
     await shut(open_.pop())
@@ -426,6 +424,24 @@ async def test_a_cancelled_call_leaves_the_queue(redis_server: str, client: redi
     for stream in open_:
         await stream.aclose()
     until(lambda: nobody_calls(client))
+
+
+def test_ctrl_c_at_any_place_loses_no_lease(redis_server: str, client: redis.Redis) -> None:
+    throttle = Door("sync").client().use(RedisLimiter(redis_server))._throttle
+    place, aim = 0, Aim(1)
+    while not place or aim.struck:
+        place += 1
+        permit = throttle.permit()
+        try:
+            with suppress(KeyboardInterrupt), (aim := Aim(place)), permit:
+                permit.acquire()
+        finally:
+            sys.setprofile(None)
+        permit.release()  # as the end of a call does
+        until(lambda: nobody_calls(client))
+    with throttle.permit() as following:
+        following.acquire(timeout=20)
+    assert place > 30
 
 
 async def test_threads_and_tasks_share_it(redis_server: str, client: redis.Redis) -> None:

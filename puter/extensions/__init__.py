@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from puter.engine.middleware import map_chunks as map_chunks
     from puter.engine.middleware import notify as notify
     from puter.engine.middleware import sleep as sleep
+    from puter.extensions.limiter import RedisLimiter as RedisLimiter
     from puter.wire.http import HttpReply as HttpReply
 
 _MODULES = {
@@ -36,6 +37,7 @@ _MODULES = {
         "AttemptMiddleware", "AttemptRequest", "CallNext", "Middleware", "Request", "invoke",
         "map_chunks", "notify", "sleep",
     ),
+    "puter.extensions.limiter": ("RedisLimiter",),
     "puter.wire.http": ("HttpReply",),
 }  # fmt: skip
 _MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}

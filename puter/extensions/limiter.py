@@ -52,12 +52,7 @@ class RedisLimiter:
         PuterInputError: An argument is not valid.
 
     Examples:
-        >>> from puter import PuterAI
-        >>> ai = PuterAI()
-        >>> limiter = RedisLimiter("redis://localhost:6379/0", lease=60)
-        >>> limiter.setup(ai)
-        >>> limiter
-        RedisLimiter(key='puter')
+        >>> ai = PuterAI().use(RedisLimiter("redis://:password@localhost:6379/0", lease=60))
     """
 
     def __init__(

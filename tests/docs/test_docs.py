@@ -151,7 +151,7 @@ def check(block: Block) -> None:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
-def test_page(page: Path, tmp_path: Path) -> None:
+def test_page(page: Path, tmp_path: Path, request: pytest.FixtureRequest) -> None:
     from puter.testing import LocalPuter
 
     blocks = blocks_of(page)
@@ -168,6 +168,8 @@ def test_page(page: Path, tmp_path: Path) -> None:
             "PUTER_AUTH_TOKEN": puter.token,
             "PUTER_PROXY": "",
         }
+        if "REDIS_URL" in page.read_text(encoding="utf-8"):
+            settings["REDIS_URL"] = request.getfixturevalue("redis_server")
         run(page.name, [sys.executable, __file__, str(page)], tmp_path, **settings)
         for block in blocks:
             if block.language in SHELL and not block.no_run:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import redis
 
-from puter.extensions.limiter import RedisLimiter
+from puter.extensions import RedisLimiter
 from puter.testing import Gate, LocalPuter, Reply
 from tests.sockets.programs import run, start
 
@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
 SLACK = 5.0  # of a machine that others use
 LIMITED = """
-from puter.extensions.limiter import RedisLimiter
+from puter.extensions import RedisLimiter
 limiter = RedisLimiter({url!r}, lease={lease})
-limiter.setup(ai)
+ai.use(limiter)
 """
 
 
@@ -89,8 +89,7 @@ def test_a_killed_process_gives_its_permits_back_within_the_lease(
             program.kill()
             began = time.monotonic()
             assert running() == 3
-        ai = puter.client()
-        RedisLimiter(redis_server, lease=2).setup(ai)
+        ai = puter.client().use(RedisLimiter(redis_server, lease=2))
         assert ai.chat("hi") == "Hello!"
         assert time.monotonic() - began < 2 + SLACK
         ai.close()
