@@ -178,6 +178,21 @@ async def test_what_it_makes_of_the_question_and_the_answer_is_remembered(
 
 
 @STREAMS
+async def test_what_it_says_before_the_turn_is_not_remembered(door: Door, stream: bool) -> None:
+    def in_german(request: Request, call_next: Any) -> Flow[Any]:
+        system = {"role": "system", "content": "Answer in German."}
+        return (yield from call_next(request.replace(messages=[system, *request.messages])))
+
+    ai = door.client().use(in_german)
+    door.answers(hello(stream, "Hallo!"), hello(stream, "Tag!"))
+    for prompt in ("Hi", "Hello"):
+        await ask(door, ai, prompt, stream=stream)
+    roles = [[one["role"] for one in sent.args["messages"]] for sent in door.sent]
+    assert roles == [["system", "user"], ["system", "user", "assistant", "user"]]
+    assert [one["content"] for one in ai.chat_history] == ["Hi", "Hallo!", "Hello", "Tag!"]
+
+
+@STREAMS
 async def test_it_asks_again_and_one_turn_is_remembered(door: Door, stream: bool) -> None:
     def insisting(request: Request, call_next: Any) -> Flow[Any]:
         reply = yield from call_next(request)

@@ -101,8 +101,9 @@ def _parts_of(changed: Request, request: Request, composed: Composed) -> Compose
         return composed
     messages = list(changed.messages)
     before = len(composed.before)
-    if messages[:before] != composed.before:
-        before = max(0, len(messages) - len(composed.turn))
+    added = max(0, len(messages) - len(composed.turn))
+    if messages[added:] == composed.turn or messages[:before] != composed.before:
+        before = added  # what was put before the turn is not remembered
     return Composed(messages[:before], messages[before:], 0)
 
 
