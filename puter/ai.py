@@ -91,7 +91,7 @@ class PuterAI(Client, ChatMethods):
         **config_overrides: Single settings by name, see ``PuterConfig``.
 
     Raises:
-        PuterConfigError: A setting is unknown or not valid.
+        PuterConfigError: A setting is unknown or not valid; or a profile or plugin is.
         PuterInputError: A credential is not a usable str.
 
     Examples:
@@ -131,6 +131,8 @@ class PuterAI(Client, ChatMethods):
             events.log_to_stderr(level)
         self._set_up(settings, SharedState(credentials, transports))
         self._history = History()
+        if names := os.environ.get("PUTER_PLUGINS"):
+            installing.install_plugins(self, names)
 
     if not TYPE_CHECKING:  # which sees by itself what is assigned
 
@@ -345,14 +347,17 @@ class PuterAI(Client, ChatMethods):
         Args:
             extension: A middleware, which is a generator function ``(request, call_next)``; or one
                 of ``puter.extensions``; or any object with such a ``middleware``, or with
-                ``setup(client)``, or both. The first is outermost.
+                ``setup(client)``, or both; or the name of an installed plugin (entry point group
+                ``puter.plugins``; the variable ``PUTER_PLUGINS="a,b"`` names those of each client).
+                The first is outermost.
             per_attempt: Put the middleware around each HTTP attempt, not the whole call.
 
         Returns:
             The client.
 
         Raises:
-            PuterConfigError: It is no extension, or in use already.
+            PuterConfigError: It is no extension, or in use already; or the plugin is not installed
+                or fails.
 
         Examples:
             >>> def in_german(request, call_next):

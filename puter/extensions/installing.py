@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from puter.engine.middleware import name_of
 from puter.exceptions import PuterConfigError, repr_of
+from puter.extensions import plugins
 
 if TYPE_CHECKING:
     from puter.engine.client import Client
@@ -21,12 +22,16 @@ def install(client: Client, extension: Any, *, per_attempt: bool = False) -> Non
 
     Args:
         client: The client, or the copy that a conversation has.
-        extension: A middleware, or an object with ``middleware`` or ``setup()``.
+        extension: A middleware, or an object with ``middleware`` or ``setup()``, or the name of a
+            plugin that is one.
         per_attempt: Put its middleware around each HTTP attempt.
 
     Raises:
         PuterConfigError: It is no extension, or in use already.
     """
+    if isinstance(extension, str):
+        _install_plugin(client, extension, per_attempt=per_attempt)
+        return
     own = client._extensions
     if inspect.isclass(extension):
         raise PuterConfigError(
@@ -50,6 +55,29 @@ def install(client: Client, extension: Any, *, per_attempt: bool = False) -> Non
         own.middleware += tuple(found)
     if setup is not None:
         setup(client)
+
+
+def install_plugins(client: Client, names: str) -> None:
+    """Give plugins to a client: their names, with commas between them.
+
+    Raises:
+        PuterConfigError: One is not installed, or fails.
+    """
+    for name in dict.fromkeys(filter(None, map(str.strip, names.split(",")))):
+        install(client, name)
+
+
+def _install_plugin(client: Client, name: str, *, per_attempt: bool) -> None:
+    if name in client._extensions.installed:
+        raise PuterConfigError(
+            f"The plugin {name!r} is in use already", hint="Each works once for a client."
+        )
+    extension = plugins.load(name)
+    try:
+        install(client, extension, per_attempt=per_attempt)
+    except PuterConfigError as error:
+        raise PuterConfigError(f"The plugin {name!r}: {error.message}", hint=error.hint) from error
+    client._extensions.installed += (name,)
 
 
 def _shown(extension: Any) -> str:

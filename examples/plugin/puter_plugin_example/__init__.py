@@ -1,0 +1,1 @@
+"""Two plugins: ``today``, a middleware, and ``dice``, which gives chats a tool."""

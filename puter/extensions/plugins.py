@@ -1,0 +1,84 @@
+"""Plugins: extensions that installed packages offer by name, as entry points of one group."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any
+
+from puter.checks import did_you_mean, near_misses
+from puter.exceptions import PuterConfigError, repr_of
+
+GROUP = "puter.plugins"
+"""The group of entry points."""
+
+
+def load(name: str) -> Any:
+    """The extension that an installed package offers under a name.
+
+    Its entry point names a middleware or another extension, which is returned as it is, or a class
+    or function, which is called without arguments.
+
+    Raises:
+        PuterConfigError: No package has the plugin, or several have; or it cannot be loaded or
+            made, with the reason as its cause.
+    """
+    entry = _find(name)
+    plugin = f"The plugin {name!r} of {_package(entry)}"
+    try:
+        found = entry.load()
+    except Exception as error:
+        raise _failed(f"{plugin} cannot be loaded", error) from error
+    if not inspect.isclass(found) and (
+        not inspect.isroutine(found) or inspect.isgeneratorfunction(inspect.unwrap(found))
+    ):
+        return found
+    if not _takes_nothing(found):
+        raise PuterConfigError(
+            f"{plugin}: {found.__name__} is no middleware and cannot be called without arguments",
+            hint="An entry point names a middleware, which is a generator function; another "
+            "extension; or a class or function that makes one and needs no arguments.",
+        )
+    try:
+        return found()
+    except Exception as error:
+        raise _failed(f"{plugin} cannot be made", error) from error
+
+
+def _find(name: str) -> EntryPoint:
+    installed = entry_points(group=GROUP)
+    found = [one for one in installed if one.name == name]
+    if len(found) > 1:
+        packages = ", ".join(sorted(map(_package, found)))
+        raise PuterConfigError(
+            f"Several packages have a plugin {name!r}: {packages}", hint="Uninstall all but one."
+        )
+    if not found:
+        names = sorted({one.name for one in installed})
+        known = f"Installed are {', '.join(map(repr, names))}." if names else "None is installed."
+        near = did_you_mean(near_misses(name, names))
+        raise PuterConfigError(
+            f"There is no plugin {repr_of(name)}", hint=f"{near} {known}".strip()
+        )
+    return found[0]
+
+
+def _package(entry: EntryPoint) -> str:
+    return entry.dist.name if entry.dist is not None else entry.value.partition(":")[0]
+
+
+def _takes_nothing(function: Callable[..., Any]) -> bool:
+    if inspect.iscoroutinefunction(function):
+        return False
+    try:
+        inspect.signature(function).bind()
+    except TypeError:
+        return False
+    except ValueError:  # some classes in C do not tell
+        return True
+    return True
+
+
+def _failed(what: str, error: Exception) -> PuterConfigError:
+    return PuterConfigError(f"{what}: {type(error).__name__}: {error}")
