@@ -63,6 +63,11 @@ class Conversation(ChatMethods):
         return self
 
     @property
+    def id(self) -> str:
+        """Names the conversation in traces; ``save()`` keeps it, ``fork()`` gives another."""
+        return self._history.id
+
+    @property
     def messages(self) -> list[dict[str, Any]]:
         """The live list of messages, oldest first, without ``system``; one assigned is checked."""
         return self._history.messages
@@ -92,7 +97,7 @@ class Conversation(ChatMethods):
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write the conversation to a JSON file, whole or not at all, and return its path.
 
-        It holds messages, instructions and model; no token, password or setting.
+        It holds messages, instructions, model and ``id``; no token, password or setting.
 
         Raises:
             PuterInputError: A message of yours cannot be written as JSON.

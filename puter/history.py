@@ -39,6 +39,7 @@ class History:
         system: Instructions sent before the messages with every call.
         model: The model that answers when a call names none.
         queued: One turn at a time, where each must see the one before.
+        id: Names the conversation. Default: made when it is asked for.
     """
 
     def __init__(
@@ -48,7 +49,9 @@ class History:
         system: str | None = None,
         model: str | None = None,
         queued: bool = False,
+        id: str | None = None,  # noqa: A002 - the field's own word
     ) -> None:
+        self._id = id
         self.messages: list[Message] = list(messages)
         """The live list of message dicts, oldest first."""
         self.system = system
@@ -59,6 +62,15 @@ class History:
         """Lets one turn at a time through."""
         self.turn: Any = None
         """The turn under way, of whoever holds the queue; see ``puter.api.turn``."""
+
+    @property
+    def id(self) -> str:
+        """Names the conversation, in its file too; a copy has another."""
+        if self._id is None:
+            made = os.urandom(8).hex()
+            with short_lock():
+                self._id = self._id or made
+        return self._id
 
     def snapshot(self) -> list[Message]:
         """The messages so far, in a list of its own."""
@@ -113,7 +125,9 @@ class History:
 
     def __reduce__(self) -> Any:
         queued = self.queue is not None
-        make = functools.partial(History, system=self.system, model=self.model, queued=queued)
+        make = functools.partial(
+            History, system=self.system, model=self.model, queued=queued, id=self._id
+        )
         return make, (self.snapshot(),)
 
 
@@ -187,6 +201,7 @@ def dump(history: History, path: str | os.PathLike[str]) -> Path:
     """Write the conversation as JSON, whole or not at all."""
     data = {
         "puter_conversation": VERSION,
+        "id": history.id,
         "system": history.system,
         "model": history.model,
         "messages": history.snapshot(),
@@ -224,8 +239,9 @@ def load(path: str | os.PathLike[str]) -> History:
             f"{os.fspath(path)!r} was written by a newer version of this SDK",
             hint="Upgrade this SDK.",
         )
-    for name in ("system", "model"):
+    for name in ("system", "model", "id"):
         if data.get(name) is not None and not isinstance(data[name], str):
             raise PuterInputError(f"{os.fspath(path)!r} is damaged: {name} is no text")
     messages = wire_messages.check_messages(data["messages"]) if data["messages"] else []
-    return History(messages, system=data.get("system"), model=data.get("model"), queued=True)
+    system, model, name = (data.get(key) for key in ("system", "model", "id"))
+    return History(messages, system=system, model=model, queued=True, id=name)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import pickle
 import random
 import subprocess
 import sys
@@ -385,7 +386,7 @@ def test_the_file_holds_no_secret(tmp_path: Path) -> None:
     ai = PuterAI("alice", "hunter2hunter2", "secret-token", headers={"X-Key": "secret-key"})
     path = ai.conversation(messages=["one"]).save(tmp_path / "talk.json")
     text = path.read_text(encoding="utf-8")
-    assert json.loads(text).keys() == {"puter_conversation", "system", "model", "messages"}
+    assert json.loads(text).keys() == {"puter_conversation", "id", "system", "model", "messages"}
     for secret in ("alice", "hunter2hunter2", "secret-token", "secret-key"):
         assert secret not in text
 
@@ -482,3 +483,16 @@ def test_a_killed_program_leaves_a_whole_file(tmp_path: Path) -> None:
 
     with ThreadPoolExecutor(4) as pool:
         assert min(pool.map(killed, range(20))) >= 2
+
+
+def test_a_conversation_keeps_its_id_and_a_fork_has_another(tmp_path: Path) -> None:
+    ai = puter.PuterAI(token="t")
+    talk = ai.conversation(messages=["Hi"])
+    path = talk.save(tmp_path / "talk.json")
+    assert talk.id == talk.id == ai.load_conversation(path).id
+    assert len({talk.id, talk.fork().id, ai.conversation().id}) == 3
+    assert pickle.loads(pickle.dumps(talk)).id == talk.id
+    old = json.loads(path.read_text())
+    del old["id"]
+    path.write_text(json.dumps(old))
+    assert ai.load_conversation(path).id not in ("", talk.id)

@@ -207,6 +207,7 @@ def test_nothing_but_the_runtime_dependencies_is_imported() -> None:
     theirs |= {"PIL", "jsonschema", "pydantic"}  # if the user has it
     theirs |= {"keyring", "platformdirs", "tomli"}  # with a profile
     theirs |= {"redis"}  # with RedisLimiter
+    theirs |= {"opentelemetry", "prometheus_client"}  # with the extensions of these names
     for source in ROOT.rglob("*.py"):
         if source.relative_to(ROOT).parts[0] in ("testing", "__pyinstaller"):
             continue

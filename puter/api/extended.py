@@ -53,7 +53,11 @@ def extended(
     target = target_of(call, history, asked)
     whole = (*composed.before, *composed.turn)
     args = {name: getattr(asked, name) for name in ARGS}
-    request = Request(call.operation, target.model, whole, asked.options, args, stream, call=call)
+    in_conversation = history.queue is not None and not asked.standalone
+    about = {"conversation_id": history.id} if in_conversation else {}
+    request = Request(
+        call.operation, target.model, whole, asked.options, args, stream, about, call=call
+    )
     turn: list[Message] = list(composed.turn)
     given: list[ChatReply] = []
 

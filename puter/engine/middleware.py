@@ -58,7 +58,8 @@ class Request:
     stream: bool = False
     """Whether the answer is streamed."""
     metadata: dict[str, Any] = field(default_factory=dict)
-    """For what the extensions of one call tell each other; it may be written into."""
+    """For what the extensions of one call tell each other; it may be written into. In a
+    conversation it has ``conversation_id``."""
     call: Any = field(default=None, repr=False, compare=False)
     """The ``CallContext``: settings and state of the call."""
 

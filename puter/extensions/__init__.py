@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from puter.engine.middleware import notify as notify
     from puter.engine.middleware import sleep as sleep
     from puter.extensions.limiter import RedisLimiter as RedisLimiter
+    from puter.extensions.metrics import Prometheus as Prometheus
+    from puter.extensions.tracing import OpenTelemetry as OpenTelemetry
     from puter.wire.http import HttpReply as HttpReply
 
 _MODULES = {
@@ -38,6 +40,8 @@ _MODULES = {
         "map_chunks", "notify", "sleep",
     ),
     "puter.extensions.limiter": ("RedisLimiter",),
+    "puter.extensions.metrics": ("Prometheus",),
+    "puter.extensions.tracing": ("OpenTelemetry",),
     "puter.wire.http": ("HttpReply",),
 }  # fmt: skip
 _MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}

@@ -15,14 +15,20 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from tests.benchmarks import calls, loads, page, programs, report, servers
+from tests.benchmarks import calls, extensions, loads, page, programs, report, servers
 from tests.benchmarks.growth import growths
 from tests.benchmarks.hot_path import hot_path
 from tests.benchmarks.processes import server
 from tests.benchmarks.profiles import profiles
 from tests.benchmarks.rows import ROWS, Bench
 
-MODULES = (calls, loads, programs, servers)  # importing them has entered their rows, in order
+MODULES = (
+    calls,
+    extensions,
+    loads,
+    programs,
+    servers,
+)  # importing them has entered their rows, in order
 MEASURES: dict[str, tuple[Callable[[Bench], Any], Callable[[Any], str]]] = {
     **{name: (row.result, report.line) for name, row in ROWS.items()},
     "hot-path": (lambda bench: hot_path(bench.stub), str),

@@ -1,0 +1,190 @@
+"""What OpenTelemetry calls the facts of a call to a model: names, units, buckets, in one table.
+
+They are those of the semantic conventions for generative AI as of version 1.41 of the semantic
+conventions, the last before these moved to a repository of their own.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+from urllib.parse import urlsplit
+
+from puter.exceptions import PuterError
+
+if TYPE_CHECKING:
+    from decimal import Decimal
+
+    from puter.engine.middleware import Request
+    from puter.extensions.watched import Watched
+    from puter.types.replies import Usage
+
+SCHEMA = "https://opentelemetry.io/schemas/1.41.0"
+SYSTEM = "puter"
+"""``gen_ai.provider.name``: whose API it is; who serves the model is in ``puter.provider``."""
+OPERATION = {"chat": "chat", "parse": "chat"}
+"""``gen_ai.operation.name`` of methods that the conventions have a word for."""
+_OUTPUT = {
+    "txt2img": "image",
+    "txt2speech": "speech",
+    "speech2speech": "speech",
+    "img2txt": "text",
+    "speech2txt": "text",
+    "txt2vid": "video",
+    "parse": "json",
+}
+
+
+class Ended(NamedTuple):
+    """A call that has ended, in whatever way."""
+
+    call: Watched[Any]
+    usage: Usage | None
+    """Tokens of all its answers."""
+    cost: Decimal | None
+    """US dollars, of all answers whose cost is known."""
+
+    @property
+    def reply(self) -> Any:
+        """What the method returns, or what there was of it."""
+        return self.call.reply if self.call.reply is not None else partial_of(self.call.error)
+
+
+def partial_of(error: BaseException | None) -> Any:
+    """The part of the answer that an error has."""
+    return error.partial if isinstance(error, PuterError) else None
+
+
+def operation_name(request: Request) -> str:
+    return OPERATION.get(request.operation, request.operation)
+
+
+def span_name(request: Request) -> str:
+    """Such as ``chat gpt-5-nano``."""
+    return f"{operation_name(request)} {request.model or ''}".strip()
+
+
+def error_type(error: BaseException) -> str:
+    """The server's code where it has one, else the class."""
+    code = error.code if isinstance(error, PuterError) else None
+    if code and re.fullmatch(r"(?a)\w[\w.-]{0,63}", code):
+        return code
+    return type(error).__name__
+
+
+def _option(name: str) -> Callable[[Request], Any]:
+    def read(request: Request) -> Any:
+        value = request.options.get(name)
+        return list(map(str, value)) if isinstance(value, (list, tuple)) else value
+
+    return read
+
+
+def _address(part: str) -> Callable[[Request], Any]:
+    def read(request: Request) -> Any:
+        url = urlsplit(request.call.config.api_base)
+        return url.hostname if part == "host" else url.port or {"http": 80}.get(url.scheme, 443)
+
+    return read
+
+
+def _of_usage(name: str, *, unknown: int | None = None) -> Callable[[Ended], Any]:
+    """Tokens; ``unknown`` is the number that vendors which do not tell are given."""
+
+    def read(ended: Ended) -> Any:
+        count = None if ended.usage is None else getattr(ended.usage, name)
+        return None if count == unknown else count
+
+    return read
+
+
+def _of_reply(name: str) -> Callable[[Ended], Any]:
+    return lambda ended: getattr(ended.reply, name, None) or None
+
+
+def _finish_reasons(ended: Ended) -> Any:
+    reason = getattr(ended.reply, "finish_reason", None)
+    if reason is None:
+        return None
+    return [reason if ended.call.outcome == "ok" else "error"]
+
+
+def _cost(ended: Ended) -> Any:
+    return None if ended.cost is None else float(ended.cost)
+
+
+OF_REQUEST: Mapping[str, Callable[[Request], Any]] = {
+    "gen_ai.operation.name": operation_name,
+    "gen_ai.provider.name": lambda _: SYSTEM,
+    "gen_ai.request.model": lambda request: request.model or None,
+    "gen_ai.request.stream": lambda request: request.stream or None,
+    "gen_ai.request.temperature": _option("temperature"),
+    "gen_ai.request.top_p": _option("top_p"),
+    "gen_ai.request.max_tokens": _option("max_tokens"),
+    "gen_ai.request.seed": _option("seed"),
+    "gen_ai.request.stop_sequences": _option("stop"),
+    "gen_ai.request.frequency_penalty": _option("frequency_penalty"),
+    "gen_ai.request.presence_penalty": _option("presence_penalty"),
+    "gen_ai.output.type": lambda request: _OUTPUT.get(request.operation),
+    "gen_ai.conversation.id": lambda request: request.metadata.get("conversation_id"),
+    "server.address": _address("host"),
+    "server.port": _address("port"),
+}
+"""Attributes known when a call begins; what is None is left out."""
+
+OF_END: Mapping[str, Callable[[Ended], Any]] = {
+    "gen_ai.response.model": _of_reply("model"),
+    "gen_ai.response.finish_reasons": _finish_reasons,
+    "gen_ai.response.time_to_first_chunk": lambda ended: ended.call.first_chunk,
+    "gen_ai.usage.input_tokens": _of_usage("input_tokens"),
+    "gen_ai.usage.output_tokens": _of_usage("output_tokens"),
+    "gen_ai.usage.cache_read.input_tokens": _of_usage("cached_tokens", unknown=0),
+    "gen_ai.usage.reasoning.output_tokens": _of_usage("reasoning_tokens", unknown=0),
+    "http.request.resend_count": lambda ended: ended.call.retries or None,
+    "puter.provider": _of_reply("provider"),
+    "puter.cost_usd": _cost,
+}
+"""Attributes known when it has ended; what is None is left out."""
+
+ERROR_TYPE = "error.type"
+TOKEN_TYPE = "gen_ai.token.type"  # noqa: S105 - of tokens of text
+INPUT, OUTPUT = "gen_ai.input.messages", "gen_ai.output.messages"
+"""The content, which is not recorded unless asked for."""
+
+OF_METRICS = (
+    "gen_ai.operation.name", "gen_ai.provider.name", "gen_ai.request.model",
+    "gen_ai.response.model", "server.address", "server.port", ERROR_TYPE,
+)  # fmt: skip
+"""The attributes that metrics have as well."""
+
+
+class Histogram(NamedTuple):
+    """A metric."""
+
+    name: str
+    unit: str
+    description: str
+    buckets: tuple[float, ...]
+
+
+DURATION = Histogram(
+    "gen_ai.client.operation.duration",
+    "s",
+    "GenAI operation duration.",
+    tuple(round(0.01 * 2**n, 2) for n in range(14)),
+)
+TOKENS = Histogram(
+    "gen_ai.client.token.usage",
+    "{token}",
+    "Number of input and output tokens used.",
+    tuple(4**n for n in range(14)),
+)
+
+Attributes: TypeAlias = dict[str, Any]
+
+
+def attributes_of(table: Mapping[str, Callable[[Any], Any]], what: Any) -> Attributes:
+    """The attributes of a table that are known."""
+    found = {name: read(what) for name, read in table.items()}
+    return {name: value for name, value in found.items() if value is not None}

@@ -1,0 +1,153 @@
+"""Rows of extensions that do nothing: a call, or a chunk, with one over the same without."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+from puter import PuterAI
+from puter.extensions import map_chunks
+from tests.benchmarks.contenders import client
+from tests.benchmarks.rows import Bench, Round, row
+from tests.benchmarks.stub import MANY
+
+CALLS, STREAMS, GOAL = 300, 3, 1.05
+
+
+def whole_call(ai: PuterAI) -> None:
+    """Middleware around the call."""
+
+    def middleware(request: Any, call_next: Any) -> Any:
+        return (yield from call_next(request))
+
+    ai.use(middleware)
+
+
+def each_attempt(ai: PuterAI) -> None:
+    """Middleware around each attempt."""
+
+    def middleware(request: Any, call_next: Any) -> Any:
+        return (yield from call_next(request))
+
+    ai.use(middleware, per_attempt=True)
+
+
+def listener(ai: PuterAI) -> None:
+    """Somebody who is told of the end of each call."""
+    ai.on("call.end", lambda _: None)
+
+
+def chunk_listener(ai: PuterAI) -> None:
+    """Somebody who is told of each chunk."""
+    ai.on("stream.chunk", lambda _: None)
+
+
+def mapped(ai: PuterAI) -> None:
+    """Middleware that looks at each chunk and leaves it as it is."""
+
+    def middleware(request: Any, call_next: Any) -> Any:
+        return (yield from map_chunks(call_next(request), lambda chunk: chunk))
+
+    ai.use(middleware)
+
+
+def _sync(bench: Bench, give: Callable[[PuterAI], None], *, stream: bool = False) -> list[Round]:
+    base = f"{bench.stub}/{MANY}"
+    with client(base) as plain, client(base) as extended:
+        give(extended)
+
+        def calling(ai: PuterAI) -> Callable[[], None]:
+            def whole() -> None:
+                ai.chat("hello", remember=False)
+
+            def streamed() -> None:
+                for _ in ai.chat("hello", stream=True, remember=False):
+                    pass
+
+            return streamed if stream else whole
+
+        contenders = {"without": calling(plain), "puter": calling(extended)}
+        return bench.sync_cpu(contenders, *_amount(stream))
+
+
+def _async(bench: Bench, give: Callable[[PuterAI], None], *, stream: bool = False) -> list[Round]:
+    base = f"{bench.stub}/{MANY}"
+
+    async def measured() -> list[Round]:
+        async with client(base) as plain, client(base) as extended:
+            give(extended)
+
+            def calling(ai: PuterAI) -> Callable[[], Any]:
+                async def whole() -> None:
+                    await ai.async_chat("hello", remember=False)
+
+                async def streamed() -> None:
+                    async for _ in await ai.async_chat("hello", stream=True, remember=False):
+                        pass
+
+                return streamed if stream else whole
+
+            contenders = {"without": calling(plain), "puter": calling(extended)}
+            return await bench.async_cpu(contenders, *_amount(stream))
+
+    return asyncio.run(measured())
+
+
+def _amount(stream: bool) -> tuple[int, int]:
+    return (STREAMS, MANY) if stream else (CALLS, 1)
+
+
+@row("use-call", "a sync call with a middleware", over="without", goal=GOAL)
+def use_call(bench: Bench) -> list[Round]:
+    return _sync(bench, whole_call)
+
+
+@row("use-async-call", "an async call with a middleware", over="without", goal=GOAL)
+def use_async_call(bench: Bench) -> list[Round]:
+    return _async(bench, whole_call)
+
+
+@row("use-attempt", "a sync call with one around the attempt", over="without", goal=GOAL)
+def use_attempt(bench: Bench) -> list[Round]:
+    return _sync(bench, each_attempt)
+
+
+@row("use-async-attempt", "an async call with one", over="without", goal=GOAL)
+def use_async_attempt(bench: Bench) -> list[Round]:
+    return _async(bench, each_attempt)
+
+
+@row("on-call", "a sync call whose end a callback is told of", over="without", goal=GOAL)
+def on_call(bench: Bench) -> list[Round]:
+    return _sync(bench, listener)
+
+
+@row("on-async-call", "an async call whose end one is told of", over="without", goal=GOAL)
+def on_async_call(bench: Bench) -> list[Round]:
+    return _async(bench, listener)
+
+
+@row("use-chunk", "a sync chunk with a middleware", over="without", goal=GOAL)
+def use_chunk(bench: Bench) -> list[Round]:
+    return _sync(bench, whole_call, stream=True)
+
+
+@row("use-async-chunk", "an async chunk with a middleware", over="without", goal=GOAL)
+def use_async_chunk(bench: Bench) -> list[Round]:
+    return _async(bench, whole_call, stream=True)
+
+
+@row("map-chunk", "a sync chunk through map_chunks", over="without", goal=GOAL)
+def map_chunk(bench: Bench) -> list[Round]:
+    return _sync(bench, mapped, stream=True)
+
+
+@row("map-async-chunk", "an async chunk through map_chunks", over="without", goal=GOAL)
+def map_async_chunk(bench: Bench) -> list[Round]:
+    return _async(bench, mapped, stream=True)
+
+
+@row("on-chunk", "a sync chunk that a callback is told of", over="without", goal=GOAL)
+def on_chunk(bench: Bench) -> list[Round]:
+    return _sync(bench, chunk_listener, stream=True)
