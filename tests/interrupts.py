@@ -32,6 +32,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -39,6 +40,7 @@ import puter
 from puter import PuterAI
 from puter.api.turn import _running
 from puter.engine.throttle import Permit, Throttle
+from puter.extensions import Budget
 from puter.secret import Secret
 from puter.testing import MockReply, MockTransport
 from puter.transports import mock as mock_module
@@ -49,6 +51,7 @@ if TYPE_CHECKING:
 
 OURS = str(Path(puter.__file__).parent) + os.sep
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(64)
+CENT = Decimal("0.01")  # what each answer counts: the server tells no price
 SOUND = b"ID3" + bytes(2**20 + 2**19)  # so long that it is spooled
 
 
@@ -134,6 +137,7 @@ class Server:
 
     def __init__(self) -> None:
         self.billed: Counter[bytes] = Counter()
+        self.media: int = 0
         self.bodies: list[MockBody] = []
         self.tools_run: Counter[str] = Counter()
 
@@ -153,6 +157,7 @@ class Server:
         if path.endswith("login"):
             return {"proceed": True, "next_step": "complete", "token": "fresh-token"}
         if asked["interface"] != "puter-chat-completion":
+            self.media += 1
             if asked["interface"] == "puter-tts":
                 return MockReply(body=SOUND, headers={"content-type": "audio/mpeg"})
             return MockReply(
@@ -195,6 +200,7 @@ class World:
     server: Server = field(default_factory=Server)
     ai: PuterAI = field(init=False)
     talk: Any = field(init=False)
+    budget: Budget = field(init=False)
     value: Any = None
     throttles: list[Throttle] = field(default_factory=list)
 
@@ -208,7 +214,8 @@ class World:
             deadline=30,
             api_base="http://127.0.0.1:9",
         )
-        self.talk = self.ai.conversation()
+        self.budget = Budget(1, unpriced=CENT, estimate=CENT)
+        self.talk = self.ai.use(self.budget).conversation()
         shared: Any = self.ai._shared
         self.throttles = [self.ai._throttle, shared.credentials.sign_in_queue]
         self.throttles += [self.talk._history.queue]
@@ -513,6 +520,9 @@ class Bench:
         assert not open_bodies, f"{where}: {len(open_bodies)} bodies open"
         assert not any(count > 1 for count in world.server.billed.values()), f"{where}: paid twice"
         assert not any(n > 1 for n in world.server.tools_run.values()), f"{where}: a tool ran twice"
+        spent, billed = world.budget.spent / CENT, world.server.billed.total() + world.server.media
+        assert world.budget.reserved == 0, f"{where}: {world.budget}"
+        assert billed <= spent <= billed + 1, f"{where}: {world.budget} for {billed} answers"
         assert not self._strays(), f"{where}: left {self._strays()}"
         for history in (world.ai.chat_history, world.talk.messages):
             if history:

@@ -2,7 +2,7 @@
 
 What must hold after every step: the history grows by whole turns, a permit is held by each open
 stream and by nothing else, no request that may have run is sent again, no tool runs twice, the
-ledger is what the server billed, and nothing shows a secret.
+ledger and a budget are what the server billed, and nothing shows a secret.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ from hypothesis.stateful import (
 import puter
 from puter import ChatReply, PuterAI, PuterError
 from puter.engine.effects import Send
+from puter.extensions import Budget
 from puter.wire.http import HttpReply
 from tests.door import (
     CUT,
@@ -49,7 +50,7 @@ from tests.door import (
 
 LONG = bool(os.environ.get("PUTER_LONG_TESTS"))
 PASSWORD = "hush-password-hush"
-PRICE = Decimal("0.000078")
+PRICE, ESTIMATE = Decimal("0.000078"), Decimal(1)
 TOKENS = 11, 7
 DOORS = st.sampled_from(["sync", "async"])
 Told = list[tuple[str, ...]]
@@ -287,6 +288,8 @@ class Machine(RuleBasedStateMachine):
             max_concurrency=9,
             rate_limit_requests=None,
         )
+        self.budget = Budget(10**6, estimate=ESTIMATE)
+        self.ai.use(self.budget)
         self.subjects = [Subject(self.ai), Subject(self.ai.conversation(system="Be brief."))]
 
     def teardown(self) -> None:
@@ -668,6 +671,12 @@ class Machine(RuleBasedStateMachine):
         assert (spent.input_tokens, spent.output_tokens) == tuple(
             count * self.server.priced for count in TOKENS
         )
+
+    @invariant()
+    def the_budget_counts_that_and_holds_what_may_still_come(self) -> None:
+        lost = self.server.ran - len(self.streams) - self.server.priced
+        assert self.budget.spent == PRICE * self.server.priced + ESTIMATE * lost
+        assert self.budget.reserved == ESTIMATE * len(self.streams)
 
     @invariant()
     def nothing_ran_twice(self) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Mapping
 from decimal import Decimal
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from puter.api.downloads import read_all
 from puter.api.sources import ResolvedSource
@@ -15,6 +15,7 @@ from puter.engine.effects import Flow
 from puter.engine.pipeline import exchange
 from puter.exceptions import PuterAPIError, PuterInputError, PuterResponseError
 from puter.models import registry
+from puter.process import late
 from puter.types.media import Media
 from puter.types.mime import canonical
 from puter.wire.errors import RAISE_LIMIT, WRONG_HOST
@@ -24,6 +25,11 @@ from puter.wire.media import advise, read_spent, result_of
 from puter.wire.ndjson import LineError, NDJSONDecoder
 from puter.wire.pieces import Base64
 from puter.wire.providers import listed_name, refuse_misspelt_provider
+
+if TYPE_CHECKING:
+    from puter.engine import middleware
+else:
+    middleware = late("puter.engine.middleware")
 
 
 def call(
@@ -173,7 +179,7 @@ def invoke(
     request = driver_call(call.config, interface, method, args, driver=driver, **request_options)
     model = str(args.get("model") or "")
     try:
-        reply = yield from exchange(call, request)
+        reply = yield from exchange(call, request, asked=lambda: _asked(call, model, args))
     except PuterAPIError as error:
         advise(error, interface, model, functools.partial(_like, call, model))
         raise
@@ -183,6 +189,11 @@ def invoke(
             cost = Decimal(0)
         call.record(model or answered_by, usage, cost)
     return reply
+
+
+def _asked(call: CallContext, model: str, args: Mapping[str, Any]) -> middleware.Request:
+    """The request as extensions see it."""
+    return middleware.Request(call.operation, model or None, args=args)
 
 
 def _like(call: CallContext, model: str, kind: str) -> tuple[str, ...]:

@@ -102,6 +102,8 @@ def _chunks(turn: Turn, body: Body, accumulator: StreamAccumulator) -> Flow[Chat
         if accumulator.failure is not None:
             began = isinstance(accumulator.failure, PuterStreamError)
             turn.unsettled = began or may_have_run(accumulator.failure)
+            if not turn.unsettled:
+                call.release()
             raise accumulator.failure
         if accumulator.last is not None:
             return accumulator.last

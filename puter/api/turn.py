@@ -53,13 +53,15 @@ if TYPE_CHECKING:
 
     from puter import tool_results, tools
     from puter.api import attachments, curl, downloads, sources, tool_calls
+    from puter.engine import middleware
     from puter.tools import BeforeTool, Toolbox
     from puter.wire.accumulator import StreamAccumulator
 else:
     attachments, downloads = late("puter.api.attachments"), late("puter.api.downloads")
     curl, dataclasses = late("puter.api.curl"), late("dataclasses")
     sources = late("puter.api.sources")
-    tool_calls, tool_results = late("puter.api.tool_calls"), late("puter.tool_results")
+    middleware, tool_calls = late("puter.engine.middleware"), late("puter.api.tool_calls")
+    tool_results = late("puter.tool_results")
     tools = late("puter.tools")
 
 T = TypeVar("T")
@@ -261,12 +263,23 @@ class Turn:
             PuterError: The typed error of the answer.
         """
         try:
-            reply = yield from exchange(self.call, self._request(stream), refused)
+            reply = yield from exchange(
+                self.call, self._request(stream), refused, asked=self._asked
+            )
             self.unsettled, self._headers = True, reply.headers
             return reply
         except PuterAPIError as error:
             self._explain(error)
             raise
+
+    def _asked(self) -> middleware.Request:
+        """The request as extensions see it, with the rounds that are done."""
+        request = self.request
+        args = {name: getattr(request, name) for name in ("tools", "run_tools", "max_rounds")}
+        messages = (*self._before, *self.messages)
+        return middleware.Request(
+            self.call.operation, self.target.model, messages, request.options, args
+        )
 
     def _request(self, stream: bool) -> HttpRequest:
         """The conversation as a request, in the words of the model's route."""
@@ -593,7 +606,7 @@ def run_turn(
         if history.turn is turn:
             history.turn = None
         if turn.unsettled:  # given up, or cut off
-            call.record(target.model)
+            call.record(target.model, answered=False)
         if settled is None and answer is not None:
             settled = turn.so_far()
         call.partial = None if settled is None else lambda: settled  # no cycle of call and turn

@@ -144,7 +144,7 @@ class Client:
             failures.report(call, error)
             raise error
         finally:
-            if call.permits or call.bodies:
+            if call.permits or call.bodies or call.reservations:
                 call.let_go()
 
     async def _async_carry_out(self, call: CallContext, flow: Flow[T]) -> T:
@@ -158,7 +158,7 @@ class Client:
             failures.report(call, error)
             raise error
         finally:
-            if call.permits or call.bodies:
+            if call.permits or call.bodies or call.reservations:
                 call.let_go()
 
 

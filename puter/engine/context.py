@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, TypeVar
 
 from puter.engine.credentials import Credentials, client_closed
-from puter.engine.extensions import Extensions
+from puter.engine.extensions import Extensions, Reservation
 from puter.engine.ledger import Ledger
 from puter.engine.retry import RetryBudget
 from puter.engine.throttle import Permit, Throttle
@@ -137,6 +137,8 @@ class CallContext:
     """The stream of this call was closed from outside: nothing more is sent."""
     partial: Callable[[], ChatReply] | None = None
     """What a chat came to until now."""
+    reservations: tuple[Reservation, ...] = ()
+    """What the present request may cost, in each budget."""
     spent: tuple[tuple[Usage | None, Decimal | None], ...] = ()
     """Tokens and US dollars of what was paid, each None where the server did not tell."""
 
@@ -160,17 +162,57 @@ class CallContext:
             permit.release()
         for body in self.bodies:
             body.close()
+        self._settle(None, answered=False)
 
-    def record(self, model: str, usage: Usage | None = None, cost: Decimal | None = None) -> None:
-        """Count what was paid, or may have been: a request, in the client's ledger.
+    def reserve(self, request: Any) -> Flow[None]:
+        """Reserve in each budget what the next attempt may cost.
+
+        Args:
+            request: What it asks for, a ``middleware.Request``.
+
+        Raises:
+            PuterBudgetError: That is more than there is left.
+        """
+        whole = False
+        try:
+            for budget in self.extensions.budgets:
+                yield from budget.reserve(self, request)
+            whole = True
+        finally:
+            if not whole:
+                self.release()
+
+    def release(self) -> None:
+        """Give back what is reserved: the request certainly did not run."""
+        for one in self.reservations:
+            one.release()
+        self.reservations = ()
+
+    def _settle(self, cost: Decimal | None, *, answered: bool) -> None:
+        for one in self.reservations:
+            one.settle(cost, answered=answered)
+        self.reservations = ()
+
+    def record(
+        self,
+        model: str,
+        usage: Usage | None = None,
+        cost: Decimal | None = None,
+        *,
+        answered: bool = True,
+    ) -> None:
+        """Count what was paid, or may have been: a request, in the client's ledger and budgets.
 
         Args:
             model: The model that answered, or was asked; ``""`` when not known.
             usage: Its tokens. Default: not known.
             cost: US dollars. Default: not known.
+            answered: It was answered. Else nobody knows whether it ran.
         """
         self.shared.ledger.record(self.operation, model, usage, cost)
         self.spent += ((usage, cost),)
+        if self.reservations:
+            self._settle(cost, answered=answered)
 
     def note_unsent(self) -> None:
         """Remember that nothing of the present attempt was written."""

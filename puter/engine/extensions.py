@@ -2,7 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from decimal import Decimal
+
+
+class Reservation(Protocol):
+    """What one request may cost, until that is known; only what it is told first counts."""
+
+    def settle(self, cost: Decimal | None, *, answered: bool) -> None:
+        """It cost that, None when nobody knows; without an answer it may have run all the same.
+
+        It never waits, as a stream that is dropped comes here in the midst of anything.
+        """
+        ...
+
+    def release(self) -> None:
+        """It certainly did not run."""
+        ...
 
 
 class Extensions:
@@ -11,13 +29,15 @@ class Extensions:
     Each attribute is replaced, never changed in place, so calls under way may read it.
     """
 
-    __slots__ = ("attempts", "installed", "listeners", "middleware")
+    __slots__ = ("attempts", "budgets", "installed", "listeners", "middleware")
 
     def __init__(self) -> None:
         self.middleware: tuple[Any, ...] = ()
         """``middleware.Middleware`` around whole calls; the first is outermost."""
         self.attempts: tuple[Any, ...] = ()
         """``middleware.AttemptMiddleware`` around each HTTP attempt; the first is outermost."""
+        self.budgets: tuple[Any, ...] = ()
+        """``extensions.budget.Budget``: where what a billed request may cost is reserved."""
         self.listeners: dict[str, tuple[Any, ...]] = {}
         """``events.Listener`` by the name of the event."""
         self.installed: tuple[object, ...] = ()

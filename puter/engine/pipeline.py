@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from puter.config import PuterConfig
@@ -25,6 +26,7 @@ from puter.wire.http import HttpReply, HttpRequest
 
 if TYPE_CHECKING:
     from puter.engine import middleware
+    from puter.engine.middleware import Request
     from puter.engine.servers import Server
 else:
     middleware = late("puter.engine.middleware")
@@ -38,6 +40,7 @@ def exchange(
     request: HttpRequest,
     refused: PuterError | None = None,
     server: Server | None = None,
+    asked: Callable[[], Request] | None = None,
 ) -> Flow[HttpReply]:
     """Send the request, again where it may be sent again, and return the checked reply.
 
@@ -46,10 +49,17 @@ def exchange(
         request: What to send.
         refused: An error that the body of the last answer told: its attempts count on.
         server: Whose limits and errors count. Default: Puter's.
+        asked: What it asks for, of which budgets make their estimates. Default: what the request
+            tells.
 
     Raises:
         PuterError: The typed error of the last attempt, with ``attempts`` filled in.
     """
+    priced: Request | None = None
+    if request.billed is not None and (budgets := call.extensions.budgets):
+        priced = asked() if asked else middleware.Request(call.operation, request.billed)
+        for limit in budgets:
+            limit.check(call, priced)  # before a sign-in, and a wait in the queue
     if request.authenticated and call.shared.credentials.token is None:
         yield from call.runner._sign_in(call)
     throttle = call.throttle if server is None else server.throttle
@@ -69,6 +79,8 @@ def exchange(
                 yield Acquire(permit, None if call.config.deadline is None else call.time_left())
                 if (waited := call.clock() - queued) >= WAITED:
                     yield from notify(call, "throttle.wait", seconds=waited)
+            if priced is not None:
+                yield from call.reserve(priced)
             if not call.attempts:
                 call.requested = call.clock()
             lost, call.unsent = True, False  # may have run, and so be billed, without an answer
@@ -95,18 +107,18 @@ def exchange(
                 return reply
             except PuterError as error:
                 lost = may_have_run(error)
+                if not lost:
+                    call.release()
                 call.unsent = call.unsent or call.attempts == tried
                 call.attempts = max(call.attempts, tried + 1)  # middleware may raise it, for ever
                 delay = _plan_retry(call, request, error, throttle)  # while the permit is held
                 failure = short(error)  # the frames of its traceback hold the body, and it
             finally:
-                if (
-                    lost
-                    and not call.unsent
-                    and call.attempts > tried
-                    and request.billed is not None
-                ):
-                    call.record(request.billed)
+                if lost and request.billed is not None:
+                    if call.unsent or call.attempts == tried:
+                        call.release()
+                    else:
+                        call.record(request.billed, answered=False)
             if permit is not None:
                 permit.release()
             yield from _pause(call, request, failure, delay)

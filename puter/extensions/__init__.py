@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from puter.engine.middleware import map_chunks as map_chunks
     from puter.engine.middleware import notify as notify
     from puter.engine.middleware import sleep as sleep
+    from puter.extensions.budget import Budget as Budget
+    from puter.extensions.fallback import Fallback as Fallback
     from puter.extensions.limiter import RedisLimiter as RedisLimiter
     from puter.extensions.metrics import Prometheus as Prometheus
     from puter.extensions.tracing import OpenTelemetry as OpenTelemetry
@@ -39,6 +41,8 @@ _MODULES = {
         "AttemptMiddleware", "AttemptRequest", "CallNext", "Middleware", "Request", "invoke",
         "map_chunks", "notify", "sleep",
     ),
+    "puter.extensions.budget": ("Budget",),
+    "puter.extensions.fallback": ("Fallback",),
     "puter.extensions.limiter": ("RedisLimiter",),
     "puter.extensions.metrics": ("Prometheus",),
     "puter.extensions.tracing": ("OpenTelemetry",),

@@ -1,0 +1,185 @@
+"""``Fallback``: other models for calls whose model is down."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+from typing import Any
+
+from puter.checks import Range
+from puter.checks import text as text_kind
+from puter.engine.clock import monotonic
+from puter.engine.effects import Flow
+from puter.engine.middleware import CallNext, Request, notify
+from puter.exceptions import (
+    PuterError,
+    PuterInputError,
+    PuterModelNotFoundError,
+    PuterServerError,
+    PuterStreamError,
+)
+from puter.models import registry
+from puter.types.replies import ChatReply
+from puter.wire.json import as_bool_or_none
+
+_KINDS = {"chat": "chat", "parse": "chat", "txt2img": "image", "txt2vid": "video"}
+"""Of which kind the models of an operation are."""
+_VENDOR_FAILED = frozenset(
+    (
+        "upstream_provider_unavailable",
+        "upstream_failed",
+        "upstream_auth_failed",
+        "upstream_credits_exhausted",
+        "upstream_rate_limited",
+    )
+)
+"""The server's codes for a vendor that did not answer, for which nothing is billed."""
+
+
+class Fallback:
+    """Other models to ask, in order, when the one asked for is down.
+
+    A call goes on to the next model only after a failure for which certainly nothing was billed:
+    the vendor is down or overloaded (429), Puter answered 503, or there is no such model. Anything
+    else is raised: what was refused for its arguments, credentials or funds, what timed out, and a
+    stream that broke off. ``reply.model`` is the model that answered, and each call that another
+    one takes over is an event ``fallback``.
+
+    In a turn with tools the next model goes on after the rounds that are done, if it calls tools:
+    none runs twice. Pictures and videos fall back to models that the offline catalogue lists for
+    them, chats and ``parse()`` to chat models; names that it does not have are tried for all.
+
+    Give it to ``use()`` of a client or several; it is safe to share between threads and tasks.
+
+    Args:
+        *models: Names of models, the first to ask first.
+        sticky: Seconds for which a model that failed is asked after the others; 0 for none. Default
+            60.
+        clock: Monotonic seconds. Default: the machine's.
+
+    Raises:
+        PuterInputError: A name is no str, there is none, or ``sticky`` is no number of seconds.
+
+    Examples:
+        >>> print(ai.with_options().use(Fallback("gpt-5-nano")).chat("Say hello", "no-such-model"))
+        Hello!
+    """
+
+    def __init__(
+        self, *models: str, sticky: float = 60.0, clock: Callable[[], float] = monotonic
+    ) -> None:
+        if not models:
+            raise PuterInputError("Fallback() needs at least one model to fall back to")
+        for model in models:
+            text_kind("model", model)
+        self._models = models
+        self._sticky = Range(0, wanted="a number of seconds, 0 or more").kind(whole=False)(
+            "sticky", sticky
+        )
+        self._clock = clock
+        self._down: dict[str | None, float] = {}
+        """Models that failed, and until when they are asked last."""
+
+    def middleware(self, request: Request, call_next: CallNext) -> Flow[Any]:
+        """Ask the models in turn until one answers; ``use()`` takes it."""
+        asked = self._models_for(request)
+        failed: dict[str | None, PuterError] = {}  # the last one last
+        done: ChatReply | None = None  # rounds of tools before a model failed
+        try:
+            for model in sorted(asked, key=self._is_down):
+                if done is not None and not _calls_tools(model):
+                    continue
+                last = next(reversed(failed.values()), None)
+                if last is not None or model != asked[0]:
+                    yield from notify(request, "fallback", model=model, error=last)
+                try:
+                    reply = yield from call_next(_changed(request, model, done))
+                except PuterError as error:
+                    if not bills_nothing(error):
+                        _tell_all(error, failed)
+                        raise
+                    self._note(model)
+                    failed[model] = error
+                    if isinstance(error.partial, ChatReply):
+                        done = error.partial
+                else:
+                    self._down.pop(model, None)
+                    return reply
+            first = next(failed[model] for model in asked if model in failed)
+            others = {model: error for model, error in failed.items() if error is not first}
+            _tell_all(first, others)
+            first.partial = done
+            raise first
+        finally:
+            failed.clear()  # the traceback of each holds this frame
+
+    def _models_for(self, request: Request) -> list[str | None]:
+        """The model asked for, and those that can take its place."""
+        kind = _KINDS.get(request.operation)
+        others = [one for one in self._models if kind is not None and _may_be(one, kind)]
+        if kind == "chat":  # by the ids that requests have
+            others = [registry().lookup(one).id for one in others]
+        return list(dict.fromkeys((request.model, *others)))
+
+    def _is_down(self, model: str | None) -> bool:
+        return self._down.get(model, -math.inf) > self._clock()
+
+    def _note(self, model: str | None) -> None:
+        """Remember that a model failed, and forget what is long over."""
+        now = self._clock()
+        for name, until in tuple(self._down.items()):
+            if until <= now:
+                self._down.pop(name, None)
+        if self._sticky:
+            self._down[model] = now + self._sticky
+
+
+def bills_nothing(error: PuterError) -> bool:
+    """Whether a call failed for its model alone, and certainly nothing is billed for that.
+
+    What was answered before it, in rounds of tools, is billed: it is in ``error.partial``.
+    """
+    so_far = error.partial
+    if isinstance(error, PuterStreamError) or (so_far is not None and so_far.tool_calls):
+        return False  # broken off, or raised by a tool
+    unavailable = isinstance(error, PuterServerError) and error.status == 503
+    unknown = isinstance(error, PuterModelNotFoundError)
+    return unavailable or unknown or error.code in _VENDOR_FAILED
+
+
+def _changed(request: Request, model: str | None, done: ChatReply | None) -> Request:
+    """The request for another model, which goes on after the rounds that are done."""
+    if model is not None and model != request.model:
+        request = request.replace(model=model)
+    if done is not None:
+        request = request.replace(args={**request.args, "resume": done, "tool_results": None})
+    return request
+
+
+def _may_be(model: str, kind: str) -> bool:
+    """Whether a name may be of that kind: unless the catalogue has it as another alone."""
+    return kind in (kinds := _kinds_of(model.strip().lower())) or not kinds
+
+
+@lru_cache(maxsize=256)
+def _kinds_of(name: str) -> frozenset[str]:
+    """The kinds of models that have the name, in lower case, as id or alias."""
+    return frozenset(
+        kind
+        for kind in ("chat", "image", "video")
+        for entry in registry().catalogue.get(kind, ())
+        if name in map(str.lower, (entry["id"], *entry.get("aliases", ())))
+    )
+
+
+def _calls_tools(model: str | None) -> bool:
+    """Whether it may: what the catalogue does not know is asked."""
+    return as_bool_or_none(registry().lookup(model or "").entry.get("tool_call")) is not False
+
+
+def _tell_all(error: PuterError, others: Mapping[str | None, PuterError]) -> None:
+    """Add to the hint of an error what the other models said."""
+    told = "; ".join(f"{model or 'the default'}: {one.message}" for model, one in others.items())
+    if told:
+        error.hint = f"{error.hint} Other models failed too: {told}.".strip()
