@@ -56,8 +56,9 @@ def extended(
     in_conversation = history.queue is not None and not asked.standalone
     about = {"conversation_id": history.id} if in_conversation else {}
     request = Request(
-        call.operation, target.model, whole, asked.options, args, stream, about, call=call
-    )
+        call.operation, target.model, whole, asked.options, args, stream, len(composed.turn),
+        about, call=call,
+    )  # fmt: skip
     turn: list[Message] = list(composed.turn)
     given: list[ChatReply] = []
 

@@ -57,6 +57,9 @@ class Request:
     ``raise_tool_errors`` and ``remember``."""
     stream: bool = False
     """Whether the answer is streamed."""
+    turn: int = 0
+    """How many of the messages, from the last on, are of this turn of the chat; with them begin the
+    ``messages`` of its reply."""
     metadata: dict[str, Any] = field(default_factory=dict)
     """For what the extensions of one call tell each other; it may be written into. In a
     conversation it has ``conversation_id``."""
@@ -240,6 +243,7 @@ def around_attempt(
     )  # fmt: skip
     reply: HttpReply
     reply = yield from through(call.extensions.attempts, handle, attempt, _http_reply)
+    call.attempts = max(call.attempts, attempt.attempt)  # also where nothing was sent
     return reply
 
 

@@ -28,9 +28,11 @@ if TYPE_CHECKING:
     from puter.engine.middleware import notify as notify
     from puter.engine.middleware import sleep as sleep
     from puter.extensions.budget import Budget as Budget
+    from puter.extensions.cache import Cache as Cache
     from puter.extensions.fallback import Fallback as Fallback
     from puter.extensions.limiter import RedisLimiter as RedisLimiter
     from puter.extensions.metrics import Prometheus as Prometheus
+    from puter.extensions.stores import Store as Store
     from puter.extensions.tracing import OpenTelemetry as OpenTelemetry
     from puter.wire.http import HttpReply as HttpReply
 
@@ -42,9 +44,11 @@ _MODULES = {
         "map_chunks", "notify", "sleep",
     ),
     "puter.extensions.budget": ("Budget",),
+    "puter.extensions.cache": ("Cache",),
     "puter.extensions.fallback": ("Fallback",),
     "puter.extensions.limiter": ("RedisLimiter",),
     "puter.extensions.metrics": ("Prometheus",),
+    "puter.extensions.stores": ("Store",),
     "puter.extensions.tracing": ("OpenTelemetry",),
     "puter.wire.http": ("HttpReply",),
 }  # fmt: skip

@@ -90,10 +90,10 @@ class ChatReply(_Answer):
     """
 
     __slots__ = (
-        "annotations", "attempts", "compaction", "cost", "elapsed", "finish_reason", "headers",
-        "images", "messages", "model", "provider", "raw", "reasoning", "reasoning_details",
-        "refusal", "request_id", "requested_model", "standalone", "tool_calls", "usage",
-        "usage_limited",
+        "annotations", "attempts", "cached", "compaction", "cost", "elapsed", "finish_reason",
+        "headers", "images", "messages", "model", "provider", "raw", "reasoning",
+        "reasoning_details", "refusal", "request_id", "requested_model", "standalone", "tool_calls",
+        "usage", "usage_limited",
     )  # fmt: skip
 
     model: str
@@ -131,6 +131,8 @@ class ChatReply(_Answer):
     """The messages this call added to the conversation, ready to send again."""
     standalone: bool
     """The turn was sent with ``messages=``, so it is no part of a history."""
+    cached: bool
+    """It came out of a ``puter.extensions.Cache``: nothing was sent, and nothing paid."""
     attempts: int
     """How often requests of this call were sent, retries included."""
     elapsed: float
@@ -162,6 +164,7 @@ class ChatReply(_Answer):
         usage_limited: bool = False,
         messages: tuple[dict[str, Any], ...] = (),
         standalone: bool = False,
+        cached: bool = False,
         attempts: int = 1,
         elapsed: float = 0.0,
         request_id: str | None = None,
@@ -186,6 +189,7 @@ class ChatReply(_Answer):
         put(self, "usage_limited", usage_limited)
         put(self, "messages", messages)
         put(self, "standalone", standalone)
+        put(self, "cached", cached)
         put(self, "attempts", attempts)
         put(self, "elapsed", elapsed)
         put(self, "request_id", request_id)
@@ -323,7 +327,7 @@ _WRITTEN_AS: dict[str, tuple[type, ...]] = {
     "compaction": (dict, type(None)),
     **dict.fromkeys(("tool_calls", "images", "messages"), _LISTED),
     **dict.fromkeys(("annotations", "reasoning_details"), _LISTED),
-    **dict.fromkeys(("usage_limited", "standalone"), (bool,)),
+    **dict.fromkeys(("usage_limited", "standalone", "cached"), (bool,)),
     "attempts": (int,),
     "elapsed": (int, float),
 }
