@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from puter.testing import faults as faults
     from puter.testing.accounts import User as User
+    from puter.testing.cassette import Cassette as Cassette
     from puter.testing.chat_call import ChatCall as ChatCall
     from puter.testing.gate import Gate as Gate
     from puter.testing.journal import RecordedRequest as RecordedRequest
@@ -20,12 +21,14 @@ if TYPE_CHECKING:
     from puter.testing.media_files import MediaInput as MediaInput
     from puter.testing.replies import *  # noqa: F403 - each is named in one place, there
     from puter.testing.server import LocalPuter as LocalPuter
+    from puter.testing.tape import UnrecordedRequest as UnrecordedRequest
     from puter.transports.mock import MockReply as MockReply
     from puter.transports.mock import MockRequest as MockRequest
     from puter.transports.mock import MockTransport as MockTransport
 
 _MODULES = {
     "puter.testing.accounts": ("User",),
+    "puter.testing.cassette": ("Cassette",),
     "puter.testing.chat_call": ("ChatCall",),
     "puter.testing.gate": ("Gate",),
     "puter.testing.journal": ("RecordedRequest",),
@@ -33,6 +36,7 @@ _MODULES = {
     "puter.testing.media_call": ("AudioBody", "MediaCall"),
     "puter.testing.media_files": ("MediaInput",),
     "puter.testing.server": ("LocalPuter",),
+    "puter.testing.tape": ("UnrecordedRequest",),
     "puter.transports.mock": ("MockReply", "MockRequest", "MockTransport"),
 }
 _MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}

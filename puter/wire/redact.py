@@ -10,7 +10,7 @@ import base64
 import binascii
 import re
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from puter.process import late
@@ -58,6 +58,11 @@ _PRIVATE = (
 ).split()
 _PRIVATE_KEYS = frozenset(_PRIVATE)
 _MEMBER = rf"""["'](?i:{"|".join(_PRIVATE)})["'] ?: ?["']([^"']+)"""
+
+_SIGNING = (
+    r"(?i:[?&](?:x-(?:amz|goog|ms)-[\w-]{1,40}|(?:[\w-]{0,40}[_-])?(?:sig|key|jwt|auth|policy)"
+    r"|[\w-]{0,40}(?:signature|token|secret|password|credential|apikey)))=([^&#]+)"
+)
 
 
 def forms_of(secrets: Iterable[Secret | str]) -> Forms:
@@ -115,6 +120,24 @@ class Redactor:
             return _cut(text, self._forms, limit).encode("latin-1", "replace")
         return self._decoded(value, _Room()) if isinstance(value, (dict, list)) else value
 
+    def whole(self, value: Any) -> Any:
+        """Text or decoded JSON of any size without secrets, and otherwise as it is.
+
+        Where the call above leaves nothing of a URL's query, this one takes out what signs it.
+
+        Examples:
+            >>> Redactor().whole("https://example.org/a?page=2&X-Amz-Signature=abc")
+            'https://example.org/a?page=2&X-Amz-Signature=<redacted>'
+        """
+        if isinstance(value, str):
+            return _hidden(value, self._forms, in_address=_in_signed)
+        if isinstance(value, dict):
+            return {
+                self.whole(key): MARK if _is_private(key, one) else self.whole(one)
+                for key, one in value.items()
+            }
+        return [self.whole(one) for one in value] if isinstance(value, list) else value
+
     def _decoded(self, value: Any, room: _Room) -> Any:
         """Decoded JSON as far as there is room for it."""
         room.left -= _VALUE
@@ -164,11 +187,20 @@ def _cut(text: str, forms: Forms, limit: int, seen: int = LONGEST) -> str:
     return hidden if len(hidden) <= limit else hidden[: limit - 1] + _MORE
 
 
-def _hidden(text: str, forms: Forms, end: int | None = None) -> str:
+Spans: TypeAlias = Iterator[tuple[int, int]]
+"""Where something begins and ends."""
+
+
+def _hidden(
+    text: str,
+    forms: Forms,
+    end: int | None = None,
+    in_address: Callable[[str, int, int], Spans] | None = None,
+) -> str:
     """The text up to ``end`` with marks in it."""
     plain, passes = _plain(text)
     kept, shown = [], 0
-    for place in _merged(_places(plain, forms)):
+    for place in _merged(_places(plain, forms, in_address or _in_address)):
         start, stop = place
         for at, origin in reversed(passes):
             start, stop = _before(start, stop, at, origin)
@@ -237,7 +269,7 @@ def _merged(spans: Iterator[tuple[int, int]]) -> Iterator[tuple[int, int]]:
         yield begin, end
 
 
-def _places(text: str, forms: Forms) -> Iterator[tuple[int, int]]:
+def _places(text: str, forms: Forms, in_address: Callable[[str, int, int], Spans]) -> Spans:
     """Where something secret begins and ends."""
     spelled = text.translate(_LETTERS)
     for form in forms:
@@ -250,7 +282,7 @@ def _places(text: str, forms: Forms) -> Iterator[tuple[int, int]]:
         if "." in text[start:stop] and stop - start > 12:
             yield start, stop
     for start, stop in _runs(text, "://", _ADDRESS):
-        yield from _in_address(text, start + 3, stop)
+        yield from in_address(text, start + 3, stop)
     for found in re.finditer(_AFTER_SCHEME, text):
         if found[0][:2].lower() == "be" or _is_login(found[1]):
             yield found.span(1)
@@ -280,14 +312,26 @@ def _runs(text: str, begin: str, run: str) -> Iterator[tuple[int, int]]:
         place = text.find(begin, end)
 
 
-def _in_address(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
+def _in_address(text: str, start: int, end: int) -> Spans:
     """User and password of a URL, and the query that signs it."""
-    host_end = next((one for one in (text.find("/", start, end),) if one >= 0), end)
-    if (at := text.rfind("@", start, host_end)) > start:
-        yield start, at
+    yield from _login(text, start, end)
     query = text.find("?", start, end)
     if query >= 0 and "=" in text[query:end]:
         yield query + 1, end
+
+
+def _in_signed(text: str, start: int, end: int) -> Spans:
+    """User and password of a URL, and the values in its query that sign it."""
+    yield from _login(text, start, end)
+    for found in re.compile(_SIGNING).finditer(text, start, end):
+        yield found.span(1)
+
+
+def _login(text: str, start: int, end: int) -> Spans:
+    """User and password of a URL."""
+    host_end = next((one for one in (text.find("/", start, end),) if one >= 0), end)
+    if (at := text.rfind("@", start, host_end)) > start:
+        yield start, at
 
 
 def _is_login(word: str) -> bool:
