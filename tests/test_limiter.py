@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import socket
 import sys
 import time
 from contextlib import suppress
@@ -427,20 +428,19 @@ async def test_a_cancelled_call_leaves_the_queue(redis_server: str, client: redi
 
 
 def test_ctrl_c_at_any_place_loses_no_lease(redis_server: str, client: redis.Redis) -> None:
-    throttle = Door("sync").client().use(RedisLimiter(redis_server))._throttle
+    ai = limited(Door("sync"), redis_server, {"rate_limit_requests": None})
+    throttle = ai._throttle
     place, aim = 0, Aim(1)
     while not place or aim.struck:
         place += 1
         permit = throttle.permit()
         try:
             with suppress(KeyboardInterrupt), (aim := Aim(place)), permit:
-                permit.acquire()
+                permit.acquire(timeout=20)  # Late, if three were lost
         finally:
             sys.setprofile(None)
         permit.release()  # as the end of a call does
-        until(lambda: nobody_calls(client))
-    with throttle.permit() as following:
-        following.acquire(timeout=20)
+    until(lambda: nobody_calls(client))
     assert place > 30
 
 
@@ -522,6 +522,39 @@ async def test_without_redis_a_client_keeps_its_own_limits(
     assert url.split("@")[0].split(":")[-1] not in caplog.text
     for stream in [before, *open_]:
         await shut(stream)
+
+
+async def test_a_redis_that_hangs_is_not_waited_for(door: Door) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"redis://:hidden@127.0.0.1:{silent.getsockname()[1]}"
+        ai = limited(door, url, {"deadline": 0.1})
+        with pytest.raises(PuterTimeoutError, match="in the queue before the request was sent"):
+            await door(ai, "chat", "hi")
+        ai = limited(door, f"{url}?socket_timeout=0.1")
+        with pytest.raises(PuterConnectionError, match="TimeoutError"):
+            await door(ai, "chat", "hi")
+        ai = limited(door, f"{url}?socket_timeout=0.1", on_unavailable="local")
+        assert await door(ai, "chat", "hi") == "Hello!"
+        assert await door(ai, "chat", "hi") == "Hello!"
+    assert len(door.sent) == 2
+
+
+@pytest.mark.parametrize("on_unavailable", ["raise", "local"])
+async def test_when_no_thread_can_be_started(
+    door: Door, redis_server: str, monkeypatch: pytest.MonkeyPatch, on_unavailable: str
+) -> None:
+    def refuse(*_: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(leases, "start_new_thread", refuse)
+    ai = limited(door, redis_server, on_unavailable=on_unavailable)
+    if on_unavailable == "local":
+        assert await door(ai, "chat", "hi") == "Hello!"
+    else:
+        with pytest.raises(PuterConnectionError, match="can't start new thread"):
+            await door(ai, "chat", "hi")
+    monkeypatch.undo()
+    assert await door(ai, "chat", "hi") == "Hello!"
 
 
 async def test_when_redis_is_back_the_calls_that_run_are_counted(

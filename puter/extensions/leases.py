@@ -115,7 +115,10 @@ class Keeper:
         with self._lock:
             self._inbox.put((message, lease))
             if self._thread is None:
-                start_new_thread(self._run, ())
+                try:
+                    start_new_thread(self._run, ())
+                except RuntimeError as error:
+                    lease.tell(None if self._local else partial(_unavailable, str(error)))
         if message == self._take:
             lease.tell()
 
@@ -126,7 +129,7 @@ class Keeper:
             lease.given_back = True
 
     def hold(self, seconds: float) -> None:
-        """Let nobody of the whole fleet go for so many seconds. Some lease is held meanwhile."""
+        """Let nobody of the whole fleet go for so many seconds."""
         self._inbox.put((self._note_hold, seconds))
 
     def finish(self) -> None:
@@ -151,7 +154,7 @@ class Keeper:
 
     def _work(self) -> bool:
         """Wait until there is something to do; False when there is nothing more."""
-        busy = self._waiting or self._held or self._done
+        busy = self._busy()
         due = min(self._look, self._renewal) if busy else monotonic() + _IDLE
         try:
             message, subject = self._inbox.get(timeout=max(0.0, due - monotonic()))
@@ -160,7 +163,7 @@ class Keeper:
                 message, subject = self._inbox.get_nowait()
         except Empty:
             pass
-        if busy or self._waiting or self._held or self._done:
+        if busy or self._busy():
             return True
         with self._lock:
             if self._inbox.empty():
@@ -168,6 +171,9 @@ class Keeper:
                 self._disconnect()
                 return False
         return True
+
+    def _busy(self) -> bool:
+        return bool(self._waiting or self._held or self._done or self._hold)
 
     def _enqueue(self, lease: Lease) -> None:
         self._waiting[lease.id] = lease

@@ -61,9 +61,9 @@ def start(puter: LocalPuter, body: str, *, strict: bool = True) -> subprocess.Po
     )
 
 
-def run(puter: LocalPuter, body: str, *, strict: bool = True) -> str:
+def run(puter: LocalPuter, body: str, *, strict: bool = True, timeout: float = 30) -> str:
     """What the program printed; it must end well and not complain."""
     with start(puter, body, strict=strict) as program:
-        out, err = program.communicate(timeout=30)
+        out, err = program.communicate(timeout=timeout)
     assert (program.returncode, err) == (0, ""), err
     return out
