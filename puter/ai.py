@@ -269,8 +269,20 @@ class PuterAI(Client, ChatMethods):
 
     @property
     def available_models(self) -> Mapping[str, str]:
-        """Known models and their providers: the offline registry, read-only."""
-        return models.registry().providers
+        """Known models and their providers: the offline registry, read-only.
+
+        Models of drivers are there as well, with the names of their drivers.
+        """
+        return self._models.providers
+
+    @property
+    def _models(self) -> models.ModelRegistry:
+        """The registry, and above it the models of drivers."""
+        known, servers = models.registry(), self._extensions.drivers
+        if not servers:
+            return known
+        own = {one.models[key]: one.name for key, one in servers.items()}
+        return models.ModelRegistry({**known.providers, **own}, known.catalogue)
 
     def get_available_models(self) -> list[str]:
         """Names of the known models, sorted; a fresh list each time, without network.
@@ -279,7 +291,7 @@ class PuterAI(Client, ChatMethods):
             >>> "gpt-5-nano" in PuterAI().get_available_models()
             True
         """
-        return sorted(models.registry().providers)
+        return sorted(self._models.providers)
 
     def set_model(self, name: str) -> bool:
         """Choose the model of later chats by its id or alias, upper or lower case.
@@ -297,11 +309,12 @@ class PuterAI(Client, ChatMethods):
             >>> ai.set_model("no such model"), ai.current_model
             (False, 'gpt-5-nano')
         """
-        found = models.registry().find(name) if isinstance(name, str) else None
+        known = self._models
+        found = known.find(name) if isinstance(name, str) else None
         if found is not None:
             self.config.default_model = found
             return True
-        near = checks.did_you_mean(models.registry().suggest(name)) if isinstance(name, str) else ""
+        near = checks.did_you_mean(known.suggest(name)) if isinstance(name, str) else ""
         events.LOGGER.warning(
             "set_model(%s): no such model is known, %s stays. %s",
             repr_of(name),
@@ -330,7 +343,7 @@ class PuterAI(Client, ChatMethods):
             about 0.00401 USD
         """
         name = self.current_model if model is None else checks.text("model", model)
-        known = models.registry().lookup(name)
+        known = self._models.lookup(name)
         live = next((one for one in self._catalogues.get("chat", ()) if one.id == known.id), None)
         listed = (
             catalogue.read_model(known.entry, "chat")
@@ -349,7 +362,8 @@ class PuterAI(Client, ChatMethods):
                 of ``puter.extensions``; or any object with such a ``middleware``, or with
                 ``setup(client)``, or both; or the name of an installed plugin (entry point group
                 ``puter.plugins``; the variable ``PUTER_PLUGINS="a,b"`` names those of each client).
-                The first is outermost.
+                The first is outermost. A driver serves the models that it names; of two that name
+                the same the later one does.
             per_attempt: Put the middleware around each HTTP attempt, not the whole call.
 
         Returns:

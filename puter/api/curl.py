@@ -68,6 +68,8 @@ def command(request: HttpRequest) -> str:
     options += [_header(name, value) for name, value in request.headers.items()]
     if request.authenticated:
         options.append('-H "Authorization: Bearer $PUTER_AUTH_TOKEN"')
+    elif request.token is not None:
+        options.append('-H "Authorization: Bearer $API_KEY"')
     if body:
         options.append("--data-binary @- <<'END'" if is_long else f"--data-raw {shlex.quote(body)}")
     lines = " \\\n  ".join([f"curl {shlex.quote(request.url)}", *options])

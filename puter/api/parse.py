@@ -147,9 +147,13 @@ def _going_on(asked: ChatRequest, reply: ChatReply) -> ChatRequest:
     )
 
 
+_REFUSALS = ("upstream_bad_request", "invalid_request_error", "BadRequestError")
+"""Codes of a refused request: Puter's, OpenAI's and llama.cpp's, vLLM's."""
+
+
 def _is_of_format(error: PuterError) -> bool:
     """Whether a vendor refused the form that the answer was to have."""
-    refused = isinstance(error, PuterBadRequestError) and error.code == "upstream_bad_request"
+    refused = isinstance(error, PuterBadRequestError) and error.code in _REFUSALS
     return refused and re.search("schema|format", error.message, re.IGNORECASE) is not None
 
 

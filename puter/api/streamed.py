@@ -5,19 +5,21 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from puter.api.downloads import attach_download
-from puter.api.turn import Turn
+from puter.api.turn import ModelTarget, Turn
 from puter.engine.effects import Body, Flow, Read, StreamOpened, YieldChunks
 from puter.engine.observing import notify
 from puter.engine.pipeline import may_have_run
 from puter.exceptions import PuterAPIError, PuterError, PuterStreamError, PuterTimeoutError
+from puter.process import late
 from puter.types.replies import ChatChunk, chunks_of
 from puter.wire.accumulator import StreamAccumulator
 from puter.wire.ndjson import LineError, NDJSONDecoder
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from puter.engine.context import CallContext
+    from puter.wire import sse
+else:
+    sse = late("puter.wire.sse")
 
 END_TIMEOUT = 1.0
 """Seconds to wait, after a stream's last line, for the end that lets its connection be kept."""
@@ -37,14 +39,14 @@ def streamed_answer(turn: Turn) -> Flow[None]:
     while True:
         reply = yield from turn.send(stream=True, refused=refused)
         if reply.stream is None:  # a server that does not stream this
-            answer = turn.target.route.dialect.decode(reply.data)
+            answer = turn.read(reply)
             ends = turn.accept_reply(answer)
             yield StreamOpened(None)
             yield YieldChunks(chunks_of(answer), last=ends)
             return
         body: Body = reply.stream
         del reply  # its head is no longer asked for
-        turn.stream = accumulator = StreamAccumulator(turn.target.model)
+        turn.stream = accumulator = _accumulator(turn.target)
         try:
             yield StreamOpened(body)
             last = yield from _chunks(turn, body, accumulator)
@@ -67,12 +69,19 @@ def streamed_answer(turn: Turn) -> Flow[None]:
             body.close()
 
 
+def _accumulator(target: ModelTarget) -> StreamAccumulator:
+    if target.server is None:
+        return StreamAccumulator(target.model)
+    return target.server.accumulator(target.model)
+
+
 def _chunks(turn: Turn, body: Body, accumulator: StreamAccumulator) -> Flow[ChatChunk]:
     """Hand out all chunks but the last one, which completes the answer and is returned."""
     call = turn.call
-    decoder = NDJSONDecoder(call.config.max_response_bytes)
+    kind: Any = NDJSONDecoder if turn.target.server is None else sse.RawLines
+    decoder = kind(call.config.max_response_bytes)
     damage: LineError | None = None
-    lines: Sequence[dict[str, Any]]
+    lines: list[Any]
     patience, until = call.config.chunk_timeout, 0.0
     silence: float | None = None  # as config.timeout allows, until the first chunk
     while True:
@@ -89,7 +98,9 @@ def _chunks(turn: Turn, body: Body, accumulator: StreamAccumulator) -> Flow[Chat
             lines, damage = error.before, error
         known, ended = len(accumulator.images), not data
         chunks = accumulator.add(lines)
-        data, lines = b"", ()  # nothing is held while the stream waits
+        if ended and damage is None:
+            chunks += accumulator.end()
+        data, lines = b"", []  # nothing is held while the stream waits
         for image in accumulator.images[known:]:
             attach_download(image, call)
         if came := bool(chunks):

@@ -54,6 +54,7 @@ if TYPE_CHECKING:
     from puter import tool_results, tools
     from puter.api import attachments, curl, downloads, sources, tool_calls
     from puter.engine import middleware
+    from puter.engine.servers import Server
     from puter.tools import BeforeTool, Toolbox
     from puter.wire.accumulator import StreamAccumulator
 else:
@@ -116,17 +117,21 @@ class ModelTarget:
     route: Provider
     family: str
     """Whose reasoning and compaction the route reads."""
+    server: Server | None = None
+    """Where a driver takes it, in place of Puter."""
 
 
 def target_of(call: CallContext, history: History, request: ChatRequest) -> ModelTarget:
     """The model, its provider and its route."""
     resumed = None if request.resume is None else request.resume.requested_model
     name: Any = request.model or resumed or history.model or call.config.default_model
-    options = request.options
-    if not options:
+    options, servers = request.options, call.extensions.drivers
+    if not options and not servers:
         return _usual_target(name)
     extra = options.get("extra") or {}
     name = extra.get("model") or name
+    if servers and (server := servers.get(str(name).strip().lower())) is not None:
+        return _target_at(server, name, extra.get("provider") or options.get("provider"))
     return _target(name, extra.get("provider") or options.get("provider"), options)
 
 
@@ -136,6 +141,16 @@ def _target(name: Any, pinned: str | None, options: Mapping[str, Any]) -> ModelT
     route = route_of(provider, known.id, known.entry, options)
     family = route.dialect.family or provider or ""
     return ModelTarget(known.id, provider, known.entry, route, family)
+
+
+def _target_at(server: Server, name: Any, pinned: str | None) -> ModelTarget:
+    model = server.models[str(name).strip().lower()]
+    if pinned not in (None, server.name):
+        raise PuterInputError(
+            f"{model} is served by the driver {server.name}, not by {pinned!r}",
+            hint="Leave provider= out, or give the driver's model a name of its own.",
+        )
+    return ModelTarget(model, server.name, NOTHING, server.route, server.name, server)
 
 
 @functools.lru_cache(maxsize=256)
@@ -210,7 +225,7 @@ class Turn:
     """One turn under way: its messages, its answers so far, and its reply once there is one."""
 
     __slots__ = (
-        "_answers", "_before", "_encode", "_given", "_headers", "_known", "_rounds",
+        "_answers", "_before", "_encode", "_free", "_given", "_headers", "_known", "_rounds",
         "_tool_results", "call", "committed", "history", "messages", "pending", "reply", "request",
         "stream", "target", "unsettled", "waits_for",
     )  # fmt: skip
@@ -247,6 +262,7 @@ class Turn:
         self._headers: Mapping[str, str] = NOTHING
         self.committed: int = 0
         """How many messages were added to the history."""
+        self._free = False  # nobody is billed
         self.unsettled: bool = False
         """The server began an answer whose cost is not known yet."""
 
@@ -263,8 +279,9 @@ class Turn:
             PuterError: The typed error of the answer.
         """
         try:
+            server = self.target.server
             reply = yield from exchange(
-                self.call, self._request(stream), refused, asked=self._asked
+                self.call, self._request(stream), refused, server, asked=self._asked
             )
             self.unsettled, self._headers = True, reply.headers
             return reply
@@ -295,13 +312,26 @@ class Turn:
             () if request.tools is None else request.tools.schemas,
             stream,
         )
-        return self._encode(self._before, self._known)
+        made: HttpRequest = self._encode(self._before, self._known)
+        if self.target.server is not None:
+            self._free, self.call.secrets = made.idempotent, made.secrets
+        return made
+
+    def read(self, reply: HttpReply) -> ChatReply:
+        """The whole answer in a reply.
+
+        Raises:
+            PuterError: There is none in it.
+        """
+        if self.target.server is None:
+            return self.target.route.dialect.decode(reply.decoded())
+        return self.target.server.read(reply)
 
     def _explain(self, error: PuterAPIError) -> None:
         """Give the error the hint that this turn can give."""
         target, options = self.target, self.request.options
         if isinstance(error, PuterModelNotFoundError):
-            error.suggestions = registry().suggest(target.model)
+            error.suggestions = registry().suggest(target.model) if target.server is None else ()
             error.hint = did_you_mean(error.suggestions) or error.hint
         elif isinstance(error, PuterInsufficientFundsError):
             most = as_int_or_none(target.entry.get("max_tokens"))
@@ -334,6 +364,15 @@ class Turn:
                 "_again": functools.partial(_as_curl, self._encode, past),
             }
         )
+        if (server := self.target.server) is not None:
+            told = answer.cost
+            answer._complete(
+                {
+                    "model": answer.model or self.target.model,
+                    "provider": answer.provider or server.name,
+                    "cost": Decimal(0) if told is None and self._free else told,
+                }
+            )
         for image in answer.images:
             downloads.attach_download(image, call)
         cost = answer.cost
@@ -520,6 +559,11 @@ def encoded(
         known: How many of all messages, from the first, are known to be plain.
     """
     sent = messages[:length]
+    if target.server is not None:
+        if forces_tool(options.get("tool_choice") or "auto") and _has_results(sent[given:]):
+            options = {**options, "tool_choice": "auto"}
+        asked = (*before, *sent)
+        return _prepared(target.server, target, config, asked, options, schemas, stream)
     args = target.route.dialect.encode(
         before + sent, options, target.family, target.model, known=known
     )
@@ -547,6 +591,22 @@ def encoded(
         timeout=timeout,
         stream=stream,
     )
+
+
+def _prepared(
+    server: Server,
+    target: ModelTarget,
+    config: PuterConfig,
+    messages: Sequence[Message],
+    options: Mapping[str, Any],
+    schemas: Sequence[Mapping[str, Any]],
+    stream: bool,
+) -> HttpRequest:
+    """The request that the driver of a model makes."""
+    toolbox = tools.Toolbox(schemas) if schemas else None
+    stream = stream and server.streams
+    asked = middleware.Request("chat", target.model, messages, options, {"tools": toolbox}, stream)
+    return server.request(asked, config, options.get("timeout") or config.timeout)
 
 
 def _has_results(own: Sequence[Message]) -> bool:
@@ -593,7 +653,7 @@ def run_turn(
                 yield from answer(turn)
             else:
                 reply = yield from turn.send(stream=False)
-                turn.accept_reply(target.route.dialect.decode(reply.decoded()))
+                turn.accept_reply(turn.read(reply))
         if turn.committed and call.extensions.listeners:
             yield from notify(call, "history.commit", messages=turn.committed)
     except PuterError as error:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
@@ -23,13 +25,16 @@ class Reservation(Protocol):
         ...
 
 
+_NONE: Mapping[str, Any] = MappingProxyType({})
+
+
 class Extensions:
     """What a client was given to work with beside its settings; its copies have one of their own.
 
     Each attribute is replaced, never changed in place, so calls under way may read it.
     """
 
-    __slots__ = ("attempts", "budgets", "installed", "listeners", "middleware")
+    __slots__ = ("attempts", "budgets", "drivers", "installed", "listeners", "middleware")
 
     def __init__(self) -> None:
         self.middleware: tuple[Any, ...] = ()
@@ -40,6 +45,8 @@ class Extensions:
         """``extensions.budget.Budget``: where what a billed request may cost is reserved."""
         self.listeners: dict[str, tuple[Any, ...]] = {}
         """``events.Listener`` by the name of the event."""
+        self.drivers: Mapping[str, Any] = _NONE
+        """``servers.Server`` by the name of a model, in lower case."""
         self.installed: tuple[object, ...] = ()
         """What ``use()`` was given."""
 

@@ -2,21 +2,65 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, NoReturn
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, NoReturn, Protocol
 from urllib.parse import urlsplit
 
 from puter.checks import MOST, SECONDS, Range, text
 from puter.config import PuterConfig, is_loopback, secret_headers
+from puter.engine.middleware import Request
 from puter.engine.throttle import Throttle
 from puter.exceptions import PuterConfigError, PuterError, PuterResponseError, repr_of
 from puter.records import replace
 from puter.secret import Secret
-from puter.types.replies import ChatReply
+from puter.types.replies import ChatChunk, ChatReply
 from puter.wire.chunk_accumulator import ChunkAccumulator, ReadLine
 from puter.wire.dialects import READ_SOMEWHERE, Provider
 from puter.wire.http import USER_AGENT, HttpReply, HttpRequest
 from puter.wire.server_errors import server_error
+
+ChatRequest = Request
+"""What ``prepare()`` takes."""
+
+
+class Driver(Protocol):
+    """Takes the chats of some models to a server that is no Puter. All of it is pure: no I/O.
+
+    A stream that cannot be read line by line on its own, as tool calls come in pieces, wants a
+    method ``stream()`` beside these: it returns, for each stream, an object with ``read_line`` and,
+    if it likes, ``flush()`` for the end of the body.
+    """
+
+    @property
+    def name(self) -> str:
+        """What ``available_models`` and ``reply.provider`` call the server."""
+        ...
+
+    @property
+    def models(self) -> Collection[str]:
+        """The models that it serves: names, or a mapping of them."""
+        ...
+
+    def prepare(self, request: ChatRequest, /) -> HttpRequest:
+        """The HTTP request of a chat.
+
+        ``request.messages`` are in OpenAI's form, but for tool calls, which are blocks of type
+        ``tool_use``. A request that costs nothing is ``idempotent``.
+        """
+        ...
+
+    def read(self, reply: HttpReply, /) -> ChatReply:
+        """The answer in a reply whose status is good; what it raises becomes a typed error."""
+        ...
+
+    def read_line(self, line: bytes, /) -> Sequence[ChatChunk]:
+        """The chunks of a line of a stream.
+
+        The last one of an answer is of type ``usage``; where there is none, every end of the body
+        passes for that of the answer.
+        """
+        ...
+
 
 METHODS = ("prepare", "read")
 """What makes an object a driver; ``read_line`` is for streams."""
@@ -62,7 +106,7 @@ class Server:
         """Whether the driver reads streams."""
         return callable(getattr(self.driver, "read_line", None))
 
-    def request(self, asked: Any, config: PuterConfig, timeout: float | None) -> HttpRequest:
+    def request(self, asked: Request, config: PuterConfig, timeout: float | None) -> HttpRequest:
         """What the driver makes of a chat, without anything that is for Puter alone.
 
         Args:
@@ -88,7 +132,7 @@ class Server:
             secrets=(*made.secrets, *secrets, *token),
             rate_limited=True,
             authenticated=False,  # Puter's token is for Puter
-            billed=None if made.idempotent else asked.model,
+            billed=None if made.idempotent else asked.model or "",
             stream=asked.stream,
             timeout=timeout if made.timeout is None else made.timeout,
             connect_timeout=config.connect_timeout,

@@ -27,14 +27,18 @@ if TYPE_CHECKING:
     from puter.engine.middleware import map_chunks as map_chunks
     from puter.engine.middleware import notify as notify
     from puter.engine.middleware import sleep as sleep
+    from puter.engine.servers import ChatRequest as ChatRequest
+    from puter.engine.servers import Driver as Driver
     from puter.extensions.budget import Budget as Budget
     from puter.extensions.cache import Cache as Cache
     from puter.extensions.fallback import Fallback as Fallback
     from puter.extensions.limiter import RedisLimiter as RedisLimiter
     from puter.extensions.metrics import Prometheus as Prometheus
+    from puter.extensions.openai_compatible import OpenAICompatible as OpenAICompatible
     from puter.extensions.stores import Store as Store
     from puter.extensions.tracing import OpenTelemetry as OpenTelemetry
     from puter.wire.http import HttpReply as HttpReply
+    from puter.wire.http import HttpRequest as HttpRequest
 
 _MODULES = {
     "puter.engine.effects": ("Flow",),
@@ -43,14 +47,16 @@ _MODULES = {
         "AttemptMiddleware", "AttemptRequest", "CallNext", "Middleware", "Request", "invoke",
         "map_chunks", "notify", "sleep",
     ),
+    "puter.engine.servers": ("ChatRequest", "Driver"),
     "puter.extensions.budget": ("Budget",),
     "puter.extensions.cache": ("Cache",),
     "puter.extensions.fallback": ("Fallback",),
     "puter.extensions.limiter": ("RedisLimiter",),
     "puter.extensions.metrics": ("Prometheus",),
+    "puter.extensions.openai_compatible": ("OpenAICompatible",),
     "puter.extensions.stores": ("Store",),
     "puter.extensions.tracing": ("OpenTelemetry",),
-    "puter.wire.http": ("HttpReply",),
+    "puter.wire.http": ("HttpReply", "HttpRequest"),
 }  # fmt: skip
 _MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from puter.engine.middleware import name_of
+from puter.engine.servers import Server
 from puter.exceptions import PuterConfigError, repr_of
 from puter.extensions import plugins
 
@@ -22,8 +23,8 @@ def install(client: Client, extension: Any, *, per_attempt: bool = False) -> Non
 
     Args:
         client: The client, or the copy that a conversation has.
-        extension: A middleware, or an object with ``middleware`` or ``setup()``, or the name of a
-            plugin that is one.
+        extension: A middleware, a driver, or an object with ``middleware`` or ``setup()``, or the
+            name of a plugin that is one.
         per_attempt: Put its middleware around each HTTP attempt.
 
     Raises:
@@ -44,11 +45,14 @@ def install(client: Client, extension: Any, *, per_attempt: bool = False) -> Non
         )
     setup = getattr(extension, "setup", None)
     found = [getattr(extension, "middleware", extension)]
-    if setup is not None and found == [extension]:
-        found = []  # it installs itself
+    driver = Server(extension) if hasattr(extension, "prepare") else None
+    if found == [extension] and (setup is not None or driver is not None):
+        found = []  # it has its own place
     for middleware in found:
         _check_middleware(middleware)
     own.installed += (extension,)
+    if driver is not None:
+        own.drivers = {**own.drivers, **dict.fromkeys(driver.models, driver)}
     if per_attempt or getattr(extension, "per_attempt", False):
         own.attempts += tuple(found)
     else:
