@@ -204,9 +204,11 @@ def test_the_server_forgets_entries_when_their_time_is_over(redis_server: str) -
     store.close()
 
 
-def test_what_redis_does_not_understand_is_told() -> None:
-    with pytest.raises(PuterConfigError, match="URL of the Redis server"):
-        RedisStore("redis://127.0.0.1:none", 9, None)
+@pytest.mark.parametrize("url", ["redis://127.0.0.1:none", "redis://:hidden#word@host:1/0"])
+def test_what_redis_does_not_understand_is_told(url: str) -> None:
+    with pytest.raises(PuterConfigError, match="A cache in Redis cannot read its URL") as caught:
+        RedisStore(url, 9, None)
+    assert "hidden" not in str(caught.value)
 
 
 def test_without_the_package_it_is_told_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,14 +13,12 @@ from puter.checks import Range, one_of, text
 from puter.engine.client import Client, limits_of
 from puter.engine.clock import monotonic
 from puter.engine.throttle import _NO_PROGRESS, Permit, Throttle, WouldDeadlock, _finish, _Future
-from puter.exceptions import PuterConfigError
 from puter.extensions.leases import Keeper, Lease, Limits, OnUnavailable
-from puter.process import loading, short_lock
+from puter.extensions.redis_client import connect
+from puter.process import short_lock
 from puter.secret import Secret
 from puter.threads import running_loop
 
-# Seconds that Redis may take to connect and to answer, if its URL does not say.
-_CONNECT, _ANSWER = 2.0, 5.0
 _lease_length = Range(1, 3600, wanted="a number of seconds from 1 to 3600").kind(whole=False)
 
 
@@ -83,28 +81,7 @@ class RedisLimiter:
         client._borrows_throttle = False
 
     def _connect(self) -> Any:
-        try:
-            with loading():
-                import redis
-                from redis.backoff import NoBackoff
-                from redis.retry import Retry
-        except ImportError:
-            raise PuterConfigError(
-                "RedisLimiter needs the package redis",
-                hint="pip install 'puter-python-sdk[redis]'",
-            ) from None
-        try:
-            return redis.Redis.from_url(
-                self._url.reveal(),
-                socket_connect_timeout=_CONNECT,
-                socket_timeout=_ANSWER,
-                retry=Retry(NoBackoff(), 1),  # a connection may have been closed meanwhile
-            )
-        except ValueError:  # its words may have the password in them
-            raise PuterConfigError(
-                "The url of RedisLimiter cannot be read",
-                hint="It looks like redis://:password@host:6379/0, rediss://... or unix://path.",
-            ) from None
+        return connect("RedisLimiter", self._url.reveal())
 
     @property
     def keeper(self) -> Keeper:

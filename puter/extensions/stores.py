@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from puter.engine.clock import monotonic
 from puter.exceptions import PuterConfigError
+from puter.extensions.redis_client import connect
 from puter.process import late, short_lock
 
 if TYPE_CHECKING:
@@ -231,8 +232,6 @@ def _is_ours(connection: sqlite3.Connection, path: str) -> bool:
 
 # ---------------------------------------------------------------- Redis
 
-_TIMEOUT = 5.0
-"""Seconds that a Redis server has to answer."""
 _KEYS = "{puter:cache}:"  # the braces keep all of them on one node of a cluster
 _GET_REDIS = """
 local value = redis.call("GET", KEYS[1])
@@ -269,22 +268,7 @@ class RedisStore:
     """
 
     def __init__(self, url: str, max_entries: int, ttl: float | None) -> None:
-        try:
-            import redis
-        except ImportError:
-            raise PuterConfigError(
-                "A cache in Redis needs the package redis",
-                hint="pip install 'puter-python-sdk[redis]'",
-            ) from None
-        try:
-            self._client: Any = redis.Redis.from_url(
-                url,
-                decode_responses=True,
-                socket_timeout=_TIMEOUT,
-                socket_connect_timeout=_TIMEOUT,
-            )
-        except ValueError as error:
-            raise PuterConfigError(f"The URL of the Redis server is not valid: {error}") from None
+        self._client: Any = connect("A cache in Redis", url, decode_responses=True)
         self._max_entries = max_entries
         self._ttl = "" if ttl is None else max(1, round(ttl * 1000))
         self._get = self._client.register_script(_GET_REDIS)
