@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import logging
 import socket
@@ -18,7 +19,7 @@ from hypothesis import strategies as st
 
 from puter import PuterAI, PuterConfigError, PuterConnectionError, PuterError, PuterTimeoutError
 from puter.exceptions import PuterInputError
-from puter.extensions import RedisLimiter, leases
+from puter.extensions import RedisLimiter, leases, limiter
 from puter.extensions.limiter_script import SCRIPT
 from tests.door import Door, chat_body, chunks, json_answer, shut, step, stream_answer
 from tests.interrupts import Aim
@@ -475,6 +476,35 @@ async def test_streams_that_nobody_reads_are_not_waited_for(
         await door(second, "chat", "hi")
     for stream in open_:
         await shut(stream)
+
+
+async def test_a_sync_method_does_not_hold_up_its_event_loop_for_ever(
+    redis_server: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limiter, "_NO_PROGRESS", 0.1)
+    door = Door("async")
+    door.answers(stream_answer(TEXT, USAGE))
+    first, second = (limited(door, redis_server) for _ in range(2))
+    open_ = [await first.async_chat("hi", stream=True) for _ in range(3)]
+    with pytest.raises(PuterError, match="In async code await the async_ method"):
+        second.chat("hi")
+    for stream in open_:
+        await stream.aclose()
+
+
+async def test_a_call_leaves_nothing_for_the_garbage_collector(
+    door: Door, redis_server: str, client: redis.Redis
+) -> None:
+    ai = limited(door, redis_server)
+    await door(ai, "chat", "hi")
+    gc.collect()
+    gc.disable()
+    try:
+        await door(ai, "chat", "hi")
+        until(lambda: nobody_calls(client))
+        assert not [one for one in gc.get_objects() if isinstance(one, leases.Lease)]
+    finally:
+        gc.enable()
 
 
 def test_what_a_closed_event_loop_held_is_given_back(

@@ -54,13 +54,12 @@ Limits: TypeAlias = tuple[float, float, float]
 class Lease:
     """One admission of a permit, from asking for it until it is given back."""
 
-    __slots__ = ("future", "given_back", "id", "limits", "loop", "permit", "since", "ticket")
+    __slots__ = ("future", "id", "limits", "loop", "permit", "since", "ticket")
 
     def __init__(
         self, permit: Permit, ticket: int, since: float, limits: Limits, future: Any
     ) -> None:
         self.id = ""
-        self.given_back = False
         self.permit = permit
         self.ticket = ticket  # its place in the queue, 0 before it has one
         self.since = since  # when its call began to wait
@@ -110,7 +109,7 @@ class Keeper:
 
     def ask(self, lease: Lease) -> None:
         """Get it a place in the queue; its future tells when it may go."""
-        lease.id = f"{self._name}-{next(self._numbers)}"
+        lease.id = f"{self._name}-{next(self._numbers):012}"  # in order, within a millisecond
         message = self._take if self._down else self._enqueue
         with self._lock:
             self._inbox.put((message, lease))
@@ -124,9 +123,7 @@ class Keeper:
 
     def give_back(self, lease: Lease) -> None:
         """Give it back, wherever it stands. Safe to repeat, from any thread or finalizer."""
-        if not lease.given_back:
-            self._inbox.put((self._drop, lease))
-            lease.given_back = True
+        self._inbox.put((self._drop, lease))
 
     def hold(self, seconds: float) -> None:
         """Let nobody of the whole fleet go for so many seconds."""
@@ -134,10 +131,14 @@ class Keeper:
 
     def finish(self) -> None:
         """Give everything back: this process ends."""
-        if self._thread is not None and self.pid == os.getpid():
-            done = _Future()
+        if self.pid != os.getpid():
+            return
+        done = _Future()
+        with self._lock:
+            if self._thread is None:
+                return
             self._inbox.put((self._end, done))
-            done.wait(_FAREWELL)
+        done.wait(_FAREWELL)
 
     # ------------------------------------------------------------ its thread
 
@@ -154,8 +155,7 @@ class Keeper:
 
     def _work(self) -> bool:
         """Wait until there is something to do; False when there is nothing more."""
-        busy = self._busy()
-        due = min(self._look, self._renewal) if busy else monotonic() + _IDLE
+        due = min(self._look, self._renewal) if self._busy() else monotonic() + _IDLE
         try:
             message, subject = self._inbox.get(timeout=max(0.0, due - monotonic()))
             while True:
@@ -163,7 +163,7 @@ class Keeper:
                 message, subject = self._inbox.get_nowait()
         except Empty:
             pass
-        if busy or self._busy():
+        if self._busy():
             return True
         with self._lock:
             if self._inbox.empty():

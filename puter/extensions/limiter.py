@@ -7,6 +7,7 @@ import math
 import os
 import sys
 import weakref
+from functools import cache
 from typing import Any
 
 from puter.checks import Range, one_of, text
@@ -94,7 +95,7 @@ class RedisLimiter:
                     keeper = self._kept = Keeper(
                         self._connect, self._key, self._lease, self._on_unavailable
                     )
-                    _say_farewell()
+                    _say_farewell(keeper.pid)
         return keeper
 
 
@@ -193,16 +194,17 @@ class FleetPermit(Permit):
 
     def _ask(self, began: float, future: Any) -> Lease:
         keeper = self._keeper = self._fleet.limiter.keeper
-        before = 0 if self._lease is None else self._lease.ticket  # of an attempt that was refused
-        lease = Lease(self, before, began, self._fleet.account_limits, future)
+        lease = Lease(self, self._ticket, began, self._fleet.account_limits, future)
         self._lease = lease  # before it is asked for: what interrupts this gives it back
         keeper.ask(lease)
         return lease
 
     def release(self) -> None:
         try:
-            if self._lease is not None:
-                self._keeper.give_back(self._lease)
+            if (lease := self._lease) is not None:
+                self._keeper.give_back(lease)
+                # If the server refused it, it is acquired once more, and keeps its place.
+                self._ticket, self._lease = lease.ticket, None
         finally:
             super().release()
 
@@ -225,7 +227,8 @@ def _finish_all() -> None:
             limiter._kept.finish()
 
 
-def _say_farewell() -> None:
+@cache
+def _say_farewell(_: int) -> None:
     """See to it that a child of multiprocessing does so, too: it ends without ``atexit``."""
     if (util := sys.modules.get("multiprocessing.util")) is not None:
         util.Finalize(None, _finish_all, exitpriority=0)
