@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from puter.engine.ledger import Ledger
     from puter.engine.transport import Transport
     from puter.extensions import installing
+    from puter.extensions.installing import Extension
     from puter.profiles import Profile
     from puter.types import model as model_types
     from puter.types.model import CostEstimate
@@ -354,7 +355,7 @@ class PuterAI(Client, ChatMethods):
 
     # ------------------------------------------------------------ extensions
 
-    def use(self, extension: Any, *, per_attempt: bool = False) -> Self:
+    def use(self, extension: Extension, *, per_attempt: bool = False) -> Self:
         """Give the client an extension; copies made from now on have it, too.
 
         Args:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from puter.extensions import installing
+    from puter.extensions.installing import Extension
 else:
     installing = late("puter.extensions.installing")
 
@@ -45,7 +46,7 @@ class Conversation(ChatMethods):
     def _client(self) -> Client:
         return self._parent
 
-    def use(self, extension: Any, *, per_attempt: bool = False) -> Self:
+    def use(self, extension: Extension, *, per_attempt: bool = False) -> Self:
         """Give this conversation alone an extension, within those that its client has now.
 
         See ``PuterAI.use()``.

@@ -568,8 +568,9 @@ async def test_a_driver_without_read_line_gives_its_whole_answer_as_a_stream(doo
         name, models, read = "whole", {"shouting": "x"}, Shouting.read
         prepare = Shouting.prepare
 
+    whole: Any = Whole()
     door.answers({"said": "hello"})
-    stream = await door(door.client().use(Whole()), "chat", "hello", "shouting", stream=True)
+    stream = await door(door.client().use(whole), "chat", "hello", "shouting", stream=True)
     assert [str(one) for one in await chunks(stream)] == ["HELLO", ""]
     assert door.sent[0].json["live"] is False
 

@@ -33,6 +33,7 @@ PROGRAM = """
 from typing_extensions import assert_type
 
 from puter import AsyncChatStream, ChatReply, ChatStream, Image, PuterAI, PuterConfig
+from puter.extensions import Budget, Cache, CallNext, Fallback, Flow, Request, map_chunks
 
 ai = PuterAI(token="t", timeout=3, max_retries=0)
 PuterAI(config=PuterConfig(timeout=3), deadline=None)
@@ -65,6 +66,22 @@ ai.chat("Hi", temprature=0.5)  # refused
 ai.chat(5)  # refused
 ai.parse("Hi", int, imagse="a.png")  # refused
 ai.conversation().chat("Hi", images=5)  # refused
+
+
+def change(request: Request, call_next: CallNext) -> Flow[ChatReply]:
+    reply: ChatReply = yield from map_chunks(call_next(request.replace(model="x")), str.upper)
+    return reply
+
+
+def no_generator(request: Request, call_next: CallNext) -> str:
+    return request.operation
+
+
+assert_type(ai.use(change).use(Cache()).use(Budget("1")).use("a-plugin"), PuterAI)
+ai.conversation().use(Fallback("x"))
+ai.use(no_generator)  # refused
+ai.use(7)  # refused
+ai.on("call.end", lambda event: print(event.cost))
 
 
 def overloads(ai: PuterAI, either: bool) -> None:

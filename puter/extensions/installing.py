@@ -5,10 +5,10 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
-from puter.engine.middleware import name_of
-from puter.engine.servers import Server
+from puter.engine.middleware import AttemptMiddleware, Middleware, name_of
+from puter.engine.servers import Driver, Server
 from puter.exceptions import PuterConfigError, repr_of
 from puter.extensions import plugins
 
@@ -16,6 +16,25 @@ if TYPE_CHECKING:
     from puter.engine.client import Client
 
 _FORM = "def mw(request, call_next): reply = yield from call_next(request); return reply"
+
+
+class HasMiddleware(Protocol):
+    """An object with a middleware."""
+
+    @property
+    def middleware(self) -> Middleware | AttemptMiddleware: ...
+
+
+class HasSetup(Protocol):
+    """An object that sees to its own place."""
+
+    def setup(self, client: Any, /) -> object:
+        """Called with the client that it was given to."""
+        ...
+
+
+Extension: TypeAlias = Middleware | AttemptMiddleware | HasMiddleware | HasSetup | Driver | str
+"""What ``use()`` takes; a str is the name of a plugin."""
 
 
 def install(client: Client, extension: Any, *, per_attempt: bool = False) -> None:
