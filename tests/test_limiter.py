@@ -633,4 +633,4 @@ def test_without_the_package(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_no_repr_shows_the_password() -> None:
     limiter = RedisLimiter("redis://:hidden@localhost")
-    assert "hidden" not in repr(limiter) + repr(vars(limiter)) + repr(vars(limiter.keeper))
+    assert "hidden" not in repr(limiter) + repr(vars(limiter)) + repr(vars(limiter._keeper))

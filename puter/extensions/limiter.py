@@ -85,7 +85,7 @@ class RedisLimiter:
         return connect("RedisLimiter", self._url.reveal())
 
     @property
-    def keeper(self) -> Keeper:
+    def _keeper(self) -> Keeper:
         """What keeps the leases of this process; a forked child has its own."""
         keeper = self._kept
         if keeper is None or keeper.pid != os.getpid():
@@ -146,7 +146,7 @@ class FleetThrottle(Throttle):
 
     def hold(self, seconds: float) -> None:
         super().hold(seconds)
-        self.limiter.keeper.hold(seconds)
+        self.limiter._keeper.hold(seconds)
 
 
 class FleetPermit(Permit):
@@ -193,7 +193,7 @@ class FleetPermit(Permit):
         return self
 
     def _ask(self, began: float, future: Any) -> Lease:
-        keeper = self._keeper = self._fleet.limiter.keeper
+        keeper = self._keeper = self._fleet.limiter._keeper
         lease = Lease(self, self._ticket, began, self._fleet.account_limits, future)
         self._lease = lease  # before it is asked for: what interrupts this gives it back
         keeper.ask(lease)

@@ -152,11 +152,11 @@ if not child:
         with __import__("contextlib").suppress(Exception):
             stream.close()  # the parent's: nothing of it is given back
         ai.chat("the child's")
-        limiter.keeper.finish()
+        limiter._keeper.finish()
     finally:
         os._exit(0)
 os.waitpid(child, 0)
-print(limiter.keeper._client.zcard("{puter}:running"))
+print(limiter._keeper._client.zcard("{puter}:running"))
 stream.close()
 """
 
