@@ -36,8 +36,8 @@ else:
 
     def replace(value: Any, /, **changes: Any) -> Any:
         """As ``dataclasses.replace``."""
-        kept = {name: getattr(value, name) for name in value._fields}
-        return type(value)(**{**kept, **changes})
+        cls, *kept = value._kept(value)
+        return cls(**{**dict(zip(value._fields, kept, strict=True)), **changes})
 
 
 class _Field:
@@ -65,6 +65,7 @@ def _made(cls: Any, slots: bool, params: dict[str, bool]) -> Any:
         "_fields": fields,
         "__match_args__": tuple(fields),
         "__replace__": replace,
+        "_kept": attrgetter("__class__", *fields),  # in C: middleware changes requests
     }
     for name in ("__dataclass_fields__", "__dataclass_params__"):
         new[name] = _Standard(name, fields, params)

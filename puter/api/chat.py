@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
@@ -32,7 +33,6 @@ from puter.exceptions import (
 from puter.history import History
 from puter.options import CHAT_HINTS, ChatOptions, check_refused, validate_options
 from puter.process import late
-from puter.records import replace
 from puter.types.replies import ChatReply
 from puter.wire.dialects import dropped_options
 from puter.wire.dialects.base import CHOICES, forces_tool, tool_name
@@ -438,10 +438,7 @@ def _extended(
     call: CallContext, history: History, request: ChatRequest, answer: Answer | None
 ) -> Flow[ChatReply]:
     """The turn through the client's middleware; what comes out of it is remembered."""
-
-    def base(asked: ChatRequest) -> Flow[ChatReply]:
-        return run_turn(call, history, replace(asked, remember=False), answer)
-
+    base = functools.partial(run_turn, call, history, answer=answer)
     streams = answer is not None
     reply = yield from extending.extended(call, history, request, base, changed, stream=streams)
     yield from remember(call, history, request, reply)

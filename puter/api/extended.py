@@ -41,15 +41,15 @@ def extended(
     Args:
         call: The call.
         history: What was said before.
-        asked: What the user asked for.
-        base: Asks it, or what became of it.
+        asked: What the user asked for, a request of this call's own.
+        base: Asks it, or what became of it; remembers nothing.
         check: Checks options and arguments that middleware changed.
         stream: Whether the answer is streamed.
 
     Returns:
         The reply that comes out of the middleware, with the messages of the turn.
     """
-    composed = yield from compose(history, asked)
+    composed = asked.composed = yield from compose(history, asked)
     target = target_of(call, history, asked)
     whole = (*composed.before, *composed.turn)
     args = {name: getattr(asked, name) for name in ARGS}
@@ -66,8 +66,9 @@ def extended(
         nonlocal turn
         parts = _parts_of(changed, request, composed)
         turn = parts.turn
-        fields = {"composed": parts, **_fields_of(changed, request, check)}
-        reply = yield from base(replace(asked, **fields))
+        fields = {} if changed is request else _fields_of(changed, request, check)
+        same = parts is composed and not fields  # a copy is a tenth of what middleware costs
+        reply = yield from base(asked if same else replace(asked, composed=parts, **fields))
         given.append(reply)
         return reply
 
@@ -82,19 +83,28 @@ def extended(
         if error.partial is None and given:
             error.partial = given[-1]  # what is paid is not lost
         raise
-    own = next((one for one in given if one.messages is reply.messages), None)
-    if own is not None and own.text != reply.text:
-        reply = reply.copy_with(messages=own.with_text(reply.text).messages)
-    elif not reply.messages:
-        answer: list[Message] = [{"role": "assistant", "content": reply.text}]
-        messages = (*turn, *(answer if reply.strip() else ()))
-        reply = reply.copy_with(messages=messages, requested_model=target.model)
+    if not given or reply is not given[-1]:
+        reply = _with_messages(reply, given, turn, target.model)
     final: ChatReply = reply
     call.partial = lambda: final
     if stream and not given:  # nothing was handed out yet
         yield StreamOpened(None)
         yield YieldChunks(chunks_of(final), last=True)
     return final
+
+
+def _with_messages(
+    reply: ChatReply, given: list[ChatReply], turn: list[Message], model: str
+) -> ChatReply:
+    """A reply that middleware made, or made of another, with the messages of the turn."""
+    own = next((one for one in given if one.messages is reply.messages), None)
+    if own is not None and own.text != reply.text:
+        return reply.copy_with(messages=own.with_text(reply.text).messages)
+    if reply.messages:
+        return reply
+    answer: list[Message] = [{"role": "assistant", "content": reply.text}]
+    messages = (*turn, *(answer if reply.strip() else ()))
+    return reply.copy_with(messages=messages, requested_model=model)
 
 
 def _parts_of(changed: Request, request: Request, composed: Composed) -> Composed:

@@ -94,7 +94,7 @@ class ChatRequest:
     remember: bool = True
     options: Mapping[str, Any] = field(default_factory=lambda: NOTHING)
     composed: Composed | None = None
-    """The messages, where they are not to be made of the above."""
+    """The messages, by whoever has made them of the above, and remembers the turn."""
 
     @property
     def standalone(self) -> bool:
@@ -518,7 +518,8 @@ class Turn:
         standalone = request.standalone
         self.reply = answer._complete({"messages": tuple(self.messages), "standalone": standalone})
         # A turn with unanswered calls would be refused next time: it goes on with resume=.
-        if request.remember and not standalone and not answer.tool_calls:
+        remembers = request.remember and request.composed is None
+        if remembers and not standalone and not answer.tool_calls:
             self.history.commit(self.messages)
             self.committed = len(self.messages)
 

@@ -35,6 +35,7 @@ T = TypeVar("T")
 
 _SECRET = frozenset({"login", "create_api_token", "revoke_api_token"})
 """Operations whose arguments or results are secret."""
+_NOTHING: Mapping[str, Any] = MappingProxyType({})
 _CHANGED = ("model", "messages", "options", "args")
 
 
@@ -49,9 +50,9 @@ class Request:
     messages: Sequence[Message] = ()
     """For a chat all that is sent: system, history, and this turn. The dicts are those of the
     history: replace them, do not change them."""
-    options: Mapping[str, Any] = MappingProxyType({})
+    options: Mapping[str, Any] = field(default_factory=lambda: _NOTHING)
     """Options of a chat, such as ``temperature``, as far as they were given."""
-    args: Mapping[str, Any] = MappingProxyType({})
+    args: Mapping[str, Any] = field(default_factory=lambda: _NOTHING)
     """The other arguments by name; for a chat ``tools`` (a ``puter.tools.Toolbox``, or None),
     ``run_tools``, ``max_rounds``, ``before_tool``, ``resume``, ``tool_results``,
     ``raise_tool_errors`` and ``remember``."""
@@ -232,18 +233,20 @@ def around_attempt(
     """One attempt through the client's middleware; ``send`` does it."""
 
     def handle(attempt: AttemptRequest) -> Flow[HttpReply]:
+        if attempt is sent:
+            return send(call, request)
         changed = replace(request, url=attempt.url, headers=attempt.headers, body=attempt.body)
         if origin_of(attempt.url) != origin_of(request.url):
             changed = replace(changed, authenticated=False, token=None)  # that belongs to its host
         return send(call, changed)
 
-    attempt = AttemptRequest(
+    sent = AttemptRequest(
         request.method, request.url, request.headers, request.body, call.operation,
         request.billed or call.model or None, call.attempts + 1, call, request,
     )  # fmt: skip
     reply: HttpReply
-    reply = yield from through(call.extensions.attempts, handle, attempt, _http_reply)
-    call.attempts = max(call.attempts, attempt.attempt)  # also where nothing was sent
+    reply = yield from through(call.extensions.attempts, handle, sent, _http_reply)
+    call.attempts = max(call.attempts, sent.attempt)  # also where nothing was sent
     return reply
 
 
@@ -357,6 +360,11 @@ def _mapped(chunks: list[ChatChunk], change: Change, seen: list[str]) -> list[Ch
     changed: list[ChatChunk] = []
     for chunk in chunks:
         new = change(chunk)
+        if new is chunk:
+            changed.append(chunk)
+            if chunk.type == "text":
+                seen.append(chunk)
+            continue
         if new is None and chunk.type == "usage":
             new = chunk  # without it the stream would seem to be cut off
         if new is None:
