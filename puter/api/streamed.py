@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 from puter.api.downloads import attach_download
 from puter.api.turn import ModelTarget, Turn
-from puter.engine.effects import Body, Flow, Read, StreamOpened, YieldChunks
-from puter.engine.observing import notify
+from puter.engine.effects import Body, Flow, Notify, Read, StreamOpened, YieldChunks
+from puter.engine.events import listeners_of
+from puter.engine.observing import event_of
 from puter.engine.pipeline import may_have_run
 from puter.exceptions import PuterAPIError, PuterError, PuterStreamError, PuterTimeoutError
 from puter.process import late
@@ -131,8 +132,9 @@ def _chunks(turn: Turn, body: Body, accumulator: StreamAccumulator) -> Flow[Chat
 
 
 def _tell(call: CallContext, chunks: list[ChatChunk]) -> Flow[None]:
-    for one in chunks:
-        yield from notify(call, "stream.chunk", chunk=one)
+    if listeners := listeners_of(call.extensions, "stream.chunk"):
+        for one in chunks:
+            yield Notify(event_of(call, "stream.chunk", chunk=one), listeners)
 
 
 def _cut_off(
