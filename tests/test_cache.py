@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import multiprocessing
+import os
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +23,7 @@ import pytest
 from puter import (
     PuterAI,
     PuterAPIError,
+    PuterBudgetError,
     PuterInputError,
     PuterParseError,
     PuterServerError,
@@ -27,7 +31,7 @@ from puter import (
     PuterTimeoutError,
 )
 from puter.engine import throttle
-from puter.extensions import Cache
+from puter.extensions import Budget, Cache, Fallback, map_chunks
 from puter.testing import LocalPuter, MockReply, MockRequest, MockTransport
 from tests.door import CUT, Door, chat_body, chunks, json_answer, shut, step, stream_answer
 
@@ -199,6 +203,63 @@ async def test_pictures_count_by_what_is_in_them(door: Door, tmp_path: Path) -> 
         write(picture, content)
         await door(ai, "chat", "What is it?", images=picture, remember=False)
     assert (cache.hits, cache.misses) == (1, 2)
+
+
+async def test_the_answer_of_a_stand_in_is_not_kept_as_the_models_own(door: Door) -> None:
+    down = json_answer({"message": "down", "code": "upstream_unavailable"}, 503)
+    door.answers(down, chat_body("from b"), chat_body("from a"))
+    cache = Cache()
+    ai = door.client(max_retries=0).use(cache).use(Fallback("claude-haiku-4-5", sticky=0))
+    assert await door(ai, "chat", "Hi", "gpt-5-nano", remember=False) == "from b"
+    ai = door.client().use(cache)
+    assert await door(ai, "chat", "Hi", "gpt-5-nano", remember=False) == "from a"
+    assert (await door(ai, "chat", "Hi", "gpt-5-nano", remember=False)).cached
+
+
+async def test_a_hit_takes_nothing_of_a_budget(door: Door) -> None:
+    budget = Budget("0.000078", estimate="0.000078")
+    ai = door.client().use(Cache()).use(budget)
+    await door(ai, "chat", "Hi", remember=False)
+    assert budget.remaining == 0
+    assert (await door(ai, "chat", "Hi", remember=False)).cached
+    assert (budget.spent, budget.reserved) == (Decimal("0.000078"), 0)
+    with pytest.raises(PuterBudgetError):
+        await door(ai, "chat", "Ho", remember=False)
+
+
+async def test_events_tell_that_a_hit_costs_nothing(door: Door) -> None:
+    ai = door.client().use(Cache())
+    told: list[Any] = []
+    ai.on("call.end", lambda event: told.append((event.cost, event.attempt, event.reply.cached)))
+    for _ in range(2):
+        await door(ai, "chat", "Hi", remember=False)
+    assert told == [(Decimal("0.000078"), 1, False), (0, 0, True)]
+
+
+async def test_middleware_around_and_within_goes_on_working(door: Door) -> None:
+    def shouting(request: Any, call_next: Any) -> Any:
+        return (yield from map_chunks(call_next(request), str.upper))
+
+    def briefly(request: Any, call_next: Any) -> Any:
+        system = {"role": "system", "content": "Be brief."}
+        return (yield from call_next(request.replace(messages=[system, *request.messages])))
+
+    ai = door.client().use(briefly).use(shouting).use(Cache()).use(map_nothing)
+    door.answers(answered())
+    for stream in (False, True, True):
+        assert await ask(door, ai.with_options(), stream) == "HELLO!"
+        await ask(door, ai.with_options(), stream)
+    talk: Any = ai.conversation()
+    assert await ask(door, talk) == "HELLO!"
+    assert talk.messages == [
+        {"role": "user", "content": "Hi"},
+        {"role": "assistant", "content": "HELLO!"},
+    ]
+    assert len(door.sent) == 1
+
+
+def map_nothing(request: Any, call_next: Any) -> Any:
+    return (yield from call_next(request))
 
 
 # ---------------------------------------------------------------- stores
@@ -496,10 +557,31 @@ def test_calls_that_may_run_tools_do_not_wait_for_each_other() -> None:
         assert [one.result(30) for one in calls] == ["Hello!"] * 2
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")
+def test_a_forked_child_does_not_wait_for_what_its_parent_asks(tmp_path: Path) -> None:
+    def answer(request: MockRequest) -> Any:
+        return iter(STREAM) if request.json["args"].get("stream") else "Hello!"
+
+    ai = PuterAI(token="t", transport=MockTransport(answer)).use(Cache(tmp_path / "a.sqlite"))
+    stream = ai.chat("Hi", stream=True, remember=False)
+
+    def child() -> None:
+        assert not ai.chat("Hi", remember=False).cached
+        assert ai.chat("Hi", remember=False).cached
+
+    process = multiprocessing.get_context("fork").Process(target=child)
+    process.start()
+    process.join(50)
+    assert process.exitcode == 0
+    stream.until_done()
+    assert ai.chat("Hi", remember=False).cached
+
+
 ASKS = """
 import sys
 from puter import PuterAI
-from puter.extensions import Cache
+from puter.extensions import Budget, Cache, Fallback, map_chunks
 with Cache(sys.argv[1]) as cache:
     ai = PuterAI().use(cache)
     for number in range(10):

@@ -169,6 +169,8 @@ def test_processes_share_a_file_that_none_of_them_has_made(tmp_path: Path) -> No
     assert len(found) == 150
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")
 def test_a_forked_child_has_a_connection_of_its_own(tmp_path: Path) -> None:
     store = SqliteStore(tmp_path / "c", 9)
     store.set("parent", "1")

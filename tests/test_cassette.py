@@ -166,7 +166,7 @@ async def test_signing_in_is_recorded_without_password_and_token(
 ) -> None:
     user = puter.add_user("carol", "correct horse battery")
     where: dict[str, Any] = {"api_base": puter.api_base, "login_url": puter.login_url}
-    with PuterAI(user.username, "correct horse battery", **where) as ai:
+    async with PuterAI(user.username, "correct horse battery", **where) as ai:
         ai.use(Cassette(path))
         asked = await door(ai, "chat", "2 + 2")
         assert (await door(ai, "whoami")).username == "carol"
@@ -195,13 +195,27 @@ async def test_a_whole_program_is_replayed_without_its_server(door: Door, path: 
             await door(ai, "parse", "Three numbers: 1, 2, 3", list[int]),
             (await door(ai, "txt2img", "A cat", "gpt-image-2")).read(),
             (await door(ai, "list_models"))[0].id,
+            (await door(ai, "txt2speech", "Hello")).read(),
+            (await door(ai, "upload", b"Bread, milk", "~/list.txt")).name,
+            (await door(ai, "read_file", "~/list.txt")),
+            str(await door(ai, "account_usage")),
         ]
         async_stream = await door(ai, "chat", "And 3 + 3?", stream=True)
         return [*said, [str(one) for one in await chunks(async_stream)], ai.chat_history]
 
-    with LocalPuter(tier=None) as server, server.client() as ai:
+    async with LocalPuter(tier=None) as server, server.client() as ai:
         recorded = await program(ai.use(Cassette(path)))
     assert await program(replaying(path, api_base="http://127.0.0.1:9")) == recorded
+
+
+async def test_a_token_that_was_made_is_not_in_the_file(
+    door: Door, path: Path, puter: LocalPuter
+) -> None:
+    async with puter.client() as ai:
+        made = await door(ai.use(Cassette(path)), "create_api_token", "mine")
+    assert made not in text_of(path)
+    ai = replaying(path, api_base=puter.api_base, login_url=puter.login_url)
+    assert await door(ai, "create_api_token", "mine") == "<redacted>"
 
 
 def test_threads_may_record_into_one_cassette(path: Path) -> None:
