@@ -24,6 +24,7 @@ from puter import (
     PuterAI,
     PuterAPIError,
     PuterBudgetError,
+    PuterError,
     PuterInputError,
     PuterParseError,
     PuterServerError,
@@ -222,7 +223,7 @@ async def test_a_hit_takes_nothing_of_a_budget(door: Door) -> None:
     await door(ai, "chat", "Hi", remember=False)
     assert budget.remaining == 0
     assert (await door(ai, "chat", "Hi", remember=False)).cached
-    assert (budget.spent, budget.reserved) == (Decimal("0.000078"), 0)
+    assert (budget.spent, budget.reserved) == (Decimal("0.000078"), Decimal(0))
     with pytest.raises(PuterBudgetError):
         await door(ai, "chat", "Ho", remember=False)
 
@@ -351,6 +352,11 @@ async def test_a_store_that_fails_costs_no_answer(
     assert "no connection" in warned[0].getMessage()
     assert "hunter2" not in warned[0].getMessage()
     assert store.asked.count(failing) == 1  # then it is left alone for a while
+
+
+def test_a_store_without_them_is_neither_cleared_nor_closed() -> None:
+    with Cache(store=Broken()) as cache, pytest.raises(PuterError, match=r"Broken has no clear"):
+        cache.clear()
 
 
 async def test_files_that_cannot_be_used_cost_no_answer(
@@ -524,8 +530,13 @@ async def test_the_deadline_goes_on_while_a_call_waits(door: Door) -> None:
     assert not cache._flights._queues
 
 
-def test_when_the_answer_is_of_no_use_to_others_all_of_them_ask_at_once() -> None:
-    cache, others = Cache(), 5
+@pytest.mark.parametrize(
+    ("reason", "store"), [("length", None), ("stop", Broken("set")), ("stop", Broken("get"))]
+)
+def test_when_the_answer_is_of_no_use_to_others_all_of_them_ask_at_once(
+    reason: str, store: Any
+) -> None:
+    cache, others = Cache(store=store), 5
     together = threading.Barrier(others, timeout=30)
 
     def answer(request: MockRequest) -> Any:
@@ -533,7 +544,7 @@ def test_when_the_answer_is_of_no_use_to_others_all_of_them_ask_at_once() -> Non
             until(lambda: waiting(cache) == others)
         else:
             together.wait()
-        return {"message": {"content": "Hel"}, "finish_reason": "length"}
+        return {"message": {"content": "Hel"}, "finish_reason": reason}
 
     mock = MockTransport(answer)
     ai = PuterAI(token="t", transport=mock, max_concurrency=None).use(cache)

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from puter import PuterConfigError
+from puter.extensions import stores
 from puter.extensions.stores import MemoryStore, RedisStore, SqliteStore, Store
 
 KINDS = ("memory", "sqlite", "redis")
@@ -66,6 +67,20 @@ def test_clear_forgets_all(store: Any) -> None:
     assert kept(store, "abc") == ""
     store.set("a", "again")
     assert store.get("a") == "again"
+
+
+def test_what_is_in_memory_is_bounded_in_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stores, "_MEMORY", 10)
+    store = MemoryStore(99)
+    for key in "abca":
+        store.set(key, key * 4)
+    assert kept(store, "abc") == "ac"
+    store.set("a", "a")
+    store.set("d", "d" * 5)
+    assert kept(store, "acd") == "acd"
+    store.set("e", "e" * 11)  # too large by itself
+    assert kept(store, "acde") == ""
+    assert store._size == 0
 
 
 def test_a_closed_store_opens_again(tmp_path: Path, redis_server: str) -> None:
@@ -145,6 +160,7 @@ def test_a_damaged_file_is_told_and_left_alone(tmp_path: Path, content: bytes) -
 
 WRITER = """
 import sys
+from puter.extensions import stores
 from puter.extensions.stores import SqliteStore
 path, name = sys.argv[1:]
 store = SqliteStore(path, 150)

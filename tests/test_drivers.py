@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from decimal import Decimal
+from pathlib import Path
 from typing import Any, Literal
 
 import pytest
 
 import puter
 from puter.extensions import (
+    Cache,
     ChatRequest,
     Driver,
     HttpReply,
@@ -18,6 +20,7 @@ from puter.extensions import (
     OpenAICompatible,
     map_chunks,
 )
+from puter.testing import Cassette
 from puter.types.replies import ChatChunk, ChatReply, Usage
 from tests.door import (
     CUT,
@@ -626,3 +629,36 @@ async def test_read_line_of_openai_compatible_reads_lines_that_stand_alone() -> 
     assert server().read_line(line) == [ChatChunk("Hi")]
     assert server().read(HttpReply(200, {}, json.dumps(completion()).encode())) == "Hello!"
     assert json_answer(completion()).status == 200
+
+
+# ---------------------------------------------------------------- beside other extensions
+
+
+async def test_a_cache_keeps_what_each_server_said(door: Door) -> None:
+    cache = Cache()
+    door.answers(completion("small"), completion("large"), chat_body("of Puter"))
+    small = client(door).use(cache)
+    large = door.client(token=None).use(server(models={"smollm2": "SmolLM2-360M"})).use(cache)
+    for _ in range(2):
+        assert await door(small, "chat", "Hi", remember=False) == "small"
+        assert await door(large, "chat", "Hi", "SmolLM2", remember=False) == "large"
+        assert await door(door.client().use(cache), "chat", "Hi", "smollm2") == "of Puter"
+    assert (len(door.sent), cache.hits) == (3, 3)
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_a_cassette_records_other_servers_without_their_key(
+    door: Door, stream: bool, tmp_path: Path
+) -> None:
+    answer = sse(*events({"content": KEY}, {"content": "lo"})) if stream else completion(KEY)
+    door.answers(answer)
+    said = []
+    for _ in range(2):
+        cassette = Cassette(tmp_path / "tape.json")
+        ai = client(door).use(cassette)
+        reply = await door(ai, "chat", "Hi", stream=stream)
+        said.append(await until_done(reply) if stream else reply)
+        assert reply.reply.usage.output_tokens == 5 if stream else reply.usage
+    assert len(door.sent) == 1
+    assert said[0].startswith(KEY)
+    assert said[1] == said[0].replace(KEY, "<redacted>")

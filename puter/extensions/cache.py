@@ -6,7 +6,7 @@ import logging
 import math
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from puter import checks
@@ -29,6 +29,7 @@ _LOGGER = logging.getLogger("puter.cache")
 _PAUSE = 30.0
 """Seconds that a store which failed is left alone."""
 _MAX_ENTRIES = 10_000
+_FAILED: Any = object()
 
 
 class Cache:
@@ -103,12 +104,12 @@ class Cache:
         with self._flights.join(key) as queue:
             permit = call.permit(queue)
             try:
-                yield Acquire(permit, call.time_left())
-            except PuterTimeoutError:
-                raise
-            except PuterError:
-                pass  # the flight is an open stream that nobody reads: not worth waiting for
-            try:
+                try:
+                    yield Acquire(permit, call.time_left())
+                except PuterTimeoutError:
+                    raise
+                except PuterError:
+                    pass  # the flight is an open stream that nobody reads: not worth waiting for
                 return (yield from self._answer(key, request, call_next, queue))
             finally:
                 permit.release()
@@ -125,19 +126,17 @@ class Cache:
         if hit is not None:
             return hit
         reply = yield from call_next(request)
-        kept = None
-        if isinstance(reply, ChatReply) and is_kept(reply, request):
-            kept = entry_of(reply, time.time())
-        if kept is not None:
-            yield from self._try(self._store.set, key, kept)
-        elif queue is not None:
+        whole = isinstance(reply, ChatReply) and is_kept(reply, request)
+        kept = entry_of(reply, time.time()) if whole else None
+        done = _FAILED if kept is None else (yield from self._try(self._store.set, key, kept))
+        if done is _FAILED and queue is not None:
             land(queue)
         return reply
 
     def _try(self, action: Callable[..., Any], *args: str) -> Flow[Any]:
-        """Ask the store; what goes wrong is nobody's business but the log's."""
+        """What the store returns; ``_FAILED`` where it does not work, which the log tells."""
         if monotonic() < self._paused_until:
-            return None
+            return _FAILED
         try:
             return (
                 yield from do(Invoke(action, args, inline=isinstance(self._store, MemoryStore)))
@@ -148,15 +147,19 @@ class Cache:
             self._warned = True
             told = Redactor()(f"{type(error).__name__}: {error}", 500)
             _LOGGER.log(level, "The cache fails, and calls go on without it: %s", told)
-            return None
+            return _FAILED
 
     def clear(self) -> None:
         """Forget all answers.
 
         Raises:
+            PuterError: A store of your own has no ``clear()``.
             Exception: That of the store.
         """
-        self._store.clear()
+        clear = getattr(self._store, "clear", None)
+        if clear is None:
+            raise PuterError(f"{type(self._store).__name__} has no clear()")
+        clear()
 
     def close(self) -> None:
         """Close the file or the connections; they are opened again when they are needed."""
@@ -175,12 +178,14 @@ class Cache:
 
 
 def _who_answers(request: Request) -> str:
-    """The host, or the driver."""
-    call = request.call
-    server = getattr(call.extensions, "drivers", {}).get(str(request.model).lower())
+    """The host; or the driver, its address, and what it calls the model."""
+    call, name = request.call, str(request.model)
+    server = call.extensions.drivers.get(name.lower())
     if server is None:
         return str(call.config.api_base)
-    return f"{server.name} {getattr(server.driver, 'base_url', '')}"
+    driver = server.driver
+    known = driver.models.get(name) if isinstance(driver.models, Mapping) else name
+    return f"{server.name} {getattr(driver, 'base_url', '')} {known}"
 
 
 def _store_of(path: Any, store: Any, ttl: float | None, max_entries: int) -> Any:

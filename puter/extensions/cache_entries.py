@@ -106,7 +106,7 @@ def reply_of(entry: Any, request: Request, oldest: float) -> ChatReply | None:
         reply = ChatReply.from_dict(read["reply"])
     except (TypeError, ValueError, KeyError, RecursionError):
         return None
-    turn = request.messages[len(request.messages) - request.turn :]
+    turn = request.messages[max(0, len(request.messages) - request.turn) :]
     return reply.copy_with(
         cached=True,
         cost=Decimal(0),

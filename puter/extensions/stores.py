@@ -44,7 +44,7 @@ class Store(Protocol):
 
 
 class MemoryStore:
-    """Entries in memory, until the process ends.
+    """Entries in memory, until the process ends, of 256 Mi characters together at most.
 
     Examples:
         >>> store = MemoryStore(max_entries=2)
@@ -56,6 +56,7 @@ class MemoryStore:
 
     def __init__(self, max_entries: int) -> None:
         self._max_entries = max_entries
+        self._size = 0
         self._entries: OrderedDict[str, str] = OrderedDict()
 
     def get(self, key: str) -> str | None:
@@ -67,18 +68,23 @@ class MemoryStore:
 
     def set(self, key: str, value: str) -> None:
         with short_lock():
+            self._size += len(value) - len(self._entries.pop(key, ""))
             self._entries[key] = value
-            self._entries.move_to_end(key)
-            while len(self._entries) > self._max_entries:
-                self._entries.popitem(last=False)
+            while len(self._entries) > self._max_entries or self._size > _MEMORY:
+                _, oldest = self._entries.popitem(last=False)
+                self._size -= len(oldest)
 
     def clear(self) -> None:
         with short_lock():
             self._entries.clear()
+            self._size = 0
 
     def __repr__(self) -> str:
         return f"<MemoryStore of {len(self._entries)}>"
 
+
+_MEMORY = 2**28
+"""Characters in memory at most."""
 
 # ---------------------------------------------------------------- a file
 
