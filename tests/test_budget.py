@@ -23,6 +23,7 @@ from puter import (
     PuterTimeoutError,
     PuterUpstreamError,
 )
+from puter.engine.effects import Send
 from puter.extensions import Budget
 from puter.testing import LocalPuter, MockTransport
 from tests.door import (
@@ -211,6 +212,8 @@ async def test_a_stream_that_is_abandoned_keeps_what_it_reserved_as_spent(
         with pytest.raises(PuterStreamError):
             await until_done(stream)
     assert state(budget) == (Decimal("0.20"), 0)
+    door.answers(priced())
+    await door(ai, "chat", "hi")  # that is known, so it goes on
 
 
 async def test_a_stream_that_was_never_read_is_counted_once(door: Door) -> None:
@@ -265,6 +268,26 @@ async def test_an_attempt_counts_unless_it_provably_never_ran(
     with pytest.raises(kind):
         await door(ai, "chat", "hi", stream=stream)
     assert state(budget) == (Decimal(spent), 0)
+
+
+class _Interrupted(MockTransport):
+    """Ctrl-C, or the task is cancelled, before anything is written."""
+
+    def send(self, effect: Send) -> Any:
+        effect.on_unsent()
+        raise KeyboardInterrupt
+
+    async def async_send(self, effect: Send) -> Any:
+        effect.on_unsent()
+        raise asyncio.CancelledError
+
+
+async def test_what_was_certainly_not_written_when_ctrl_c_came_is_given_back(door: Door) -> None:
+    budget = Budget(1, estimate="0.20")
+    ai = door.client(transport=_Interrupted(lambda _: "")).use(budget)
+    with pytest.raises((KeyboardInterrupt, asyncio.CancelledError)):
+        await door(ai, "chat", "hi")
+    assert state(budget) == (0, 0)
 
 
 async def test_retries_reserve_anew_and_count_what_may_have_run(door: Door) -> None:

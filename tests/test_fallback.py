@@ -16,6 +16,7 @@ from puter import (
     PuterEmptyResponseError,
     PuterError,
     PuterInputError,
+    PuterInsufficientFundsError,
     PuterModelNotFoundError,
     PuterRateLimitError,
     PuterServerError,
@@ -28,13 +29,14 @@ from puter.engine.effects import Notify, Sleep
 from puter.engine.extensions import Extensions
 from puter.engine.middleware import Request
 from puter.extensions.budget import Budget
-from puter.extensions.fallback import Fallback, bills_nothing
+from puter.extensions.fallback import Fallback, bills_nothing, is_of_server
+from puter.extensions.openai_compatible import OpenAICompatible
 from puter.wire.errors import _BY_CODE, make_error, vendor_error
-from tests.door import Door, chat_body, chunks, error_body, stream_answer, until_done
+from tests.door import REFUSED, Door, chat_body, chunks, error_body, stream_answer, until_done
 from tests.test_budget import priced, state, streamed, usage
 from tests.test_tools import add, calls_body
 
-DOWN = PuterUpstreamError("down", code="upstream_failed", status=400)
+CALL = ToolCall("1", "f", {})
 
 # ---------------------------------------------------------------- the decision
 
@@ -71,15 +73,13 @@ def test_of_statuses_without_a_code_only_503(status: int) -> None:
         (vendor_error(504, "it took too long"), False),
         (vendor_error(400, "a bad argument"), False),
         (PuterRateLimitError("Too many requests.", status=429), False),  # of the account
-        (PuterConnectionError("refused"), False),  # of this machine
+        (PuterConnectionError("refused"), False),  # of the server
         (PuterTimeoutError("silence", sent=True), False),
         (PuterStreamError("cut", code="upstream_failed", status=503), False),
         (PuterEmptyResponseError("nothing", status=200), False),
         (PuterServerError("busy", status=503, partial=ChatReply("so far")), True),
         (
-            PuterServerError(
-                "of a tool", status=503, partial=ChatReply("", tool_calls=(ToolCall("1", "f", {}),))
-            ),
+            PuterServerError("a tool's", status=503, partial=ChatReply("", tool_calls=(CALL,))),
             False,
         ),
     ],
@@ -88,6 +88,23 @@ def test_what_else_bills_nothing_and_is_not_cured_by_another_model(
     error: PuterError, falls_back: bool
 ) -> None:
     assert bills_nothing(error) is falls_back
+
+
+@pytest.mark.parametrize(
+    ("error", "of_server"),
+    [
+        (PuterConnectionError("refused"), True),
+        (PuterTimeoutError("no connection in time"), True),
+        (PuterTimeoutError("silence", sent=True), False),
+        (PuterRateLimitError("Too many requests.", status=429), True),
+        (PuterRateLimitError("of a tool", partial=ChatReply("", tool_calls=(CALL,))), False),
+        (PuterInsufficientFundsError("empty", status=402), False),
+        (PuterServerError("broken", status=500), False),
+        (PuterStreamError("cut"), False),
+    ],
+)
+def test_what_another_server_may_do(error: PuterError, of_server: bool) -> None:
+    assert is_of_server(error) is of_server
 
 
 # ---------------------------------------------------------------- driven by hand
@@ -126,8 +143,13 @@ class Models:
         return [one.model for one in self.asked]
 
 
-def request(model: str | None = "a", operation: str = "chat", **more: Any) -> Request:
+def request(
+    model: str | None = "a", operation: str = "chat", local: tuple[str, ...] = (), **more: Any
+) -> Request:
+    """A request of a client that has these models at a server of its own."""
     extensions = Extensions()
+    server = SimpleNamespace(models={name.lower(): name for name in local})
+    extensions.drivers = dict.fromkeys(server.models, server)
     extensions.listeners = {"fallback": (lambda _: None,)}
     call = SimpleNamespace(operation=operation, model=model, extensions=extensions)
     return Request(operation, model, call=call, **more)
@@ -162,6 +184,27 @@ def test_what_is_no_fault_of_the_model_is_raised_at_once() -> None:
         models(request())
     assert (caught.value, models.order, models.told) == (error, ["a"], [])
     assert caught.value.hint == ""
+
+
+@pytest.mark.parametrize(
+    "error", [PuterConnectionError("refused"), PuterRateLimitError("no more", status=429)]
+)
+def test_a_server_that_is_not_reached_or_full_is_left_for_another(error: PuterError) -> None:
+    models = Models(Fallback("b", "Local", "c"), a=error)
+    assert models(request(local=("Local",))).model == "Local"
+    assert models.order == ["a", "Local"]
+    models = Models(Fallback("local", "c"), Local=error)
+    assert models(request("Local", local=("Local",))).model == "c"
+    models = Models(Fallback("b"), a=error)
+    with pytest.raises(type(error)):
+        models(request(local=("Local",)))
+    assert models.order == ["a"]
+    models.faults["a"] = None
+    models(request())
+    assert models.order == ["a", "a"]  # and it is not known to fail
+    models = Models(Fallback("b", "Local"), a=fault("one"), b=fault("two"), Local=error)
+    with pytest.raises(PuterUpstreamError, match="one"):
+        models(request(local=("Local",)))
 
 
 def test_when_all_fail_the_first_error_tells_what_the_others_said() -> None:
@@ -205,6 +248,16 @@ def test_a_model_that_failed_is_asked_last_for_a_while() -> None:
     models.asked = []
     models(request())
     assert models.order == ["a"]  # it answered
+
+
+def test_a_model_that_answers_again_is_not_known_to_fail_any_more() -> None:
+    models = Models(Fallback("b"), a=fault("one"), b=fault("two"))
+    with pytest.raises(PuterUpstreamError):
+        models(request())
+    models.asked, models.faults["b"] = [], None
+    models(request())
+    models(request())
+    assert models.order == ["a", "b", "b"]
 
 
 def test_without_sticky_the_first_is_always_asked_first() -> None:
@@ -271,6 +324,7 @@ def no_tools() -> Iterator[str]:
         ("txt2img", ["a", "gpt-image-2", "unknown"]),
         ("txt2vid", ["a", "veo-3.1-lite", "unknown"]),
         ("txt2speech", ["a"]),
+        ("img2txt", ["a"]),
         ("list_models", ["a"]),
         ("upload", ["a"]),
     ],
@@ -281,6 +335,7 @@ def test_each_operation_falls_back_to_models_of_its_kind(operation: str, order: 
     with suppress(PuterUpstreamError):
         models(request(operation=operation))
     assert models.order == order
+    assert {kind for kind, _ in fallback._down} <= {"chat", "image", "video"}
 
 
 def test_where_the_server_chooses_the_model_that_is_the_first() -> None:
@@ -431,6 +486,24 @@ async def test_pictures_fall_back_too(door: Door) -> None:
     door.answers(OUT, {"success": True, "result": "data:image/png;base64,iVBORw0KGgo="})
     await door(ai, "txt2img", "a cat", model="grok-imagine-image")
     assert asked_models(door) == ["grok-imagine-image", "gpt-image-2"]
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_a_server_of_ones_own_takes_over_and_costs_nothing(door: Door, stream: bool) -> None:
+    server = OpenAICompatible("http://127.0.0.1:9/v1", models={"smollm2": "SmolLM2"}, free=True)
+    budget = Budget("0.10", estimate="0.10")
+    ai = door.client(max_retries=0).use(server).use(Fallback("SmolLM2", "smollm2")).use(budget)
+    said = {"choices": [{"message": {"content": "Hi"}, "finish_reason": "stop"}]}
+    door.answers(REFUSED, said)
+    reply = await door(ai, "chat", "Hi", stream=stream)
+    reply = await until_done(reply) if stream else reply
+    assert (reply, reply.requested_model) == ("Hi", "smollm2")
+    assert [one.url.partition("//")[2][:14] for one in door.sent] == [
+        "api.puter.com/",
+        "127.0.0.1:9/v1",
+    ]
+    assert state(budget) == (0, 0)
+    assert len(ai.chat_history) == 2
 
 
 async def test_clients_share_what_is_known_to_fail(door: Door) -> None:

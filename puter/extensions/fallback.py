@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any
@@ -13,9 +12,11 @@ from puter.engine.clock import monotonic
 from puter.engine.effects import Flow
 from puter.engine.middleware import CallNext, Request, notify
 from puter.exceptions import (
+    PuterConnectionError,
     PuterError,
     PuterInputError,
     PuterModelNotFoundError,
+    PuterRateLimitError,
     PuterServerError,
     PuterStreamError,
 )
@@ -41,10 +42,11 @@ class Fallback:
     """Other models to ask, in order, when the one asked for is down.
 
     A call goes on to the next model only after a failure for which certainly nothing was billed:
-    the vendor is down or overloaded (429), Puter answered 503, or there is no such model. Anything
-    else is raised: what was refused for its arguments, credentials or funds, what timed out, and a
-    stream that broke off. ``reply.model`` is the model that answered, and each call that another
-    one takes over is an event ``fallback``.
+    the vendor is down or overloaded (429), Puter answered 503, or there is no such model; and, if
+    the next one is at another server (``OpenAICompatible``), when this one was not reached or
+    allows no more calls. Anything else is raised: what was refused for its arguments, credentials
+    or funds, what timed out, and a stream that broke off. ``reply.model`` is the model that
+    answered, and each call that another one takes over is an event ``fallback``.
 
     In a turn with tools the next model goes on after the rounds that are done, if it calls tools:
     none runs twice. Pictures and videos fall back to models that the offline catalogue lists for
@@ -78,16 +80,22 @@ class Fallback:
             "sticky", sticky
         )
         self._clock = clock
-        self._down: dict[str | None, float] = {}
-        """Models that failed, and until when they are asked last."""
+        self._down: dict[tuple[str, str | None], float] = {}
+        """Models that failed, by kind, and until when they are asked last."""
 
     def middleware(self, request: Request, call_next: CallNext) -> Flow[Any]:
         """Ask the models in turn until one answers; ``use()`` takes it."""
-        asked = self._models_for(request)
+        kind = _KINDS.get(request.operation)
+        if kind is None:
+            return (yield from call_next(request))
+        names = [_name_for(request, kind, one) for one in self._models]
+        asked = list(dict.fromkeys((request.model, *filter(None, names))))
         failed: dict[str | None, PuterError] = {}  # the last one last
         done: ChatReply | None = None  # rounds of tools before a model failed
+        left = sorted(asked, key=lambda model: self._down.get((kind, model), 0.0) > self._clock())
         try:
-            for model in sorted(asked, key=self._is_down):
+            while left:
+                model = left.pop(0)
                 if done is not None and not _calls_tools(model):
                     continue
                 last = next(reversed(failed.values()), None)
@@ -97,14 +105,17 @@ class Fallback:
                     reply = yield from call_next(_changed(request, model, done))
                 except PuterError as error:
                     if not bills_nothing(error):
-                        _tell_all(error, failed)
-                        raise
-                    self._note(model)
+                        here = _server_of(request, model)
+                        left = [one for one in left if _server_of(request, one) is not here]
+                        if not (is_of_server(error) and (left or failed)):
+                            _tell_all(error, failed)
+                            raise
+                    self._note((kind, model))
                     failed[model] = error
                     if isinstance(error.partial, ChatReply):
                         done = error.partial
                 else:
-                    self._down.pop(model, None)
+                    self._down.pop((kind, model), None)
                     return reply
             first = next(failed[model] for model in asked if model in failed)
             others = {model: error for model, error in failed.items() if error is not first}
@@ -114,18 +125,7 @@ class Fallback:
         finally:
             failed.clear()  # the traceback of each holds this frame
 
-    def _models_for(self, request: Request) -> list[str | None]:
-        """The model asked for, and those that can take its place."""
-        kind = _KINDS.get(request.operation)
-        others = [one for one in self._models if kind is not None and _may_be(one, kind)]
-        if kind == "chat":  # by the ids that requests have
-            others = [registry().lookup(one).id for one in others]
-        return list(dict.fromkeys((request.model, *others)))
-
-    def _is_down(self, model: str | None) -> bool:
-        return self._down.get(model, -math.inf) > self._clock()
-
-    def _note(self, model: str | None) -> None:
+    def _note(self, model: tuple[str, str | None]) -> None:
         """Remember that a model failed, and forget what is long over."""
         now = self._clock()
         for name, until in tuple(self._down.items()):
@@ -140,12 +140,37 @@ def bills_nothing(error: PuterError) -> bool:
 
     What was answered before it, in rounds of tools, is billed: it is in ``error.partial``.
     """
-    so_far = error.partial
-    if isinstance(error, PuterStreamError) or (so_far is not None and so_far.tool_calls):
-        return False  # broken off, or raised by a tool
     unavailable = isinstance(error, PuterServerError) and error.status == 503
     unknown = isinstance(error, PuterModelNotFoundError)
-    return unavailable or unknown or error.code in _VENDOR_FAILED
+    failed = unavailable or unknown or error.code in _VENDOR_FAILED
+    return failed and not _is_begun(error)
+
+
+def is_of_server(error: PuterError) -> bool:
+    """Whether a server was not reached, or lets nobody in for a while: nothing was billed."""
+    unreached = isinstance(error, PuterConnectionError) and not error.sent
+    return (unreached or isinstance(error, PuterRateLimitError)) and not _is_begun(error)
+
+
+def _is_begun(error: PuterError) -> bool:
+    """Whether it is of a stream that broke off, or was raised by a tool, which would run again."""
+    so_far = error.partial
+    return isinstance(error, PuterStreamError) or (so_far is not None and bool(so_far.tool_calls))
+
+
+def _name_for(request: Request, kind: str, name: str) -> str | None:
+    """What a model is called in requests; None when it is of another kind."""
+    server = _server_of(request, name)
+    if server is not None:
+        return server.models[name.strip().lower()] if kind == "chat" else None
+    if not _may_be(name, kind):
+        return None
+    return registry().lookup(name).id if kind == "chat" else name
+
+
+def _server_of(request: Request, model: str | None) -> Any:
+    """The ``servers.Server`` of a driver that has the model, None for Puter."""
+    return request.call.extensions.drivers.get((model or "").strip().lower())
 
 
 def _changed(request: Request, model: str | None, done: ChatReply | None) -> Request:
