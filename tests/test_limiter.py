@@ -612,7 +612,9 @@ async def test_when_redis_is_back_the_calls_that_run_are_counted(
     [
         ({"url": "localhost:6379"}, PuterConfigError, "redis://:password@host"),
         ({"url": "redis://:hidden#word@host:1/0"}, PuterConfigError, "cannot read its URL"),
-        ({"url": ""}, PuterInputError, "url must be a non-empty str"),
+        ({"url": ""}, PuterConfigError, "cannot read its URL"),
+        ({"url": None}, PuterConfigError, "cannot read its URL"),
+        ({"url": b"redis://:hidden@host"}, PuterConfigError, "cannot read its URL"),
         ({"key": ""}, PuterInputError, "key must be"),
         ({"lease": 0}, PuterInputError, "lease must be a number of seconds from 1 to 3600"),
         ({"on_unavailable": "ignore"}, PuterInputError, "one of 'raise', 'local'"),

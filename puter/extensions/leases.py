@@ -125,6 +125,11 @@ class Keeper:
         """Give it back, wherever it stands. Safe to repeat, from any thread or finalizer."""
         self._inbox.put((self._drop, lease))
 
+    def serves(self, loop: asyncio.AbstractEventLoop) -> bool:
+        """Whether a task of the loop waits for a lease, or has one."""
+        leases = [*list(self._waiting.values()), *list(self._held.values())]
+        return any(lease.loop is loop for lease in leases)
+
     def hold(self, seconds: float) -> None:
         """Let nobody of the whole fleet go for so many seconds."""
         self._inbox.put((self._note_hold, seconds))

@@ -8,7 +8,7 @@ import os
 import sys
 import weakref
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from puter.checks import Range, one_of, text
 from puter.engine.client import Client, limits_of
@@ -19,6 +19,9 @@ from puter.extensions.redis_client import connect
 from puter.process import short_lock
 from puter.secret import Secret
 from puter.threads import running_loop
+
+if TYPE_CHECKING:
+    import asyncio
 
 _lease_length = Range(1, 3600, wanted="a number of seconds from 1 to 3600").kind(whole=False)
 
@@ -62,7 +65,7 @@ class RedisLimiter:
         lease: float = 30,
         on_unavailable: OnUnavailable = "raise",
     ) -> None:
-        self._url = Secret(text("url", url))
+        self._url = Secret(url)
         self._key: str = text("key", key)
         self._lease: float = _lease_length("lease", lease)
         self._on_unavailable: OnUnavailable = one_of(("raise", "local"))(
@@ -166,8 +169,8 @@ class FleetPermit(Permit):
         super().acquire(timeout)
         lease = self._ask(began, _Future())
         bound = math.inf
-        if running_loop() is not None:  # whose tasks stand still meanwhile
-            bound = monotonic() + _NO_PROGRESS
+        if (loop := running_loop()) is not None and _any_lease_of(loop):
+            bound = monotonic() + _NO_PROGRESS  # its tasks stand still meanwhile
         if not lease.future.wait(min(ends, bound) - monotonic()):
             raise self.throttle._late() if ends <= bound else _standing_still()
         if failure := lease.future.result:
@@ -217,6 +220,11 @@ def _standing_still() -> WouldDeadlock:
 
 
 _limiters: weakref.WeakSet[RedisLimiter] = weakref.WeakSet()
+
+
+def _any_lease_of(loop: asyncio.AbstractEventLoop) -> bool:
+    keepers = [limiter._kept for limiter in list(_limiters)]
+    return any(keeper is not None and keeper.serves(loop) for keeper in keepers)
 
 
 @atexit.register

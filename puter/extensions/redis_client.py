@@ -39,7 +39,7 @@ def connect(what: str, url: str, **options: Any) -> Any:
             retry=Retry(NoBackoff(), 1),  # at once: a connection may have been closed meanwhile
             **options,
         )
-    except ValueError:  # its words may have the password in them
+    except (ValueError, TypeError, AttributeError):  # their words may have the password in them
         raise PuterConfigError(
             f"{what} cannot read its URL",
             hint="It looks like redis://:password@host:6379/0, rediss://... or unix://path.",
