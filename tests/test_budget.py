@@ -111,10 +111,11 @@ async def test_copies_and_clients_share_it_and_a_conversation_may_have_one_alone
 
 
 @pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize(("amount", "left"), [("0.03", "0.01"), ("0.02", "0.00")])
 async def test_a_tool_loop_is_checked_before_each_round_and_goes_on_later(
-    door: Door, stream: bool
+    door: Door, amount: str, left: str, stream: bool
 ) -> None:
-    budget = Budget("0.03", estimate="0.02")
+    budget = Budget(amount, estimate="0.02")
     ai = door.client().use(budget)
     ran: list[int] = []
 
@@ -127,8 +128,9 @@ async def test_a_tool_loop_is_checked_before_each_round_and_goes_on_later(
     asks["result"]["usage"] = usage(2)
     door.answers(asks, priced("done", cents=2))
     asking = _ask(door, ai, "count", tools=[counted], stream=stream)
-    with pytest.raises(PuterBudgetError, match=r"has 0\.01 left") as caught:
+    with pytest.raises(PuterBudgetError, match=f"has {left} left") as caught:
         await asking
+    assert caught.value.attempts == 0
     assert (len(door.sent), ran, state(budget)) == (1, [1], (Decimal("0.02"), 0))
     partial = caught.value.partial
     assert isinstance(partial, ChatReply)

@@ -58,6 +58,7 @@ def exchange(
     priced: Request | None = None
     if request.billed is not None and (budgets := call.extensions.budgets):
         priced = asked() if asked else middleware.Request(call.operation, request.billed)
+        call.attempts = call.attempts if refused else 0
         for limit in budgets:
             limit.check(call, priced)  # before a sign-in, and a wait in the queue
     if request.authenticated and call.shared.credentials.token is None:
