@@ -16,7 +16,7 @@ from puter.engine.middleware import CallNext, Request
 from puter.engine.throttle import Throttle
 from puter.exceptions import PuterError, PuterInputError, PuterTimeoutError, repr_of
 from puter.extensions.cache_entries import entry_of, is_kept, key_of, reply_of
-from puter.extensions.flights import Flights, land
+from puter.extensions.flights import Flights
 from puter.extensions.stores import MemoryStore, RedisStore, SqliteStore, Store
 from puter.process import short_lock
 from puter.types.replies import ChatReply
@@ -100,19 +100,19 @@ class Cache:
             return (yield from call_next(request))
         if request.args.get("tools") is not None and request.args.get("run_tools"):
             return (yield from self._answer(key, request, call_next))  # what tools do is not shared
-        call = request.call
-        with self._flights.join(key) as queue:
-            permit = call.permit(queue)
+        call, queue = request.call, self._flights.queue(key)
+        permit = call.permit(queue)
+        try:
             try:
-                try:
-                    yield Acquire(permit, call.time_left())
-                except PuterTimeoutError:
-                    raise
-                except PuterError:
-                    pass  # the flight is an open stream that nobody reads: not worth waiting for
-                return (yield from self._answer(key, request, call_next, queue))
-            finally:
-                permit.release()
+                yield Acquire(permit, call.time_left())
+            except PuterTimeoutError:
+                raise
+            except PuterError:
+                pass  # the flight is an open stream that nobody reads: not worth waiting for
+            return (yield from self._answer(key, request, call_next, queue))
+        finally:
+            permit.release()
+            call.permits.remove(permit)  # its queue goes with the last who holds it
 
     def _answer(
         self, key: str, request: Request, call_next: CallNext, queue: Throttle | None = None
@@ -130,7 +130,7 @@ class Cache:
         kept = entry_of(reply, time.time()) if whole else None
         done = _FAILED if kept is None else (yield from self._try(self._store.set, key, kept))
         if done is _FAILED and queue is not None:
-            land(queue)
+            self._flights.land(key, queue)
         return reply
 
     def _try(self, action: Callable[..., Any], *args: str) -> Flow[Any]:
