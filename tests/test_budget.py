@@ -7,6 +7,7 @@ import gc
 import warnings
 from collections.abc import Generator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from decimal import Decimal
 from typing import Any
 
@@ -270,6 +271,57 @@ async def test_an_attempt_counts_unless_it_provably_never_ran(
     with pytest.raises(kind):
         await door(ai, "chat", "hi", stream=stream)
     assert state(budget) == (Decimal(spent), 0)
+
+
+def _sends_again(request: Any, call_next: Any) -> Generator[Any, Any, Any]:
+    try:
+        return (yield from call_next(request))
+    except PuterError:
+        return (yield from call_next(request))
+
+
+def _sends_again_what_was_refused(request: Any, call_next: Any) -> Generator[Any, Any, Any]:
+    reply = yield from call_next(request)
+    return reply if reply.status == 200 else (yield from call_next(request))
+
+
+def _sends_twice(request: Any, call_next: Any) -> Generator[Any, Any, Any]:
+    yield from call_next(request)
+    return (yield from call_next(request))
+
+
+def _finds_fault(request: Any, call_next: Any) -> Generator[Any, Any, Any]:
+    yield from call_next(request)
+    raise PuterError("not good enough")
+
+
+@pytest.mark.parametrize(
+    ("middleware", "first", "counted", "spent"),
+    [
+        (_sends_again, CUT, 2, "0.21"),
+        (_sends_again, REFUSED, 1, "0.01"),
+        (_sends_again_what_was_refused, DOWN, 1, "0.01"),
+        (_sends_twice, priced(), 2, "0.21"),
+        (_finds_fault, priced(), 1, "0.20"),
+        (_finds_fault, DOWN, 0, "0"),
+    ],
+)
+async def test_what_middleware_sends_again_within_an_attempt_counts_too(
+    door: Door, middleware: Any, first: Any, counted: int, spent: str
+) -> None:
+    budget = Budget(1, estimate="0.20")
+    ai = door.client(max_retries=0).use(budget).use(middleware, per_attempt=True)
+    door.answers(first, priced())
+    with suppress(PuterError):
+        await door(ai, "chat", "hi")
+    assert (ai.usage.requests, *state(budget)) == (counted, Decimal(spent), 0)
+    tight = Budget("0.30", estimate="0.20")
+    ai = door.client(max_retries=0).use(tight).use(middleware, per_attempt=True)
+    door.answers(first, priced())
+    with suppress(PuterError):
+        await door(ai, "chat", "hi")
+    assert tight.reserved == 0
+    assert tight.spent == min(Decimal(spent), Decimal("0.20"))
 
 
 class _Interrupted(MockTransport):

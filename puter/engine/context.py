@@ -125,6 +125,8 @@ class CallContext:
     """When the present request was to be sent first, by ``clock``."""
     unsent: bool = False
     """Certainly nothing of the present attempt was written."""
+    uncounted: bool = False
+    """Middleware around the present attempt has sent what may have run, and is not counted yet."""
     reserved: int = 0
     """How many of the attempts ended because running calls held the money."""
     permits: list[Permit] = field(default_factory=list)

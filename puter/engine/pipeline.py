@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -90,7 +91,10 @@ def exchange(
                 began = call.clock()
                 reply: HttpReply
                 if call.extensions.attempts:
-                    reply = yield from middleware.around_attempt(call, request, _send)
+                    send = functools.partial(_send, priced)
+                    call.uncounted = False
+                    reply = yield from middleware.around_attempt(call, request, send)
+                    call.uncounted = False  # it is this reply that counts
                 else:
                     reply = yield _attempt(call, request)
                 if listeners := listeners_of(call.extensions, "response"):
@@ -107,7 +111,7 @@ def exchange(
                         reply.stream.permit, permit = permit, None  # held until it is closed
                 return reply
             except PuterError as error:
-                lost = may_have_run(error)
+                lost = may_have_run(error) or call.uncounted
                 if not lost:
                     call.release()
                 call.unsent = call.unsent or call.attempts == tried
@@ -222,8 +226,21 @@ def _answered(call: CallContext, request: HttpRequest, reply: HttpReply, seconds
     return event_of(call, "response", request=request, reply=reply, **about)
 
 
-def _send(call: CallContext, request: HttpRequest) -> Flow[HttpReply]:
-    return (yield from do(_attempt(call, request)))
+def _send(priced: Request | None, call: CallContext, request: HttpRequest) -> Flow[HttpReply]:
+    """Send for middleware, which may do so again: what ran before it counts, too."""
+    if call.uncounted:
+        call.record(request.billed or "", answered=False)
+        call.uncounted = False
+        if priced is not None:
+            yield from call.reserve(priced)
+    call.unsent = False
+    try:
+        reply = yield from do(_attempt(call, request))
+    except PuterError as error:
+        call.uncounted = request.billed is not None and may_have_run(error)
+        raise
+    call.uncounted = request.billed is not None and 200 <= reply.status < 300
+    return reply
 
 
 def _attempt(call: CallContext, request: HttpRequest) -> Send:
