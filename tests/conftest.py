@@ -26,6 +26,16 @@ hypothesis.settings.register_profile(
 )
 hypothesis.settings.load_profile("shared")
 
+if os.environ.get("SERIALIZER") == "orjson":  # each client has it: every behaviour stays the same
+    from puter.engine.extensions import Extensions
+    from puter.extensions import Orjson
+
+    def _with_orjson(self: Extensions, made: Any = Extensions.__init__) -> None:
+        made(self)
+        self.serializer = Orjson()
+
+    Extensions.__init__ = _with_orjson  # type: ignore[method-assign]
+
 PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
 
 

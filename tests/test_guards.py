@@ -208,6 +208,7 @@ def test_nothing_but_the_runtime_dependencies_is_imported() -> None:
     theirs |= {"keyring", "platformdirs", "tomli"}  # with a profile
     theirs |= {"redis"}  # with RedisLimiter
     theirs |= {"opentelemetry", "prometheus_client"}  # with the extensions of these names
+    theirs |= {"orjson"}  # with Orjson
     for source in ROOT.rglob("*.py"):
         if source.relative_to(ROOT).parts[0] in ("testing", "__pyinstaller"):
             continue

@@ -176,7 +176,16 @@ def invoke(
         args[key] = Base64(f"data:{resolved.mime_type};base64,", resolved.data)
     elif resolved is not None:
         args.setdefault(key, resolved.path or resolved.url)
-    request = driver_call(call.config, interface, method, args, driver=driver, **request_options)
+    serializer = call.extensions.serializer
+    request = driver_call(
+        call.config,
+        interface,
+        method,
+        args,
+        driver=driver,
+        serializer=serializer,
+        **request_options,
+    )
     model = str(args.get("model") or "")
     try:
         reply = yield from exchange(call, request, asked=lambda: _asked(call, model, args))

@@ -14,7 +14,7 @@ from puter.exceptions import PuterAPIError, PuterError, PuterStreamError, PuterT
 from puter.process import late
 from puter.types.replies import ChatChunk, chunks_of
 from puter.wire.accumulator import StreamAccumulator
-from puter.wire.ndjson import LineError, NDJSONDecoder
+from puter.wire.ndjson import LineDecoder, LineError, NDJSONDecoder
 
 if TYPE_CHECKING:
     from puter.engine.context import CallContext
@@ -76,11 +76,17 @@ def _accumulator(target: ModelTarget) -> StreamAccumulator:
     return target.server.accumulator(target.model)
 
 
+def _decoder(turn: Turn) -> LineDecoder[Any]:
+    limit = turn.call.config.max_response_bytes
+    if turn.target.server is None:
+        return NDJSONDecoder(limit, turn.call.extensions.serializer)
+    return sse.RawLines(limit)
+
+
 def _chunks(turn: Turn, body: Body, accumulator: StreamAccumulator) -> Flow[ChatChunk]:
     """Hand out all chunks but the last one, which completes the answer and is returned."""
     call = turn.call
-    kind: Any = NDJSONDecoder if turn.target.server is None else sse.RawLines
-    decoder = kind(call.config.max_response_bytes)
+    decoder = _decoder(turn)
     damage: LineError | None = None
     lines: list[Any]
     patience, until = call.config.chunk_timeout, 0.0

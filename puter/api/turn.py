@@ -57,6 +57,7 @@ if TYPE_CHECKING:
     from puter.engine.servers import Server
     from puter.tools import BeforeTool, Toolbox
     from puter.wire.accumulator import StreamAccumulator
+    from puter.wire.serializing import Serializer
 else:
     attachments, downloads = late("puter.api.attachments"), late("puter.api.downloads")
     curl, dataclasses = late("puter.api.curl"), late("dataclasses")
@@ -311,6 +312,7 @@ class Turn:
             request.options,
             () if request.tools is None else request.tools.schemas,
             stream,
+            self.call.extensions.serializer,
         )
         made: HttpRequest = self._encode(self._before, self._known)
         if self.target.server is not None:
@@ -542,6 +544,7 @@ def encoded(
     options: Mapping[str, Any],
     schemas: Sequence[Mapping[str, Any]],
     stream: bool,
+    serializer: Serializer | None,
     before: list[Message],
     known: int = 0,
 ) -> HttpRequest:
@@ -556,6 +559,7 @@ def encoded(
         options: The chat options.
         schemas: Of the tools.
         stream: Ask for a stream.
+        serializer: What writes it. Default: the standard library.
         before: What is sent before the turn.
         known: How many of all messages, from the first, are known to be plain.
     """
@@ -589,6 +593,7 @@ def encoded(
         args,
         driver="ai-chat",
         encode=chat_body,
+        serializer=serializer,
         timeout=timeout,
         stream=stream,
     )

@@ -34,7 +34,10 @@ class Extensions:
     Each attribute is replaced, never changed in place, so calls under way may read it.
     """
 
-    __slots__ = ("attempts", "budgets", "drivers", "installed", "listeners", "middleware")
+    __slots__ = (
+        "attempts", "budgets", "drivers", "installed", "listeners", "middleware",
+        "serializer",
+    )  # fmt: skip
 
     def __init__(self) -> None:
         self.middleware: tuple[Any, ...] = ()
@@ -47,6 +50,8 @@ class Extensions:
         """``events.Listener`` by the name of the event."""
         self.drivers: Mapping[str, Any] = _NONE
         """``servers.Server`` by the name of a model, in lower case."""
+        self.serializer: Any = None
+        """``wire.serializing.Serializer``; None: the standard library."""
         self.installed: tuple[object, ...] = ()
         """What ``use()`` was given."""
 

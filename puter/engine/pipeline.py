@@ -100,6 +100,8 @@ def exchange(
                 if listeners := listeners_of(call.extensions, "response"):
                     yield Notify(_answered(call, request, reply, call.clock() - began), listeners)
                 reply.max_bytes = request.max_bytes
+                if (serializer := call.extensions.serializer) is not None:
+                    reply.serializer = serializer
                 if not reply.is_success(request.expect):
                     raise_for_error(request, reply) if server is None else server.refuse(reply)
                 lost = False

@@ -35,10 +35,12 @@ if TYPE_CHECKING:
     from puter.extensions.limiter import RedisLimiter as RedisLimiter
     from puter.extensions.metrics import Prometheus as Prometheus
     from puter.extensions.openai_compatible import OpenAICompatible as OpenAICompatible
+    from puter.extensions.serializers import Orjson as Orjson
     from puter.extensions.stores import Store as Store
     from puter.extensions.tracing import OpenTelemetry as OpenTelemetry
     from puter.wire.http import HttpReply as HttpReply
     from puter.wire.http import HttpRequest as HttpRequest
+    from puter.wire.serializing import Serializer as Serializer
 
 _MODULES = {
     "puter.engine.effects": ("Flow",),
@@ -56,6 +58,8 @@ _MODULES = {
     "puter.extensions.openai_compatible": ("OpenAICompatible",),
     "puter.extensions.stores": ("Store",),
     "puter.extensions.tracing": ("OpenTelemetry",),
+    "puter.extensions.serializers": ("Orjson",),
+    "puter.wire.serializing": ("Serializer",),
     "puter.wire.http": ("HttpReply", "HttpRequest"),
 }  # fmt: skip
 _MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}

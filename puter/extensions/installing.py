@@ -11,6 +11,7 @@ from puter.engine.middleware import AttemptMiddleware, Middleware, name_of
 from puter.engine.servers import Driver, Server
 from puter.exceptions import PuterConfigError, repr_of
 from puter.extensions import plugins
+from puter.wire import serializing
 
 if TYPE_CHECKING:
     from puter.engine.client import Client
@@ -42,8 +43,8 @@ def install(client: Client, extension: Any, *, per_attempt: bool = False) -> Non
 
     Args:
         client: The client, or the copy that a conversation has.
-        extension: A middleware, a driver, or an object with ``middleware`` or ``setup()``, or the
-            name of a plugin that is one.
+        extension: A middleware, a driver, a serializer, or an object with ``middleware`` or
+            ``setup()``, or the name of a plugin that is one.
         per_attempt: Put its middleware around each HTTP attempt.
 
     Raises:
@@ -65,11 +66,14 @@ def install(client: Client, extension: Any, *, per_attempt: bool = False) -> Non
     setup = getattr(extension, "setup", None)
     found = [getattr(extension, "middleware", extension)]
     driver = Server(extension) if hasattr(extension, "prepare") else None
-    if found == [extension] and (setup is not None or driver is not None):
+    writes = hasattr(extension, "dumps") and hasattr(extension, "loads")
+    if found == [extension] and (setup is not None or driver is not None or writes):
         found = []  # it has its own place
     for middleware in found:
         _check_middleware(middleware)
+    serializer = serializing.check_serializer(extension) if writes else own.serializer
     own.installed += (extension,)
+    own.serializer = serializer
     if driver is not None:
         own.drivers = {**own.drivers, **dict.fromkeys(driver.models, driver)}
     if per_attempt or getattr(extension, "per_attempt", False):

@@ -6,7 +6,7 @@ import math
 import re
 import sys
 from collections.abc import Callable, Mapping
-from typing import Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from puter.config import PuterConfig
 from puter.records import dataclass, field
@@ -15,6 +15,9 @@ from puter.version import __version__
 from puter.wire.encoding import ContentError
 from puter.wire.json import read_json
 from puter.wire.pieces import Content, Pieces, json_body
+
+if TYPE_CHECKING:
+    from puter.wire.serializing import Serializer
 
 USER_AGENT = f"puter-python-sdk/{__version__}"
 
@@ -88,7 +91,8 @@ class HttpReply:
     """What came back: status, headers (lower-case names) and the whole body, or an open one."""
 
     __slots__ = (
-        "_data", "body", "content_type", "fault", "headers", "max_bytes", "status", "stream", "url",
+        "_data", "body", "content_type", "fault", "headers", "max_bytes", "serializer", "status",
+        "stream", "url",
     )  # fmt: skip
 
     def __init__(
@@ -109,6 +113,8 @@ class HttpReply:
         self.stream: Any = stream  # a puter.engine.effects.Body
         self.max_bytes: float | None = None
         """What ``HttpRequest.max_bytes`` allowed; decoding keeps to it as well."""
+        self.serializer: Serializer | None = None
+        """What reads it; None: the standard library."""
         self.fault: str | None = None
         """Why the body could not be decoded."""
         self._data: Any = _UNREAD
@@ -119,7 +125,7 @@ class HttpReply:
         if self._data is _UNREAD:
             if self.fault is None:
                 try:
-                    self._data = read_json(self.body, self.max_bytes)
+                    self._data = read_json(self.body, self.max_bytes, serializer=self.serializer)
                     return self._data
                 except ValueError as error:
                     self.fault = str(error)
@@ -317,7 +323,8 @@ def driver_call(
     args: Mapping[str, Any],
     *,
     driver: str | None = None,
-    encode: Callable[[Any], Content] = json_body,
+    encode: Callable[..., Content] = json_body,
+    serializer: Serializer | None = None,
     **request_options: Any,
 ) -> HttpRequest:
     """``POST /drivers/call``: nearly everything Puter's AI does; ``encode`` writes the body."""
@@ -328,7 +335,9 @@ def driver_call(
     request_options["billed"] = None if free else str(args.get("model") or "")
     request_options["rate_limited"] = True
     url = sys.intern(config.api_base + "/drivers/call")  # one text for all open streams
-    return build_request(config, "POST", url, encode(payload), **request_options)
+    return build_request(
+        config, "POST", url, encode(payload, serializer=serializer), **request_options
+    )
 
 
 def api_get(config: PuterConfig, path: str, **request_options: Any) -> HttpRequest:

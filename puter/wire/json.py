@@ -14,8 +14,10 @@ from puter.process import late
 
 if TYPE_CHECKING:
     from puter import schema
+    from puter.wire import serializing
+    from puter.wire.serializing import Serializer
 else:
-    schema = late("puter.schema")
+    schema, serializing = late("puter.schema"), late("puter.wire.serializing")
 
 BLANKS = " \t\n\r\f\v\xa0\u200b\u2060\ufeff"
 """What may stand around a model's answer and means nothing."""
@@ -59,6 +61,7 @@ def read_json(
     *,
     depth: int = MAX_DEPTH,
     keep_halves: bool = False,
+    serializer: Serializer | None = None,
 ) -> Any:
     """Decode JSON of the server into what can be shown, compared, copied and sent again.
 
@@ -70,6 +73,7 @@ def read_json(
         limit: ``max_response_bytes``; see ``memory_of()``. Default: none.
         depth: Lists and objects inside each other at most.
         keep_halves: Leave halves of emoji as they are.
+        serializer: Reads what it reads as the standard library does. Default: nothing.
 
     Raises:
         ValueError: It is no JSON, or nested too deeply, or too large.
@@ -81,7 +85,9 @@ def read_json(
     ):
         raise ValueError(TOO_LARGE)
     try:  # Python refuses whole numbers of more than 4,300 digits (from 3.10.7 on)
-        value = DECODER.decode(data.decode().removeprefix("\ufeff"))
+        value = _UNREAD if serializer is None else serializing.read_by(serializer, data, _UNREAD)
+        if value is _UNREAD:
+            value = DECODER.decode(data.decode().removeprefix("\ufeff"))
     except RecursionError:
         raise ValueError(_TOO_DEEP) from None
     if data.count(b"[") + data.count(b"{") > depth:
@@ -126,6 +132,7 @@ def check_depth(value: Any, most: int = MAX_DEPTH) -> None:
 
 
 _TOO_DEEP = "nested too deeply"
+_UNREAD: Any = object()
 
 
 def replace_lone_surrogates(value: Any) -> Any:

@@ -16,6 +16,8 @@ from puter.wire.pieces import Content, Part, body_of, json_body, json_parts
 
 if TYPE_CHECKING:
     import difflib
+
+    from puter.wire.serializing import Serializer
 else:
     difflib = late("difflib")
 
@@ -280,28 +282,35 @@ def assistant_messages(reply: ChatReply, family: str = "", model: str = "") -> l
     return messages
 
 
-def chat_body(payload: Mapping[str, Any]) -> Content:
+def chat_body(payload: Mapping[str, Any], serializer: Serializer | None = None) -> Content:
     """Encode the request body of a chat, of many messages so many at a time.
+
+    Args:
+        payload: What to encode.
+        serializer: See ``json_body()``.
 
     Raises:
         PuterInputError: See ``json_body()``.
     """
     args = payload["args"]
     if len(args["messages"]) > _AT_ONCE:
-        return body_of(_parts_of(payload))
-    return json_body(payload, is_tree=args.keys() <= _CHECKED)
+        return body_of(_parts_of(payload, serializer))
+    return json_body(payload, is_tree=args.keys() <= _CHECKED, serializer=serializer)
 
 
-def _parts_of(payload: Mapping[str, Any]) -> Iterator[bytes | Part]:
+def _parts_of(payload: Mapping[str, Any], serializer: Serializer | None) -> Iterator[bytes | Part]:
     args = payload["args"]
     messages = args["messages"]
-    yield from json_parts({name: payload[name] for name in payload if name != "args"}, 0, -1)
+    head = {name: payload[name] for name in payload if name != "args"}
+    yield from json_parts(head, 0, -1, serializer=serializer)
     yield b',"args":'
-    yield from json_parts({name: args[name] for name in args if name != "messages"}, 0, -1)
+    others = {name: args[name] for name in args if name != "messages"}
+    yield from json_parts(others, 0, -1, serializer=serializer)
     between = b',"messages":['
     for start in range(0, len(messages), _AT_ONCE):
         yield between
-        yield from json_parts(messages[start : start + _AT_ONCE], 1, -1, is_tree=True)
+        some = messages[start : start + _AT_ONCE]
+        yield from json_parts(some, 1, -1, is_tree=True, serializer=serializer)
         between = b","
     yield b"]}}"
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+from puter.process import late
 from puter.wire.json import (
     DECODER,
     MAX_DEPTH,
@@ -16,6 +17,12 @@ from puter.wire.json import (
     replace_lone_surrogates,
 )
 from puter.wire.redact import LONGEST
+
+if TYPE_CHECKING:
+    from puter.wire import serializing
+    from puter.wire.serializing import Serializer
+else:
+    serializing = late("puter.wire.serializing")
 
 L = TypeVar("L")
 
@@ -108,6 +115,7 @@ class NDJSONDecoder(LineDecoder[dict[str, Any]]):
     Args:
         limit: ``max_response_bytes``: bounds a line, and the memory that all lines take together.
             Default: none but ``MAX_LINE``.
+        serializer: What reads the lines. Default: the standard library.
 
     Examples:
         >>> decoder = NDJSONDecoder()
@@ -117,10 +125,11 @@ class NDJSONDecoder(LineDecoder[dict[str, Any]]):
         []
     """
 
-    __slots__ = ("_halves", "_read")
+    __slots__ = ("_halves", "_read", "_serializer")
 
-    def __init__(self, limit: int | None = None) -> None:
+    def __init__(self, limit: int | None = None, serializer: Serializer | None = None) -> None:
         super().__init__(limit)
+        self._serializer = serializer
         self._read = min(READ, self._longest)
         self._halves: dict[str, str] | None = None  # first half of an emoji, by type of line
 
@@ -145,22 +154,29 @@ class NDJSONDecoder(LineDecoder[dict[str, Any]]):
         memory = memory_for(block) if self._light < 0 else 0
         if memory and (memory > self._left or rb"\u" in block or not block.isascii()):
             return None  # some lines take more memory for each byte than others
+        lines = _scanned(block) if self._serializer is None else self._read_by_it(block)
+        if lines is not None:
+            self._left -= memory
+        return lines
+
+    def _read_by_it(self, block: bytes | bytearray) -> list[dict[str, Any]] | None:
+        """The same by the serializer."""
+        if self._serializer is None or not serializing.reads_alike(block):
+            return None
         lines: list[dict[str, Any]] = []
+        loads = self._serializer.loads
         try:
-            for line in block.decode().split("\n"):
+            for line in bytes(block).split(b"\n"):
                 if not line:
                     continue
-                value, end = _scan(line, 0)
-                if (
-                    end != len(line)
-                    or not isinstance(value, dict)
-                    or (end > 2 * MAX_DEPTH and line.count("{") + line.count("[") > MAX_DEPTH)
+                value = loads(line)
+                if not isinstance(value, dict) or (
+                    len(line) > 2 * MAX_DEPTH and line.count(b"{") + line.count(b"[") > MAX_DEPTH
                 ):
                     return None
                 lines.append(value)
-        except (StopIteration, ValueError, RecursionError):
+        except Exception:  # noqa: BLE001 - the standard library says what is wrong
             return None
-        self._left -= memory
         return lines
 
     def _decoded(
@@ -169,7 +185,7 @@ class NDJSONDecoder(LineDecoder[dict[str, Any]]):
         if not line.strip():
             return []
         try:
-            value = read_json(line, keep_halves=True)
+            value = read_json(line, keep_halves=True, serializer=self._serializer)
         except ValueError as error:
             message = f"a line of the stream is not JSON ({error}): {_seen(line)}"
             raise LineError(message, _before) from None  # it would hold the whole line
@@ -204,3 +220,23 @@ class NDJSONDecoder(LineDecoder[dict[str, Any]]):
     def flush(self) -> list[dict[str, Any]]:
         """The last line, if the bytes ended in the middle of one."""
         return [*self.feed(b"\n"), *self._unjoined()]
+
+
+def _scanned(block: bytes | bytearray) -> list[dict[str, Any]] | None:
+    """The lines of a block, None unless all are short and plain."""
+    lines: list[dict[str, Any]] = []
+    try:
+        for line in block.decode().split("\n"):
+            if not line:
+                continue
+            value, end = _scan(line, 0)
+            if (
+                end != len(line)
+                or not isinstance(value, dict)
+                or (end > 2 * MAX_DEPTH and line.count("{") + line.count("[") > MAX_DEPTH)
+            ):
+                return None
+            lines.append(value)
+    except (StopIteration, ValueError, RecursionError):
+        return None
+    return lines

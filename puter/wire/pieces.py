@@ -11,9 +11,16 @@ import io
 import json
 import operator
 from collections.abc import Iterable, Iterator
-from typing import Any, Protocol, TypeAlias, final
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, final
 
+from puter.process import late
 from puter.wire.json import MAX_BODY, half_a_character, json_text, too_large
+
+if TYPE_CHECKING:
+    from puter.wire import serializing
+    from puter.wire.serializing import Serializer
+else:
+    serializing = late("puter.wire.serializing")
 
 PIECE = 2**16
 """Bytes of a piece of a body at most."""
@@ -107,17 +114,20 @@ def pieces_of(body: bytes | Iterable[bytes]) -> Iterator[bytes]:
     return (body[start : start + PIECE] for start in range(0, len(body), PIECE))
 
 
-def json_body(payload: Any, *, is_tree: bool = False) -> Content:
+def json_body(
+    payload: Any, *, is_tree: bool = False, serializer: Serializer | None = None
+) -> Content:
     """Encode a request body: in pieces when it is large and the payload holds ``Text`` or so.
 
     Args:
         payload: What to encode.
         is_tree: See ``json_text()``.
+        serializer: Writes what it writes as the standard library does. Default: nothing.
 
     Raises:
         PuterInputError: The payload cannot be written as JSON in UTF-8, or is over 50 MB.
     """
-    first, *more = json_parts(payload, is_tree=is_tree)
+    first, *more = json_parts(payload, is_tree=is_tree, serializer=serializer)
     if more or not isinstance(first, bytes):
         return body_of((first, *more))
     if len(first) > MAX_BODY:
@@ -126,7 +136,12 @@ def json_body(payload: Any, *, is_tree: bool = False) -> Content:
 
 
 def json_parts(
-    value: Any, start: int = 0, end: int | None = None, *, is_tree: bool = False
+    value: Any,
+    start: int = 0,
+    end: int | None = None,
+    *,
+    is_tree: bool = False,
+    serializer: Serializer | None = None,
 ) -> list[bytes | Part]:
     """The JSON of a value, or ``[start:end]`` of it, around ``Text`` and the like.
 
@@ -135,10 +150,15 @@ def json_parts(
         start: The first character.
         end: The one after the last.
         is_tree: See ``json_text()``.
+        serializer: See ``json_body()``.
 
     Raises:
         PuterInputError: It cannot be written as JSON in UTF-8.
     """
+    if serializer is not None:
+        written = serializing.written_by(serializer, value)
+        if written is not None:
+            return [written[start:end]]
     held: list[Part] = []
 
     def hold(one: Any) -> str:
