@@ -12,6 +12,7 @@ from puter.engine.servers import Driver, Server
 from puter.exceptions import PuterConfigError, repr_of
 from puter.extensions import plugins
 from puter.wire import serializing
+from puter.wire.serializing import Serializer
 
 if TYPE_CHECKING:
     from puter.engine.client import Client
@@ -34,7 +35,9 @@ class HasSetup(Protocol):
         ...
 
 
-Extension: TypeAlias = Middleware | AttemptMiddleware | HasMiddleware | HasSetup | Driver | str
+Extension: TypeAlias = (
+    Middleware | AttemptMiddleware | HasMiddleware | HasSetup | Driver | Serializer | str
+)
 """What ``use()`` takes; a str is the name of a plugin."""
 
 
