@@ -34,9 +34,9 @@ def a_call(*listed: Model) -> Any:
     return SimpleNamespace(reservations=(), catalogues={"chat": listed} if listed else {})
 
 
-def reserve(budget: Budget, request: Request | None = None) -> Reservation:
+def reserve(budget: Budget, request: Request | None = None, *listed: Model) -> Reservation:
     """What a call has then, and a client settles or releases."""
-    call = a_call()
+    call = a_call(*listed)
     flow = budget.reserve(call, request or asked())
     value: Any = None
     with suppress(StopIteration):
@@ -194,11 +194,21 @@ def test_a_request_of_unknown_price_takes_all_that_is_left_for_itself() -> None:
     budget = Budget(1)
     one = reserve(budget)
     assert state(budget) == (0, 1, 0)
-    with pytest.raises(PuterBudgetError, match="may cost any amount"):
+    with pytest.raises(
+        PuterBudgetError, match="what chat with no-list-price may cost is not known"
+    ):
         reserve(budget)
     one.settle(CENT, answered=True)
     assert state(budget) == (CENT, 0, Decimal("0.99"))
     reserve(budget)
+
+
+def test_a_model_that_is_free_by_the_list_need_not_tell_a_price() -> None:
+    budget = Budget(0)
+    free = Model("free-one", "x", input_price=Decimal(0), output_price=Decimal(0))
+    for _ in range(2):
+        reserve(budget, asked("free-one"), free).settle(None, answered=True)
+    assert state(budget) == (0, 0, 0)
 
 
 @pytest.mark.parametrize("unpriced", ["refuse", "ignore", "0.04"])

@@ -130,8 +130,10 @@ class Budget:
         with short_lock():
             self._add_up()
             over = self._unknown is not None or self._spent >= self._amount
-        if over and not (self._estimate is None and list_price(call, request) == 0):
-            raise self._refusal(request, None)
+        if over:
+            estimate = self._known_estimate(call, request)
+            if not self._is_free(estimate):
+                raise self._refusal(request, estimate)
 
     def reserve(self, call: CallContext, request: Request) -> Flow[None]:
         """Reserve what a request may cost.
@@ -143,16 +145,14 @@ class Budget:
         Raises:
             PuterBudgetError: That is more than there is left.
         """
-        estimate: Decimal | None
+        estimate = self._known_estimate(call, request)
         if callable(self._estimate):
             told = yield from do(Invoke(self._estimate, (request,), inline=True))
             estimate = None if told is None else _dollars("The result of estimate()", told)
-        else:
-            estimate = list_price(call, request) if self._estimate is None else self._estimate
-        free = self._estimate is None and estimate == 0
+        free = self._is_free(estimate)
         if estimate is None and not self._refuses:
             estimate = self._unpriced
-        reservation = Reservation(self, request.operation)
+        reservation = Reservation(self, request.operation, free=free)
         call.reservations += (reservation,)  # noted before: an interrupt loses nothing
         with short_lock():
             self._add_up()
@@ -163,6 +163,16 @@ class Budget:
                 self._held[reservation] = amount
                 return
         raise self._refusal(request, estimate)
+
+    def _known_estimate(self, call: CallContext, request: Request) -> Decimal | None:
+        """What is known of it without asking the user."""
+        if self._estimate is None:
+            return list_price(call, request)
+        return self._estimate if isinstance(self._estimate, Decimal) else None
+
+    def _is_free(self, estimate: Decimal | None) -> bool:
+        """Whether the list says that it costs nothing."""
+        return self._estimate is None and estimate == 0
 
     def _refusal(self, request: Request, estimate: Decimal | None) -> PuterBudgetError:
         with short_lock():
@@ -176,12 +186,15 @@ class Budget:
                 'unpriced="0.05"; reset() starts anew.',
             )
         what = f"{request.operation} with {request.model or 'a model of the server'}"
-        needs = f"{estimate:f} USD" if estimate is not None else "any amount"
+        if estimate is None:
+            needs, hint = f"what {what} may cost is not known", "Pass estimate=, raise the amount"
+        else:
+            needs = f"{what} may cost {estimate:f} USD"
+            hint = "Raise the amount, lower max_tokens, ask a cheaper model"
         return PuterBudgetError(
-            f"The budget of {self._amount:f} USD has {left:f} left, and {what} may cost {needs}: "
+            f"The budget of {self._amount:f} USD has {left:f} left, and {needs}: "
             f"{spent:f} are spent, {held:f} reserved by calls that still run. Nothing was sent",
-            hint="Raise the amount, lower max_tokens, ask a cheaper model, or make fewer calls at "
-            "a time; reset() starts anew.",
+            hint=f"{hint}, or make fewer calls at a time; reset() starts anew.",
         )
 
     def _left(self) -> Decimal:
@@ -211,11 +224,12 @@ class Budget:
 class Reservation:
     """What one request may cost, until that is known."""
 
-    __slots__ = ("_budget", "_name", "amount")
+    __slots__ = ("_budget", "_free", "_name", "amount")
 
-    def __init__(self, budget: Budget, name: str) -> None:
+    def __init__(self, budget: Budget, name: str, *, free: bool) -> None:
         self._budget = budget
         self._name = name
+        self._free = free
         self.amount: Decimal | None = None
         """US dollars, None where nothing could be said."""
 
@@ -227,7 +241,9 @@ class Reservation:
             answered: There was a reply. Else it may have run: what is reserved counts.
         """
         budget, unknown = self._budget, False
-        if cost is None:
+        if cost is None and self._free:
+            cost = Decimal(0)
+        elif cost is None:
             unknown = budget._refuses and (answered or self.amount is None)
             kept = answered and not budget._refuses
             cost = budget._unpriced if kept or self.amount is None else self.amount
