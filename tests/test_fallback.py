@@ -287,12 +287,24 @@ def test_a_model_is_asked_once_by_whatever_name() -> None:
 
 def test_rounds_of_tools_are_taken_over_by_a_model_that_calls_tools() -> None:
     done = ChatReply("", messages=({"role": "tool", "content": "7"},))
-    cannot = next(no_tools())
+    cannot, tools = next(no_tools()), SimpleNamespace(schemas=["some"])
     models = Models(Fallback(cannot, "b"), a=fault(partial=done))
-    first = request(args={"tools": "some", "resume": None, "tool_results": {"1": "x"}})
+    first = request(args={"tools": tools, "resume": None, "tool_results": {"1": "x"}})
     assert models(first).model == "b"
     assert models.order == ["a", "b"]
-    assert models.asked[1].args == {"tools": "some", "resume": done, "tool_results": None}
+    assert models.asked[1].args == {"tools": tools, "resume": done, "tool_results": None}
+
+
+@pytest.mark.parametrize(("tools", "order"), [(["some"], ["a", "b"]), ([], ["a", "cannot"])])
+def test_models_that_call_no_tools_are_passed_over_where_there_are_any(
+    tools: list[str], order: list[str]
+) -> None:
+    cannot = next(no_tools())
+    models = Models(Fallback(cannot, "b"), a=fault())
+    models(request(args={"tools": SimpleNamespace(schemas=tools)}))
+    assert models.order == [cannot if one == "cannot" else one for one in order]
+    models = Models(Fallback("b"), b=fault(), **{cannot: None})
+    assert models(request(cannot, args={"tools": SimpleNamespace(schemas=tools)})).model == cannot
 
 
 def test_what_was_done_is_in_the_error_when_nobody_takes_it_over() -> None:

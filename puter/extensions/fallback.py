@@ -48,9 +48,10 @@ class Fallback:
     or funds, what timed out, and a stream that broke off. ``reply.model`` is the model that
     answered, and each call that another one takes over is an event ``fallback``.
 
-    In a turn with tools the next model goes on after the rounds that are done, if it calls tools:
-    none runs twice. Pictures and videos fall back to models that the offline catalogue lists for
-    them, chats and ``parse()`` to chat models; names that it does not have are tried for all.
+    In a turn with tools the next model goes on after the rounds that are done: none runs twice.
+    Models that do not call tools are passed over then. Pictures and videos fall back to models that
+    the offline catalogue lists for them, chats and ``parse()`` to chat models; names that it does
+    not have are tried for all.
 
     Give it to ``use()`` of a client or several; it is safe to share between threads and tasks.
 
@@ -92,11 +93,12 @@ class Fallback:
         asked = list(dict.fromkeys((request.model, *filter(None, names))))
         failed: dict[str | None, PuterError] = {}  # the last one last
         done: ChatReply | None = None  # rounds of tools before a model failed
+        has_tools = bool(getattr(request.args.get("tools"), "schemas", ()))
         left = sorted(asked, key=lambda model: self._down.get((kind, model), 0.0) > self._clock())
         try:
             while left:
                 model = left.pop(0)
-                if done is not None and not _calls_tools(model):
+                if has_tools and model != request.model and not _calls_tools(model):
                     continue
                 last = next(reversed(failed.values()), None)
                 if last is not None or model != asked[0]:
