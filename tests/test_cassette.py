@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import subprocess
 import sys
@@ -249,6 +250,33 @@ def test_a_crash_loses_no_exchange(path: Path) -> None:
     assert done.returncode == 3
     assert replaying(path).chat("Hi") == "Hello!"
     assert [one.name for one in path.parent.iterdir()] == ["tape.json"]
+
+
+async def test_where_nothing_can_be_written_nothing_is_sent(door: Door, path: Path) -> None:
+    cassette = Cassette(path)
+    path.parent.touch()  # no folder
+    with pytest.raises(OSError):
+        await door(door.client().use(cassette), "chat", "Hi")
+    assert door.sent == []
+
+
+async def test_what_could_not_be_written_is_written_when_it_is_closed(
+    door: Door, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "the disk is full")
+
+    door.answers(stream_answer(*STREAM))
+    with Cassette(path) as cassette:
+        ai = door.client().use(cassette)
+        stream = await door(ai, "chat", "Hi", stream=True)
+        assert await step(stream) == "Hel"
+        monkeypatch.setattr("puter.testing.cassette.write_whole", full)
+        await shut(stream)
+        with pytest.raises(OSError, match="full"):
+            await ask(door, ai, stream=True)
+        monkeypatch.undo()
+    assert len(json.loads(text_of(path))["exchanges"]) == 2
 
 
 def test_nothing_is_written_where_nothing_was_said(path: Path) -> None:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from puter.atomic import open_ordinary, write_whole
+from puter.atomic import check_writable, open_ordinary, write_whole
 from puter.engine.effects import Body, Flow
 from puter.engine.middleware import AttemptRequest, invoke
 from puter.exceptions import PuterConfigError
@@ -63,7 +64,7 @@ class Cassette:
                 hint="Give another name, or delete it to record it anew.",
             ) from None
         self._writing = threading.Lock()
-        self._changed = False
+        self._changed = self._ready = False
 
     per_attempt = True
 
@@ -76,6 +77,8 @@ class Cassette:
         form = cleaner.request(request.method, request.url, request.headers, body)
         if self.replaying:
             return _replayed(self._tape.answer_to(form), request.url)
+        if not self._ready:
+            yield from invoke(self._make_ready)  # before anything is paid
         exchange = self._tape.begin(form)
         reply = yield from call_next(request)
         if reply.stream is not None:
@@ -97,6 +100,12 @@ class Cassette:
     def __repr__(self) -> str:
         return f"<Cassette {self._path.name!r} {'replaying' if self.replaying else 'recording'}>"
 
+    def _make_ready(self) -> None:
+        """Raise OSError unless the file can be written."""
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        check_writable(self._path)
+        self._ready = True
+
     def _record(self, exchange: Form, reply: Form) -> None:
         exchange["reply"] = reply
         self._changed = True
@@ -110,8 +119,10 @@ class Cassette:
         while self._changed and self._writing.acquire(blocking=False):
             try:
                 self._changed = False
-                self._path.parent.mkdir(parents=True, exist_ok=True)
                 write_whole(self._path, self._tape.content())
+            except BaseException:
+                self._changed = True
+                raise
             finally:
                 self._writing.release()
 
@@ -177,7 +188,8 @@ class _RecordedBody:
 
     def close(self) -> None:
         self._inner.close()
-        self._end()  # what came of a stream that was left
+        with suppress(OSError):  # the cassette tries once more when it is closed
+            self._end()  # what came of a stream that was left
 
     def abort(self) -> None:
         self._inner.abort()
