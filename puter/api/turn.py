@@ -133,6 +133,8 @@ def target_of(call: CallContext, history: History, request: ChatRequest) -> Mode
     name = extra.get("model") or name
     if servers and (server := servers.get(str(name).strip().lower())) is not None:
         return _target_at(server, name, extra.get("provider") or options.get("provider"))
+    if not options:
+        return _usual_target(name)
     return _target(name, extra.get("provider") or options.get("provider"), options)
 
 

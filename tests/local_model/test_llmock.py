@@ -16,7 +16,6 @@ from tests.door import Door, chunks, until_done
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-pytest.importorskip("llmock")
 pytestmark = [
     pytest.mark.local_model,
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),  # of its web framework
@@ -24,23 +23,30 @@ pytestmark = [
 
 
 @pytest.fixture
-def ai(door: Door, llmock: Any) -> Iterator[puter.PuterAI]:
+def mock(request: pytest.FixtureRequest) -> Any:
+    """The server, for one test."""
+    pytest.importorskip("llmock")
+    return request.getfixturevalue("llmock")
+
+
+@pytest.fixture
+def ai(door: Door, mock: Any) -> Iterator[puter.PuterAI]:
     with door.client(transport=None, token=None, default_model="gpt-4o") as client:
-        base_url = llmock.base_url("openai")
+        base_url = mock.base_url("openai")
         yield client.use(OpenAICompatible(base_url, models=["gpt-4o"], api_key="sk-mock"))
 
 
-async def test_an_answer_and_a_stream(door: Door, ai: puter.PuterAI, llmock: Any) -> None:
-    llmock.reply("Hello there, friend", times=2)
+async def test_an_answer_and_a_stream(door: Door, ai: puter.PuterAI, mock: Any) -> None:
+    mock.reply("Hello there, friend", times=2)
     assert await door(ai, "chat", "Hi") == "Hello there, friend"
     reply = await until_done(await door(ai, "chat", "Hi", stream=True))
     assert reply == "Hello there, friend"
     assert reply.usage.output_tokens > 0
-    llmock.assert_resilient(strict=True)
+    mock.assert_resilient(strict=True)
 
 
 @pytest.mark.parametrize("stream", [False, True])
-async def test_a_tool_loop(door: Door, ai: puter.PuterAI, llmock: Any, stream: bool) -> None:
+async def test_a_tool_loop(door: Door, ai: puter.PuterAI, mock: Any, stream: bool) -> None:
     cities: list[str] = []
 
     def weather(city: str) -> str:
@@ -48,43 +54,43 @@ async def test_a_tool_loop(door: Door, ai: puter.PuterAI, llmock: Any, stream: b
         cities.append(city)
         return f"Rain in {city}"
 
-    llmock.call_tool("weather", {"city": "Paris"}).reply("It rains.")
+    mock.call_tool("weather", {"city": "Paris"}).reply("It rains.")
     reply = await door(ai, "chat", "Weather?", tools=[weather], stream=stream)
     reply = await until_done(reply) if stream else reply
     assert (reply, cities) == ("It rains.", ["Paris"])
-    llmock.assert_resilient(strict=True)
+    mock.assert_resilient(strict=True)
 
 
 @pytest.mark.parametrize("stream", [False, True])
 async def test_a_rate_limit_is_waited_out(
-    door: Door, ai: puter.PuterAI, llmock: Any, stream: bool
+    door: Door, ai: puter.PuterAI, mock: Any, stream: bool
 ) -> None:
-    llmock.rate_limit(times=2, retry_after=0.2).reply("At last")
+    mock.rate_limit(times=2, retry_after=0.2).reply("At last")
     reply = await door(ai, "chat", "Hi", stream=stream)
     reply = await until_done(reply) if stream else reply
     assert (reply, reply.attempts) == ("At last", 3)
-    llmock.assert_resilient()
+    mock.assert_resilient()
 
 
 @pytest.mark.parametrize("fault", ["disconnect", "truncate", "corrupt"])
 async def test_a_broken_stream_is_an_error_with_what_came(
-    door: Door, ai: puter.PuterAI, llmock: Any, fault: str
+    door: Door, ai: puter.PuterAI, mock: Any, fault: str
 ) -> None:
-    llmock.reply("one two three four five six seven")
-    getattr(llmock, fault)(after_chunks=4)
+    mock.reply("one two three four five six seven")
+    getattr(mock, fault)(after_chunks=4)
     stream = await door(ai, "chat", "Hi", stream=True)
     with pytest.raises(puter.PuterStreamError) as caught:
         await chunks(stream)
     assert caught.value.partial is not None
     assert "one two three four five six seven".startswith(caught.value.partial.text)
     assert ai.chat_history == []
-    assert len(llmock.requests) == 1  # it may be billed
+    assert len(mock.requests) == 1  # it may be billed
 
 
 async def test_a_stalled_stream_ends_with_chunk_timeout(
-    door: Door, ai: puter.PuterAI, llmock: Any
+    door: Door, ai: puter.PuterAI, mock: Any
 ) -> None:
-    llmock.reply("one two three four").stall(after_chunks=2, seconds=5)
+    mock.reply("one two three four").stall(after_chunks=2, seconds=5)
     stream = await door(ai.with_options(chunk_timeout=0.2), "chat", "Hi", stream=True)
     with pytest.raises(puter.PuterStreamError, match="chunk_timeout"):
         await chunks(stream)
@@ -102,21 +108,21 @@ async def test_a_stalled_stream_ends_with_chunk_timeout(
     ],
 )
 async def test_errors_are_typed_and_not_asked_again(
-    door: Door, ai: puter.PuterAI, llmock: Any, status: int, kind: type
+    door: Door, ai: puter.PuterAI, mock: Any, status: int, kind: type
 ) -> None:
-    llmock.fail(status, times=None, message="no luck")
+    mock.fail(status, times=None, message="no luck")
     with pytest.raises(kind, match="no luck"):
         await door(ai, "chat", "Hi")
-    assert len(llmock.requests) == 1
+    assert len(mock.requests) == 1
 
 
 async def test_broken_arguments_of_a_tool_go_back_to_the_model(
-    door: Door, ai: puter.PuterAI, llmock: Any
+    door: Door, ai: puter.PuterAI, mock: Any
 ) -> None:
     def weather(city: str) -> str:
         """The weather of a city."""
         return f"Rain in {city}"
 
-    llmock.call_tool("weather", {"city": "Paris"}).break_tool_call().reply("Sorry")
+    mock.call_tool("weather", {"city": "Paris"}).break_tool_call().reply("Sorry")
     assert await door(ai, "chat", "Weather?", tools=[weather]) == "Sorry"
-    assert "no JSON object" in llmock.last_request.body["messages"][-1]["content"]
+    assert "no JSON object" in mock.last_request.body["messages"][-1]["content"]
