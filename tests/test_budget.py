@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import time
 import warnings
+from collections import Counter
 from collections.abc import Generator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -479,6 +481,34 @@ async def test_fifty_tasks_never_spend_more_than_the_budget() -> None:
     while budget.remaining >= Decimal("0.03"):
         done += bool(await ai.async_chat(f"{done}", remember=False))
     _check(server, budget, done)
+
+
+def test_calls_that_are_refused_take_no_place_in_the_window() -> None:
+    budget = Budget("0.03", estimate=CENT)
+    limits: dict[str, Any] = {
+        "rate_limit_requests": 5,
+        "rate_limit_period": 600.0,
+        "max_concurrency": 1,
+    }
+    transport = MockTransport(lambda _: priced()["result"])
+    ai = PuterAI(token="t", transport=transport, deadline=30.0, **limits).use(budget)
+    outcomes: list[str] = []
+
+    def ask(number: int) -> None:
+        try:
+            outcomes.append(ai.chat(f"{number}", remember=False).text)
+        except PuterError as error:
+            outcomes.append(type(error).__name__)
+
+    with ai._throttle.permit() as first, ThreadPoolExecutor(20) as pool:
+        first.acquire()
+        calls = [pool.submit(ask, number) for number in range(20)]
+        while ai._throttle.waiting < 20:
+            time.sleep(0.001)
+        first.release()
+        for one in calls:
+            one.result()
+    assert Counter(outcomes) == {"Hello!": 3, "PuterBudgetError": 17}
 
 
 class _Bills:

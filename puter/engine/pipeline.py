@@ -15,6 +15,7 @@ from puter.engine.observing import event_of, notify
 from puter.engine.retry import attempts_left, may_repeat, retry_delay
 from puter.engine.throttle import Permit, Throttle
 from puter.exceptions import (
+    PuterBudgetError,
     PuterConnectionError,
     PuterError,
     PuterRateLimitError,
@@ -82,7 +83,11 @@ def exchange(
                 if (waited := call.clock() - queued) >= WAITED:
                     yield from notify(call, "throttle.wait", seconds=waited)
             if priced is not None:
-                yield from call.reserve(priced)
+                try:
+                    yield from call.reserve(priced)
+                except PuterBudgetError:
+                    throttle.unused()
+                    raise
             if not call.attempts:
                 call.requested = call.clock()
             lost, call.unsent = True, False  # may have run, and so be billed, without an answer

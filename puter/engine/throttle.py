@@ -307,6 +307,12 @@ class Throttle:
             self._trying = False  # the last step was up
             self._hand_out()
 
+    def unused(self) -> None:
+        """One who was admitted just now sends nothing: the window does not count it."""
+        with self._lock:
+            if log := self._window._task_logs:
+                log.pop()
+
     def refused(self) -> None:
         """The server says that too many run at once: one fewer, and more patience with the next."""
         with self._lock:
