@@ -7,6 +7,8 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from puter import ChatReply, Image, ToolCall, Usage
 from puter.engine.middleware import Request
@@ -174,3 +176,22 @@ def test_an_entry_that_is_too_old_or_no_entry_is_none() -> None:
 
 def test_what_is_no_json_is_not_kept() -> None:
     assert entry_of(reply(raw=object()), now=0) is None
+
+
+values: Any = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=3),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner),
+    max_leaves=6,
+)
+
+
+@given(name=st.sampled_from([*ChatReply.__slots__, "text", "stored", "reply"]), value=values)
+def test_whatever_stands_in_an_entry_is_an_answer_or_none(name: str, value: Any) -> None:
+    whole = json.loads(entry_of(reply(), now=100.0) or "")
+    (whole if name in whole else whole["reply"])[name] = value
+    found = reply_of(json.dumps(whole), REQUEST, oldest=0)
+    if found is not None:
+        assert reply_of(entry_of(found, now=1), REQUEST, oldest=0) == found
+        assert all(isinstance(one, dict) for one in found.messages)
+        assert found.cached
+        assert found.cost == 0

@@ -10,7 +10,7 @@ from typing import Any
 
 from puter.engine.middleware import Request
 from puter.types.replies import ChatReply
-from puter.wire.messages import CANNED
+from puter.wire.messages import CANNED, check_messages
 
 FORMAT = 1
 """Part of each key: entries of another format are never found."""
@@ -104,7 +104,8 @@ def reply_of(entry: Any, request: Request, oldest: float) -> ChatReply | None:
         if read["stored"] < oldest:
             return None
         reply = ChatReply.from_dict(read["reply"])
-    except (TypeError, ValueError, KeyError, RecursionError):
+        answer = check_messages(reply.messages)
+    except (TypeError, ValueError, KeyError, AttributeError, RecursionError):
         return None
     turn = request.messages[max(0, len(request.messages) - request.turn) :]
     return reply.copy_with(
@@ -112,6 +113,6 @@ def reply_of(entry: Any, request: Request, oldest: float) -> ChatReply | None:
         cost=Decimal(0),
         attempts=0,
         requested_model=request.model,
-        messages=(*turn, *reply.messages),
+        messages=(*turn, *answer),
         raw=tuple(reply.raw) if isinstance(reply.raw, list) else reply.raw,  # lines of a stream
     )
