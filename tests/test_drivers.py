@@ -566,6 +566,20 @@ async def test_a_driver_that_never_tells_of_usage_is_complete_at_the_end(door: D
     assert (reply, reply.usage) == ("HELLO", Usage())
 
 
+async def test_a_drivers_own_headers_go_first(door: Door) -> None:
+    class Named(Shouting):
+        def prepare(self, request: ChatRequest) -> HttpRequest:
+            headers = {"user-agent": "parrot/1", "Content-Type": "application/json"}
+            return HttpRequest("POST", "https://shout.example/say", headers, b"{}")
+
+    door.answers({"said": "hello"})
+    await door(door.client().use(Named()), "chat", "hello", "shouting")
+    assert {name.lower() for name in door.sent[0].headers} == {
+        "accept", "content-type", "user-agent",
+    }  # fmt: skip
+    assert door.sent[0].headers["user-agent"] == "parrot/1"
+
+
 async def test_a_driver_without_read_line_gives_its_whole_answer_as_a_stream(door: Door) -> None:
     class Whole:
         name, models, read = "whole", {"shouting": "x"}, Shouting.read
@@ -613,6 +627,7 @@ def test_what_is_no_driver_is_refused(change: dict[str, Any], told: str) -> None
     ("made", "told"),
     [
         ({"model": "x"}, "returned dict"),
+        (HttpRequest("POST", "https://shout.example/", body="{}"), "body of type str"),  # type: ignore[arg-type]
         (HttpRequest("POST", "ftp://x/y"), "no http or https address"),
         (HttpRequest("POST", "/chat"), "no http or https address"),
     ],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from types import NoneType
 from typing import Any, NoReturn, Protocol
 from urllib.parse import urlsplit
 
@@ -17,6 +18,7 @@ from puter.types.replies import ChatChunk, ChatReply
 from puter.wire.chunk_accumulator import ChunkAccumulator, ReadLine
 from puter.wire.dialects import READ_SOMEWHERE, Provider
 from puter.wire.http import USER_AGENT, HttpReply, HttpRequest
+from puter.wire.pieces import Pieces
 from puter.wire.server_errors import server_error
 
 ChatRequest = Request
@@ -64,6 +66,7 @@ class Driver(Protocol):
 
 METHODS = ("prepare", "read")
 """What makes an object a driver; ``read_line`` is for streams."""
+_HEADERS = {"User-Agent": USER_AGENT, "Accept": "*/*"}
 _LIMIT = Range(1, MOST, wanted="a whole number, 1 or more, or None for no limit").kind(whole=True)
 _PERIOD = SECONDS.kind(whole=False)
 
@@ -123,12 +126,20 @@ class Server:
                 f"prepare() of the driver {self.name} returned {type(made).__name__}",
                 hint="Return a puter.extensions.HttpRequest(method, url, headers, body).",
             )
+        body: Any = made.body
+        if not isinstance(body, (bytes, Pieces, NoneType)):
+            raise PuterConfigError(
+                f"prepare() of the driver {self.name} made a body of type {type(body).__name__}",
+                hint="A body is bytes: json.dumps(...).encode().",
+            )
+        named = {name.lower() for name in made.headers}
+        ours = {name: one for name, one in _HEADERS.items() if name.lower() not in named}
         host = _host_of(made.url, self.name, allow_http=config.allow_http)
         secrets = tuple(map(Secret, secret_headers(made.headers)))
         token = () if made.token is None else (made.token,)
         return replace(
             made,
-            headers={"User-Agent": USER_AGENT, "Accept": "*/*", **made.headers},
+            headers={**ours, **made.headers},
             secrets=(*made.secrets, *secrets, *token),
             rate_limited=True,
             authenticated=False,  # Puter's token is for Puter

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from puter import PuterAI
-from puter.extensions import map_chunks
+from puter.extensions import OpenAICompatible, map_chunks
 from tests.benchmarks.contenders import client
 from tests.benchmarks.rows import Bench, Round, row
 from tests.benchmarks.stub import MANY
@@ -44,6 +44,11 @@ def listener(ai: PuterAI) -> None:
 def chunk_listener(ai: PuterAI) -> None:
     """Somebody who is told of each chunk."""
     ai.on("stream.chunk", lambda _: None)
+
+
+def driver(ai: PuterAI) -> None:
+    """A driver of a model that is not asked."""
+    ai.use(OpenAICompatible("http://127.0.0.1:9/v1", models=["another"]))
 
 
 def mapped(ai: PuterAI) -> None:
@@ -123,6 +128,11 @@ def use_attempt(bench: Bench) -> list[Round]:
 @row("use-async-attempt", "an async call with one", over="without", goal=GOAL)
 def use_async_attempt(bench: Bench) -> list[Round]:
     return _async(bench, each_attempt)
+
+
+@row("use-driver", "a sync call beside a driver", over="without", goal=GOAL)
+def use_driver(bench: Bench) -> list[Round]:
+    return _sync(bench, driver)
 
 
 @row("on-call", "a sync call whose end a callback is told of", over="without", goal=GOAL)
