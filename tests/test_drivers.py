@@ -12,9 +12,11 @@ import pytest
 
 import puter
 from puter.extensions import (
+    Budget,
     Cache,
     ChatRequest,
     Driver,
+    Fallback,
     HttpReply,
     HttpRequest,
     OpenAICompatible,
@@ -30,6 +32,7 @@ from tests.door import (
     Door,
     chat_body,
     chunks,
+    error_body,
     json_answer,
     stream_answer,
     text_answer,
@@ -514,6 +517,33 @@ async def test_middleware_and_events_see_a_chat_at_another_server(door: Door, st
         ("call.end", "smollm2", reply.usage),
     ]
     assert reply.usage.output_tokens == 5
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_a_model_on_this_machine_when_puters_is_down(door: Door, stream: bool) -> None:
+    ai = door.client(max_retries=0).use(server()).use(Fallback("smollm2"))
+    down = error_body("down", "upstream_provider_unavailable")
+    door.answers((400, down), sse(*events({"content": "Hello!"})) if stream else completion())
+    reply = await door(ai, "chat", "Hi", "gpt-5-nano", stream=stream)
+    reply = await until_done(reply) if stream else reply
+    assert (reply, reply.model) == ("Hello!", "smollm2")
+    assert [one.headers["Authorization"] for one in door.sent] == [
+        "Bearer test-token-secret", f"Bearer {KEY}",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_a_budget_counts_what_such_a_server_costs(door: Door, stream: bool) -> None:
+    paid = door.client(default_model="smollm2").use(server()).use(Budget("0.50"))
+    free = door.client(default_model="smollm2").use(server(free=True)).use(Budget("0.50"))
+    door.answers(sse(*events({"content": "Hello!"})) if stream else completion())
+    for _ in range(2):
+        reply = await door(free, "chat", "Hi", stream=stream)
+        assert (await until_done(reply) if stream else reply) == "Hello!"
+    reply = await door(paid, "chat", "Hi", stream=stream)
+    assert (await until_done(reply) if stream else reply).cost is None
+    with pytest.raises(puter.PuterBudgetError):
+        await door(paid, "chat", "Hi", stream=stream)
 
 
 # ---------------------------------------------------------------- drivers of users
