@@ -18,9 +18,10 @@ from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanKind, StatusCode
+from prometheus_client import CollectorRegistry
 
 from puter import PuterConfigError, PuterError, PuterServerError, ToolCall
-from puter.extensions import OpenTelemetry
+from puter.extensions import Cache, Fallback, OpenTelemetry, Prometheus
 from puter.testing.samples import PNG
 from tests.door import (
     CUT,
@@ -522,3 +523,35 @@ async def test_the_names_are_those_of_the_conventions(door: Door, told: Telemetr
     assert {conventions.DURATION.name, conventions.TOKENS.name} <= {
         one for one in metrics if isinstance(one, str)
     }
+
+
+@streams
+async def test_an_answer_of_the_cache(door: Door, told: Telemetry, stream: bool) -> None:
+    registry = CollectorRegistry()
+    door.answers(answer(stream))
+    ai = door.client().use(told.extension()).use(Prometheus(registry)).use(Cache())
+    for _ in range(2):
+        assert await asked(door, ai, "hi", stream=stream, remember=False) == "Hello!"
+    assert len(door.sent) == 1
+    first, again = (dict(one.attributes or {}) for one in told.spans)
+    assert "puter.cached" not in first
+    assert again["puter.cached"] is True
+    assert "gen_ai.usage.input_tokens" not in again
+    labels = {"operation": "chat", "model": "gpt-5-nano", "outcome": "ok"}
+    assert registry.get_sample_value("puter_calls_total", labels) == 2
+    assert registry.get_sample_value("puter_tokens_total", labels) == 18
+
+
+@streams
+async def test_an_answer_of_another_model(door: Door, told: Telemetry, stream: bool) -> None:
+    registry = CollectorRegistry()
+    down = (503, error_body("down", "upstream_provider_unavailable"))
+    door.answers(down, answer(stream))
+    ai = door.client(max_retries=0).use(told.extension()).use(Prometheus(registry))
+    ai.use(Fallback("claude-sonnet-4-5"))
+    assert await asked(door, ai, "hi", stream=stream) == "Hello!"
+    assert told.attributes["gen_ai.request.model"] == "gpt-5-nano"
+    model = "claude-sonnet-4-5-20250929"  # as the server calls it
+    labels = {"operation": "chat", "model": model, "outcome": "ok"}
+    assert registry.get_sample_value("puter_calls_total", labels) == 1
+    assert registry.get_sample_value("puter_tokens_total", labels) == 18

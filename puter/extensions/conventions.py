@@ -144,6 +144,7 @@ OF_END: Mapping[str, Callable[[Ended], Any]] = {
     "http.request.resend_count": lambda ended: ended.call.retries or None,
     "puter.provider": _of_reply("provider"),
     "puter.cost_usd": _cost,
+    "puter.cached": _of_reply("cached"),
 }
 """Attributes known when it has ended; what is None is left out."""
 
