@@ -14,7 +14,7 @@ import pytest
 from opentelemetry import trace
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
-from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanKind, StatusCode
@@ -555,3 +555,19 @@ async def test_an_answer_of_another_model(door: Door, told: Telemetry, stream: b
     labels = {"operation": "chat", "model": model, "outcome": "ok"}
     assert registry.get_sample_value("puter_calls_total", labels) == 1
     assert registry.get_sample_value("puter_tokens_total", labels) == 18
+
+
+@streams
+async def test_an_exporter_that_fails_breaks_no_call(
+    door: Door, told: Telemetry, stream: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Broken(SpanProcessor):
+        def on_end(self, span: ReadableSpan) -> None:
+            raise OSError("the disk is full")
+
+    told.tracers.add_span_processor(Broken())
+    door.answers(answer(stream))
+    ai = door.client().use(told.extension())
+    assert await asked(door, ai, "hi", stream=stream) == "Hello!"
+    told_of = [one.getMessage() for one in caplog.records if one.name == "puter.extensions"]
+    assert told_of == ["chat could not be recorded: OSError: the disk is full"]

@@ -9,7 +9,7 @@ from puter.engine.clock import monotonic
 from puter.engine.effects import Flow
 from puter.exceptions import PuterConfigError
 from puter.extensions.conventions import DURATION, partial_of
-from puter.extensions.watched import Watched, let_retries_pass, spent_in
+from puter.extensions.watched import Watched, harmless, let_retries_pass, spent_in
 from puter.models import registry
 from puter.process import loading, short_lock
 
@@ -78,7 +78,8 @@ class Prometheus:
         try:
             return (yield from watched)
         finally:
-            self._count(request, watched)
+            with harmless(request):
+                self._count(request, watched)
             watched.forget()
 
     def _count(self, request: Request, call: Watched[Any]) -> None:

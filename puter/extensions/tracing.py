@@ -12,7 +12,7 @@ from puter.engine.failures import conceal
 from puter.exceptions import PuterConfigError, words_of
 from puter.extensions import conventions, recorded_messages
 from puter.extensions.conventions import Attributes, Ended, attributes_of
-from puter.extensions.watched import Watched, let_retries_pass, spent_in
+from puter.extensions.watched import Watched, harmless, let_retries_pass, spent_in
 from puter.version import __version__
 from puter.wire.redact import Redactor, one_line
 
@@ -98,14 +98,33 @@ class OpenTelemetry:
         try:
             return (yield from watched)
         finally:
-            self._end(span, request, asked, watched)
+            with harmless(request):
+                self._end(span, request, asked, watched)
             watched.forget()
 
     def _end(self, span: Span, request: Request, asked: Attributes, call: _InSpan[Any]) -> None:
         seconds = monotonic() - call.began
         ended = Ended(call, *spent_in(request))
+        try:
+            known = self._described(span, request, asked, ended)
+        finally:
+            span.end()
+        shared = {name: known[name] for name in conventions.OF_METRICS if name in known}
+        self._duration.record(seconds, shared, context=call.inside)
+        shared.pop(conventions.ERROR_TYPE, None)
+        if (usage := ended.usage) is not None:
+            for kind, count in (("input", usage.input_tokens), ("output", usage.output_tokens)):
+                attributes = {**shared, conventions.TOKEN_TYPE: kind}
+                self._tokens.record(count, attributes, context=call.inside)
+
+    def _described(
+        self, span: Span, request: Request, asked: Attributes, ended: Ended
+    ) -> Attributes:
+        """All that is known of a call, put into its span as well."""
         known = {**asked, **attributes_of(conventions.OF_END, ended)}
-        error = None if isinstance(call.error, GeneratorExit) else call.error
+        error = ended.call.error
+        if isinstance(error, GeneratorExit):  # a stream was not read on: no failure
+            error = None
         if error is not None:
             known[conventions.ERROR_TYPE] = conventions.error_type(error)
         if span.is_recording():
@@ -114,17 +133,7 @@ class OpenTelemetry:
                 span.set_attributes(_content(request, ended.reply))
             if error is not None:
                 self._record_error(span, request, error)
-        span.end()
-        shared = {name: known[name] for name in conventions.OF_METRICS if name in known}
-        self._duration.record(seconds, shared, context=call.inside)
-        shared.pop(conventions.ERROR_TYPE, None)
-        if ended.usage is not None:
-            for kind, count in (
-                ("input", ended.usage.input_tokens),
-                ("output", ended.usage.output_tokens),
-            ):
-                attributes = {**shared, conventions.TOKEN_TYPE: kind}
-                self._tokens.record(count, attributes, context=call.inside)
+        return known
 
     def _record_error(self, span: Span, request: Request, error: BaseException) -> None:
         """The status and the event of an error, its text without secrets and without traceback."""

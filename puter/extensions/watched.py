@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import functools
+import logging
 import operator
 from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
 from puter.engine.clock import monotonic
 from puter.engine.effects import Effect, Flow, Notify, YieldChunks
+from puter.exceptions import words_of
+from puter.wire.redact import one_line
 
 if TYPE_CHECKING:
     from decimal import Decimal
@@ -18,6 +22,7 @@ if TYPE_CHECKING:
     from puter.types.replies import Usage
 
 T = TypeVar("T")
+_LOGGER = logging.getLogger("puter.extensions")
 
 
 class Watched(Generator[Effect[Any], Any, T], Generic[T]):
@@ -67,6 +72,16 @@ class Watched(Generator[Effect[Any], Any, T], Generic[T]):
     def forget(self) -> None:
         """Let go of the error and the reply, when they have been looked at."""
         self.error = self.reply = None
+
+
+@contextmanager
+def harmless(request: Request) -> Generator[None]:
+    """What fails in here is logged, and no call fails by it."""
+    try:
+        yield
+    except Exception as error:  # noqa: BLE001 - of exporters and collectors of the user's
+        told = one_line(f"{type(error).__name__}: {words_of(error)}")
+        _LOGGER.warning("%s could not be recorded: %s", request.operation, told)
 
 
 def let_retries_pass(client: Client) -> None:
