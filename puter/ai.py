@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from puter.api import auth as signing_in
     from puter.config import ConfigOptions
     from puter.conversation import Conversation
-    from puter.engine import events
+    from puter.engine import events, log
     from puter.engine import transport as engine_transport
     from puter.engine.context import CallContext
     from puter.engine.effects import Flow
@@ -61,7 +61,8 @@ else:
     video = operations("puter.api.video")
 
     catalogue, conversations = late("puter.wire.catalogue"), late("puter.conversation")
-    events, messages_of_chats = late("puter.engine.events"), late("puter.wire.messages")
+    events, log = late("puter.engine.events"), late("puter.engine.log")
+    messages_of_chats = late("puter.wire.messages")
     models, model_types = late("puter.models"), late("puter.types.model")
     installing = late("puter.extensions.installing")
     engine_transport, signing_in = late("puter.engine.transport"), late("puter.api.auth")
@@ -129,7 +130,7 @@ class PuterAI(Client, ChatMethods):
         if transport is not None:
             transports.update({"sync": transport, "async": transport})
         if level := os.environ.get("PUTER_LOG"):
-            events.log_to_stderr(level)
+            log.log_to_stderr(level)
         self._set_up(settings, SharedState(credentials, transports))
         self._history = History()
         if names := os.environ.get("PUTER_PLUGINS"):

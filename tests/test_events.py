@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import subprocess
@@ -40,7 +41,7 @@ async def test_a_call_tells_of_its_beginning_its_attempts_and_its_end(door: Door
     ]  # fmt: skip
     start, first, retry, second, commit, end = told
     assert {one.operation for one in told} == {"chat"}
-    assert {one.model for one in told[1:]} == {"gpt-5-nano"}
+    assert {one.model for one in told} == {"gpt-5-nano"}
     assert len({one.call_id for one in told}) == 1
     assert [(one.attempt, one.status) for one in (first, second)] == [(1, 429), (2, 200)]
     assert (retry.attempt, type(retry.error)) == (1, puter.PuterRateLimitError)
@@ -164,6 +165,82 @@ async def test_async_callbacks_are_awaited_by_async_methods(
         assert "it is asynchronous" in caplog.text
 
 
+async def test_a_cancelled_call_leaves_async_callbacks_to_the_loop(async_door: Door) -> None:
+    told: list[str] = []
+
+    async def tells(event: Event) -> None:
+        await asyncio.sleep(0)
+        told.append(type(event.error).__name__)
+
+    ai = async_door.client()
+    ai.on("call.error", tells)
+    async_door.answers(stream_answer({"type": "text", "text": "a"}, USAGE))
+    stream = await ai.async_chat("Hi", stream=True)
+    await stream.aclose()
+    for _ in range(3):
+        await asyncio.sleep(0)
+    assert told == ["GeneratorExit"]
+
+
+async def test_nothing_of_a_sign_in_is_shown(
+    door: Door, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    caplog.set_level(logging.DEBUG, "puter")
+    monkeypatch.setenv("PUTER_LOG_CONTENT", "1")
+    seen: list[Any] = []
+
+    def watch(request: Any, call_next: Any) -> Any:
+        seen.append(request.body)
+        return (yield from call_next(request))
+
+    ai = door.client(token=None, username="bob", password="hunter2hunter2")
+    told = listening(ai)
+    ai.use(watch, per_attempt=True)
+    door.answers({"proceed": True, "token": "fresh-token-4711"}, chat_body("Hello!"))
+    assert await door(ai, "chat", "Hi") == "Hello!"
+    responses = [one for one in told if one.name == "response"]
+    assert [one.status for one in responses] == [200, 200]
+    first = responses[0]
+    assert first.request is not None
+    assert (first.request.body, first.reply) == (None, None)
+    everything = str(seen) + str([vars_of(one) for one in told]) + caplog.text
+    assert "hunter2hunter2" not in everything
+    assert "fresh-token-4711" not in everything
+
+
+def vars_of(event: Event) -> list[Any]:
+    bodies = [getattr(one, "body", None) for one in (event.request, event.reply)]
+    return [*bodies, getattr(event.reply, "_data", None)]
+
+
+async def test_what_tools_and_callbacks_raise_is_logged_without_the_token(
+    door: Door, caplog: pytest.LogCaptureFixture
+) -> None:
+    ai = door.client()
+    token = ai._shared.credentials.token
+    assert token is not None
+    secret = token.reveal()
+
+    def fails(*_: Any) -> None:
+        raise OSError(f"401 for https://api.example.com/?auth={secret}")
+
+    def pay() -> None:
+        fails()
+
+    ai.on("call.end", fails)
+    call = {"id": "c1", "type": "function", "function": {"name": "pay", "arguments": "{}"}}
+    door.answers(
+        chat_body(None, message={"tool_calls": [call]}, finish_reason="tool_calls"), chat_body("2")
+    )
+    await door(ai, "chat", "Pay", tools=[pay])
+    shown = caplog.handler.format
+    assert len(caplog.records) == 2
+    assert secret not in "".join(map(shown, caplog.records))
+    assert all(
+        "OSError: 401 for" in shown(one) and "in fails" in shown(one) for one in caplog.records
+    )
+
+
 @pytest.mark.parametrize(
     ("name", "callback", "told"),
     [
@@ -189,7 +266,7 @@ async def test_the_log_tells_operation_model_attempt_status_seconds_and_cost(
     door.answers(chat_body("Hello!"))
     await door(door.client(), "chat", "My PIN is 4711")
     told = [(one.name, one.getMessage()) for one in caplog.records]
-    assert told[0] == ("puter.calls", "chat: started")
+    assert told[0] == ("puter.calls", "chat gpt-5-nano: started")
     assert told[1][1].startswith(
         "chat gpt-5-nano: attempt 1, POST https://api.puter.com/drivers/call -> 200 in "
     )

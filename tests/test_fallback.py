@@ -151,7 +151,9 @@ def request(
     server = SimpleNamespace(models={name.lower(): name for name in local})
     extensions.drivers = dict.fromkeys(server.models, server)
     extensions.listeners = {"fallback": (lambda _: None,)}
-    call = SimpleNamespace(operation=operation, model=model, extensions=extensions)
+    call = SimpleNamespace(
+        operation=operation, model=model, extensions=extensions, spent=(), attempts=0
+    )
     return Request(operation, model, call=call, **more)
 
 

@@ -57,6 +57,7 @@ OF_A_CHAT = OF_A_CLIENT | {
     "puter.engine.effects",
     "puter.engine.events",
     "puter.engine.failures",
+    "puter.engine.log",
     "puter.engine.observing",
     "puter.engine.pipeline",
     "puter.engine.transport",

@@ -14,6 +14,7 @@ import puter
 from puter import PuterAI
 from puter.extensions import (
     AttemptRequest,
+    Fallback,
     Flow,
     HttpReply,
     Request,
@@ -322,6 +323,22 @@ async def test_other_operations_pass_it_too(door: Door) -> None:
         await door(ai, "txt2img", "A cat", size="big")
 
 
+async def test_what_an_operation_does_not_have_is_not_changed(door: Door) -> None:
+    def changing(**changes: Any) -> Any:
+        def mw(request: Request, call_next: Any) -> Flow[Any]:
+            return (yield from call_next(request.replace(**changes)))
+
+        return mw
+
+    for changes in ({"messages": ["Hi"]}, {"options": {"temperature": 1}}):
+        with pytest.raises(puter.PuterInputError, match="txt2img has no messages and options"):
+            await door(door.client().use(changing(**changes)), "txt2img", "A cat")
+    door.answers({"success": True, "result": "data:image/png;base64,iVBORw0KGgo="})
+    args = {"prompt": "A cat", "model": "gpt-image-2"}
+    await door(door.client().use(changing(args=args)), "txt2img", "A cat", "gpt-image-1-mini")
+    assert door.sent[0].args["model"] == "gpt-image-2"
+
+
 @pytest.mark.parametrize("name", ["login", "create_api_token", "revoke_api_token"])
 async def test_secret_arguments_are_not_shown_to_it(door: Door, name: str) -> None:
     def nosy(request: Request, call_next: Any) -> Flow[Any]:
@@ -397,6 +414,116 @@ async def test_a_broken_stream_tells_what_the_user_saw(door: Door) -> None:
     with pytest.raises(puter.PuterStreamError) as caught:
         await chunks(stream)
     assert caught.value.partial == "HEL"
+
+
+@STREAMS
+async def test_text_beside_tool_calls_is_remembered_as_the_user_saw_it(
+    door: Door, stream: bool
+) -> None:
+    def mw(request: Request, call_next: Any) -> Flow[Any]:
+        return (yield from map_chunks(call_next(request), lambda one: one.replace("4711", "****")))
+
+    tool = {"id": "call_1", "type": "function", "function": {"name": "add", "arguments": "{}"}}
+    first: Any = chat_body("For 4711.", message={"tool_calls": [tool]}, finish_reason="tool_calls")
+    if stream:
+        line = {"type": "tool_use", "id": "call_1", "name": "add", "input": {}}
+        first = stream_answer({"type": "text", "text": "For 4711."}, line, USAGE)
+    door.answers(first, hello(stream, "It is ", "4711."))
+    ai = door.client().use(mw)
+    told = ["4711?", {"role": "assistant", "content": "4711!"}, "And now?"]
+    got = await door(ai, "chat", "Add for 4711", tools=[add_of([])], stream=stream)
+    if stream:
+        assert "".join(await chunks(got)) == "For ****.It is ****."
+    texts = [one["content"] for one in ai.chat_history if isinstance(one.get("content"), str)]
+    assert texts[:2] == ["Add for 4711", "For ****."]
+    assert texts[-1] == "It is ****."
+    if not stream:  # what was said before is the user's
+        door.answers(chat_body("4711."))
+        reply = await door(ai, "chat", messages=told)
+        assert [one["content"] for one in reply.messages] == ["4711?", "4711!", "And now?", "****."]
+
+
+@pytest.mark.parametrize("outside", [True, False])
+@STREAMS
+async def test_a_text_that_middleware_changes_is_the_one_remembered(
+    door: Door, stream: bool, outside: bool
+) -> None:
+    def hide(request: Request, call_next: Any) -> Flow[Any]:
+        reply = yield from call_next(request)
+        return reply.copy_with(text="***")
+
+    def upper(request: Request, call_next: Any) -> Flow[Any]:
+        return (yield from map_chunks(call_next(request), str.upper))
+
+    first, second = (hide, upper) if outside else (upper, hide)
+    ai = door.client().use(first).use(second)
+    door.answers(hello(stream))
+    got = await door(ai, "chat", "Hi", stream=stream)
+    if stream:
+        await chunks(got)
+        got = got.reply
+    assert got == ("HELLO!" if stream and not outside else "***")
+    assert ai.chat_history[-1]["content"] == got.text
+
+
+async def test_an_answer_in_place_of_the_model_is_shown_after_others(door: Door) -> None:
+    def better(request: Request, call_next: Any) -> Flow[Any]:
+        reply = yield from call_next(request)
+        return (yield from call_next(request)) if "poor" in reply else reply
+
+    answers = ["poor", "good"]
+
+    def canned(request: Request, call_next: Any) -> Flow[Any]:
+        yield from ()
+        return answers.pop(0)
+
+    stream = await door(door.client().use(better).use(canned), "chat", "Hi", stream=True)
+    assert "".join(await chunks(stream)) == "poorgood"
+    assert stream.reply == "good"
+
+
+async def test_an_answered_attempt_is_not_sent_again(door: Door) -> None:
+    def audited(request: AttemptRequest, call_next: Any) -> Flow[HttpReply]:
+        yield from call_next(request)
+        raise puter.PuterConnectionError("No connection to the auditor", sent=False)
+
+    ai = door.client(retry_delay=0).use(audited, per_attempt=True)
+    with pytest.raises(puter.PuterConnectionError, match="auditor"):
+        await ask(door, ai, "Hi")
+    assert (len(door.sent), ai.usage.requests, ai.usage.unpriced) == (1, 1, 1)
+
+
+@pytest.mark.parametrize("kind", [ZeroDivisionError, puter.PuterError])
+async def test_what_is_paid_when_middleware_fails_is_in_its_error(
+    door: Door, kind: type[Exception]
+) -> None:
+    def fails(request: Request, call_next: Any) -> Flow[Any]:
+        yield from call_next(request)
+        raise kind("mine")
+
+    ai = door.client().use(fails)
+    with pytest.raises(kind) as caught:
+        await ask(door, ai, "Hi")
+    error: Any = caught.value
+    assert error.partial == "Hello!"
+    door.answers({"success": True, "result": "data:image/png;base64,iVBORw0KGgo="})
+    with pytest.raises(kind) as caught:
+        await door(ai, "txt2img", "A cat")
+    error = caught.value
+    assert isinstance(error.partial, puter.Image)
+
+
+async def test_another_model_is_not_asked_when_middleware_fails_after_an_answer(
+    door: Door,
+) -> None:
+    def audited(request: Request, call_next: Any) -> Flow[Any]:
+        yield from call_next(request)
+        raise puter.PuterServerError("The auditor is down", status=503)
+
+    ai = door.client().use(Fallback("gpt-4o")).use(audited)
+    with pytest.raises(puter.PuterServerError, match="auditor"):
+        await ask(door, ai, "Hi")
+    assert len(door.sent) == 1
 
 
 async def test_a_function_that_returns_something_else_is_told_so(door: Door) -> None:
@@ -568,6 +695,42 @@ async def test_a_middleware_that_forgets_to_return_is_told(door: Door) -> None:
     assert ai.chat_history == []
 
 
+async def test_common_slips_are_told_in_a_sentence(door: Door) -> None:
+    def yields_a_flow(request: Request, call_next: Any) -> Flow[Any]:
+        yield call_next(request)
+
+    def passes_nothing(request: Request, call_next: Any) -> Flow[Any]:
+        return (yield from call_next(None))
+
+    def maps_no_flow(request: Request, call_next: Any) -> Flow[Any]:
+        return (yield from map_chunks(call_next, str.upper))
+
+    def returns_nothing(request: Request, call_next: Any) -> Flow[Any]:
+        yield from call_next(request)
+
+    for mw, told in (
+        (yields_a_flow, "yielded a flow"),
+        (passes_nothing, "takes the request, not NoneType"),
+        (maps_no_flow, "takes a flow, not "),
+    ):
+        with pytest.raises(puter.PuterConfigError, match=told):
+            await ask(door, door.client().use(mw), "Hi")
+    assert door.sent == []
+    door.answers({"success": True, "result": "data:image/png;base64,iVBORw0KGgo="})
+    with pytest.raises(puter.PuterConfigError, match="returns_nothing returned NoneType"):
+        await door(door.client().use(returns_nothing), "txt2img", "A cat")
+
+    def raises_stop(chunk: ChatChunk) -> str:
+        raise StopIteration
+
+    def stops(request: Request, call_next: Any) -> Flow[Any]:
+        return (yield from map_chunks(call_next(request), raises_stop))
+
+    door.answers(chat_body("Hello!"))
+    with pytest.raises(RuntimeError, match="StopIteration"):
+        await ask(door, door.client().use(stops), "Hi")
+
+
 async def test_wrong_changes_are_refused_before_anything_is_sent(door: Door) -> None:
     def changing(**changes: Any) -> Any:
         def mw(request: Request, call_next: Any) -> Flow[Any]:
@@ -579,6 +742,7 @@ async def test_wrong_changes_are_refused_before_anything_is_sent(door: Door) -> 
         ({"modle": "x"}, "cannot change 'modle'. Did you mean 'model'"),
         ({"model": ""}, "model must be a non-empty str"),
         ({"messages": [{"role": "nobody"}]}, "role"),
+        ({"options": None}, "options must be a mapping"),
         ({"options": {"temperatur": 1}}, "Did you mean 'temperature'"),
         ({"args": {"max_rounds": 0}}, "max_rounds"),
         ({"args": {"remember": False}}, "cannot be changed"),

@@ -109,6 +109,7 @@ def _post(call: CallContext, path: str, payload: dict[str, Any]) -> Flow[dict[st
         payload,
         authenticated=False,
         retry_on_429=False,  # a 429 here means minutes
+        private=True,
     )
     try:
         reply = yield from exchange(call, request)
@@ -180,7 +181,8 @@ def ensure_signed_in(call: CallContext) -> Flow[None]:
 def fetch_csrf_token(call: CallContext) -> Flow[Any]:
     """A one-time proof for what only a session may do."""
     url = origin_of(call.config.login_url) + "/get-anticsrf-token"
-    reply = yield from exchange(call, build_request(call.config, "GET", url, idempotent=True))
+    request = build_request(call.config, "GET", url, idempotent=True, private=True)
+    reply = yield from exchange(call, request)
     return as_dict(reply.data).get("token")
 
 

@@ -421,7 +421,9 @@ def _start(
         request = chat_request(method, prompt, model, arguments)
         if not isinstance(stream, bool):
             raise PuterInputError(f"stream must be True or False, not {repr_of(stream)}")
-        call = owner._client._begin("chat", model or history.model)
+        call = owner._client._begin(
+            "chat", request.model or history.model or owner._client.config.default_model
+        )
         if request.options:
             _heed_options(call, history, request)
     except (PuterError, TypeError) as error:
@@ -477,7 +479,9 @@ def _start_typed(
         checks.flag("with_reply", with_reply)
         request = chat_request(method, prompt, model, arguments)
         wanted = output_types.output_adapter(output_type)
-        call = owner._client._begin("parse", model or history.model)
+        call = owner._client._begin(
+            "parse", request.model or history.model or owner._client.config.default_model
+        )
         if request.options:
             _heed_options(call, history, request)
     except (PuterError, TypeError) as error:

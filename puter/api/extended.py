@@ -8,8 +8,16 @@ from typing import Any
 from puter.api.turn import ChatRequest, Composed, compose, target_of
 from puter.engine.context import CallContext
 from puter.engine.effects import Flow, StreamOpened, YieldChunks
-from puter.engine.middleware import Request, no_reply, through
-from puter.exceptions import PuterError, PuterInputError
+from puter.engine.middleware import (
+    CallNext,
+    Request,
+    begun,
+    check_request,
+    keeping,
+    no_reply,
+    through,
+)
+from puter.exceptions import PuterInputError
 from puter.history import History
 from puter.records import replace
 from puter.types.replies import ChatReply, chunks_of
@@ -60,10 +68,11 @@ def extended(
         about, call=call,
     )  # fmt: skip
     turn: list[Message] = list(composed.turn)
-    given: list[ChatReply] = []
+    given: list[ChatReply] = []  # of the model, and by middleware in its place
 
-    def handle(changed: Request) -> Flow[ChatReply]:
+    def call_next(changed: Request) -> Flow[ChatReply]:
         nonlocal turn
+        check_request(changed)
         parts = _parts_of(changed, request, composed)
         turn = parts.turn
         fields = {} if changed is request else _fields_of(changed, request, check)
@@ -72,39 +81,41 @@ def extended(
         given.append(reply)
         return reply
 
-    def read(reply: Any, middleware: Any) -> ChatReply:
+    def layer(middleware: Any, call_next: CallNext, request: Request) -> Flow[ChatReply]:
+        before = len(given)
+        reply = yield from begun(middleware, call_next, request)
+        last: ChatReply | None = given[-1] if given else None
+        if last is not None and last is reply:
+            return last
         if not isinstance(reply, str):
             raise no_reply(reply, middleware, "a ChatReply or a str")
-        return reply if isinstance(reply, ChatReply) else ChatReply(reply, model=target.model)
-
-    try:
-        reply: Any = yield from through(call.extensions.middleware, handle, request, read)
-    except PuterError as error:
-        if error.partial is None and given:
-            error.partial = given[-1]  # what is paid is not lost
-        raise
-    if not given or reply is not given[-1]:
-        reply = _with_messages(reply, given, turn, target.model)
-    final: ChatReply = reply
-    call.partial = lambda: final
-    if stream and not given:  # nothing was handed out yet
-        yield StreamOpened(None)
-        yield YieldChunks(chunks_of(final), last=True)
-    return final
-
-
-def _with_messages(
-    reply: ChatReply, given: list[ChatReply], turn: list[Message], model: str
-) -> ChatReply:
-    """A reply that middleware made, or made of another, with the messages of the turn."""
-    own = next((one for one in given if one.messages is reply.messages), None)
-    if own is not None and own.text != reply.text:
-        return reply.copy_with(messages=own.with_text(reply.text).messages)
-    if reply.messages:
+        if not isinstance(reply, ChatReply):
+            reply = ChatReply(reply, model=target.model)
+        reply = _with_messages(reply, turn, target.model)
+        if stream and len(given) == before:  # nothing was handed out
+            yield StreamOpened(None)
+            yield YieldChunks(chunks_of(reply), last=True)
+        given.append(reply)
         return reply
-    answer: list[Message] = [{"role": "assistant", "content": reply.text}]
-    messages = (*turn, *(answer if reply.strip() else ()))
-    return reply.copy_with(messages=messages, requested_model=model)
+
+    extensions = call.extensions.middleware
+    reply: ChatReply
+    reply = yield from keeping(given, through(extensions, call_next, request, layer))
+    call.partial = lambda: reply
+    return reply
+
+
+def _with_messages(reply: ChatReply, turn: list[Message], model: str) -> ChatReply:
+    """A reply that middleware made, or made of another, whose messages end with its text."""
+    if not reply.messages:
+        answer: list[Message] = [{"role": "assistant", "content": reply.text}]
+        messages = (*turn, *(answer if reply.strip() else ()))
+        return reply.copy_with(messages=messages, requested_model=model)
+    last = reply.messages[-1]
+    told = last.get("content")
+    if last.get("role") == "assistant" and isinstance(told, str) and told != reply.text:
+        return reply.copy_with(text=told).with_text(reply.text)
+    return reply
 
 
 def _parts_of(changed: Request, request: Request, composed: Composed) -> Composed:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from puter.api.downloads import attach_download
 from puter.api.turn import ModelTarget, Turn
 from puter.engine.effects import Body, Flow, Notify, Read, StreamOpened, YieldChunks
-from puter.engine.events import listeners_of
+from puter.engine.log import listeners_of
 from puter.engine.observing import event_of
 from puter.engine.pipeline import may_have_run
 from puter.exceptions import PuterAPIError, PuterError, PuterStreamError, PuterTimeoutError

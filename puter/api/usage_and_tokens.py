@@ -96,7 +96,7 @@ def create_api_token(
         payload["label"] = label
     if expires_in is not None:
         payload["expiresIn"] = expires_in
-    request = api_post(call.config, "/auth/create-access-token", payload)
+    request = api_post(call.config, "/auth/create-access-token", payload, private=True)
     reply = yield from exchange(call, request)
     token = as_dict(reply.data).get("token")
     if not isinstance(token, str) or not token:

@@ -3,28 +3,29 @@
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from puter.checks import did_you_mean, near_misses
 from puter.engine.extensions import Extensions
-from puter.exceptions import PuterConfigError, PuterConnectionError, PuterError, repr_of, words_of
+from puter.exceptions import PuterConfigError, repr_of, words_of
 from puter.process import late, short_lock
 from puter.records import dataclass, field
+from puter.secret import Secret
+from puter.threads import running_loop
 from puter.wire.redact import Redactor, one_line
 
 if TYPE_CHECKING:
     import inspect
+    import traceback
     from decimal import Decimal
 
     from puter.types.replies import ChatChunk, ToolCall, Usage
     from puter.wire.http import HttpRequest
 else:
-    inspect = late("inspect")
+    inspect, traceback = late("inspect"), late("traceback")
 
 LOGGER = logging.getLogger("puter")
-_DEBUG = logging.DEBUG
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -73,12 +74,25 @@ class Event:
         return id(self.call)
 
     @property
+    def secrets(self) -> tuple[Secret, ...]:
+        """What must not be shown of what belongs to the event."""
+        of_request = () if self.request is None else self.request.secrets
+        return (*self.call.shared.credentials.secrets(self.call.config), *of_request)
+
+    @property
     def subject(self) -> str:
         """Operation and model, as log lines begin."""
         return f"{self.operation} {self.model}" if self.model else self.operation
 
     def __repr__(self) -> str:
         return f"<Event {self.name} of {self.subject}>"
+
+
+NAMES = tuple(
+    "call.start call.end call.error response retry throttle.wait stream.chunk tool.start tool.end "
+    "history.commit fallback".split()
+)  # fmt: skip
+"""Of all events."""
 
 
 class Listener:
@@ -94,35 +108,58 @@ class Listener:
         if not self.failed:
             self.failed = True
             name = getattr(self.callback, "__qualname__", type(self.callback).__name__)
-            LOGGER.warning(
-                "the callback %s failed at %s, and further failures of it are not logged: %s",
-                one_line(name), event.name, one_line(f"{type(error).__name__}: {words_of(error)}"),
-                exc_info=error,
-            )  # fmt: skip
+            told = f"the callback {name} failed at {event.name}, and further failures of it are not"
+            told = f"{told} logged: {type(error).__name__}: {words_of(error)}"
+            log_failure(LOGGER, one_line(told), event, error)
 
 
 Listeners: TypeAlias = Sequence[Listener]
 
 
-def listeners_of(extensions: Extensions, name: str) -> Listeners:
-    """Who is to be told of an event of that name: nobody, most of the time."""
-    found = extensions.listeners.get(name, ())
-    logged = _LOGGED.get(name)
-    if logged is not None and logged[0].isEnabledFor(logged[1]):
-        return (_LOG, *found)
-    return found
+def log_failure(logger: logging.Logger, text: str, event: Event, error: BaseException) -> None:
+    """Warn of what the user's own code raised, with traceback and without secrets of the call."""
+    redactor = Redactor(event.secrets)
+    story = "".join(traceback.format_exception(error))
+    if (shown := redactor(story)) == story:
+        logger.warning("%s", text, exc_info=error)
+    else:
+        logger.warning("%s\n%s", redactor(text), shown)
 
 
-def tell(event: Event, listeners: Listeners) -> None:
-    """Call the callbacks, which cannot break the call."""
+def tell(event: Event, listeners: Listeners, *, ending: bool = False) -> None:
+    """Call the callbacks, which cannot break the call.
+
+    Args:
+        event: What happened.
+        listeners: Whose callbacks.
+        ending: The call is closed, and nothing of it can wait any more: coroutines are left to the
+            loop that runs, if one does.
+    """
     for one in listeners:
         try:
             answer = one.callback(event)
-            if answer is not None and inspect.isawaitable(answer):
-                getattr(answer, "close", str)()
-                raise TypeError("it is asynchronous, and this is a synchronous method")
+            if answer is None or not inspect.isawaitable(answer):
+                continue
+            if ending and (loop := running_loop()) is not None:
+                task = loop.create_task(_guarded(one, event, answer))
+                _ending.add(task)
+                task.add_done_callback(_ending.discard)
+                continue
+            getattr(answer, "close", str)()
+            raise TypeError("it is asynchronous, and nothing is awaited here")
         except Exception as error:  # noqa: BLE001 - whatever the user's code raises
             one.note_failure(event, error)
+
+
+_ending: set[Any] = set()
+"""Tasks of callbacks of calls that are over: a loop keeps them weakly."""
+
+
+async def _guarded(listener: Listener, event: Event, answer: Awaitable[Any]) -> None:
+    try:
+        await answer
+    except Exception as error:  # noqa: BLE001 - whatever the user's code raises
+        listener.note_failure(event, error)
 
 
 async def async_tell(event: Event, listeners: Listeners) -> None:
@@ -167,143 +204,3 @@ def subscribe(
                 del extensions.listeners[name]
 
     return unsubscribe
-
-
-# ---------------------------------------------------------------- the log
-
-
-def _log(event: Event) -> None:
-    """Log an event in one line, and with PUTER_LOG_CONTENT=1 what was said."""
-    logger, most = _LOGGED[event.name]
-    failed = event.error if event.name == "tool.end" else None
-    level = most
-    if event.name == "retry" and (event.attempt == 1 or not _unreachable(event.error)):
-        level = logging.INFO  # a server that stays unreachable makes for a long silence
-    elif event.name == "tool.end" and failed is None:
-        level = _DEBUG
-    if logger.isEnabledFor(level):
-        logger.log(level, "%s", one_line(_WORDS[event.name](event)), exc_info=failed)
-    if os.environ.get("PUTER_LOG_CONTENT") == "1" and logger.isEnabledFor(_DEBUG):
-        for way, content in _content(event):
-            logger.debug("%s %s: %s", event.subject, way, one_line(content))
-
-
-def _unreachable(error: BaseException | None) -> bool:
-    """No connection could be made."""
-    return isinstance(error, PuterConnectionError) and not error.sent
-
-
-def _where(event: Event) -> str:
-    request = event.request
-    return "" if request is None else f"{request.method} {request.where}"
-
-
-def _response(event: Event) -> str:
-    told = f"{event.subject}: attempt {event.attempt}, {_where(event)} -> {event.status}"
-    return f"{told} in {event.seconds:.3f} s"
-
-
-def _retry(event: Event) -> str:
-    error = event.error
-    detail = ""
-    if isinstance(error, PuterError):
-        detail = error.message if _unreachable(error) else error.code or ""
-    reason = f"{type(error).__name__} {detail}".strip()
-    told = f"{event.subject}: {_where(event)}: attempt {event.attempt} failed ({reason})"
-    return f"{told}, next one in {event.delay:.2f} s"
-
-
-def _end(event: Event) -> str:
-    usage, cost = event.usage, event.cost
-    tokens = f", {usage.input_tokens} + {usage.output_tokens} tokens" if usage else ""
-    price = f", {cost:f} USD" if cost is not None else ""
-    attempts = f", {event.attempt} attempts" if event.attempt != 1 else ""
-    return f"{event.subject}: done in {event.seconds:.3f} s{attempts}{tokens}{price}"
-
-
-def _tool(event: Event) -> str:
-    name, number = (event.tool.name, event.tool.id) if event.tool else ("", "")
-    if (error := event.error) is None:
-        return f"{name} ran ({number})"
-    return f"{name} failed ({number}): {type(error).__name__}: {words_of(error)}"
-
-
-def _fallback(event: Event) -> str:
-    error = event.error
-    reason = f" after {type(error).__name__}: {words_of(error)}" if error is not None else ""
-    return f"{event.operation}: {event.model} is asked instead{reason}"
-
-
-_WORDS: dict[str, Callable[[Event], str]] = {
-    "call.start": lambda event: f"{event.subject}: started",
-    "call.end": _end,
-    "response": _response,
-    "retry": _retry,
-    "throttle.wait": lambda event: f"{event.subject}: waited {event.seconds:.3f} s for its turn",
-    "tool.end": _tool,
-    "fallback": _fallback,
-}
-CALLS, _HTTP = logging.getLogger("puter.calls"), logging.getLogger("puter.http")
-_LOGGED: dict[str, tuple[logging.Logger, int]] = {
-    "call.start": (CALLS, _DEBUG),
-    "call.end": (CALLS, _DEBUG),
-    "response": (_HTTP, _DEBUG),
-    "retry": (logging.getLogger("puter.retry"), logging.WARNING),
-    "throttle.wait": (logging.getLogger("puter.throttle"), _DEBUG),
-    "tool.end": (logging.getLogger("puter.tools"), logging.WARNING),
-    "fallback": (CALLS, logging.INFO),
-}
-"""Where events are logged, and at which level at most. Errors have a story: ``puter.errors``."""
-_LOG = Listener(_log)
-
-NAMES = tuple(
-    "call.start call.end call.error response retry throttle.wait stream.chunk tool.start tool.end "
-    "history.commit fallback".split()
-)  # fmt: skip
-"""Of all events."""
-
-_LONGEST = 4000
-"""Characters of a content that is logged at most."""
-
-
-def _content(event: Event) -> list[tuple[str, str]]:
-    """What was said, with the secrets of the call taken out."""
-    found: dict[str, Any] = {}
-    secrets = event.call.shared.credentials.secrets(event.call.config)
-    if event.name == "response" and event.request is not None:
-        found = {"sent": event.request.body, "received": event.reply.body}
-        secrets = (*secrets, *event.request.secrets)
-    elif event.name == "call.end" and isinstance(event.reply, str):
-        found = {"answer": event.reply}
-    shown: list[tuple[str, str]] = []
-    for way, content in found.items():
-        text = content
-        if isinstance(content, bytes):
-            text = content[: 4 * _LONGEST].decode(errors="replace")
-        if text and isinstance(text, str):
-            shown.append((way, Redactor(secrets)(str(text), _LONGEST)))
-    return shown
-
-
-def log_to_stderr(level: str) -> None:
-    """Show the log on stderr from a level on, as ``PUTER_LOG=debug`` asks for.
-
-    Raises:
-        PuterConfigError: There is no such level.
-    """
-    name = level.strip().upper()
-    if name not in ("DEBUG", "INFO", "WARNING", "ERROR"):
-        raise PuterConfigError(
-            f"PUTER_LOG={repr_of(level, 40)} is no level",
-            hint="Use debug, info, warning or error.",
-        )
-    LOGGER.setLevel(name)
-    if not any(getattr(one, "_of_puter", False) for one in LOGGER.handlers):
-        handler = logging.StreamHandler()
-        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s %(message)s"))
-        handler._of_puter = True  # type: ignore[attr-defined]
-        LOGGER.addHandler(handler)
-
-
-Callback: TypeAlias = Callable[[Event], Awaitable[None] | None]
-"""What ``on()`` takes."""

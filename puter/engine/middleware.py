@@ -11,6 +11,7 @@ One definition serves sync and async methods, whole and streamed answers.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import inspect
 from collections.abc import Callable, Mapping, Sequence
@@ -77,6 +78,9 @@ class Request:
         _refuse_others(self, changes, _CHANGED)
         if "messages" in changes:
             changes["messages"] = tuple(check_messages(changes["messages"]))
+        for name in ("options", "args"):
+            if not isinstance(changes.get(name, {}), Mapping):
+                raise PuterInputError(f"request.replace: {name} must be a mapping")
         model = changes.get("model", "any")
         if not isinstance(model, str) or not model.strip():
             raise PuterInputError(f"request.replace: model must be a non-empty str, not {model!r}")
@@ -137,43 +141,63 @@ class AttemptMiddleware(Protocol):
     ) -> Flow[HttpReply]: ...
 
 
-def through(
-    middleware: Sequence[Any],
-    handle: Callable[[Any], Flow[Any]],
-    request: Any,
-    read: Callable[[Any, Any], Any] = lambda reply, _middleware: reply,
-) -> Flow[Any]:
-    """The flow of a request through middleware, the first of which is outermost.
+Layer = Callable[[Any, Callable[[Any], Flow[Any]], Any], Flow[Any]]
+"""A middleware, what is inside it, and what goes in -> its flow."""
 
-    Args:
-        middleware: Generator functions.
-        handle: What is inside them all.
-        request: What goes in.
-        read: Makes the reply of a middleware what the one around it gets, or raises.
+
+def begun(middleware: Any, call_next: Callable[[Any], Flow[Any]], request: Any) -> Flow[Any]:
+    """The flow of a middleware.
+
+    Raises:
+        PuterConfigError: It is none, or something else went in.
     """
-    for one in reversed(middleware):
-        handle = functools.partial(_next, one, handle, read)
-    return handle(request)
-
-
-def _next(
-    middleware: Any,
-    handle: Callable[[Any], Flow[Any]],
-    read: Callable[[Any, Any], Any],
-    request: Any,
-) -> Flow[Any]:
-    if not isinstance(request, (Request, AttemptRequest)):
-        raise PuterConfigError(
-            f"call_next() takes the request, not {type(request).__name__}",
-            hint="Write: reply = yield from call_next(request)",
-        )
-    flow = middleware(request, handle)
+    check_request(request)
+    flow = middleware(request, call_next)
     if not isinstance(flow, GeneratorType):
         raise PuterConfigError(
             f"The middleware {name_of(middleware)} returned {type(flow).__name__}, no generator",
             hint="Write it with `yield from call_next(request)`.",
         )
-    return read((yield from flow), middleware)
+    return flow
+
+
+def check_request(request: Any) -> None:
+    """Refuse what middleware passes on in place of a request."""
+    if not isinstance(request, (Request, AttemptRequest)):
+        raise PuterConfigError(
+            f"call_next() takes the request, not {type(request).__name__}",
+            hint="Write: reply = yield from call_next(request)",
+        )
+
+
+def through(
+    middleware: Sequence[Any],
+    call_next: Callable[[Any], Flow[Any]],
+    request: Any,
+    layer: Layer = begun,
+) -> Flow[Any]:
+    """The flow of a request through middleware, the first of which is outermost.
+
+    Args:
+        middleware: Generator functions.
+        call_next: What is inside them all.
+        request: What goes in.
+        layer: Makes the flow of each.
+    """
+    for one in reversed(middleware):
+        call_next = functools.partial(layer, one, call_next)
+    return call_next(request)
+
+
+def keeping(given: Sequence[Any], flow: Flow[T]) -> Flow[T]:
+    """The flow; the last of what was ``given`` before it failed is the error's ``partial``."""
+    try:
+        return (yield from flow)
+    except Exception as error:
+        if given and getattr(error, "partial", None) is None:
+            with contextlib.suppress(Exception):  # the user's own may not let itself be changed
+                error.partial = given[-1]  # type: ignore[attr-defined]
+        raise
 
 
 def name_of(middleware: Any) -> str:
@@ -212,14 +236,29 @@ def around_operation(
     given = {name: bound[name] for name in names if name in bound and name != options}
     given |= bound.get(options, {})
 
-    def handle(request: Request) -> Flow[T]:
-        changed = dict(request.args)
-        if request.model is not None and "model" in names:
-            changed["model"] = request.model
-        return operation(call, **changed)
-
     request = Request(call.operation, given.get("model"), args=given, call=call)
-    return through(call.extensions.middleware, handle, request)
+    results: list[T] = []
+
+    def call_next(changed: Request) -> Flow[T]:
+        check_request(changed)
+        if changed.messages is not request.messages or changed.options is not request.options:
+            raise PuterInputError(
+                f"request.replace: {call.operation} has no messages and options",
+                hint="Its arguments are in request.args.",
+            )
+        named = dict(changed.args)
+        if changed.model != request.model and "model" in names:
+            named["model"] = changed.model
+        results.append((yield from operation(call, **named)))
+        return results[-1]
+
+    def layer(middleware: Any, call_next: CallNext, request: Request) -> Flow[Any]:
+        result = yield from begun(middleware, call_next, request)
+        if result is None and results and results[-1] is not None:
+            raise no_reply(result, middleware, "what call_next() returned")
+        return result
+
+    return keeping(results, through(call.extensions.middleware, call_next, request, layer))
 
 
 # ---------------------------------------------------------------- attempts
@@ -232,7 +271,8 @@ def around_attempt(
 ) -> Flow[HttpReply]:
     """One attempt through the client's middleware; ``send`` does it."""
 
-    def handle(attempt: AttemptRequest) -> Flow[HttpReply]:
+    def call_next(attempt: AttemptRequest) -> Flow[HttpReply]:
+        check_request(attempt)
         if attempt is sent:
             return send(call, request)
         changed = replace(request, url=attempt.url, headers=attempt.headers, body=attempt.body)
@@ -244,13 +284,24 @@ def around_attempt(
         request.method, request.url, request.headers, request.body, call.operation,
         request.billed or call.model or None, call.attempts + 1, call, request,
     )  # fmt: skip
+    attempts: Sequence[Any] = call.extensions.attempts
+    if request.private:
+        attempts = [one for one in attempts if _sees_private(one)]
     reply: HttpReply
-    reply = yield from through(call.extensions.attempts, handle, sent, _http_reply)
+    reply = yield from through(attempts, call_next, sent, _attempt_layer)
     call.attempts = max(call.attempts, sent.attempt)  # also where nothing was sent
     return reply
 
 
-def _http_reply(reply: Any, middleware: Any) -> HttpReply:
+def _sees_private(middleware: Any) -> bool:
+    """Whether it asks for requests with passwords and tokens, too: a ``Cassette`` does."""
+    return getattr(getattr(middleware, "__self__", None), "sees_private", False) is True
+
+
+def _attempt_layer(
+    middleware: Any, call_next: Callable[[Any], Flow[Any]], request: Any
+) -> Flow[HttpReply]:
+    reply = yield from begun(middleware, call_next, request)
     if not isinstance(reply, HttpReply):
         raise no_reply(reply, middleware, "an HttpReply")
     return reply
@@ -320,43 +371,96 @@ def map_chunks(flow: Flow[T], change: Change) -> Flow[T]:
         >>> def loud(request, call_next):
         ...     return (yield from map_chunks(call_next(request), str.upper))
     """
-    seen: list[str] = []  # of the present answer
-    streamed = False
+    if not hasattr(flow, "send"):
+        raise PuterConfigError(
+            f"map_chunks() takes a flow, not {type(flow).__name__}",
+            hint="Write: yield from map_chunks(call_next(request), change)",
+        )
+    answers: list[_Answer] = []  # as they came and as the user saw them
     resume: Callable[[Any], Any] = flow.send
     value: Any = None
     try:
         while True:
-            effect = resume(value)
+            try:
+                effect = resume(value)
+            except StopIteration as done:
+                value = done.value
+                break
             if isinstance(effect, StreamOpened):
-                streamed = True
-                seen.clear()
+                answers.append(_Answer())
             elif isinstance(effect, YieldChunks):
-                chunks = _mapped(effect.chunks, change, seen)
-                effect = YieldChunks(chunks, last=effect.last, seen=seen)
+                chunks = answers[-1].take(effect.chunks, change)
+                effect = YieldChunks(chunks, last=effect.last, seen=answers[-1].seen)
             try:
                 value, resume = (yield effect), flow.send
             except GeneratorExit:
                 raise
             except BaseException as error:  # noqa: BLE001 - the flow's to catch or to leave
                 value, resume = error, flow.throw
-    except StopIteration as done:
-        reply: Any = done.value
+        reply: Any = value
         if isinstance(reply, ChatReply):
-            if not streamed:
-                _mapped(chunks_of(reply), change, seen)
-            reply = reply.with_text("".join(seen))
+            reply = _as_seen(reply, answers or _answers_of(reply, change))
         result: T = reply
         return result
     except PuterError as error:
-        if isinstance(error.partial, ChatReply) and streamed:
-            error.partial = error.partial.with_text("".join(seen))
+        if isinstance(error.partial, ChatReply) and answers:
+            error.partial = _as_seen(error.partial, answers)
         raise
     finally:
         value = None
         flow.close()
 
 
-def _mapped(chunks: list[ChatChunk], change: Change, seen: list[str]) -> list[ChatChunk]:
+class _Answer:
+    """The texts of one answer: as they came, and as they went on."""
+
+    __slots__ = ("came", "seen")
+
+    def __init__(self) -> None:
+        self.came: list[str] = []
+        self.seen: list[str] = []
+
+    def take(self, chunks: Sequence[ChatChunk], change: Change) -> list[ChatChunk]:
+        self.came += [one for one in chunks if one.type == "text"]
+        return _mapped(chunks, change, self.seen)
+
+
+def _answers_of(reply: ChatReply, change: Change) -> list[_Answer]:
+    """The answers of a turn that was not streamed: the text beside calls of tools, and the last."""
+    answers: list[_Answer] = []
+    texts: list[str] = []
+    for message in reply.messages:
+        if message.get("role") == "user":
+            texts.clear()  # what the user gave as said before is not changed
+        elif message.get("role") == "assistant" and isinstance(message.get("content"), str):
+            texts.append(message["content"])
+    if texts[-1:] == [reply.text]:
+        del texts[-1]
+    for chunks in (*([ChatChunk(one)] for one in texts), chunks_of(reply)):
+        answers.append(_Answer())
+        answers[-1].take(chunks, change)
+    return answers
+
+
+def _as_seen(reply: ChatReply, answers: Sequence[_Answer]) -> ChatReply:
+    """The reply, and its messages, with the texts that the user saw."""
+    left = [("".join(one.came), "".join(one.seen)) for one in answers]
+    text = left[-1][1]
+    messages: list[Message] = []
+    for message in reversed(reply.messages):
+        kept = message
+        if message.get("role") == "assistant" and isinstance(message.get("content"), str):
+            place = next(
+                (n for n, (came, _) in enumerate(left) if came == message["content"]), None
+            )
+            if place is not None:
+                kept = {**message, "content": left.pop(place)[1]}
+        if kept is message or kept["content"].strip():
+            messages.append(kept)
+    return reply.copy_with(text=text, messages=tuple(reversed(messages)))
+
+
+def _mapped(chunks: Sequence[ChatChunk], change: Change, seen: list[str]) -> list[ChatChunk]:
     changed: list[ChatChunk] = []
     for chunk in chunks:
         new = change(chunk)

@@ -7,8 +7,9 @@ import sys
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from puter.engine.effects import Flow, Notify
-from puter.engine.events import CALLS, Event, listeners_of, tell
+from puter.engine.events import Event, tell
 from puter.engine.failures import conceal
+from puter.engine.log import CALLS, listeners_of
 from puter.exceptions import PuterError
 
 if TYPE_CHECKING:
@@ -34,15 +35,19 @@ def notify(call: CallContext, name: str, **about: Any) -> Flow[None]:
 
 def event_of(call: CallContext, name: str, **about: Any) -> Event:
     """An event of a call."""
-    attributes: dict[str, Any] = {"model": call.model or None, "call": call, **about}
-    return Event(name, call.operation, **attributes)
+    known = {"model": call.model or None, "attempt": call.attempts, "call": call}
+    return Event(name, call.operation, **{**known, **about})
 
 
 def observed(call: CallContext, flow: Flow[T]) -> Flow[T]:
     """The flow of a call, with the events of its beginning and its end if anybody listens."""
-    if call.extensions.listeners or CALLS.isEnabledFor(logging.DEBUG):
+    listeners = call.extensions.listeners
+    if (listeners and not _ENDS.isdisjoint(listeners)) or CALLS.isEnabledFor(logging.DEBUG):
         return _observed(call, flow)
     return flow
+
+
+_ENDS = frozenset(("call.start", "call.end", "call.error"))
 
 
 def _observed(call: CallContext, flow: Flow[T]) -> Flow[T]:
@@ -58,7 +63,8 @@ def _observed(call: CallContext, flow: Flow[T]) -> Flow[T]:
     finally:
         if not ended:  # closed, cancelled or interrupted: nothing more can be waited for
             listeners = listeners_of(call.extensions, "call.error")
-            tell(event_of(call, "call.error", **_about(call, sys.exc_info()[1])), listeners)
+            event = event_of(call, "call.error", **_about(call, sys.exc_info()[1]))
+            tell(event, listeners, ending=True)
     known = getattr(result, "usage", None) is not None  # of a reply: that of all its rounds
     usage, cost = (result.usage, result.cost) if known else _spent(call)  # type: ignore[attr-defined]
     yield from notify(
@@ -87,4 +93,4 @@ def _about(call: CallContext, error: BaseException | None) -> dict[str, Any]:
     if error is not None:
         conceal(error, call.shared.credentials.secrets(call.config))
     status = error.status if isinstance(error, PuterError) else None
-    return {"error": error, "status": status, "seconds": call.elapsed, "attempt": call.attempts}
+    return {"error": error, "status": status, "seconds": call.elapsed}

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from puter.config import PuterConfig
 from puter.engine.context import CallContext
 from puter.engine.effects import Acquire, Flow, Notify, Send, Sleep, do
-from puter.engine.events import Event, listeners_of
+from puter.engine.events import Event
 from puter.engine.failures import conceal, short
+from puter.engine.log import listeners_of
 from puter.engine.observing import event_of, notify
 from puter.engine.retry import attempts_left, may_repeat, retry_delay
 from puter.engine.throttle import Permit, Throttle
@@ -23,6 +24,7 @@ from puter.exceptions import (
     PuterTimeoutError,
 )
 from puter.process import late
+from puter.records import replace
 from puter.wire.errors import raise_for_error
 from puter.wire.http import HttpReply, HttpRequest
 
@@ -176,8 +178,9 @@ def _explain(config: PuterConfig, request: HttpRequest, error: PuterError) -> No
 
 
 def _pause(call: CallContext, request: HttpRequest, error: PuterError, delay: float) -> Flow[None]:
-    about = {"request": request, "status": error.status, "delay": delay, "error": error}
-    yield from notify(call, "retry", attempt=call.attempts, **about)
+    shown = replace(request, body=None) if request.private else request
+    about = {"request": shown, "status": error.status, "delay": delay, "error": error}
+    yield from notify(call, "retry", **about)
     yield Sleep(delay)
 
 
@@ -197,7 +200,8 @@ _GATEWAY_FAILURES = (502, 504, 520, 524)
 
 def _delay_after(call: CallContext, request: HttpRequest, error: PuterError) -> float | None:
     """Seconds until the next attempt, None when there is none."""
-    if not may_repeat(call.config, error, request):
+    answered = call.uncounted and not may_have_run(error)  # and middleware failed after that
+    if answered or not may_repeat(call.config, error, request):
         return None
     reserved = error.code == "credits_reserved"
     attempts = call.reserved if reserved else call.attempts - call.reserved
@@ -229,8 +233,10 @@ def _slow_down(throttle: Throttle, error: PuterRateLimitError, delay: float | No
 
 
 def _answered(call: CallContext, request: HttpRequest, reply: HttpReply, seconds: float) -> Event:
-    about = {"attempt": call.attempts, "status": reply.status, "seconds": seconds}
-    return event_of(call, "response", request=request, reply=reply, **about)
+    about: dict[str, Any] = {"request": request, "reply": reply}
+    if request.private:
+        about = {"request": replace(request, body=None)}
+    return event_of(call, "response", status=reply.status, seconds=seconds, **about)
 
 
 def _send(priced: Request | None, call: CallContext, request: HttpRequest) -> Flow[HttpReply]:

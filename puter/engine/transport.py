@@ -27,7 +27,7 @@ from puter.engine.effects import (
 )
 from puter.engine.events import async_tell, tell
 from puter.engine.throttle import Late, WouldDeadlock
-from puter.exceptions import PuterError, PuterInputError, PuterTimeoutError
+from puter.exceptions import PuterConfigError, PuterError, PuterInputError, PuterTimeoutError
 from puter.process import late
 from puter.threads import in_thread
 from puter.wire.http import HttpReply
@@ -93,7 +93,7 @@ class Transport:
             case InvokeAll():
                 return _invoke_all(effect)
             case _:
-                raise TypeError(f"no transport knows the effect {effect!r}")
+                raise _unknown(effect)
 
     def send(self, effect: Send) -> HttpReply:
         """Send the request once, blocking.
@@ -156,13 +156,21 @@ class Transport:
             case InvokeAll():
                 return await _async_invoke_all(effect)
             case _:
-                raise TypeError(f"no transport knows the effect {effect!r}")
+                raise _unknown(effect)
 
     async def async_send(self, effect: Send) -> HttpReply:
         raise PuterError(f"{type(self).__name__} has no asynchronous side", hint="Use sync methods")
 
     async def async_close(self) -> None:
         self.close()
+
+
+def _unknown(effect: Any) -> Exception:
+    if inspect.isgenerator(effect):
+        return PuterConfigError(
+            "A middleware yielded a flow", hint="Write `yield from call_next(request)`."
+        )
+    return TypeError(f"no transport knows the effect {effect!r}")
 
 
 def _not_acquired(error: Late | WouldDeadlock) -> PuterError:

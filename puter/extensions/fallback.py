@@ -103,9 +103,13 @@ class Fallback:
                 last = next(reversed(failed.values()), None)
                 if last is not None or model != asked[0]:
                     yield from notify(request, "fallback", model=model, error=last)
+                paid = len(request.call.spent)
                 try:
                     reply = yield from call_next(_changed(request, model, done))
                 except PuterError as error:
+                    lost = error.partial is None and len(request.call.spent) > paid
+                    if lost:  # what failed is middleware, after an answer
+                        raise
                     if not bills_nothing(error):
                         here = _server_of(request, model)
                         left = [one for one in left if _server_of(request, one) is not here]

@@ -67,6 +67,7 @@ class Cassette:
         self._changed = self._ready = False
 
     per_attempt = True
+    sees_private = True
 
     def middleware(
         self, request: AttemptRequest, call_next: Callable[[AttemptRequest], Flow[HttpReply]]

@@ -56,6 +56,8 @@ class HttpRequest:
     """Bytes of the answer at most, decoded."""
     proxy: str | None = None
     verify: bool | str | None = None
+    private: bool = False
+    """It or its answer holds a password, code or token: callbacks and middleware do not see it."""
 
     def __hash__(self) -> int:
         return hash((self.method, self.url))
@@ -299,6 +301,7 @@ def build_request(
         if not isinstance(payload, (bytes, Pieces)):
             body = json_body(revealed(payload))
             secrets = secrets_in(payload) if isinstance(payload, dict) else ()
+            request_options["private"] = bool(secrets) or request_options.get("private", False)
     if "?" in url:  # a host may repeat in its answer what signs it
         secrets += (Secret(url.partition("?")[2]),)
     return HttpRequest(
