@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from puter import ChatReply, PuterAI, PuterError, PuterInputError, StopChat
+from puter import ChatReply, PuterAI, PuterError, StopChat
 from puter.testing.samples import PNG
 from tests.door import Door, chat_body, error_body, stream_answer, until_done
 
@@ -141,7 +141,7 @@ async def test_a_long_body_is_no_argument_and_nothing_of_it_is_left_out(door: Do
     assert words[-3:] == ["--data-binary", "@-", "<<END"]
 
 
-async def test_a_history_that_has_grown_is_no_matter_and_one_that_was_cut_is(door: Door) -> None:
+async def test_it_is_the_same_when_the_history_has_grown_was_cut_or_cleared(door: Door) -> None:
     ai = door.client()
     await door(ai, "chat", "one")
     reply = await door(ai, "chat", "two")
@@ -149,11 +149,40 @@ async def test_a_history_that_has_grown_is_no_matter_and_one_that_was_cut_is(doo
     await door(ai, "chat", "three")
     assert words_of(reply.as_curl())[1] == sent
     ai.chat_history = ai.chat_history[2:]
-    with pytest.raises(PuterError, match="in the history no longer"):
-        reply.as_curl()
+    assert words_of(reply.as_curl())[1] == sent
     ai.clear_chat_history()
-    with pytest.raises(PuterError, match="in the history no longer"):
-        reply.as_curl()
+    assert words_of(reply.as_curl())[1] == sent
+
+
+def redacted(request: Any, call_next: Any) -> Any:
+    """Take a number out of all messages."""
+    messages = [
+        {**one, "content": str(one["content"]).replace("4111", "[card]")}
+        for one in request.messages
+    ]
+    return (yield from call_next(request.replace(messages=messages)))
+
+
+def in_short(request: Any, call_next: Any) -> Any:
+    """Put an instruction before all messages."""
+    short = {"role": "system", "content": "Be short."}
+    return (yield from call_next(request.replace(messages=[short, *request.messages])))
+
+
+@streams
+@pytest.mark.parametrize("middleware", [redacted, in_short])
+async def test_what_middleware_changed_is_as_it_was_sent(
+    door: Door, stream: bool, middleware: Any
+) -> None:
+    card = {"role": "user", "content": "My card is 4111"}
+    ai: Any = door.client().use(middleware)
+    for past in ([], [*REMEMBERED, card, *REMEMBERED[1:]]):
+        talk = ai.conversation(system="Be a pirate.", messages=past)
+        door.answers(answer(stream))
+        reply = await asked(door, talk, "hi", stream=stream)
+        command = reply.as_curl()
+        assert words_of(command)[1] == door.sent[-1].json
+        assert ("4111" in command) is (bool(past) and middleware is in_short)
 
 
 @pytest.mark.parametrize(
@@ -196,14 +225,4 @@ async def test_a_reply_keeps_neither_the_client_nor_the_history_nor_the_tools_al
             break
         await asyncio.sleep(0.01)
     assert [one() for one in gone] == [None, None, None]
-    with pytest.raises(PuterError, match="in the history no longer"):
-        reply.as_curl()
-
-
-async def test_messages_spoilt_since_are_named(door: Door) -> None:
-    ai = door.client()
-    ai.chat_history = REMEMBERED
-    reply = await door(ai, "chat", "hi")
-    ai.chat_history[0].update(role=7)  # type: ignore[call-overload]
-    with pytest.raises(PuterInputError, match="chat_history"):
-        reply.as_curl()
+    assert words_of(reply.as_curl())[1] == door.sent[-1].json

@@ -4,52 +4,16 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from puter.exceptions import PuterError
-from puter.wire.messages import Message, check_messages
 from puter.wire.redact import Redactor
 
 if TYPE_CHECKING:
-    import weakref
-    from typing import TypeAlias
-
-    from puter.history import History
     from puter.wire.http import HttpRequest
-
-    Past: TypeAlias = tuple[weakref.ref[History], int, Message, Message]
-    """The history; how many messages went before the turn; the first and the last of them."""
 
 LONGEST_ARGUMENT = 2**16
 """Bytes of a body that is an argument; Linux allows twice as many, quotes included."""
 _LOOKS_PRIVATE = r"(?i)auth|cookie|credential|key|passw|secret|session|signature|token"
-
-
-def command_of(encode: Callable[[list[Message]], HttpRequest], past: Past | None) -> str:
-    """The command of a turn's request, with the messages before it taken from the history.
-
-    Raises:
-        PuterError: They are there no longer.
-    """
-    return command(encode([] if past is None else _before(*past)))
-
-
-def _before(
-    kept: weakref.ref[History], length: int, first: Message, last: Message
-) -> list[Message]:
-    history = kept()
-    past = [] if history is None else history.messages[:length]
-    if past:
-        past = check_messages(past, "chat_history", copy=False)
-    if past[:1] != [first]:  # the instructions
-        past = [first, *past[: length - 1]]
-    if len(past) != length or past[-1] != last:
-        raise PuterError(
-            "The messages that were sent before this turn are in the history no longer",
-            hint="Call as_curl() before you clear, trim or drop the conversation.",
-        )
-    return past
 
 
 def command(request: HttpRequest) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import weakref
 from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
 from decimal import Decimal
@@ -228,7 +227,7 @@ class Turn:
     """One turn under way: its messages, its answers so far, and its reply once there is one."""
 
     __slots__ = (
-        "_answers", "_before", "_encode", "_free", "_given", "_headers", "_known", "_rounds",
+        "_again", "_answers", "_before", "_free", "_given", "_headers", "_known", "_rounds",
         "_tool_results", "call", "committed", "history", "messages", "pending", "reply", "request",
         "stream", "target", "unsettled", "waits_for",
     )  # fmt: skip
@@ -304,8 +303,9 @@ class Turn:
     def _request(self, stream: bool) -> HttpRequest:
         """The conversation as a request, in the words of the model's route."""
         request, messages = self.request, self.messages
-        self._encode = functools.partial(
-            encoded,
+        self._again = functools.partial(
+            _as_curl,
+            self._before,
             messages,
             len(messages),
             self._given,
@@ -316,7 +316,7 @@ class Turn:
             stream,
             self.call.extensions.serializer,
         )
-        made: HttpRequest = self._encode(self._before, self._known)
+        made = encoded(self._known, *self._again.args)
         if self.target.server is not None:
             self._free, self.call.secrets = made.idempotent, made.secrets
         return made
@@ -356,8 +356,7 @@ class Turn:
     def accept_reply(self, answer: ChatReply) -> bool:
         """Record the cost of an answer and validate it; return whether the turn ends with it."""
         call, request = self.call, self.request
-        headers, before = self._headers, self._before
-        past = (weakref.ref(self.history), len(before), before[0], before[-1]) if before else None
+        headers = self._headers
         answer._complete(
             {
                 "requested_model": self.target.model,
@@ -365,7 +364,7 @@ class Turn:
                 "elapsed": call.clock() - call.started,
                 "headers": headers,
                 "request_id": headers.get("x-request-id") or headers.get("request-id"),
-                "_again": functools.partial(_as_curl, self._encode, past),
+                "_again": self._again,
             }
         )
         if (server := self.target.server) is not None:
@@ -538,6 +537,8 @@ def remember(
 
 
 def encoded(
+    known: int,
+    before: list[Message],
     messages: list[Message],
     length: int,
     given: int,
@@ -547,12 +548,12 @@ def encoded(
     schemas: Sequence[Mapping[str, Any]],
     stream: bool,
     serializer: Serializer | None,
-    before: list[Message],
-    known: int = 0,
 ) -> HttpRequest:
-    """A request of a turn. What comes first is kept by the reply, for ``as_curl()``.
+    """A request of a turn; all but the first is kept by the reply, for ``as_curl()``.
 
     Args:
+        known: How many of all messages, from the first, are known to be plain.
+        before: What is sent before the turn.
         messages: The live list of the turn's messages.
         length: How many of them are sent.
         given: How many of them the user gave.
@@ -562,8 +563,6 @@ def encoded(
         schemas: Of the tools.
         stream: Ask for a stream.
         serializer: What writes it. Default: the standard library.
-        before: What is sent before the turn.
-        known: How many of all messages, from the first, are known to be plain.
     """
     sent = messages[:length]
     if target.server is not None:
@@ -623,8 +622,8 @@ def _has_results(own: Sequence[Message]) -> bool:
     return "tool" in roles[: roles.index("user") if "user" in roles else None]
 
 
-def _as_curl(*made_of: Any) -> str:
-    return curl.command_of(*made_of)
+def _as_curl(*sent: Any) -> str:
+    return curl.command(encoded(0, *sent))
 
 
 _running: ContextVar[tuple[Turn, ...]] = ContextVar("puter_tools_running", default=())

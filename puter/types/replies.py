@@ -66,19 +66,7 @@ class ToolCall:
 NO_USAGE = Usage()
 
 
-class _Answer(TextValue):
-    """What knows its request, which is no part of the value: it is neither pickled nor written."""
-
-    __slots__ = ("_again",)
-
-    _again: Callable[[], str]
-    """Write the request again, as a command."""
-
-
-_Answer._fields = ()
-
-
-class ChatReply(_Answer):
+class ChatReply(TextValue, beside=("_again",)):
     """The model's answer: a ``str`` that knows where it came from.
 
     It compares, hashes, prints and serialises as its text.
@@ -90,8 +78,8 @@ class ChatReply(_Answer):
     """
 
     __slots__ = (
-        "annotations", "attempts", "cached", "compaction", "cost", "elapsed", "finish_reason",
-        "headers", "images", "messages", "model", "provider", "raw", "reasoning",
+        "_again", "annotations", "attempts", "cached", "compaction", "cost", "elapsed",
+        "finish_reason", "headers", "images", "messages", "model", "provider", "raw", "reasoning",
         "reasoning_details", "refusal", "request_id", "requested_model", "standalone", "tool_calls",
         "usage", "usage_limited",
     )  # fmt: skip
@@ -143,6 +131,8 @@ class ChatReply(_Answer):
     """Headers of the answer (of the last, where there were several), names in lower case."""
     raw: Any
     """The server's own result."""
+    _again: Callable[[], str]
+    """Write the request again, as a command; a reply of no request has none."""
 
     def __new__(
         cls,
@@ -220,7 +210,7 @@ class ChatReply(_Answer):
             >>> ChatReply("Hello", cost=Decimal("0.1")).to_dict()["cost"]
             '0.1'
         """
-        plain = {name: getattr(self, name) for name in self.__slots__}
+        plain = {name: getattr(self, name) for name in self._fields}
         return {
             "text": self.text,
             **plain,
@@ -251,14 +241,13 @@ class ChatReply(_Answer):
     def as_curl(self) -> str:
         r"""The request that this answers, the last of its turn, as a command for a shell.
 
-        It is made when asked for, out of the conversation as it is then, and has all that you sent:
-        what you asked, tools, pictures. The token is not in it, but ``$PUTER_AUTH_TOKEN``; headers
-        of yours that look secret are variables as well. A body too long for an argument is in a
-        here-document.
+        It is made when asked for, and has all that was sent: the conversation, tools, pictures. The
+        token is not in it, but ``$PUTER_AUTH_TOKEN``; headers of yours that look secret are
+        variables as well. A body too long for an argument is in a here-document.
 
         Raises:
             PuterError: The request is not known: the reply was pickled, or made of ``to_dict()``,
-                or comes from no request, or the messages before it are in the history no longer.
+                or comes from no request.
 
         Examples:
             >>> print(ai.chat("Say hello", remember=False).as_curl())  # doctest: +ELLIPSIS
@@ -283,7 +272,7 @@ class ChatReply(_Answer):
         Raises:
             ValueError: It is not one.
         """
-        fields = {name: data[name] for name in cls.__slots__ if name in data}
+        fields = {name: data[name] for name in cls._fields if name in data}
         text: Any = data.get("text")
         for name, kinds in _WRITTEN_AS.items():
             value = text if name == "text" else fields.get(name, _ABSENT)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from puter.types.immutable import Immutable
@@ -28,9 +28,10 @@ class TextValue(Immutable, str):
     _fields: ClassVar[tuple[str, ...]] = ()
     """The attributes, those of the base classes first."""
 
-    def __init_subclass__(cls) -> None:
+    def __init_subclass__(cls, beside: Collection[str] = ()) -> None:
+        """``beside``: slots that are no part of the value, so neither copied nor pickled."""
         super().__init_subclass__()
-        cls._fields += tuple(cls.__dict__.get("__slots__", ()))
+        cls._fields += tuple(one for one in cls.__dict__.get("__slots__", ()) if one not in beside)
 
     @classmethod
     def _make(cls, text: str, attributes: Mapping[str, Any]) -> Self:
