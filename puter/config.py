@@ -130,8 +130,8 @@ def check_proxy(name: str, value: Any) -> str | None:
     parts = _split(name, value, wanted)
     if parts.scheme.startswith("socks"):
         raise PuterConfigError(f"{name}: SOCKS is not supported", hint=f"{name} must be {wanted}.")
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise _fail(name, value, wanted)
+    if parts.scheme not in ("http", "https") or not parts.hostname or "\\" in value:
+        raise _fail(name, value, wanted)  # libraries do not agree on the host before a backslash
     return _Proxy(value)
 
 

@@ -37,6 +37,9 @@ MOST_BYTES = 1024 * 1024
 SECRETS = ("token", "password")
 """Keys whose values are never shown."""
 
+OUR_SERVICES = re.compile(r"puter\b")
+"""Services in the keyring that a file of a project may name: ``puter``, ``puter-work``."""
+
 WHERE_SECRETS_GO = ("api_base", "login_url", "proxy", "verify")
 """Settings that decide who sees a token or password."""
 
@@ -47,6 +50,8 @@ class Profile:
 
     files: Sequence[tuple[str, Mapping[str, Any]]]
     """Each path, and what it says by key; the first that has a key counts."""
+    own: str
+    """The path of the user's own; any other may be a stranger's."""
 
     def values(self, names: Iterable[str]) -> dict[str, Any]:
         """What there is of these; a ``Secret`` for a token or a password."""
@@ -62,33 +67,40 @@ class Profile:
         Args:
             name: ``"token"`` or ``"password"``.
             settings_of: The client's settings with a profile. The secret goes where its own file
-                alone would have it go: another may be a stranger's.
+                alone would have it go: another may be a stranger's. What is in the keyring is the
+                user's, whichever file names it.
 
         Raises:
-            PuterConfigError: The keyring is missing or has none, or another file than the secret's
-                says where it would go.
+            PuterConfigError: The keyring is missing, has none, or keeps it for another program; or
+                another file than the secret's says where it would go.
         """
         found = self._find(name)
         if found is None:
             return None
         path, secret = found
-        alone = settings_of(Profile([one for one in self.files if one[0] == path]))
+        in_keyring = secret.reveal().startswith(KEYRING)
+        owner = self.own if in_keyring else path
+        alone = settings_of(Profile([one for one in self.files if one[0] == owner], self.own))
         together = settings_of(self)
         for setting in WHERE_SECRETS_GO:
             value = getattr(together, setting)
-            if value != getattr(alone, setting) and _leads_elsewhere(value):
+            if value != getattr(alone, setting) and _leads_elsewhere(setting, value):
+                whose = "in the keyring" if in_keyring else f"of {path}"
+                where = f"{setting} into {owner}" if in_keyring else "both into one file"
                 raise PuterConfigError(
-                    f"The {name} of {path} does not go where another file says: {setting}",
-                    hint=f"Write both into one file, or set PUTER_{setting.upper()}.",
+                    f"The {name} {whose} does not go where another file says: {setting}",
+                    hint=f"Write {where}, or set PUTER_{setting.upper()}.",
                 )
         text = secret.reveal()
-        return _from_keyring(name, path, text) if text.startswith(KEYRING) else text
+        return _from_keyring(name, path, text, own=path == self.own) if in_keyring else text
 
 
-def _leads_elsewhere(value: Any) -> bool:
+def _leads_elsewhere(setting: str, value: Any) -> bool:
     """Whether it names a CA bundle, or a host other than this machine."""
+    if setting == "verify" or not isinstance(value, str):
+        return isinstance(value, str)  # a path may look like an address of this machine
     here = ("127.0.0.1", "::1", "localhost")
-    return isinstance(value, str) and value != "" and urlsplit(value).hostname not in here
+    return value != "" and urlsplit(value).hostname not in here
 
 
 def read(
@@ -115,13 +127,14 @@ def read(
     name = os.environ.get(VARIABLE, "") if profile is None else profile
     if not isinstance(name, str):
         raise PuterConfigError(f"profile must be a str, not {repr_of(name)}")
-    places = [PROJECT, _users_file()] if path is None else [os.fspath(path)]
+    own = _users_file() if path is None else os.fspath(path)
+    places = [PROJECT, own] if path is None else [own]
     files = [one for place in places if (one := _load(place, missing_ok=path is None))]
     for file in files:
         file.check(check_key, is_secret)
     if name and not any(name in file.tables for file in files):
         raise _no_profile(name, files, places)
-    return Profile([(file.path, file.said(name, check)) for file in files])
+    return Profile([(file.path, file.said(name, check)) for file in files], own)
 
 
 def _users_file() -> str:
@@ -242,13 +255,19 @@ def _parse(path: str, data: bytes) -> dict[str, Any]:
     )
 
 
-def _from_keyring(key: str, path: str, reference: str) -> str:
+def _from_keyring(key: str, path: str, reference: str, *, own: bool) -> str:
     """What the keyring has under ``keyring:service/name``."""
     service, _, name = reference.removeprefix(KEYRING).rpartition("/")
     if not (service and name):
         raise PuterConfigError(
             f"{path}: {key} names nothing in the keyring",
             hint=f'Write {key} = "{KEYRING}service/name".',
+        )
+    if not (own or OUR_SERVICES.match(service)):
+        raise PuterConfigError(
+            f"{path}: {key} names {service!r} in the keyring, which may be another program's",
+            hint="A file of a project may name services such as puter and puter-work; the user's "
+            "own file may name any.",
         )
     with _library("keyring", "keyring"):
         import keyring

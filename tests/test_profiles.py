@@ -447,9 +447,9 @@ def test_a_reference_names_service_and_name(folder: Folder, ring: Ring, referenc
 
 
 def test_a_keyring_without_the_entry_says_how_to_make_it(folder: Folder, ring: Ring) -> None:
-    folder.project("token = 'keyring:my puter/ada'")
+    folder.users("token = 'keyring:my puter/ada'")
     told = raised(lambda: PuterAI(profile=""))
-    assert "./puter.toml: the keyring has no token for 'my puter/ada'" in told
+    assert f"{folder.user}: the keyring has no token for 'my puter/ada'" in told
     assert "keyring set 'my puter' ada" in told
 
 
@@ -570,6 +570,80 @@ def test_a_secret_of_the_user_does_not_go_where_the_project_says(
     monkeypatch.delenv(f"PUTER_{setting.upper()}")
     folder.project(f"{line}\n{key} = '{TOKEN}'", 0o600)
     PuterAI(profile="")  # both of one file
+
+
+@pytest.mark.parametrize("key", ["token", "password"])
+@pytest.mark.parametrize("setting", LEADING_AWAY)
+def test_what_is_in_the_keyring_does_not_go_where_the_project_says(
+    folder: Folder, ring: Ring, monkeypatch: pytest.MonkeyPatch, setting: str, key: str
+) -> None:
+    Path("ca.pem").touch()
+    ring.entries["puter", "ada"] = TOKEN
+    line, reference = toml(setting, LEADING_AWAY[setting]), f"{key} = 'keyring:puter/ada'"
+    folder.project(f"{line}\n{reference}")
+    told = raised(lambda: PuterAI(profile=""))
+    assert f"The {key} in the keyring does not go where another file says: {setting}" in told
+    assert f"Write {setting} into {folder.user}, or set PUTER_{setting.upper()}." in told
+    folder.project(f"[profile.work]\n{line}\n{reference}")
+    raised(lambda: PuterAI(profile="work"))
+    folder.project(line)
+    folder.users(reference)
+    raised(lambda: PuterAI(profile=""))
+    assert ring.asked == []
+    folder.project(f"{line}\n{reference}")
+    folder.users(line)
+    PuterAI(profile="")  # as the user says as well
+    folder.users("")
+    given: dict[str, Any] = {setting: LEADING_AWAY[setting]}
+    PuterAI(profile="", **given)  # as the program says
+    monkeypatch.setenv(f"PUTER_{setting.upper()}", LEADING_AWAY[setting])
+    PuterAI(profile="")  # as the environment says
+    assert ring.asked == [("puter", "ada")] * 3
+
+
+@pytest.mark.parametrize("service", ["aws", "puterish", "my puter", "Puter", "ssh/puter", " puter"])
+@pytest.mark.parametrize("key", ["token", "password"])
+def test_a_project_names_no_other_programs_entry_in_the_keyring(
+    folder: Folder, ring: Ring, key: str, service: str
+) -> None:
+    ring.entries[service, "production"] = TOKEN
+    line = f"{key} = 'keyring:{service}/production'"
+    folder.project(line)
+    told = raised(lambda: PuterAI(profile=""))
+    assert f"./puter.toml: {key} names {service!r} in the keyring" in told
+    assert ring.asked == []
+    Path("puter.toml").unlink()
+    folder.users(line)
+    PuterAI(profile="")  # the user may
+    assert ring.asked == [(service, "production")]
+
+
+@pytest.mark.parametrize("service", ["puter", "puter-work", "puter.com", "puter/team"])
+def test_a_project_may_name_an_entry_of_ours(folder: Folder, ring: Ring, service: str) -> None:
+    ring.entries[service, "ada"] = TOKEN
+    folder.project(f"api_base = 'http://127.0.0.1:4100'\ntoken = 'keyring:{service}/ada'")
+    assert ", signed in" in repr(PuterAI(profile=""))
+
+
+def test_a_path_that_looks_like_an_address_of_this_machine_is_a_ca_bundle(
+    folder: Folder, ring: Ring
+) -> None:
+    Path("http:/localhost").mkdir(parents=True)
+    Path("http:/localhost/ca.pem").touch()
+    ring.entries["puter", "ada"] = TOKEN
+    folder.project("verify = 'http://localhost/ca.pem'")
+    for users in (f"token = '{TOKEN}'", "token = 'keyring:puter/ada'"):
+        folder.users(users, 0o600)
+        assert "does not go where another file says: verify" in raised(lambda: PuterAI(profile=""))
+    assert ring.asked == []
+
+
+def test_a_proxy_is_not_taken_for_another_host_than_it_is(folder: Folder) -> None:
+    folder.project("proxy = 'http://proxy.example.org\\@127.0.0.1:8080'", 0o600)
+    folder.users(f"token = '{TOKEN}'", 0o600)
+    assert "./puter.toml: proxy: the value given is not valid" in raised(
+        lambda: PuterAI(profile="")
+    )
 
 
 @pytest.mark.parametrize(
