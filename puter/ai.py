@@ -357,7 +357,9 @@ class PuterAI(Client, ChatMethods):
     # ------------------------------------------------------------ extensions
 
     def use(self, extension: Extension, *, per_attempt: bool = False) -> Self:
-        """Give the client an extension; copies made from now on have it, too.
+        """Give the client an extension; copies made from now on share it. A pickle has none.
+
+        When it fails, nothing of the extension is left in.
 
         Args:
             extension: A middleware, which is a generator function ``(request, call_next)``; or one
@@ -366,14 +368,16 @@ class PuterAI(Client, ChatMethods):
                 ``puter.plugins``; the variable ``PUTER_PLUGINS="a,b"`` names those of each client).
                 The first is outermost. A driver serves the models that it names; of two that name
                 the same the later one does.
-            per_attempt: Put the middleware around each HTTP attempt, not the whole call.
+            per_attempt: Put the middleware around each HTTP attempt, not the whole call. Objects
+                with an attribute ``per_attempt`` know that for themselves.
 
         Returns:
             The client.
 
         Raises:
-            PuterConfigError: It is no extension, or in use already; or the plugin is not installed
-                or fails.
+            PuterConfigError: It is no extension, or in use already; ``per_attempt`` is not for it;
+                or the plugin is not installed or fails.
+            Exception: What ``setup()`` of an extension raises that is no plugin.
 
         Examples:
             >>> def in_german(request, call_next):

@@ -152,13 +152,8 @@ class Counting:
         Counting.calls += 1
         return (yield from call_next(request))
 
-def setting_up():
-    class Failing:
-        def setup(self, client):
-            raise RuntimeError("no room")
-    return Failing()
-
 number = 5
+name = "mine"
 plain = lambda: 5
 """
 
@@ -223,7 +218,11 @@ def test_each_works_once_for_a_client(install: Install, monkeypatch: pytest.Monk
 
 @pytest.mark.parametrize(
     ("where", "told"),
-    [("number", "The plugin 'mine': 5 is no extension"), ("plain", "The plugin 'mine': 5 is no")],
+    [
+        ("number", "The plugin 'mine' of odd: 5 is no extension"),
+        ("plain", "The plugin 'mine' of odd: 5 is no extension"),
+        ("name", "The plugin 'mine' of odd: 'mine' is no extension"),
+    ],
 )
 @pytest.mark.parametrize("by", ["use", "environment"])
 def test_a_plugin_of_the_wrong_kind_is_named(
@@ -236,11 +235,66 @@ def test_a_plugin_of_the_wrong_kind_is_named(
         PuterAI().use("mine")
 
 
-def test_what_a_plugin_raises_while_it_is_set_up_is_the_users_to_see(install: Install) -> None:
-    install("failing", COUNTING, failing="setting_up")
-    ai = PuterAI()
-    with pytest.raises(RuntimeError, match="no room"):
-        ai.use("failing")
+FAILING = """
+class Failing:
+    def setup(self, client):
+        client.use("count")
+        raise RuntimeError("PLUGIN_KEY is not set")
+
+    def middleware(self, request, call_next):
+        raise AssertionError("it is not in use")
+        yield
+
+class Whole(Failing):
+    per_attempt = False
+
+class Odd:
+    setup = 5
+"""
+
+
+@pytest.mark.parametrize("by", ["use", "environment", "conversation"])
+@pytest.mark.parametrize(
+    ("plugin", "told", "cause"),
+    [
+        ("Failing", "cannot be set up: RuntimeError: PLUGIN_KEY is not set", RuntimeError),
+        ("Odd", "Odd.setup is 5, and must be a method", PuterConfigError),
+    ],
+)
+async def test_a_plugin_that_cannot_be_set_up_is_named_and_leaves_nothing_in(
+    install: Install,
+    door: Door,
+    monkeypatch: pytest.MonkeyPatch,
+    by: str,
+    plugin: str,
+    told: str,
+    cause: type[Exception],
+) -> None:
+    install("bad-one", FAILING, mine=plugin)
+    counting = install("count", COUNTING, count="Counting")
+    ai = door.client()
+    talk = ai.conversation()
+    if by == "environment":
+        monkeypatch.setenv("PUTER_PLUGINS", "mine")
+    use: Any = {"use": ai.use, "environment": lambda _name: PuterAI(), "conversation": talk.use}[by]
+    for _ in range(2):  # the second time it is not in use either
+        with pytest.raises(PuterConfigError) as caught:
+            use("mine")
+        assert str(caught.value).startswith(f"The plugin 'mine' of bad-one {told}".replace(
+            " Odd", ": Odd"
+        ))  # fmt: skip
+        assert type(caught.value.__cause__) is cause
+    assert await said(door, talk) == "Hello!"
+    assert await said(door, ai) == "Hello!"
+    assert importlib.import_module(counting).Counting.calls == 0
+
+
+def test_a_plugin_of_whole_calls_is_not_put_around_attempts(install: Install) -> None:
+    install("bad", FAILING, mine="Whole")
+    with pytest.raises(PuterConfigError) as caught:
+        PuterAI().use("mine", per_attempt=True)
+    told = "The plugin 'mine' of bad: Whole does not work on each HTTP attempt. Leave out per_at"
+    assert str(caught.value).startswith(told)
 
 
 # ------------------------------------------------------------ the example

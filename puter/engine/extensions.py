@@ -57,6 +57,10 @@ class Extensions:
 
     def copy(self) -> Extensions:
         twin = Extensions()
-        for name in Extensions.__slots__:
-            setattr(twin, name, getattr(self, name))
+        twin.become(self)
         return twin
+
+    def become(self, other: Extensions) -> None:
+        """Have what the other has; who holds this one sees it."""
+        for name in Extensions.__slots__:
+            setattr(self, name, getattr(other, name))

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from puter.engine.effects import Flow, Invoke, do
 from puter.exceptions import PuterBudgetError, PuterInputError, repr_of
+from puter.extensions.single import Single
 from puter.history import estimate_tokens
 from puter.models import registry
 from puter.process import short_lock
@@ -30,7 +31,7 @@ TYPICAL_OUTPUT = 1_000
 """Tokens of an answer for which ``max_tokens`` is not given."""
 
 
-class Budget:
+class Budget(Single):
     """An amount that calls may not exceed: what each may cost is reserved before it is sent.
 
     Give one to ``use()`` of a client, of a conversation, or of several: they share it then, as

@@ -17,6 +17,7 @@ from puter.engine.throttle import Throttle
 from puter.exceptions import PuterError, PuterInputError, PuterTimeoutError, repr_of
 from puter.extensions.cache_entries import entry_of, is_kept, key_of, reply_of
 from puter.extensions.flights import Flights
+from puter.extensions.single import Single
 from puter.extensions.stores import MemoryStore, RedisStore, SqliteStore, Store
 from puter.process import short_lock
 from puter.types.replies import ChatReply
@@ -32,7 +33,7 @@ _MAX_ENTRIES = 10_000
 _FAILED: Any = object()
 
 
-class Cache:
+class Cache(Single):
     """Gives an answer that was paid for once again, without asking.
 
     ``client.use(Cache())`` keeps the answers of ``chat`` and ``parse``. The key is all that

@@ -20,6 +20,7 @@ from puter.exceptions import (
     PuterServerError,
     PuterStreamError,
 )
+from puter.extensions.single import Single
 from puter.models import registry
 from puter.types.replies import ChatReply
 from puter.wire.json import as_bool_or_none
@@ -38,7 +39,7 @@ _VENDOR_FAILED = frozenset(
 """The server's codes for a vendor that did not answer, for which nothing is billed."""
 
 
-class Fallback:
+class Fallback(Single):
     """Other models to ask, in order, when the one asked for is down.
 
     A call goes on to the next model only after a failure for which certainly nothing was billed:

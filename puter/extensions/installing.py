@@ -31,7 +31,11 @@ class HasSetup(Protocol):
     """An object that sees to its own place."""
 
     def setup(self, client: Any, /) -> object:
-        """Called with the client that it was given to."""
+        """Called with the client that it was given to.
+
+        When it raises, ``use()`` takes back what it gave to ``client.use()`` and ``client.on()``;
+        what it did elsewhere is its own to undo.
+        """
         ...
 
 
@@ -42,7 +46,7 @@ Extension: TypeAlias = (
 
 
 def install(client: Client, extension: Any, *, per_attempt: bool = False) -> None:
-    """Give an extension to a client.
+    """Give an extension to a client, wholly or, when something fails, not at all.
 
     Args:
         client: The client, or the copy that a conversation has.
@@ -51,11 +55,30 @@ def install(client: Client, extension: Any, *, per_attempt: bool = False) -> Non
         per_attempt: Put its middleware around each HTTP attempt.
 
     Raises:
-        PuterConfigError: It is no extension, or in use already.
+        PuterConfigError: It is no extension, or in use already; or a plugin fails.
+        Exception: That of ``setup()`` of what is no plugin.
     """
-    if isinstance(extension, str):
-        _install_plugin(client, extension, per_attempt=per_attempt)
-        return
+    if not isinstance(per_attempt, bool):
+        raise PuterConfigError(f"per_attempt must be True or False, not {repr_of(per_attempt)}")
+    extensions = client._extensions
+    before = extensions.copy()
+    throttle = {name: vars(client)[name] for name in _THROTTLE}
+    try:
+        if isinstance(extension, str):
+            _install_plugin(client, extension, per_attempt=per_attempt)
+        else:
+            _install(client, extension, per_attempt=per_attempt)
+    except BaseException:
+        extensions.become(before)
+        vars(client).update(throttle)
+        raise
+
+
+_THROTTLE = ("_throttle", "_borrows_throttle")
+"""What ``setup()`` of a limiter replaces in the client."""
+
+
+def _install(client: Client, extension: Any, *, per_attempt: bool) -> None:
     own = client._extensions
     if inspect.isclass(extension):
         raise PuterConfigError(
@@ -74,12 +97,20 @@ def install(client: Client, extension: Any, *, per_attempt: bool = False) -> Non
         found = []  # it has its own place
     for middleware in found:
         _check_middleware(middleware)
+    if setup is not None:
+        _check_setup(extension, setup)
+    kind = getattr(getattr(extension, "__self__", extension), "per_attempt", None)
+    if per_attempt and (kind is False or not found):
+        raise PuterConfigError(
+            f"{_shown(extension)} does not work on each HTTP attempt",
+            hint="Leave out per_attempt=True.",
+        )
     serializer = serializing.check_serializer(extension) if writes else own.serializer
     own.installed += (extension,)
     own.serializer = serializer
     if driver is not None:
         own.drivers = {**own.drivers, **dict.fromkeys(driver.models, driver)}
-    if per_attempt or getattr(extension, "per_attempt", False):
+    if per_attempt or kind:
         own.attempts += tuple(found)
     else:
         own.middleware += tuple(found)
@@ -104,14 +135,33 @@ def _install_plugin(client: Client, name: str, *, per_attempt: bool) -> None:
         )
     extension = plugins.load(name)
     try:
-        install(client, extension, per_attempt=per_attempt)
-    except PuterConfigError as error:
-        raise PuterConfigError(f"The plugin {name!r}: {error.message}", hint=error.hint) from error
+        _install(client, extension, per_attempt=per_attempt)
+    except Exception as error:
+        raise plugins.not_usable(name, error) from error
     client._extensions.installed += (name,)
 
 
 def _shown(extension: Any) -> str:
     return name_of(extension) if callable(extension) else type(extension).__name__
+
+
+def _check_setup(extension: Any, setup: Any) -> None:
+    """Refuse what cannot be called, or what would not have run when ``use()`` returns."""
+    told = f"{type(extension).__name__}.setup"
+    if not callable(setup) or inspect.iscoroutinefunction(setup):
+        kind = _kind(setup) if callable(setup) else repr_of(setup, 60)
+        raise PuterConfigError(
+            f"{told} is {kind}, and must be a method", hint="Write: def setup(self, client)"
+        )
+    try:
+        inspect.signature(setup).bind(None)
+    except ValueError:  # something in C, which does not tell
+        return
+    except TypeError as error:
+        raise PuterConfigError(
+            f"{told} cannot be called with the client: {error}",
+            hint="Write: def setup(self, client)",
+        ) from None
 
 
 def _check_middleware(middleware: Any) -> None:

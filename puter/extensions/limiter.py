@@ -16,6 +16,7 @@ from puter.engine.clock import monotonic
 from puter.engine.throttle import _NO_PROGRESS, Permit, Throttle, WouldDeadlock, _finish, _Future
 from puter.extensions.leases import Keeper, Lease, Limits, OnUnavailable
 from puter.extensions.redis_client import connect
+from puter.extensions.single import Single
 from puter.process import short_lock
 from puter.secret import Secret
 from puter.threads import running_loop
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 _lease_length = Range(1, 3600, wanted="a number of seconds from 1 to 3600").kind(whole=False)
 
 
-class RedisLimiter:
+class RedisLimiter(Single):
     """Lets many processes, on many hosts, keep the limits of one account together.
 
     It counts the calls of all clients that use the same Redis and key: one rolling window, one

@@ -9,6 +9,7 @@ from puter.engine.clock import monotonic
 from puter.engine.effects import Flow
 from puter.exceptions import PuterConfigError
 from puter.extensions.conventions import DURATION, partial_of
+from puter.extensions.single import Single
 from puter.extensions.watched import Watched, harmless, let_retries_pass, spent_in
 from puter.models import registry
 from puter.process import loading, short_lock
@@ -25,7 +26,7 @@ MOST_UNKNOWN = 100
 OTHER = "other"
 
 
-class Prometheus:
+class Prometheus(Single):
     """Counts calls for Prometheus, by ``operation``, ``model`` and ``outcome``.
 
     - ``puter_calls_total``: calls of methods, however many requests each made;

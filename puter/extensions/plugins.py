@@ -25,7 +25,7 @@ def load(name: str) -> Any:
             made, with the reason as its cause.
     """
     entry = _find(name)
-    plugin = f"The plugin {name!r} of {_package(entry)}"
+    plugin = _told(entry)
     try:
         found = entry.load()
     except Exception as error:
@@ -44,6 +44,18 @@ def load(name: str) -> Any:
         return found()
     except Exception as error:
         raise _failed(f"{plugin} cannot be made", error) from error
+
+
+def not_usable(name: str, error: Exception) -> PuterConfigError:
+    """The error of a plugin that was loaded, and that ``use()`` cannot put in its place."""
+    plugin = _told(_find(name))
+    if isinstance(error, PuterConfigError):
+        return PuterConfigError(f"{plugin}: {error.message}", hint=error.hint)
+    return _failed(f"{plugin} cannot be set up", error)
+
+
+def _told(entry: EntryPoint) -> str:
+    return f"The plugin {entry.name!r} of {_package(entry)}"
 
 
 def _find(name: str) -> EntryPoint:

@@ -12,6 +12,7 @@ from puter.engine.failures import conceal
 from puter.exceptions import PuterConfigError, words_of
 from puter.extensions import conventions, recorded_messages
 from puter.extensions.conventions import Attributes, Ended, attributes_of
+from puter.extensions.single import Single
 from puter.extensions.watched import Watched, harmless, let_retries_pass, spent_in
 from puter.version import __version__
 from puter.wire.redact import Redactor, one_line
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-class OpenTelemetry:
+class OpenTelemetry(Single):
     """Traces and measures calls by OpenTelemetry's conventions for generative AI.
 
     Each call of a method is one span of kind CLIENT, such as ``chat gpt-5-nano``, however many

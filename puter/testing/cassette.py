@@ -13,6 +13,7 @@ from puter.atomic import check_writable, open_ordinary, write_whole
 from puter.engine.effects import Body, Flow
 from puter.engine.middleware import AttemptRequest, invoke
 from puter.exceptions import PuterConfigError
+from puter.extensions.single import Single
 from puter.secret import Secret
 from puter.testing.tape import Cleaner, Form, Tape, pieces_of
 from puter.threads import in_thread
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from puter.engine.throttle import Permit
 
 
-class Cassette:
+class Cassette(Single):
     """Records what a server answers when its file is missing, and answers from it when it is there.
 
     ``client.use(Cassette("file.json"))`` stands between the client and the network: the first run
