@@ -355,6 +355,20 @@ async def test_a_store_that_fails_costs_no_answer(
     assert store.asked.count(failing) == 1  # then it is left alone for a while
 
 
+@pytest.mark.parametrize(
+    ("failing", "asked"),
+    [("set", ["get", "set", "get"]), ("get", ["get"])],  # where nothing is read nothing is written
+)
+async def test_a_store_that_cannot_be_written_is_still_read(
+    door: Door, failing: str, asked: list[str]
+) -> None:
+    store = Broken(failing)
+    ai = door.client().use(Cache(store=store))
+    for _ in range(2):
+        await door(ai, "chat", "Hi", remember=False)
+    assert store.asked == asked
+
+
 def test_a_store_without_them_is_neither_cleared_nor_closed() -> None:
     with Cache(store=Broken()) as cache, pytest.raises(PuterError, match=r"Broken has no clear"):
         cache.clear()

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import os
 import sqlite3
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -155,6 +159,66 @@ def test_a_damaged_file_is_told_and_left_alone(tmp_path: Path, content: bytes) -
     path.unlink()
     store.set("a", "1")  # it goes on without being made anew
     assert store.get("a") == "1"
+    store.close()
+
+
+def test_what_can_be_read_is_given_though_nothing_can_be_written(tmp_path: Path) -> None:
+    path = tmp_path / "c"
+    store = SqliteStore(path, 9)
+    for key in "ab":
+        store.set(key, "1")
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        assert store.get("a") == "1"
+    connection = store._opened[os.getpid()].connection
+    assert connection is not None
+    connection.execute("PRAGMA query_only = 1")  # as on a disk that is full
+    assert store.get("a") == "1"
+    store.close()
+
+
+def test_threads_wait_at_once_for_a_file_that_another_process_locks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, writers = tmp_path / "c", 4
+    store = SqliteStore(path, 9)
+    store.set("a", "1")
+    other = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    other.execute("BEGIN IMMEDIATE")
+
+    def written() -> None:
+        if other.in_transaction:
+            assert store.get("a") == "1"
+            other.execute("COMMIT")
+
+    all_wait = threading.Barrier(writers, written, timeout=30)
+    slept: set[int] = set()
+
+    def sleep(_: float) -> None:
+        if threading.get_ident() not in slept:
+            slept.add(threading.get_ident())
+            all_wait.wait()
+
+    monkeypatch.setattr(stores, "time", SimpleNamespace(sleep=sleep))
+    with ThreadPoolExecutor(writers) as pool:
+        list(pool.map(store.set, "bcde", "bcde"))
+    other.close()
+    assert kept(store, "abcde") == "abcde"
+    store.close()
+
+
+def test_waiting_for_another_process_has_an_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stores, "_BUSY", 0.05)
+    store = SqliteStore(tmp_path / "c", 9)
+    store.set("a", "1")
+    with contextlib.closing(sqlite3.connect(tmp_path / "c", isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(sqlite3.OperationalError, match="locked"):
+            store.set("a", "2")
+    store.set("a", "3")
+    assert store.get("a") == "3"
     store.close()
 
 

@@ -6,7 +6,7 @@ import logging
 import math
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from puter import checks
@@ -85,7 +85,7 @@ class Cache(Single):
         self._ttl = math.inf if ttl is None else ttl
         self._store = _store_of(path, store, ttl, max_entries)
         self._flights = Flights()
-        self._paused_until = -math.inf
+        self._paused_until = {"get": -math.inf, "set": -math.inf}
         self._warned = False
         self.hits: int = 0
         """Calls that were answered from it."""
@@ -119,7 +119,7 @@ class Cache(Single):
         self, key: str, request: Request, call_next: CallNext, queue: Throttle | None = None
     ) -> Flow[Any]:
         """The answer that is kept, else the model's."""
-        entry = yield from self._try(self._store.get, key)
+        entry = yield from self._try("get", key)
         hit = None if entry is None else reply_of(entry, request, time.time() - self._ttl)
         with short_lock():
             self.hits += hit is not None
@@ -129,21 +129,24 @@ class Cache(Single):
         reply = yield from call_next(request)
         whole = isinstance(reply, ChatReply) and is_kept(reply, request)
         kept = entry_of(reply, time.time()) if whole else None
-        done = _FAILED if kept is None else (yield from self._try(self._store.set, key, kept))
+        done = _FAILED if kept is None else (yield from self._try("set", key, kept))
         if done is _FAILED and queue is not None:
             self._flights.land(key, queue)
         return reply
 
-    def _try(self, action: Callable[..., Any], *args: str) -> Flow[Any]:
+    def _try(self, action: str, *args: str) -> Flow[Any]:
         """What the store returns; ``_FAILED`` where it does not work, which the log tells."""
-        if monotonic() < self._paused_until:
+        if monotonic() < self._paused_until[action]:
             return _FAILED
         try:
+            method = getattr(self._store, action)
             return (
-                yield from do(Invoke(action, args, inline=isinstance(self._store, MemoryStore)))
+                yield from do(Invoke(method, args, inline=isinstance(self._store, MemoryStore)))
             )
         except Exception as error:  # noqa: BLE001 - an answer that is paid for is worth more
-            self._paused_until = monotonic() + _PAUSE
+            # Where nothing can be read nothing can be written; not the other way round.
+            for one in ("get", "set") if action == "get" else ("set",):
+                self._paused_until[one] = monotonic() + _PAUSE
             level = logging.DEBUG if self._warned else logging.WARNING
             self._warned = True
             told = Redactor()(f"{type(error).__name__}: {error}", 500)

@@ -11,9 +11,9 @@ import threading
 import time
 import weakref
 from collections import OrderedDict
-from collections.abc import Generator
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, runtime_checkable
 
 from puter.engine.clock import monotonic
 from puter.exceptions import PuterConfigError
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     import sqlite3
 else:
     sqlite3 = late("sqlite3")
+
+T = TypeVar("T")
 
 
 @runtime_checkable
@@ -92,6 +94,8 @@ _OURS = 0x50757465
 """``application_id`` in the header of a file that is ours."""
 _BUSY = 5.0
 """Seconds to wait for another process that writes."""
+_AGAIN = 0.01
+"""Seconds until it is tried again."""
 _SCHEMA = (
     "CREATE TABLE entries (key TEXT PRIMARY KEY, value TEXT NOT NULL, used INTEGER NOT NULL)",
     "CREATE INDEX entries_used ON entries (used)",
@@ -130,26 +134,46 @@ class SqliteStore:
         weakref.finalize(self, _close, self._opened)
 
     def get(self, key: str) -> str | None:
-        with self._connection() as connection:
+        def read(connection: sqlite3.Connection) -> str | None:
             row = connection.execute(_GET, (key,)).fetchone()
-            if row is not None:
+            if row is None:
+                return None
+            with suppress(sqlite3.Error):  # a file that cannot be written can be read
                 connection.execute(_TOUCH, (key,))
-            return None if row is None else str(row[0])
+            return str(row[0])
+
+        return self._when_free(read)
 
     def set(self, key: str, value: str) -> None:
-        with self._connection() as connection:
+        def write(connection: sqlite3.Connection) -> None:
             connection.execute("BEGIN IMMEDIATE")
             connection.execute(_SET, (key, value))
             connection.execute(_EVICT, (self._max_entries,))
             connection.execute("COMMIT")
 
+        self._when_free(write)
+
     def clear(self) -> None:
-        with self._connection() as connection:
-            connection.execute("DELETE FROM entries")
+        self._when_free(lambda connection: connection.execute("DELETE FROM entries"))
 
     def close(self) -> None:
         """Close this process's connection; it is opened again when it is needed."""
         _close(self._opened)
+
+    def _when_free(self, action: Callable[[sqlite3.Connection], T]) -> T:
+        """What the action returns; while others lock the file, it is tried again for a time.
+
+        This process's threads do not wait for each other meanwhile.
+        """
+        ends = monotonic() + _BUSY
+        while True:
+            try:
+                with self._connection() as connection:
+                    return action(connection)
+            except sqlite3.OperationalError as error:
+                if not _is_busy(error) or monotonic() >= ends:
+                    raise
+            time.sleep(_AGAIN)
 
     @contextmanager
     def _connection(self) -> Generator[sqlite3.Connection, None, None]:
@@ -160,8 +184,10 @@ class SqliteStore:
                 if opened.connection is None:
                     opened.connection = _connect(self._path)
                 yield opened.connection
-            except BaseException:
-                opened.close()  # which undoes what was not committed
+            except BaseException as error:
+                connection = opened.connection
+                if connection is None or connection.in_transaction or not _is_busy(error):
+                    opened.close()  # which undoes what was not committed
                 raise
 
     def __repr__(self) -> str:
@@ -188,23 +214,19 @@ def _close(all_opened: dict[int, _Opened]) -> None:
             opened.close()
 
 
+def _is_busy(error: BaseException) -> bool:
+    """Whether another process has the file locked."""
+    return isinstance(error, sqlite3.OperationalError) and "locked" in str(error)
+
+
 def _connect(path: str) -> sqlite3.Connection:
-    ends = monotonic() + _BUSY
-    while True:
-        connection = sqlite3.connect(
-            path, timeout=_BUSY, isolation_level=None, check_same_thread=False
-        )
-        try:
-            _prepare(connection, path)
-        except BaseException as error:
-            connection.close()
-            # Of processes that make the file at once, all but one are refused without a wait.
-            busy = isinstance(error, sqlite3.OperationalError) and "locked" in str(error)
-            if not busy or monotonic() >= ends:
-                raise
-            time.sleep(0.01)
-        else:
-            return connection
+    connection = sqlite3.connect(path, timeout=0, isolation_level=None, check_same_thread=False)
+    try:
+        _prepare(connection, path)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
 
 
 def _prepare(connection: sqlite3.Connection, path: str) -> None:
