@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -34,7 +35,17 @@ from puter import (
 from puter.engine import throttle
 from puter.extensions import Budget, Cache, Fallback, map_chunks
 from puter.testing import LocalPuter, MockReply, MockRequest, MockTransport
-from tests.door import CUT, Door, chat_body, chunks, json_answer, shut, step, stream_answer
+from tests.door import (
+    CUT,
+    Door,
+    chat_body,
+    chunks,
+    json_answer,
+    shut,
+    step,
+    stream_answer,
+    until_done,
+)
 from tests.interrupts import Aim
 
 STREAM = (
@@ -107,6 +118,95 @@ async def test_a_hit_is_remembered_as_an_answer_is(door: Door, stream: bool) -> 
     assert [one["role"] for one in said[0]] == ["user", "assistant"] * 2
 
 
+def redacting(request: Any, call_next: Any) -> Any:
+    hidden = [{**one, "content": one["content"].replace("4111", "*")} for one in request.messages]
+    reply = yield from call_next(request.replace(messages=hidden))
+    return reply.copy_with(text=reply.text.replace("Hello", "*"))
+
+
+def adding(request: Any, call_next: Any) -> Any:
+    context = {"role": "user", "content": "Context: 4111"}
+    return (yield from call_next(request.replace(messages=[*request.messages, context])))
+
+
+def briefly(request: Any, call_next: Any) -> Any:
+    system = {"role": "system", "content": "Be brief."}
+    return (yield from call_next(request.replace(messages=[system, *request.messages])))
+
+
+def answering(request: Any, call_next: Any) -> Any:
+    yield from call_next(request)
+    return "It is 4111."
+
+
+@ways
+@pytest.mark.parametrize("place", range(4))
+@pytest.mark.parametrize(
+    "others",
+    [
+        (redacting, adding, briefly),
+        (adding, redacting, briefly),
+        (briefly, adding, redacting),
+        (redacting, answering, adding),
+    ],
+    ids=lambda others: "-".join(one.__name__ for one in others),
+)
+async def test_a_hit_leaves_the_history_as_a_miss_does(
+    door: Door, others: Any, place: int, stream: bool
+) -> None:
+    door.answers(answered())
+    cache = Cache()
+    found: list[Any] = []
+    for _ in range(2):
+        ai = door.client()
+        for one in (*others[:place], cache, *others[place:]):
+            ai.use(one)
+        for prompt in ("My card is 4111", "And 4111?"):
+            reply = await door(ai, "chat", prompt, stream=stream)
+            found.append(await until_done(reply) if stream else reply)
+        found.append(ai.chat_history)
+    assert (cache.hits, cache.misses) == (2, 2)
+    assert found[:3] == found[3:]
+    assert [one["role"] for one in found[-1]] == ["user", "user", "assistant"] * 2
+    assert found[-1][2]["content"] == found[0]
+    assert found[-1][0]["content"] == "My card is *"
+
+
+async def test_a_hit_under_another_history_is_asked_anew_where_the_turn_was_changed(
+    door: Door,
+) -> None:
+    ai = door.client().use(cache := Cache()).use(redacting)
+    said = ["4111", {"role": "assistant", "content": "Yes"}, "4111 again"]
+    reply = await door(ai, "chat", messages=said)
+    assert not reply.cached
+    talk: Any = door.client().use(cache).use(redacting)
+    talk.chat_history = [{"role": "user", "content": said[0]}, said[1]]
+    reply = await door(talk, "chat", said[2])
+    assert not reply.cached
+    assert talk.chat_history[-2]["content"] == "* again"
+    assert cache.misses == 2
+
+
+async def test_what_middleware_says_after_another_redacted_is_remembered_redacted(
+    door: Door,
+) -> None:
+    def canned(request: Any, call_next: Any) -> Any:
+        return "No."
+        yield
+
+    ai = door.client().use(redacting).use(canned)
+    await door(ai, "chat", "My card is 4111")
+    assert ai.chat_history[0]["content"] == "My card is *"
+
+
+async def test_a_hit_says_whether_it_is_part_of_the_history(door: Door) -> None:
+    ai = door.client().use(Cache())
+    for _ in range(2):
+        assert (await door(ai, "chat", messages=["Hi"])).standalone
+    reply = await door(ai, "chat", "Hi")
+    assert (reply.cached, reply.standalone) == (True, False)
+
+
 async def test_a_conversation_may_have_a_cache_of_its_own(door: Door) -> None:
     ai, cache = door.client(), Cache()
     talks: list[Any] = [ai.conversation().use(cache) for _ in range(2)]
@@ -140,6 +240,26 @@ async def test_typed_answers_are_read_from_what_was_kept(door: Door) -> None:
     with pytest.raises(PuterParseError):  # another type is another question
         await door(door.client().use(cache), "parse", "Primes", bool, retries=0)
     assert len(door.sent) == 3
+
+
+def a_person(oldest: int) -> Any:
+    @dataclass
+    class Person:
+        age: int
+
+        def __post_init__(self) -> None:
+            if self.age > oldest:
+                raise ValueError(f"older than {oldest}")
+
+    return Person
+
+
+async def test_a_kept_answer_that_no_longer_fits_is_asked_for_anew(door: Door) -> None:
+    door.answers(chat_body('{"age": 50}'), chat_body('{"age": 5}'))
+    ai = door.client().use(cache := Cache())
+    for oldest, age in ((60, 50), (10, 5), (10, 5)):
+        assert (await door(ai, "parse", "Ada", a_person(oldest), remember=False)).age == age
+    assert (len(door.sent), cache.hits, cache.misses) == (2, 1, 2)
 
 
 @ways
@@ -241,10 +361,6 @@ async def test_events_tell_that_a_hit_costs_nothing(door: Door) -> None:
 async def test_middleware_around_and_within_goes_on_working(door: Door) -> None:
     def shouting(request: Any, call_next: Any) -> Any:
         return (yield from map_chunks(call_next(request), str.upper))
-
-    def briefly(request: Any, call_next: Any) -> Any:
-        system = {"role": "system", "content": "Be brief."}
-        return (yield from call_next(request.replace(messages=[system, *request.messages])))
 
     ai = door.client().use(briefly).use(shouting).use(Cache()).use(map_nothing)
     door.answers(answered())

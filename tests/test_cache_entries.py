@@ -117,6 +117,8 @@ def test_a_stream_that_used_all_its_tokens_may_have_been_cut_off() -> None:
     assert kept(answer, max_tokens=10)
     assert kept(answer, stream=True, max_tokens=11)
     assert not kept(answer, stream=True, max_tokens=10)
+    assert not kept(answer, stream=True, max_tokens=99, extra={"max_tokens": 10})
+    assert kept(answer, stream=True, extra={"max_tokens": 11})
 
 
 @pytest.mark.parametrize("model", ["fake", "costly"])
@@ -148,7 +150,7 @@ def test_an_answer_comes_back_as_it_was_but_for_how_it_came() -> None:
         headers={"x": "y"},
         raw={"message": {"content": "Hello \ud83d"}},
     )
-    entry = entry_of(answer, now=100.0)
+    entry = entry_of(answer, REQUEST, now=100.0)
     assert entry is not None
     assert "r1" not in entry
     again = reply_of(entry, REQUEST, oldest=100.0)
@@ -165,7 +167,7 @@ def test_an_answer_comes_back_as_it_was_but_for_how_it_came() -> None:
 
 
 def test_an_entry_that_is_too_old_or_no_entry_is_none() -> None:
-    entry = entry_of(reply(), now=100.0)
+    entry = entry_of(reply(), REQUEST, now=100.0)
     assert entry is not None
     assert reply_of(entry, REQUEST, oldest=100.1) is None
     for odd in ("", "{", "[]", "{}", '{"stored": "x"}', '{"stored": 100, "reply": {}}', b"\xff", 3):
@@ -174,8 +176,29 @@ def test_an_entry_that_is_too_old_or_no_entry_is_none() -> None:
     assert reply_of(json.dumps(damaged), REQUEST, oldest=0) is None
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"reply": "x"},
+        {"reply": []},
+        {"reply": {"text": "a", "messages": []}},
+        {"reply": {"text": "a", "messages": [1]}},
+        {"reply": {"text": "a", "messages": [{"a": 1}]}},
+        {"reply": {"text": "a", "messages": [{"role": "user", "content": "x"}]}},
+        {"turn": 1},
+        {"turn": {"of": 1}},
+        {"turn": {"of": 1, "messages": [1]}},
+        {"turn": {"of": 2, "messages": [{"role": "user", "content": "x"}]}},  # of another history
+    ],
+)
+def test_an_entry_that_would_spoil_the_history_is_none(change: dict[str, Any]) -> None:
+    entry = json.loads(entry_of(reply(), REQUEST, now=100.0) or "")
+    assert reply_of(json.dumps(entry), REQUEST, oldest=0) is not None
+    assert reply_of(json.dumps({**entry, **change}), REQUEST, oldest=0) is None
+
+
 def test_what_is_no_json_is_not_kept() -> None:
-    assert entry_of(reply(raw=object()), now=0) is None
+    assert entry_of(reply(raw=object()), REQUEST, now=0) is None
 
 
 values: Any = st.recursive(
@@ -185,13 +208,15 @@ values: Any = st.recursive(
 )
 
 
-@given(name=st.sampled_from([*ChatReply.__slots__, "text", "stored", "reply"]), value=values)
+@given(
+    name=st.sampled_from([*ChatReply.__slots__, "text", "stored", "reply", "turn"]), value=values
+)
 def test_whatever_stands_in_an_entry_is_an_answer_or_none(name: str, value: Any) -> None:
-    whole = json.loads(entry_of(reply(), now=100.0) or "")
+    whole = json.loads(entry_of(reply(), REQUEST, now=100.0) or "")
     (whole if name in whole else whole["reply"])[name] = value
     found = reply_of(json.dumps(whole), REQUEST, oldest=0)
     if found is not None:
-        assert reply_of(entry_of(found, now=1), REQUEST, oldest=0) == found
+        assert reply_of(entry_of(found, REQUEST, now=1), REQUEST, oldest=0) == found
         assert all(isinstance(one, dict) for one in found.messages)
         assert found.cached
         assert found.cost == 0

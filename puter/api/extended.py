@@ -43,6 +43,7 @@ def extended(
     check: Check,
     *,
     stream: bool = False,
+    fits: Callable[[ChatReply], bool] = bool,
 ) -> Flow[ChatReply]:
     """The reply of a chat whose client has middleware; the history is left alone.
 
@@ -53,6 +54,7 @@ def extended(
         base: Asks it, or what became of it; remembers nothing.
         check: Checks options and arguments that middleware changed.
         stream: Whether the answer is streamed.
+        fits: Whether a reply is of the type that is wanted.
 
     Returns:
         The reply that comes out of the middleware, with the messages of the turn.
@@ -65,9 +67,9 @@ def extended(
     about = {"conversation_id": history.id} if in_conversation else {}
     request = Request(
         call.operation, target.model, whole, asked.options, args, stream, len(composed.turn),
-        about, call=call,
+        about, call, fits,
     )  # fmt: skip
-    turn: list[Message] = list(composed.turn)
+    turn: list[Message] | None = None  # as it is sent, or was when its answer was kept
     given: list[ChatReply] = []  # of the model, and by middleware in its place
 
     def call_next(changed: Request) -> Flow[ChatReply]:
@@ -81,9 +83,10 @@ def extended(
         given.append(reply)
         return reply
 
-    def layer(middleware: Any, call_next: CallNext, request: Request) -> Flow[ChatReply]:
+    def layer(middleware: Any, call_next: CallNext, changed: Request) -> Flow[ChatReply]:
+        nonlocal turn
         before = len(given)
-        reply = yield from begun(middleware, call_next, request)
+        reply = yield from begun(middleware, call_next, changed)
         last: ChatReply | None = given[-1] if given else None
         if last is not None and last is reply:
             return last
@@ -91,7 +94,11 @@ def extended(
             raise no_reply(reply, middleware, "a ChatReply or a str")
         if not isinstance(reply, ChatReply):
             reply = ChatReply(reply, model=target.model)
+        if turn is None:  # no model was asked; what a cache gives knows what it answered
+            turn = list(reply.messages[:-1]) or _parts_of(changed, request, composed).turn
         reply = _with_messages(reply, turn, target.model)
+        if reply.standalone != asked.standalone:
+            reply = reply.copy_with(standalone=asked.standalone)
         if stream and len(given) == before:  # nothing was handed out
             yield StreamOpened(None)
             yield YieldChunks(chunks_of(reply), last=True)
@@ -126,10 +133,7 @@ def _parts_of(changed: Request, request: Request, composed: Composed) -> Compose
     if changed.messages is request.messages:
         return composed
     messages = list(changed.messages)
-    before = len(composed.before)
-    added = max(0, len(messages) - len(composed.turn))
-    if messages[added:] == composed.turn or messages[:before] != composed.before:
-        before = added  # what was put before the turn is not remembered
+    before = len(messages) - changed.turn
     return Composed(messages[:before], messages[before:], 0)
 
 

@@ -75,8 +75,15 @@ def typed_answer(
         fitting.append((yield from _fitting_answer(call, history, asked, wanted, retries, form)))
         return fitting[-1][1]
 
+    def fits(reply: ChatReply) -> bool:
+        try:
+            _value_in(reply, wanted)
+        except PuterParseError:
+            return False
+        return True
+
     if call.extensions.middleware:
-        reply = yield from extending.extended(call, history, asked, base, check)
+        reply = yield from extending.extended(call, history, asked, base, check, fits=fits)
     else:
         reply = yield from base(asked)
     yield from remember(call, history, request, reply)

@@ -67,6 +67,8 @@ class Request:
     conversation it has ``conversation_id``."""
     call: Any = field(default=None, repr=False, compare=False)
     """The ``CallContext``: settings and state of the call."""
+    fits: Callable[[ChatReply], bool] = field(default=bool, repr=False, compare=False)
+    """Whether a reply is what the method is to return; for ``parse`` of the type."""
 
     def replace(self, **changes: Any) -> Request:
         """A request with another ``model``, ``messages``, ``options`` or ``args``.
@@ -77,7 +79,8 @@ class Request:
         """
         _refuse_others(self, changes, _CHANGED)
         if "messages" in changes:
-            changes["messages"] = tuple(check_messages(changes["messages"]))
+            changes["messages"] = messages = tuple(check_messages(changes["messages"]))
+            changes["turn"] = self._turn_of(messages)
         for name in ("options", "args"):
             if not isinstance(changes.get(name, {}), Mapping):
                 raise PuterInputError(f"request.replace: {name} must be a mapping")
@@ -85,6 +88,15 @@ class Request:
         if not isinstance(model, str) or not model.strip():
             raise PuterInputError(f"request.replace: model must be a non-empty str, not {model!r}")
         return replace(self, **changes)
+
+    def _turn_of(self, messages: Sequence[Message]) -> int:
+        """How many are of the turn now: what was put before it is not remembered."""
+        before = len(self.messages) - self.turn
+        added = max(0, len(messages) - self.turn)
+        turn, earlier = tuple(self.messages[before:]), tuple(self.messages[:before])
+        if tuple(messages[added:]) == turn or tuple(messages[:before]) != earlier:
+            before = added
+        return len(messages) - before
 
     def __repr__(self) -> str:
         return f"<Request {self.operation} {self.model or ''}>".replace(" >", ">")

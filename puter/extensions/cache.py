@@ -121,6 +121,8 @@ class Cache(Single):
         """The answer that is kept, else the model's."""
         entry = yield from self._try("get", key)
         hit = None if entry is None else reply_of(entry, request, time.time() - self._ttl)
+        if hit is not None and not request.fits(hit):
+            hit = None  # the type takes less than it did, or the entry is damaged
         with short_lock():
             self.hits += hit is not None
             self.misses += hit is None
@@ -128,7 +130,7 @@ class Cache(Single):
             return hit
         reply = yield from call_next(request)
         whole = isinstance(reply, ChatReply) and is_kept(reply, request)
-        kept = entry_of(reply, time.time()) if whole else None
+        kept = entry_of(reply, request, time.time()) if whole else None
         done = _FAILED if kept is None else (yield from self._try("set", key, kept))
         if done is _FAILED and queue is not None:
             self._flights.land(key, queue)

@@ -10,6 +10,7 @@ from typing import Any
 
 from puter.engine.middleware import Request
 from puter.types.replies import ChatReply
+from puter.wire.json import as_int_or_none
 from puter.wire.messages import CANNED, check_messages
 
 FORMAT = 1
@@ -51,7 +52,8 @@ def key_of(request: Request, at: str) -> str | None:
 def is_kept(reply: ChatReply, request: Request) -> bool:
     """Whether the answer would be as good the next time: it is whole, and the model's own."""
     # Streams of older servers do not say that they end there.
-    most = request.options.get("max_tokens") if request.stream else None
+    options = {**request.options, **(request.options.get("extra") or {})}
+    most = as_int_or_none(options.get("max_tokens")) if request.stream else None
     return (
         bool(reply.strip())
         and reply.finish_reason == "stop"
@@ -76,17 +78,26 @@ def _ran_tools(reply: ChatReply, sent: Sequence[Mapping[str, Any]]) -> bool:
     return bool(before) and before[0].get("role") == "tool" and list(before) != list(sent[-1:])
 
 
-def entry_of(reply: ChatReply, now: float) -> str | None:
+def _turn_of(request: Request) -> list[Any]:
+    return list(request.messages[len(request.messages) - request.turn :])
+
+
+def entry_of(reply: ChatReply, request: Request, now: float) -> str | None:
     """An answer as JSON text; None when something in it is no JSON.
 
     Args:
         reply: The answer.
+        request: The chat that it answers.
         now: Seconds since 1970.
     """
     kept = {name: one for name, one in reply.to_dict().items() if name not in _OF_THE_CALL}
     kept["messages"] = list(reply.messages[-_added(reply) :])  # what it adds to the user's own
+    entry = {"stored": now, "reply": kept}
+    turn = list(reply.messages[: -_added(reply)])
+    if turn != _turn_of(request):  # middleware within the cache changed what is remembered of it
+        entry["turn"] = {"of": request.turn, "messages": turn}
     try:
-        return json.dumps({"stored": now, "reply": kept}, separators=(",", ":"))
+        return json.dumps(entry, separators=(",", ":"))
     except (TypeError, ValueError, RecursionError):
         return None
 
@@ -104,15 +115,17 @@ def reply_of(entry: Any, request: Request, oldest: float) -> ChatReply | None:
         if read["stored"] < oldest:
             return None
         reply = ChatReply.from_dict(read["reply"])
-        answer = check_messages(reply.messages)
+        turn = read.get("turn") or {"of": request.turn, "messages": _turn_of(request)}
+        if turn["of"] != request.turn or check_messages(reply.messages)[-1]["role"] != "assistant":
+            return None
+        messages = check_messages([*turn["messages"], *reply.messages])
     except (TypeError, ValueError, KeyError, AttributeError, RecursionError):
         return None
-    turn = request.messages[max(0, len(request.messages) - request.turn) :]
     return reply.copy_with(
         cached=True,
         cost=Decimal(0),
         attempts=0,
         requested_model=request.model,
-        messages=(*turn, *answer),
+        messages=tuple(messages),
         raw=tuple(reply.raw) if isinstance(reply.raw, list) else reply.raw,  # lines of a stream
     )
