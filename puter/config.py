@@ -643,6 +643,7 @@ def _check_names(settings: Mapping[str, Any]) -> None:
 
 
 CREDENTIALS = ("username", "password", "token")
+_OF_CLIENT = (*CREDENTIALS, "profile")
 """Arguments of ``PuterAI`` that are no settings."""
 
 MEANT = {
@@ -664,11 +665,11 @@ MEANT = {
 
 def _unknown_setting(name: str) -> PuterConfigError:
     near = _near(name)
-    if name in (*CREDENTIALS, "profile"):
+    if name in _OF_CLIENT:
         hint = f"It belongs to the client: PuterAI({name}=...)."
     elif not near:
-        hint = f"PuterAI takes {', '.join([*CREDENTIALS, *_checks()])}."
-    elif near[0] in (*CREDENTIALS, "transport"):
+        hint = f"PuterAI takes {', '.join([*_OF_CLIENT, *_checks()])}."
+    elif near[0] in (*_OF_CLIENT, "transport"):
         hint = f"Did you mean PuterAI({near[0]}=...)?"
     else:
         hint = f"Did you mean {near[0]!r}?"
@@ -677,7 +678,7 @@ def _unknown_setting(name: str) -> PuterConfigError:
 
 def _near(name: str) -> list[str]:
     """The name that is meant, if any comes near."""
-    known = [*CREDENTIALS, *_checks()]
+    known = [*_OF_CLIENT, *_checks()]
     return [MEANT[name]] if name in MEANT else difflib.get_close_matches(name, known, n=1)
 
 

@@ -349,7 +349,7 @@ def test_plain_http_to_others_is_refused_unless_allowed(host: str) -> None:
     [
         ("time_out", "timeout"),
         ("retries", "max_retries"),
-        ("zzzzz", "PuterAI takes username, password, token, api_base"),
+        ("zzzzz", "PuterAI takes username, password, token, profile, api_base"),
     ],
 )
 def test_an_unknown_name_is_refused_with_a_suggestion(name: str, near: str) -> None:

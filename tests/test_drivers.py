@@ -181,6 +181,24 @@ async def test_parse_does_without_the_schema_where_it_is_refused(door: Door) -> 
     assert "response_format" not in door.sent[1].json
 
 
+@pytest.mark.parametrize(
+    ("status", "told"),
+    [
+        (400, "Unknown parameter: 'response_format'."),
+        (400, "response_format not supported"),
+        (400, "json_schema is not supported by this model"),
+        (422, "body.response_format: extra fields not permitted"),
+        (501, "response_format is not implemented"),
+    ],
+)
+async def test_servers_refuse_the_form_in_words_of_their_own(
+    door: Door, status: int, told: str
+) -> None:
+    body = {"error": {"message": told, "type": "whatever", "code": "unknown_parameter"}}
+    door.answers((status, body), completion('{"answer": "no"}'))
+    assert await door(client(door), "parse", "Is ice hot?", Answered) == Answered("no")
+
+
 async def test_pictures_and_files_go_in_openais_form(door: Door) -> None:
     door.answers(completion())
     png = b"\x89PNG\r\n\x1a\n" + b"0" * 8

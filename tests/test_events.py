@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import re
 import subprocess
 import sys
 from decimal import Decimal
@@ -52,6 +53,7 @@ async def test_a_call_tells_of_its_beginning_its_attempts_and_its_end(door: Door
     assert end.seconds is not None
     assert start.seconds is None
     assert "Hello" not in repr(told)
+    assert re.fullmatch(r"<Event call.end of chat gpt-5-nano, [\d.]+ s, 0.000078 USD>", repr(end))
 
 
 async def test_a_stream_tells_of_its_chunks_and_ends_with_the_last(door: Door) -> None:
@@ -165,7 +167,8 @@ async def test_async_callbacks_are_awaited_by_async_methods(
         assert "it is asynchronous" in caplog.text
 
 
-async def test_a_cancelled_call_leaves_async_callbacks_to_the_loop(async_door: Door) -> None:
+async def test_a_cancelled_call_leaves_async_callbacks_to_the_loop() -> None:
+    async_door = Door("async")
     told: list[str] = []
 
     async def tells(event: Event) -> None:

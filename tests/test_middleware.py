@@ -708,8 +708,17 @@ async def test_common_slips_are_told_in_a_sentence(door: Door) -> None:
     def returns_nothing(request: Request, call_next: Any) -> Flow[Any]:
         yield from call_next(request)
 
+    def yields_a_reply(request: Request, call_next: Any) -> Any:
+        yield ChatReply("secret")
+
+    def returns_a_flow(request: Request, call_next: Any) -> Flow[Any]:
+        yield from sleep(0)
+        return call_next(request)
+
     for mw, told in (
         (yields_a_flow, "yielded a flow"),
+        (yields_a_reply, "yielded a ChatReply"),
+        (returns_a_flow, "returned generator, not a ChatReply or a str. Write `reply = yield from"),
         (passes_nothing, "takes the request, not NoneType"),
         (maps_no_flow, "takes a flow, not "),
     ):

@@ -169,7 +169,7 @@ def test_the_package_is_named_when_it_is_missing(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setitem(sys.modules, "prometheus_client", None)
     with pytest.raises(PuterConfigError, match="prometheus-client") as caught:
         Prometheus()
-    assert "pip install 'puter-python-sdk[prometheus]'" in caught.value.hint
+    assert "pip install prometheus-client (the extra" in caught.value.hint
 
 
 async def test_costs_of_answers_before_an_error_count(

@@ -507,7 +507,7 @@ def test_the_package_is_named_when_it_is_missing(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setitem(sys.modules, "opentelemetry", None)
     with pytest.raises(PuterConfigError, match="opentelemetry-api") as caught:
         OpenTelemetry()
-    assert "pip install 'puter-python-sdk[opentelemetry]'" in caught.value.hint
+    assert "pip install opentelemetry-api (the extra" in caught.value.hint
 
 
 async def test_the_names_are_those_of_the_conventions(door: Door, told: Telemetry) -> None:

@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from puter.api.turn import ChatRequest, remember, run_turn
+from puter.api.turn import ChatRequest, remember, run_turn, target_of
 from puter.engine.context import CallContext
 from puter.engine.effects import Flow
 from puter.exceptions import PuterBadRequestError, PuterError, PuterParseError
@@ -107,7 +107,8 @@ def _fitting_answer(
         except PuterError as error:
             so_far = error.partial if isinstance(error.partial, ChatReply) else None
             of_tool = so_far is not None and bool(so_far.tool_calls)  # which raised it
-            if form is None or of_tool or not _is_of_format(error):
+            elsewhere = target_of(call, history, asked).server is not None
+            if form is None or of_tool or not _is_of_format(error, elsewhere):
                 raise
             if so_far is not None:  # what was answered and run is not repeated
                 asked = _going_on(asked, so_far)
@@ -154,14 +155,13 @@ def _going_on(asked: ChatRequest, reply: ChatReply) -> ChatRequest:
     )
 
 
-_REFUSALS = ("upstream_bad_request", "invalid_request_error", "BadRequestError")
-"""Codes of a refused request: Puter's, OpenAI's and llama.cpp's, vLLM's."""
-
-
-def _is_of_format(error: PuterError) -> bool:
-    """Whether a vendor refused the form that the answer was to have."""
-    refused = isinstance(error, PuterBadRequestError) and error.code in _REFUSALS
-    return refused and re.search("schema|format", error.message, re.IGNORECASE) is not None
+def _is_of_format(error: PuterError, elsewhere: bool) -> bool:
+    """Whether a vendor, or a server other than Puter, refused the form of the answer."""
+    refused = isinstance(error, PuterBadRequestError) and error.code == "upstream_bad_request"
+    if elsewhere:
+        refused = isinstance(error, PuterBadRequestError) or error.status == 501
+    told = f"{error.message} {error.body if elsewhere else ''}"
+    return refused and re.search("schema|format", told, re.IGNORECASE) is not None
 
 
 def _value_in(reply: ChatReply, wanted: TypeAdapter) -> Any:

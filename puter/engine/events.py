@@ -85,7 +85,12 @@ class Event:
         return f"{self.operation} {self.model}" if self.model else self.operation
 
     def __repr__(self) -> str:
-        return f"<Event {self.name} of {self.subject}>"
+        told = [f"{self.name} of {self.subject}"]
+        told += [f"attempt {self.attempt}"] if self.name in ("response", "retry") else []
+        told += [f"{self.seconds:.3f} s"] if self.seconds is not None else []
+        told += [f"{self.cost:f} USD"] if self.cost is not None else []
+        told += [type(self.error).__name__] if self.error is not None else []
+        return f"<Event {', '.join(told)}>"
 
 
 NAMES = tuple(

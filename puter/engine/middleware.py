@@ -266,7 +266,8 @@ def around_operation(
 
     def layer(middleware: Any, call_next: CallNext, request: Request) -> Flow[Any]:
         result = yield from begun(middleware, call_next, request)
-        if result is None and results and results[-1] is not None:
+        forgotten = result is None and results and results[-1] is not None
+        if forgotten or inspect.isgenerator(result):
             raise no_reply(result, middleware, "what call_next() returned")
         return result
 
@@ -321,9 +322,12 @@ def _attempt_layer(
 
 def no_reply(reply: Any, middleware: Any, wanted: str) -> PuterConfigError:
     """The error of middleware that returns no reply: nearly always it forgot to."""
+    waits = inspect.isgenerator(reply)
     return PuterConfigError(
         f"The middleware {name_of(middleware)} returned {type(reply).__name__}, not {wanted}",
-        hint="End it with `return reply`.",
+        hint="Write `reply = yield from call_next(request)`."
+        if waits
+        else "End it with `return reply`.",
     )
 
 

@@ -166,11 +166,13 @@ class Transport:
 
 
 def _unknown(effect: Any) -> Exception:
-    if inspect.isgenerator(effect):
-        return PuterConfigError(
-            "A middleware yielded a flow", hint="Write `yield from call_next(request)`."
-        )
-    return TypeError(f"no transport knows the effect {effect!r}")
+    if isinstance(effect, Effect):
+        return TypeError(f"no transport knows the effect {effect!r}")
+    kind = "flow" if inspect.isgenerator(effect) else type(effect).__name__
+    return PuterConfigError(
+        f"A middleware yielded a {kind}",
+        hint="Write `reply = yield from call_next(request)`, and `return reply` at its end.",
+    )
 
 
 def _not_acquired(error: Late | WouldDeadlock) -> PuterError:

@@ -39,7 +39,7 @@ class Prometheus(Single):
     ``model`` is the one that was asked in the end; of models that the registry does not know the
     first 100 have labels of their own. Several clients may share a registry.
 
-    Needs the package prometheus-client: ``pip install 'puter-python-sdk[prometheus]'``.
+    Needs the package prometheus-client: ``pip install prometheus-client``.
 
     Args:
         registry: Where the metrics are collected. Default: ``prometheus_client.REGISTRY``.
@@ -65,7 +65,7 @@ class Prometheus(Single):
         except ImportError:
             raise PuterConfigError(
                 "Prometheus() needs the package prometheus-client",
-                hint="pip install 'puter-python-sdk[prometheus]'",
+                hint="pip install prometheus-client (the extra puter-python-sdk[prometheus])",
             ) from None
         self._metrics = _metrics_in(prometheus_client.REGISTRY if registry is None else registry)
 

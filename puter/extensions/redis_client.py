@@ -29,7 +29,8 @@ def connect(what: str, url: str, **options: Any) -> Any:
             from redis.retry import Retry
     except ImportError:
         raise PuterConfigError(
-            f"{what} needs the package redis", hint="pip install 'puter-python-sdk[redis]'"
+            f"{what} needs the package redis",
+            hint="pip install redis (the extra puter-python-sdk[redis])",
         ) from None
     try:
         return redis.Redis.from_url(

@@ -9,7 +9,7 @@ from puter.process import loading
 
 
 class Orjson:
-    """Writes and reads JSON with ``orjson`` (``pip install 'puter-python-sdk[orjson]'``).
+    """Writes and reads JSON with ``orjson`` (``pip install orjson``).
 
     Results and errors are those of the standard library: it takes over for what orjson refuses or
     reads otherwise, such as halves of emoji and numbers of more than 64 bits.
@@ -27,7 +27,8 @@ class Orjson:
                 import orjson
         except ImportError as error:
             raise PuterConfigError(
-                "Orjson() needs orjson", hint="pip install 'puter-python-sdk[orjson]'"
+                "Orjson() needs orjson",
+                hint="pip install orjson (the extra puter-python-sdk[orjson])",
             ) from error
         self._dumps: Any = orjson.dumps
         self._option = orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_DATETIME

@@ -37,7 +37,7 @@ class OpenTelemetry(Single):
     ``gen_ai.client.operation.duration`` and ``gen_ai.client.token.usage``. What is said is not
     recorded, unless ``content`` is true, and the token never is.
 
-    Needs the package opentelemetry-api: ``pip install 'puter-python-sdk[opentelemetry]'``.
+    Needs the package opentelemetry-api: ``pip install opentelemetry-api``.
 
     Args:
         tracer_provider: Makes the tracer. Default: the global one.
@@ -65,7 +65,7 @@ class OpenTelemetry(Single):
         except ImportError:
             raise PuterConfigError(
                 "OpenTelemetry() needs the package opentelemetry-api",
-                hint="pip install 'puter-python-sdk[opentelemetry]'",
+                hint="pip install opentelemetry-api (the extra puter-python-sdk[opentelemetry])",
             ) from None
         self._trace, self._context = trace, context
         about: Any = {"schema_url": conventions.SCHEMA}
