@@ -181,6 +181,12 @@ async def test_parse_does_without_the_schema_where_it_is_refused(door: Door) -> 
     assert "response_format" not in door.sent[1].json
 
 
+async def test_a_misspelt_model_of_a_driver_is_told_where_there_is_no_account(door: Door) -> None:
+    ai = puter.PuterAI(transport=door.transport).use(OpenAICompatible(BASE, models=["smollm2"]))
+    with pytest.raises(puter.PuterAuthError, match=r"Did you mean 'smollm2'\?"):
+        await door(ai, "chat", "Hi", "smolm2")
+
+
 @pytest.mark.parametrize(
     ("status", "told"),
     [

@@ -9,7 +9,7 @@ from decimal import Decimal
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, TypeVar
 
-from puter.checks import did_you_mean
+from puter.checks import did_you_mean, near_misses
 from puter.config import PuterConfig
 from puter.engine.context import CallContext
 from puter.engine.effects import Acquire, Flow, Invoke, do
@@ -18,6 +18,7 @@ from puter.engine.pipeline import exchange
 from puter.engine.throttle import Throttle
 from puter.exceptions import (
     PuterAPIError,
+    PuterAuthError,
     PuterError,
     PuterInputError,
     PuterInsufficientFundsError,
@@ -289,6 +290,12 @@ class Turn:
             return reply
         except PuterAPIError as error:
             self._explain(error)
+            raise
+        except PuterAuthError as error:
+            drivers = self.call.extensions.drivers
+            near = near_misses(self.target.model, drivers, 1)
+            if drivers and self.target.server is None and near:
+                error.hint = f"{did_you_mean(near)} {error.hint}"
             raise
 
     def _asked(self) -> middleware.Request:
