@@ -285,6 +285,12 @@ def test_nothing_is_written_where_nothing_was_said(path: Path) -> None:
     assert not path.parent.exists()
 
 
+@pytest.mark.parametrize("path", [None, 5, b"a.json", ""])
+def test_what_is_no_path_is_told(path: Any) -> None:
+    with pytest.raises(PuterConfigError, match="path must be the path of a file, not"):
+        Cassette(path)
+
+
 @pytest.mark.parametrize("content", ["", "{}", '{"version": 9, "exchanges": []}', "- a: yaml"])
 def test_what_is_no_cassette_is_told(tmp_path: Path, content: str) -> None:
     path = tmp_path / "a.json"

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from puter.atomic import check_writable, open_ordinary, write_whole
 from puter.engine.effects import Body, Flow
 from puter.engine.middleware import AttemptRequest, invoke
-from puter.exceptions import PuterConfigError
+from puter.exceptions import PuterConfigError, repr_of
 from puter.extensions.single import Single
 from puter.secret import Secret
 from puter.testing.tape import Cleaner, Form, Tape, pieces_of
@@ -41,7 +41,7 @@ class Cassette(Single):
         path: The file, JSON; its folders are made when it is recorded.
 
     Raises:
-        PuterConfigError: The file is no cassette.
+        PuterConfigError: The file is no cassette, or ``path`` names none.
 
     Examples:
         >>> with Cassette("hello.json") as cassette:
@@ -53,6 +53,11 @@ class Cassette(Single):
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
+        if not isinstance(path, (str, os.PathLike)) or not os.fspath(path):
+            raise PuterConfigError(
+                f"path must be the path of a file, not {repr_of(path)}",
+                hint='Write Cassette("tests/hello.json").',
+            )
         self._path = Path(os.path.abspath(path))
         content = _content(self._path)
         self.replaying: bool = content is not None
