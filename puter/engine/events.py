@@ -106,8 +106,8 @@ class Listener:
     __slots__ = ("callback", "failed")
 
     def __init__(self, callback: Callable[[Event], Any]) -> None:
-        self.callback = callback
-        self.failed = False
+        self.callback: Callable[[Event], Any] = callback
+        self.failed: bool = False
 
     def note_failure(self, event: Event, error: Exception) -> None:
         if not self.failed:

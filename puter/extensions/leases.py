@@ -59,12 +59,12 @@ class Lease:
     def __init__(
         self, permit: Permit, ticket: int, since: float, limits: Limits, future: Any
     ) -> None:
-        self.id = ""
-        self.permit = permit
-        self.ticket = ticket  # its place in the queue, 0 before it has one
-        self.since = since  # when its call began to wait
-        self.limits = limits
-        self.future = future
+        self.id: str = ""
+        self.permit: Permit = permit
+        self.ticket: int = ticket  # its place in the queue, 0 before it has one
+        self.since: float = since  # when its call began to wait
+        self.limits: Limits = limits
+        self.future: Any = future
         self.loop: asyncio.AbstractEventLoop | None = permit._loop
 
     def tell(self, failure: Callable[[], Exception] | None = None) -> bool:
@@ -85,7 +85,7 @@ class Keeper:
     def __init__(
         self, connect: Callable[[], Any], key: str, lease: float, on_unavailable: OnUnavailable
     ) -> None:
-        self.pid = os.getpid()
+        self.pid: int = os.getpid()
         self._connect = connect
         names = ("running", "ended", "waiting", "alive", "state")
         self._keys = [f"{{{key}}}:{name}" for name in names]  # one slot of a cluster

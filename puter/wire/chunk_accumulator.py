@@ -31,6 +31,10 @@ class ChunkAccumulator(StreamAccumulator):
 
     __slots__ = ("_flush", "_read_line", "_server")
 
+    explained: bool
+    failure: PuterError | None
+    last: ChatChunk | None
+
     def __init__(
         self,
         model: str,
