@@ -260,23 +260,33 @@ async def test_where_nothing_can_be_written_nothing_is_sent(door: Door, path: Pa
     assert door.sent == []
 
 
-async def test_what_could_not_be_written_is_written_when_it_is_closed(
-    door: Door, path: Path, monkeypatch: pytest.MonkeyPatch
+@ways
+async def test_a_disk_that_fills_up_costs_no_answer(
+    door: Door,
+    path: Path,
+    stream: bool,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, "the disk is full")
 
-    door.answers(stream_answer(*STREAM))
+    door.answers(*[stream_answer(*STREAM) if stream else chat_body("Hello!") for _ in range(3)])
     with Cassette(path) as cassette:
         ai = door.client().use(cassette)
-        stream = await door(ai, "chat", "Hi", stream=True)
-        assert await step(stream) == "Hel"
         monkeypatch.setattr("puter.testing.cassette.write_whole", full)
-        await shut(stream)
+        for _ in range(2):
+            assert await ask(door, ai, stream) == "Hello!"
+        if stream:
+            left = await door(ai, "chat", "Hi", stream=True)
+            assert await step(left) == "Hel"
+            await shut(left)
         with pytest.raises(OSError, match="full"):
-            await ask(door, ai, stream=True)
+            cassette.close()
         monkeypatch.undo()
-    assert len(json.loads(text_of(path))["exchanges"]) == 2
+    told = [one.levelname for one in caplog.records if "the disk is full" in one.getMessage()]
+    assert told == ["WARNING"]
+    assert len(json.loads(text_of(path))["exchanges"]) == 2 + stream
 
 
 def test_nothing_is_written_where_nothing_was_said(path: Path) -> None:

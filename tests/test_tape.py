@@ -96,6 +96,22 @@ def test_secrets_are_taken_out_of_all_parts() -> None:
     assert sound["base64"] == "/zxyZWRhY3RlZD4="  # \xff<redacted>
 
 
+@pytest.mark.parametrize("size", [1, 3, 7])
+@pytest.mark.parametrize("name", ["text", "reasoning"])
+def test_secrets_that_a_stream_brings_in_pieces_are_taken_out(name: str, size: int) -> None:
+    token = "correct-horse-battery"
+    said = f"It is {token}, or https://me:hunter2@example.org."
+    lines = [{"type": name, name: said[at : at + size]} for at in range(0, len(said), size)]
+    lines.insert(2, {"type": "extra", "password": "p4"})
+    lines.append({"type": "extra", "password": "p5"})
+    body = b"".join(json.dumps(one).encode() + b"\n" for one in lines)
+    kept = Cleaner([Secret(token)]).reply(HttpReply(200, LINES, stream=MockBody([])), body)["lines"]
+    together = "".join(one.get(name, "") for one in kept)
+    assert together == "It is <redacted>, or https://<redacted>@example.org."
+    assert [one["password"] for one in kept if "password" in one] == ["<redacted>"] * 2
+    assert [one["type"] for one in kept] == [one["type"] for one in lines]
+
+
 def test_what_was_cleaned_is_not_changed_again() -> None:
     once = request({"url": "https://a:b@c.org/?token=1&x=2", "token": "t"}, "https://h/?sig=1&u=2")
     body = json.dumps(once["json"]).encode()

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
     from puter.engine.throttle import Permit
 
+log = logging.getLogger("puter.testing")
+
 
 class Cassette(Single):
     """Records what a server answers when its file is missing, and answers from it when it is there.
@@ -35,7 +37,8 @@ class Cassette(Single):
     recorded raises and sends nothing. A client that is answered from the file needs no token.
 
     The file holds no token, password or signature of a URL. It is written after each exchange,
-    whole, so a crash loses none. Delete it to record it anew.
+    whole, so a crash loses none; a disk that fills up costs no answer, but a warning. Delete it to
+    record it anew.
 
     Args:
         path: The file, JSON; its folders are made when it is recorded.
@@ -70,7 +73,7 @@ class Cassette(Single):
                 hint="Give another name, or delete it to record it anew.",
             ) from None
         self._writing = threading.Lock()
-        self._changed = self._ready = False
+        self._changed = self._ready = self._warned = False
 
     per_attempt = True
     sees_private = True
@@ -95,7 +98,11 @@ class Cassette(Single):
         return reply
 
     def close(self) -> None:
-        """Write what is not written yet. Safe to repeat."""
+        """Write what is not written yet. Safe to repeat.
+
+        Raises:
+            OSError: It still cannot be written.
+        """
         self._save()
 
     def __enter__(self) -> Self:
@@ -116,7 +123,12 @@ class Cassette(Single):
     def _record(self, exchange: Form, reply: Form) -> None:
         exchange["reply"] = reply
         self._changed = True
-        self._save()
+        try:
+            self._save()
+        except OSError as error:  # what was paid for is worth more; close() tries once more
+            level = logging.DEBUG if self._warned else logging.WARNING
+            self._warned = True
+            log.log(level, "A cassette cannot be written, and calls go on: %s", error)
 
     def _save(self) -> None:
         """Write the file, unless another thread does: that one looks again when it is done.
@@ -195,8 +207,7 @@ class _RecordedBody:
 
     def close(self) -> None:
         self._inner.close()
-        with suppress(OSError):  # the cassette tries once more when it is closed
-            self._end()  # what came of a stream that was left
+        self._end()  # what came of a stream that was left
 
     def abort(self) -> None:
         self._inner.abort()

@@ -73,12 +73,28 @@ class Cleaner:
             return {"base64": base64.b64encode(body).decode()}
         try:
             if kind == NDJSON and text.endswith("\n"):
-                return {"lines": self._clean([json.loads(one) for one in text.split("\n")[:-1]])}
+                return {"lines": self._lines([json.loads(one) for one in text.split("\n")[:-1]])}
             if is_json(kind) or not kind:
                 return {"json": self._clean(json.loads(text))}
         except (ValueError, RecursionError):
             pass
         return {"text": self._clean(text)}
+
+    def _lines(self, lines: list[Any]) -> list[Any]:
+        """Lines of a stream, also without secrets that come in pieces: the first then has all."""
+        cleaned: list[Any] = self._clean(lines)
+        pieces: dict[str, list[int]] = defaultdict(list)
+        for number, line in enumerate(lines):
+            for name, value in line.items() if isinstance(line, dict) else ():
+                if isinstance(value, str) and self._clean({name: "-"}) == {name: "-"}:
+                    pieces[name].append(number)
+        for name, (first, *rest) in pieces.items():
+            whole = self._clean("".join(lines[number][name] for number in (first, *rest)))
+            if whole != "".join(cleaned[number][name] for number in (first, *rest)):
+                cleaned[first][name] = whole
+                for number in rest:
+                    cleaned[number][name] = ""
+        return cleaned
 
 
 def pieces_of(form: Form) -> list[bytes]:
