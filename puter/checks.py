@@ -15,8 +15,9 @@ from puter.records import dataclass
 
 if TYPE_CHECKING:
     import difflib
+    import ipaddress
 else:
-    difflib = late("difflib")
+    difflib, ipaddress = late("difflib"), late("ipaddress")
 
 T = TypeVar("T")
 
@@ -191,6 +192,16 @@ def one_of(choices: Sequence[Any]) -> Kind[Any]:
         f"one of {', '.join(map(repr, choices))}" if len(choices) > 1 else repr(choices[0]),
         lambda value: any(value == one and type(value) is type(one) for one in choices),
     )
+
+
+def is_loopback(host: str) -> bool:
+    """127.0.0.0/8, ::1, localhost and its subdomains."""
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def near_misses(name: str, known: Iterable[str], count: int = 3) -> list[str]:

@@ -19,7 +19,17 @@ from types import ModuleType, NoneType
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypedDict, TypeVar
 from urllib.parse import SplitResult, urlsplit
 
-from puter.checks import MOST, SECONDS, Check, Kind, Range, checker_of, checks_of, did_you_mean
+from puter.checks import (
+    MOST,
+    SECONDS,
+    Check,
+    Kind,
+    Range,
+    checker_of,
+    checks_of,
+    did_you_mean,
+    is_loopback,
+)
 from puter.exceptions import PuterConfigError, repr_of
 from puter.frames import without_arguments
 from puter.process import late
@@ -27,14 +37,13 @@ from puter.records import dataclass, field
 
 if TYPE_CHECKING:
     import difflib
-    import ipaddress
     import json
 
     from typing_extensions import Self, Unpack
 
     from puter import profiles
 else:
-    difflib, ipaddress, json = late("difflib"), late("ipaddress"), late("json")
+    difflib, json = late("difflib"), late("json")
     profiles = late("puter.profiles")
 
 T = TypeVar("T")
@@ -52,16 +61,6 @@ OUR_HEADERS = frozenset(
 def origin_of(url: str) -> str:
     parts = urlsplit(url)
     return f"{parts.scheme}://{parts.netloc}"
-
-
-def is_loopback(host: str) -> bool:
-    """127.0.0.0/8, ::1, localhost and its subdomains."""
-    if host == "localhost" or host.endswith(".localhost"):
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 # ---------------------------------------------------------------- checks

@@ -16,7 +16,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from puter.atomic import open_ordinary
-from puter.checks import did_you_mean, near_misses
+from puter.checks import did_you_mean, is_loopback, near_misses
 from puter.exceptions import PuterConfigError, PuterInputError, repr_of
 from puter.process import loading
 from puter.records import dataclass
@@ -99,8 +99,7 @@ def _leads_elsewhere(setting: str, value: Any) -> bool:
     """Whether it names a CA bundle, or a host other than this machine."""
     if setting == "verify" or not isinstance(value, str):
         return isinstance(value, str)  # a path may look like an address of this machine
-    here = ("127.0.0.1", "::1", "localhost")
-    return value != "" and urlsplit(value).hostname not in here
+    return value != "" and not is_loopback(urlsplit(value).hostname or "")
 
 
 def read(

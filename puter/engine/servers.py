@@ -7,8 +7,8 @@ from types import NoneType
 from typing import Any, NoReturn, Protocol
 from urllib.parse import urlsplit
 
-from puter.checks import MOST, SECONDS, Range, text
-from puter.config import PuterConfig, is_loopback, secret_headers
+from puter.checks import MOST, SECONDS, Range, is_loopback, text
+from puter.config import PuterConfig, secret_headers
 from puter.engine.middleware import Request
 from puter.engine.throttle import Throttle
 from puter.exceptions import PuterConfigError, PuterError, PuterResponseError, repr_of

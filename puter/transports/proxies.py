@@ -12,6 +12,7 @@ from urllib.request import getproxies
 
 import certifi
 
+from puter.checks import is_loopback
 from puter.config import check_proxy
 from puter.exceptions import PuterConfigError
 from puter.process import loading
@@ -34,14 +35,6 @@ def on_loopback(host: str) -> str:
     return "127.0.0.1" if host.endswith(".localhost") else host
 
 
-def _is_loopback(host: str) -> bool:
-    if host == "localhost" or host.endswith(".localhost"):
-        return True
-    with suppress(ValueError):
-        return ipaddress.ip_address(host).is_loopback
-    return False
-
-
 def proxy_settings(url: str, proxy: str | None, verify: bool | str | None) -> ProxySettings:
     """How to reach a URL; each transport remembers what it has looked up.
 
@@ -57,7 +50,7 @@ def proxy_settings(url: str, proxy: str | None, verify: bool | str | None) -> Pr
 
 def _proxy_of(url: str) -> str | None:
     parts = urlsplit(url)
-    if parts.scheme == "http" and _is_loopback(parts.hostname or ""):
+    if parts.scheme == "http" and is_loopback(parts.hostname or ""):
         return None  # what is meant for this machine would be read by another
     proxies = getproxies()
     proxy = proxies.get(parts.scheme) or proxies.get("all")
