@@ -291,6 +291,7 @@ def test_what_redis_does_not_understand_is_told(url: str) -> None:
     with pytest.raises(PuterConfigError, match="A cache in Redis cannot read its URL") as caught:
         RedisStore(url, 9, None)
     assert "hidden" not in str(caught.value)
+    assert caught.value.__context__ is None  # trackers of errors show that too
 
 
 def test_without_the_package_it_is_told_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -40,8 +40,9 @@ def connect(what: str, url: str, **options: Any) -> Any:
             retry=Retry(NoBackoff(), 1),  # at once: a connection may have been closed meanwhile
             **options,
         )
-    except (ValueError, TypeError, AttributeError):  # their words may have the password in them
-        raise PuterConfigError(
-            f"{what} cannot read its URL",
-            hint="It looks like redis://:password@host:6379/0, rediss://... or unix://path.",
-        ) from None
+    except (ValueError, TypeError, AttributeError):
+        pass  # its words may have the password in them: it is not to be the context of ours
+    raise PuterConfigError(
+        f"{what} cannot read its URL",
+        hint="It looks like redis://:password@host:6379/0, rediss://... or unix://path.",
+    )
