@@ -629,7 +629,7 @@ def test_bad_arguments(arguments: dict[str, Any], error: type[PuterError], words
 
 def test_without_the_package(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "redis", None)
-    with pytest.raises(PuterConfigError, match=r"pip install 'puter-python-sdk\[redis\]'"):
+    with pytest.raises(PuterConfigError, match=r"puter-python-sdk\[redis\]"):
         RedisLimiter("redis://localhost")
 
 
