@@ -20,7 +20,7 @@ from puter.engine.effects import Send
 from puter.exceptions import PuterError
 from puter.types.account import Account
 from puter.types.media import Image
-from puter.types.replies import ChatReply, ToolCall, Usage
+from puter.types.replies import ChatReply, ToolCall, Usage, total_of
 from puter.wire.dialects import PROVIDERS, dropped_options, route_of
 from puter.wire.dialects.base import BASE, read_usage
 from puter.wire.errors import raise_for_error
@@ -115,7 +115,7 @@ EXPECTED: dict[str, tuple[str, str, str, tuple[int, int, int], str | None, dict[
     ),
     "chat_zai_reason": (REASON, "glm-5.1", "zai", (11, 7, 0), "0.0000462", {"reasoning": THOUGHT}),
 }  # fmt: skip
-NOTHING = {name: getattr(ChatReply(""), name) for name in ChatReply.__slots__}
+NOTHING = {name: getattr(ChatReply(""), name) for name in ChatReply._fields}
 
 
 @pytest.mark.parametrize("name", EXPECTED)
@@ -124,7 +124,7 @@ def test_captured_answers_are_read_field_by_field(name: str) -> None:
     reply = BASE.decode(CAPTURED[name])
     result = CAPTURED[name]["result"]
     assert reply == text
-    assert {one: getattr(reply, one) for one in ChatReply.__slots__} == {
+    assert {one: getattr(reply, one) for one in ChatReply._fields} == {
         **NOTHING,
         "model": model,
         "provider": provider,
@@ -561,7 +561,7 @@ def test_values_are_immutable_pickle_and_compare() -> None:
             with pytest.raises(AttributeError):
                 delattr(value, name)
     twin = pickle.loads(pickle.dumps(full))
-    assert all(getattr(twin, name) == getattr(full, name) for name in ChatReply.__slots__)
+    assert all(getattr(twin, name) == getattr(full, name) for name in ChatReply._fields)
 
 
 def test_a_reply_behaves_as_its_text() -> None:
@@ -580,3 +580,26 @@ def test_a_reply_behaves_as_its_text() -> None:
         reply.model = "other"
     with pytest.raises(AttributeError):
         del reply.model
+
+
+ONE, TWO = Usage(1, 2, 3, 4, raw={"a": 1}), Usage(10, 20, 30, 40)
+CENT = Decimal("0.01")
+
+
+@pytest.mark.parametrize(
+    ("spent", "usage", "cost"),
+    [
+        ([], None, None),
+        ([(ONE, CENT)], ONE, CENT),
+        ([(None, CENT)], None, CENT),
+        ([(ONE, CENT), (TWO, CENT)], Usage(11, 22, 33, 44, raw=[{"a": 1}, None]), 2 * CENT),
+        ([(ONE, CENT), (TWO, None)], Usage(11, 22, 33, 44, raw=[{"a": 1}, None]), None),
+        ([(ONE, CENT), (None, CENT)], None, 2 * CENT),
+        ([(None, None), (ONE, CENT)], None, None),
+    ],
+    ids=["none", "one", "no tokens", "both", "a price unknown", "tokens unknown", "one unknown"],
+)
+def test_one_unknown_leaves_a_sum_unknown(
+    spent: list[Any], usage: Usage | None, cost: Decimal | None
+) -> None:
+    assert total_of(spent) == (usage, cost)

@@ -208,9 +208,7 @@ values: Any = st.recursive(
 )
 
 
-@given(
-    name=st.sampled_from([*ChatReply.__slots__, "text", "stored", "reply", "turn"]), value=values
-)
+@given(name=st.sampled_from([*ChatReply._fields, "text", "stored", "reply", "turn"]), value=values)
 def test_whatever_stands_in_an_entry_is_an_answer_or_none(name: str, value: Any) -> None:
     whole = json.loads(entry_of(reply(), REQUEST, now=100.0) or "")
     (whole if name in whole else whole["reply"])[name] = value

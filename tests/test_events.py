@@ -14,9 +14,10 @@ from typing import Any
 import pytest
 
 import puter
+from puter.api import streamed
 from puter.engine.events import NAMES, Event
 from puter.testing import LocalPuter
-from tests.door import Door, chat_body, chunks, error_body, stream_answer
+from tests.door import Door, chat_body, chunks, error_body, stream_answer, until_done
 
 USAGE = {
     "type": "usage",
@@ -54,6 +55,17 @@ async def test_a_call_tells_of_its_beginning_its_attempts_and_its_end(door: Door
     assert start.seconds is None
     assert "Hello" not in repr(told)
     assert re.fullmatch(r"<Event call.end of chat gpt-5-nano, [\d.]+ s, 0.000078 USD>", repr(end))
+
+
+async def test_chunks_are_no_matter_to_listeners_of_other_events(
+    door: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(streamed, "_tell", None)
+    ai = door.client()
+    told = listening(ai, *(name for name in NAMES if name != "stream.chunk"))
+    door.answers(stream_answer({"type": "text", "text": "a"}, {"type": "text", "text": "b"}, USAGE))
+    assert await until_done(await door(ai, "chat", "Hi", stream=True)) == "ab"
+    assert told[-1].name == "call.end"
 
 
 async def test_a_stream_tells_of_its_chunks_and_ends_with_the_last(door: Door) -> None:

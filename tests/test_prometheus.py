@@ -13,7 +13,7 @@ import pytest
 from prometheus_client import CollectorRegistry, Counter
 
 from puter import PuterConfigError, PuterError
-from puter.extensions import Prometheus
+from puter.extensions import Fallback, OpenTelemetry, Prometheus
 from puter.extensions.metrics import MOST_UNKNOWN, OTHER
 from tests.door import Door, chat_body, error_body, shut, step, stream_answer, until_done
 
@@ -185,3 +185,60 @@ async def test_costs_of_answers_before_an_error_count(
         await door(ai, "chat", "hi", tools=[nop])
     assert values(registry, outcome="error") == [1, 1, 18, None]
     assert ai.usage.cost == Decimal("0.000078")
+
+
+def twice(request: Any, call_next: Any) -> Any:
+    """Ask twice."""
+    yield from call_next(request)
+    return (yield from call_next(request))
+
+
+async def test_within_what_asks_again_each_answer_counts_once(
+    door: Door, registry: CollectorRegistry
+) -> None:
+    busy = (429, error_body("slow down", "too_many_requests"))
+    door.answers(busy, chat_body(), chat_body(), chat_body())
+    ai = door.client().use(twice).use(Prometheus(registry))
+    await door(ai, "chat", "hi", remember=False)
+    assert values(registry) == [2, 2, 36, 1]
+    assert value(registry, "puter_cost_usd_total") == float(ai.usage.cost) == 2 * 0.000078
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
+async def test_within_a_fallback_rounds_that_were_done_are_those_of_the_first_model(
+    door: Door, registry: CollectorRegistry, stream: bool
+) -> None:
+    def nop() -> None:
+        """Do nothing."""
+
+    call = {"id": "1", "type": "function", "function": {"name": "nop", "arguments": "{}"}}
+    used = {"type": "tool_use", "id": "1", "name": "nop", "input": {}}
+    first = (
+        stream_answer(used, USAGE) if stream else chat_body(None, message={"tool_calls": [call]})
+    )
+    down = (503, error_body("down", None))
+    door.answers(first, down, stream_answer(TEXT, USAGE) if stream else chat_body())
+    ai = door.client(max_retries=0).use(Fallback("gpt-4o")).use(Prometheus(registry))
+    reply = await door(ai, "chat", "hi", tools=[nop], stream=stream)
+    assert (await until_done(reply) if stream else reply) == "Hello!"
+    assert values(registry, outcome="error") == [1, 1, 18, None]
+    assert values(registry, model="gpt-4o") == [1, 1, 18, None]
+
+
+async def test_a_call_of_unknown_cost_adds_none(door: Door, registry: CollectorRegistry) -> None:
+    def nop() -> None:
+        """Do nothing."""
+
+    call = {"id": "1", "type": "function", "function": {"name": "nop", "arguments": "{}"}}
+    unpriced = {"usage": {"prompt_tokens": 11, "completion_tokens": 7}}
+    door.answers(chat_body(None, message={"tool_calls": [call]}), chat_body("Hello!", **unpriced))
+    ai = door.client().use(Prometheus(registry))
+    reply = await door(ai, "chat", "hi", tools=[nop])
+    assert reply.cost is None
+    assert values(registry) == [1, 1, 36, None]
+    assert value(registry, "puter_cost_usd_total") is None
+
+
+async def test_nobody_listens_for_it(door: Door, registry: CollectorRegistry) -> None:
+    ai = door.client().use(Prometheus(registry)).use(OpenTelemetry())
+    assert ai._extensions.listeners == {}

@@ -20,8 +20,16 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.trace import SpanKind, StatusCode
 from prometheus_client import CollectorRegistry
 
-from puter import PuterConfigError, PuterError, PuterServerError, ToolCall
-from puter.extensions import Cache, Fallback, OpenTelemetry, Prometheus
+from puter import ChatReply, PuterConfigError, PuterError, PuterServerError, ToolCall
+from puter.extensions import (
+    Cache,
+    Fallback,
+    HttpReply,
+    HttpRequest,
+    OpenAICompatible,
+    OpenTelemetry,
+    Prometheus,
+)
 from puter.testing.samples import PNG
 from tests.door import (
     CUT,
@@ -253,6 +261,74 @@ async def test_answers_before_an_error_count(door: Door, told: Telemetry) -> Non
 
 def nop() -> None:
     """Do nothing."""
+
+
+@streams
+async def test_a_cost_that_is_not_known_is_absent(
+    door: Door, told: Telemetry, stream: bool
+) -> None:
+    usage = {"prompt_tokens": 11, "completion_tokens": 7}
+    unpriced = stream_answer(TEXT, {"type": "usage", "usage": usage})
+    door.answers(
+        answer(stream, "", ToolCall("1", "nop")), unpriced if stream else chat_body(usage=usage)
+    )
+    ends: list[Any] = []
+    ai = door.client().use(told.extension())
+    ai.on("call.end", ends.append)
+    reply = await asked(door, ai, "hi", stream=stream, tools=[nop])
+    assert reply.cost is None
+    assert ends[0].cost is None
+    assert "puter.cost_usd" not in told.attributes
+    assert told.attributes["gen_ai.usage.input_tokens"] == 22
+
+
+COMPLETION = {"choices": [{"message": {"role": "assistant", "content": "Hello!"}}]}
+
+
+class Elsewhere:
+    """A driver that tells no address beforehand."""
+
+    name = "elsewhere"
+    models = ("far",)
+
+    def prepare(self, request: Any) -> HttpRequest:
+        return HttpRequest("POST", "https://llm.example.org/x", {}, b"{}")
+
+    def read(self, reply: HttpReply) -> ChatReply:
+        return ChatReply("Hello!")
+
+
+@pytest.mark.parametrize(
+    ("models", "extension", "where"),
+    [
+        (["Near "], lambda: Prometheus(CollectorRegistry()), ("llm.local", 8080)),
+        (["gpt-5-nano"], lambda: Fallback("near"), ("llm.local", 8080)),
+        (["far"], Elsewhere, (None, None)),
+    ],
+    ids=["asked", "fallen back to", "not told"],
+)
+async def test_the_server_is_the_one_that_the_model_is_at(
+    door: Door, told: Telemetry, models: list[str], extension: Any, where: tuple[Any, Any]
+) -> None:
+    near = OpenAICompatible("https://llm.local:8080/v1", models={"near": "x"})
+    ai = door.client(max_retries=0).use(told.extension()).use(near).use(extension())
+    down = [(503, error_body("down", None))] if models == ["gpt-5-nano"] else []
+    door.answers(*down, COMPLETION)
+    assert await door(ai, "chat", "hi", model=models[0]) == "Hello!"
+    for found in (
+        told.attributes,
+        dict(told.points("gen_ai.client.operation.duration")[0].attributes),
+    ):
+        assert (found.get("server.address"), found.get("server.port")) == where
+
+
+async def test_a_model_at_another_server_says_nothing_of_other_methods(
+    door: Door, told: Telemetry
+) -> None:
+    near = OpenAICompatible("https://llm.local:8080/v1", models=["gpt-image-2"])
+    door.answers({"success": True, "result": "data:image/png;base64,iVBORw0KGgo="})
+    await door(door.client().use(told.extension()).use(near), "txt2img", "A cat", "gpt-image-2")
+    assert told.attributes["server.address"] == "api.puter.com"
 
 
 @pytest.mark.parametrize("how", ["closed", "dropped"])

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 from puter.api.downloads import attach_download
 from puter.api.turn import ModelTarget, Turn
 from puter.engine.effects import Body, Flow, Notify, Read, StreamOpened, YieldChunks
-from puter.engine.log import listeners_of
 from puter.engine.observing import event_of
 from puter.engine.pipeline import may_have_run
 from puter.exceptions import PuterAPIError, PuterError, PuterStreamError, PuterTimeoutError
@@ -18,6 +17,7 @@ from puter.wire.ndjson import LineDecoder, LineError, NDJSONDecoder
 
 if TYPE_CHECKING:
     from puter.engine.context import CallContext
+    from puter.engine.events import Listeners
     from puter.wire import sse
 else:
     sse = late("puter.wire.sse")
@@ -57,8 +57,8 @@ def streamed_answer(turn: Turn) -> Flow[None]:
                     "Raise max_tokens or ask again; .partial has what came.",
                 )
             ends = turn.accept_reply(accumulator.reply())
-            if turn.call.extensions.listeners:
-                yield from _tell(turn.call, [last])
+            if listeners := turn.call.extensions.listeners.get("stream.chunk"):
+                yield from _tell(turn.call, [last], listeners)
             yield YieldChunks([last], last=ends)
             yield from _drain(turn, body)
             return
@@ -111,8 +111,8 @@ def _chunks(turn: Turn, body: Body, accumulator: StreamAccumulator) -> Flow[Chat
         for image in accumulator.images[known:]:
             attach_download(image, call)
         if came := bool(chunks):
-            if call.extensions.listeners:
-                yield from _tell(call, chunks)
+            if listeners := call.extensions.listeners.get("stream.chunk"):
+                yield from _tell(call, chunks, listeners)
             yield YieldChunks(chunks)
             silence = patience
             if patience is not None:
@@ -137,10 +137,9 @@ def _chunks(turn: Turn, body: Body, accumulator: StreamAccumulator) -> Flow[Chat
                 raise accumulator.failed(_no_chunk(patience), _CUT, retryable=True)
 
 
-def _tell(call: CallContext, chunks: list[ChatChunk]) -> Flow[None]:
-    if listeners := listeners_of(call.extensions, "stream.chunk"):
-        for one in chunks:
-            yield Notify(event_of(call, "stream.chunk", chunk=one), listeners)
+def _tell(call: CallContext, chunks: list[ChatChunk], listeners: Listeners) -> Flow[None]:
+    for one in chunks:
+        yield Notify(event_of(call, "stream.chunk", chunk=one), listeners)
 
 
 def _cut_off(

@@ -30,7 +30,7 @@ from puter.history import History, estimate_tokens
 from puter.models import registry
 from puter.process import late
 from puter.records import dataclass, field
-from puter.types.replies import ChatReply, ToolCall, Usage
+from puter.types.replies import ChatReply, ToolCall, total_of
 from puter.wire.dialects import Provider, route_of
 from puter.wire.dialects.base import forces_tool
 from puter.wire.http import HttpReply, HttpRequest, driver_call
@@ -49,8 +49,6 @@ from puter.wire.messages import (
 )
 
 if TYPE_CHECKING:
-    import dataclasses
-
     from puter import tool_results, tools
     from puter.api import attachments, curl, downloads, sources, tool_calls
     from puter.engine import middleware
@@ -60,7 +58,7 @@ if TYPE_CHECKING:
     from puter.wire.serializing import Serializer
 else:
     attachments, downloads = late("puter.api.attachments"), late("puter.api.downloads")
-    curl, dataclasses = late("puter.api.curl"), late("dataclasses")
+    curl = late("puter.api.curl")
     sources = late("puter.api.sources")
     middleware, tool_calls = late("puter.engine.middleware"), late("puter.api.tool_calls")
     tool_results = late("puter.tool_results")
@@ -131,7 +129,7 @@ def target_of(call: CallContext, history: History, request: ChatRequest) -> Mode
         return _usual_target(name)
     extra = options.get("extra") or {}
     name = extra.get("model") or name
-    if servers and (server := servers.get(str(name).strip().lower())) is not None:
+    if servers and (server := call.extensions.server_of(name)) is not None:
         return _target_at(server, name, extra.get("provider") or options.get("provider"))
     if not options:
         return _usual_target(name)
@@ -389,7 +387,8 @@ class Turn:
         if cost is None and self.target.model in CANNED:
             cost = Decimal(0)
         model = answer.model or self.target.model
-        call.record(model, answer.usage, cost)
+        usage = answer.usage
+        call.record(model, usage if usage.raw or usage.total_tokens else None, cost)
         self.unsettled = False
         self._answers += (answer,)
         self.stream = None
@@ -729,13 +728,9 @@ def total_reply(answers: Sequence[ChatReply]) -> ChatReply:
     """The last answer with usage, cost and attempts of all; one unknown cost leaves it unknown."""
     if len(answers) == 1:
         return answers[0]
-    costs = [one.cost for one in answers]
-    known = [one for one in costs if one is not None]
-    usages = [one.usage for one in answers]
-    counts = [one.name for one in dataclasses.fields(Usage) if one.name != "raw"]
-    sums: dict[str, Any] = {name: sum(getattr(one, name) for one in usages) for name in counts}
+    usage, cost = total_of([(one.usage, one.cost) for one in answers])
     return answers[-1].copy_with(
-        usage=Usage(**sums, raw=[one.raw for one in usages]),
-        cost=sum(known, Decimal(0)) if len(known) == len(costs) else None,
+        usage=usage,
+        cost=cost,
         attempts=sum(one.attempts for one in answers),
     )

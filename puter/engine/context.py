@@ -121,6 +121,8 @@ class CallContext:
     """The model that is asked, as far as it is known yet."""
     attempts: int = 0
     """How often the present request was sent so far."""
+    retries: int = 0
+    """How often requests of this call were to be sent again."""
     requested: float = 0.0
     """When the present request was to be sent first, by ``clock``."""
     unsent: bool = False

@@ -55,6 +55,10 @@ class Extensions:
         self.installed: tuple[object, ...] = ()
         """What ``use()`` was given."""
 
+    def server_of(self, model: object) -> Any:
+        """The ``servers.Server`` whose driver takes the chats of a model; None for Puter."""
+        return self.drivers.get(str(model or "").strip().lower())
+
     def copy(self) -> Extensions:
         twin = Extensions()
         twin.become(self)

@@ -11,12 +11,10 @@ from puter.engine.events import Event, tell
 from puter.engine.failures import conceal
 from puter.engine.log import CALLS, listeners_of
 from puter.exceptions import PuterError
+from puter.types.replies import total_of
 
 if TYPE_CHECKING:
-    from decimal import Decimal
-
     from puter.engine.context import CallContext
-    from puter.types.replies import Usage
 
 T = TypeVar("T")
 
@@ -35,7 +33,7 @@ def notify(call: CallContext, name: str, **about: Any) -> Flow[None]:
 
 def event_of(call: CallContext, name: str, **about: Any) -> Event:
     """An event of a call."""
-    known = {"model": call.model or None, "attempt": call.attempts, "call": call}
+    known: dict[str, Any] = {"model": call.model or None, "attempt": call.attempts, "call": call}
     return Event(name, call.operation, **{**known, **about})
 
 
@@ -66,7 +64,7 @@ def _observed(call: CallContext, flow: Flow[T]) -> Flow[T]:
             event = event_of(call, "call.error", **_about(call, sys.exc_info()[1]))
             tell(event, listeners, ending=True)
     known = getattr(result, "usage", None) is not None  # of a reply: that of all its rounds
-    usage, cost = (result.usage, result.cost) if known else _spent(call)  # type: ignore[attr-defined]
+    usage, cost = (result.usage, result.cost) if known else total_of(call.spent)  # type: ignore[attr-defined]
     yield from notify(
         call,
         "call.end",
@@ -78,15 +76,6 @@ def _observed(call: CallContext, flow: Flow[T]) -> Flow[T]:
         reply=result,
     )
     return result
-
-
-def _spent(call: CallContext) -> tuple[Usage | None, Decimal | None]:
-    """Of a call that made one request; where it made several, their costs."""
-    if len(call.spent) == 1:
-        return call.spent[0]
-    costs = [cost for _, cost in call.spent]
-    known = [one for one in costs if one is not None]
-    return None, sum(known[1:], known[0]) if known and len(known) == len(costs) else None
 
 
 def _about(call: CallContext, error: BaseException | None) -> dict[str, Any]:

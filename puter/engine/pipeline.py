@@ -178,6 +178,7 @@ def _explain(config: PuterConfig, request: HttpRequest, error: PuterError) -> No
 
 
 def _pause(call: CallContext, request: HttpRequest, error: PuterError, delay: float) -> Flow[None]:
+    call.retries += 1
     shown = replace(request, body=None) if request.private else request
     about = {"request": shown, "status": error.status, "delay": delay, "error": error}
     yield from notify(call, "retry", **about)

@@ -100,6 +100,8 @@ class Server:
             raise PuterConfigError(f"The driver {kind}: {error.message}", hint=error.hint) from None
         self.models: Mapping[str, str] = {one.lower(): one for one in names}
         """Names in lower case -> as the driver has them."""
+        self.address: str = str(getattr(driver, "base_url", ""))
+        """Its URL; "" where the driver does not tell."""
         self.throttle: Throttle = Throttle(*limits)
         self.route: Provider = Provider(reads=getattr(driver, "reads", READ_SOMEWHERE))
         """Which options it passes on."""

@@ -186,12 +186,12 @@ class Cache(Single):
 def _who_answers(request: Request) -> str:
     """The host; or the driver, its address, and what it calls the model."""
     call, name = request.call, str(request.model)
-    server = call.extensions.drivers.get(name.lower())
+    server = call.extensions.server_of(name)
     if server is None:
         return str(call.config.api_base)
     driver = server.driver
     known = driver.models.get(name) if isinstance(driver.models, Mapping) else name
-    return f"{server.name} {getattr(driver, 'base_url', '')} {known}"
+    return f"{server.name} {server.address} {known}"
 
 
 def _store_of(path: Any, store: Any, ttl: float | None, max_entries: int) -> Any:

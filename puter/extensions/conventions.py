@@ -14,11 +14,8 @@ from urllib.parse import urlsplit
 from puter.exceptions import PuterError
 
 if TYPE_CHECKING:
-    from decimal import Decimal
-
     from puter.engine.middleware import Request
     from puter.extensions.watched import Watched
-    from puter.types.replies import Usage
 
 SCHEMA = "https://opentelemetry.io/schemas/1.41.0"
 SYSTEM = "puter"
@@ -34,26 +31,6 @@ _OUTPUT = {
     "txt2vid": "video",
     "parse": "json",
 }
-
-
-class Ended(NamedTuple):
-    """A call that has ended, in whatever way."""
-
-    call: Watched[Any]
-    usage: Usage | None
-    """Tokens of all its answers."""
-    cost: Decimal | None
-    """US dollars, of all answers whose cost is known."""
-
-    @property
-    def reply(self) -> Any:
-        """What the method returns, or what there was of it."""
-        return self.call.reply if self.call.reply is not None else partial_of(self.call.error)
-
-
-def partial_of(error: BaseException | None) -> Any:
-    """The part of the answer that an error has."""
-    return error.partial if isinstance(error, PuterError) else None
 
 
 def operation_name(request: Request) -> str:
@@ -81,37 +58,40 @@ def _option(name: str) -> Callable[[Request], Any]:
     return read
 
 
-def _address(part: str) -> Callable[[Request], Any]:
-    def read(request: Request) -> Any:
-        url = urlsplit(request.call.config.api_base)
-        return url.hostname if part == "host" else url.port or {"http": 80}.get(url.scheme, 443)
+def _address(request: Request, model: str | None) -> tuple[str | None, int | None]:
+    """Host and port that the chats of a model go to, as far as its driver tells."""
+    call, chats = request.call, request.operation in OPERATION
+    server = call.extensions.server_of(model) if chats else None
+    try:
+        url = urlsplit(call.config.api_base if server is None else server.address)
+        return url.hostname, url.port or {"http": 80, "https": 443}.get(url.scheme)
+    except ValueError:
+        return None, None
 
-    return read
 
-
-def _of_usage(name: str, *, unknown: int | None = None) -> Callable[[Ended], Any]:
+def _of_usage(name: str, *, unknown: int | None = None) -> Callable[[Watched[Any]], Any]:
     """Tokens; ``unknown`` is the number that vendors which do not tell are given."""
 
-    def read(ended: Ended) -> Any:
-        count = None if ended.usage is None else getattr(ended.usage, name)
+    def read(call: Watched[Any]) -> Any:
+        count = None if call.usage is None else getattr(call.usage, name)
         return None if count == unknown else count
 
     return read
 
 
-def _of_reply(name: str) -> Callable[[Ended], Any]:
-    return lambda ended: getattr(ended.reply, name, None) or None
+def _of_result(name: str) -> Callable[[Watched[Any]], Any]:
+    return lambda call: getattr(call.result, name, None) or None
 
 
-def _finish_reasons(ended: Ended) -> Any:
-    reason = getattr(ended.reply, "finish_reason", None)
+def _finish_reasons(call: Watched[Any]) -> Any:
+    reason = getattr(call.result, "finish_reason", None)
     if reason is None:
         return None
-    return [reason if ended.call.outcome == "ok" else "error"]
+    return [reason if call.outcome == "ok" else "error"]
 
 
-def _cost(ended: Ended) -> Any:
-    return None if ended.cost is None else float(ended.cost)
+def _cost(call: Watched[Any]) -> Any:
+    return None if call.cost is None else float(call.cost)
 
 
 OF_REQUEST: Mapping[str, Callable[[Request], Any]] = {
@@ -128,23 +108,25 @@ OF_REQUEST: Mapping[str, Callable[[Request], Any]] = {
     "gen_ai.request.presence_penalty": _option("presence_penalty"),
     "gen_ai.output.type": lambda request: _OUTPUT.get(request.operation),
     "gen_ai.conversation.id": lambda request: request.metadata.get("conversation_id"),
-    "server.address": _address("host"),
-    "server.port": _address("port"),
+    "server.address": lambda request: _address(request, request.model)[0],
+    "server.port": lambda request: _address(request, request.model)[1],
 }
 """Attributes known when a call begins; what is None is left out."""
 
-OF_END: Mapping[str, Callable[[Ended], Any]] = {
-    "gen_ai.response.model": _of_reply("model"),
+OF_END: Mapping[str, Callable[[Watched[Any]], Any]] = {
+    "gen_ai.response.model": _of_result("model"),
     "gen_ai.response.finish_reasons": _finish_reasons,
-    "gen_ai.response.time_to_first_chunk": lambda ended: ended.call.first_chunk,
+    "gen_ai.response.time_to_first_chunk": lambda call: call.first_chunk,
     "gen_ai.usage.input_tokens": _of_usage("input_tokens"),
     "gen_ai.usage.output_tokens": _of_usage("output_tokens"),
     "gen_ai.usage.cache_read.input_tokens": _of_usage("cached_tokens", unknown=0),
     "gen_ai.usage.reasoning.output_tokens": _of_usage("reasoning_tokens", unknown=0),
-    "http.request.resend_count": lambda ended: ended.call.retries or None,
-    "puter.provider": _of_reply("provider"),
+    "server.address": lambda call: _address(call.request, call.model)[0],
+    "server.port": lambda call: _address(call.request, call.model)[1],
+    "http.request.resend_count": lambda call: call.retries or None,
+    "puter.provider": _of_result("provider"),
     "puter.cost_usd": _cost,
-    "puter.cached": _of_reply("cached"),
+    "puter.cached": _of_result("cached"),
 }
 """Attributes known when it has ended; what is None is left out."""
 

@@ -90,6 +90,7 @@ class Fallback(Single):
         kind = _KINDS.get(request.operation)
         if kind is None:
             return (yield from call_next(request))
+        server_of = request.call.extensions.server_of
         names = [_name_for(request, kind, one) for one in self._models]
         asked = list(dict.fromkeys((request.model, *filter(None, names))))
         failed: dict[str | None, PuterError] = {}  # the last one last
@@ -112,8 +113,8 @@ class Fallback(Single):
                     if lost:  # what failed is middleware, after an answer
                         raise
                     if not bills_nothing(error):
-                        here = _server_of(request, model)
-                        left = [one for one in left if _server_of(request, one) is not here]
+                        here = server_of(model)
+                        left = [one for one in left if server_of(one) is not here]
                         if not (is_of_server(error) and (left or failed)):
                             _tell_all(error, failed)
                             raise
@@ -167,17 +168,12 @@ def _is_begun(error: PuterError) -> bool:
 
 def _name_for(request: Request, kind: str, name: str) -> str | None:
     """What a model is called in requests; None when it is of another kind."""
-    server = _server_of(request, name)
+    server = request.call.extensions.server_of(name)
     if server is not None:
         return server.models[name.strip().lower()] if kind == "chat" else None
     if not _may_be(name, kind):
         return None
     return registry().lookup(name).id if kind == "chat" else name
-
-
-def _server_of(request: Request, model: str | None) -> Any:
-    """The ``servers.Server`` of a driver that has the model, None for Puter."""
-    return request.call.extensions.drivers.get((model or "").strip().lower())
 
 
 def _changed(request: Request, model: str | None, done: ChatReply | None) -> Request:

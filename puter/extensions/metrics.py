@@ -5,19 +5,17 @@ from __future__ import annotations
 import weakref
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from puter.engine.clock import monotonic
 from puter.engine.effects import Flow
 from puter.exceptions import PuterConfigError
-from puter.extensions.conventions import DURATION, partial_of
+from puter.extensions.conventions import DURATION
 from puter.extensions.single import Single
-from puter.extensions.watched import Watched, harmless, let_retries_pass, spent_in
+from puter.extensions.watched import Watched, harmless
 from puter.models import registry
 from puter.process import loading, short_lock
 
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry, Counter, Histogram
 
-    from puter.engine.client import Client
     from puter.engine.middleware import CallNext, Request
 
 LABELS = ("operation", "model", "outcome")
@@ -31,8 +29,8 @@ class Prometheus(Single):
 
     - ``puter_calls_total``: calls of methods, however many requests each made;
     - ``puter_call_seconds``: how long they took, of a stream until it ended;
-    - ``puter_tokens_total``: tokens sent and received;
-    - ``puter_cost_usd_total``: what the answers cost, as far as the server told;
+    - ``puter_tokens_total``: tokens sent and received, of calls where the server told all of them;
+    - ``puter_cost_usd_total``: what the calls cost of which the server told all costs;
     - ``puter_retries_total``: requests that were sent again.
 
     ``outcome`` is ``ok``, ``error``, or ``cancelled`` for tasks cancelled and streams closed early.
@@ -69,32 +67,25 @@ class Prometheus(Single):
             ) from None
         self._metrics = _metrics_in(prometheus_client.REGISTRY if registry is None else registry)
 
-    def setup(self, client: Client) -> None:
-        """Called by ``use()``."""
-        let_retries_pass(client)
-
     def middleware(self, request: Request, call_next: CallNext) -> Flow[Any]:
         """Around each call."""
-        watched = Watched(call_next(request))
+        watched = Watched(request, call_next(request))
         try:
             return (yield from watched)
         finally:
             with harmless(request):
-                self._count(request, watched)
+                self._count(watched)
             watched.forget()
 
-    def _count(self, request: Request, call: Watched[Any]) -> None:
+    def _count(self, call: Watched[Any]) -> None:
         found = self._metrics
-        reply = call.reply if call.reply is not None else partial_of(call.error)
-        model = getattr(reply, "requested_model", "") or request.model or ""
-        labels = (request.operation, found.label_of(model), call.outcome)
+        labels = (call.request.operation, found.label_of(call.model or ""), call.outcome)
         found.calls.labels(*labels).inc()
-        found.seconds.labels(*labels).observe(monotonic() - call.began)
-        usage, cost = spent_in(request)
-        if usage is not None:
-            found.tokens.labels(*labels).inc(usage.total_tokens)
-        if cost is not None:
-            found.cost.labels(*labels).inc(float(cost))
+        found.seconds.labels(*labels).observe(call.seconds)
+        if call.usage is not None:
+            found.tokens.labels(*labels).inc(call.usage.total_tokens)
+        if call.cost is not None:
+            found.cost.labels(*labels).inc(float(call.cost))
         if call.retries:
             found.retries.labels(*labels).inc(call.retries)
 

@@ -6,14 +6,13 @@ from collections.abc import Callable
 from contextvars import ContextVar, Token
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from puter.engine.clock import monotonic
 from puter.engine.effects import Effect, Flow, StreamOpened, YieldChunks
 from puter.engine.failures import conceal
 from puter.exceptions import PuterConfigError, words_of
 from puter.extensions import conventions, recorded_messages
-from puter.extensions.conventions import Attributes, Ended, attributes_of
+from puter.extensions.conventions import Attributes, attributes_of
 from puter.extensions.single import Single
-from puter.extensions.watched import Watched, harmless, let_retries_pass, spent_in
+from puter.extensions.watched import Watched, harmless
 from puter.version import __version__
 from puter.wire.redact import Redactor, one_line
 
@@ -22,7 +21,6 @@ if TYPE_CHECKING:
     from opentelemetry.metrics import MeterProvider
     from opentelemetry.trace import Span, TracerProvider
 
-    from puter.engine.client import Client
     from puter.engine.middleware import CallNext, Request
 
 T = TypeVar("T")
@@ -84,10 +82,6 @@ class OpenTelemetry(Single):
         )
         self._content = content
 
-    def setup(self, client: Client) -> None:
-        """Called by ``use()``."""
-        let_retries_pass(client)
-
     def middleware(self, request: Request, call_next: CallNext) -> Flow[Any]:
         """Around each call."""
         asked = attributes_of(conventions.OF_REQUEST, request)
@@ -95,35 +89,31 @@ class OpenTelemetry(Single):
             conventions.span_name(request), kind=self._trace.SpanKind.CLIENT, attributes=asked
         )
         inside = self._trace.set_span_in_context(span)
-        watched = _InSpan(call_next(request), inside, self._context.attach, self._context.detach)
+        watched = _InSpan(request, call_next(request), inside, self._context)
         try:
             return (yield from watched)
         finally:
             with harmless(request):
-                self._end(span, request, asked, watched)
+                self._end(span, asked, watched)
             watched.forget()
 
-    def _end(self, span: Span, request: Request, asked: Attributes, call: _InSpan[Any]) -> None:
-        seconds = monotonic() - call.began
-        ended = Ended(call, *spent_in(request))
+    def _end(self, span: Span, asked: Attributes, call: _InSpan[Any]) -> None:
         try:
-            known = self._described(span, request, asked, ended)
+            known = self._described(span, asked, call)
         finally:
             span.end()
         shared = {name: known[name] for name in conventions.OF_METRICS if name in known}
-        self._duration.record(seconds, shared, context=call.inside)
+        self._duration.record(call.seconds, shared, context=call.inside)
         shared.pop(conventions.ERROR_TYPE, None)
-        if (usage := ended.usage) is not None:
+        if (usage := call.usage) is not None:
             for kind, count in (("input", usage.input_tokens), ("output", usage.output_tokens)):
                 attributes = {**shared, conventions.TOKEN_TYPE: kind}
                 self._tokens.record(count, attributes, context=call.inside)
 
-    def _described(
-        self, span: Span, request: Request, asked: Attributes, ended: Ended
-    ) -> Attributes:
+    def _described(self, span: Span, asked: Attributes, call: _InSpan[Any]) -> Attributes:
         """All that is known of a call, put into its span as well."""
-        known = {**asked, **attributes_of(conventions.OF_END, ended)}
-        error = ended.call.error
+        known = {**asked, **attributes_of(conventions.OF_END, call)}
+        error = call.error
         if isinstance(error, GeneratorExit):  # a stream was not read on: no failure
             error = None
         if error is not None:
@@ -131,9 +121,9 @@ class OpenTelemetry(Single):
         if span.is_recording():
             span.set_attributes(known)
             if self._content:
-                span.set_attributes(_content(request, ended.reply))
+                span.set_attributes(_content(call.request, call.result))
             if error is not None:
-                self._record_error(span, request, error)
+                self._record_error(span, call.request, error)
         return known
 
     def _record_error(self, span: Span, request: Request, error: BaseException) -> None:
@@ -186,19 +176,19 @@ class _InSpan(Watched[T]):
 
     def __init__(
         self,
+        request: Request,
         flow: Flow[T],
         inside: Context,
-        attach: Callable[[Context], Token[Context]],
-        detach: Callable[[Token[Context]], None],
+        api: Any,
     ) -> None:
-        super().__init__(flow)
+        super().__init__(request, flow)
         self.inside = inside
-        self._attach, self._detach = attach, detach
+        self._api = api  # opentelemetry.context
         self._entered: tuple[Token[Context], Token[None]] | None = None
 
     def _step(self, resume: Callable[..., Effect[Any]], *args: Any) -> Effect[Any]:
         if self._entered is None:
-            self._entered = self._attach(self.inside), _here.set(None)
+            self._entered = self._api.attach(self.inside), _here.set(None)
         runs_on = False
         try:
             effect = super()._step(resume, *args)
@@ -216,4 +206,4 @@ class _InSpan(Watched[T]):
             _here.reset(here)
         except ValueError:  # closed by another thread or task than it waited in
             return
-        self._detach(outside)
+        self._api.detach(outside)

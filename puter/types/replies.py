@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -64,6 +64,24 @@ class ToolCall:
 
 
 NO_USAGE = Usage()
+_COUNTS = ("input_tokens", "output_tokens", "cached_tokens", "reasoning_tokens")
+
+
+def total_of(
+    spent: Sequence[tuple[Usage | None, Decimal | None]],
+) -> tuple[Usage | None, Decimal | None]:
+    """Tokens and US dollars of several answers; one unknown leaves each of them unknown."""
+    usages = [usage for usage, _ in spent if usage is not None]
+    costs = [cost for _, cost in spent if cost is not None]
+    usage = usages[0] if len(usages) == 1 else None
+    if len(usages) > 1:
+        sums = {name: sum(getattr(one, name) for one in usages) for name in _COUNTS}
+        usage = Usage(**sums, raw=[one.raw for one in usages])
+    known = bool(costs) and len(costs) == len(spent)
+    return (
+        usage if len(usages) == len(spent) else None,
+        sum(costs, Decimal(0)) if known else None,
+    )
 
 
 class ChatReply(TextValue, beside=("_again",)):
