@@ -74,7 +74,7 @@ class Event:
         return id(self.call)
 
     @property
-    def secrets(self) -> tuple[Secret, ...]:
+    def _secrets(self) -> tuple[Secret, ...]:
         """What must not be shown of what belongs to the event."""
         of_request = () if self.request is None else self.request.secrets
         return (*self.call.shared.credentials.secrets(self.call.config), *of_request)
@@ -123,7 +123,7 @@ Listeners: TypeAlias = Sequence[Listener]
 
 def log_failure(logger: logging.Logger, text: str, event: Event, error: BaseException) -> None:
     """Warn of what the user's own code raised, with traceback and without secrets of the call."""
-    redactor = Redactor(event.secrets)
+    redactor = Redactor(event._secrets)
     story = "".join(traceback.format_exception(error))
     if (shown := redactor(story)) == story:
         logger.warning("%s", text, exc_info=error)

@@ -129,7 +129,7 @@ def _content(event: Event) -> list[tuple[str, str]]:
         if isinstance(content, bytes):
             text = content[: 4 * _LONGEST].decode(errors="replace")
         if text and isinstance(text, str):
-            shown.append((way, Redactor(event.secrets)(str(text), _LONGEST)))
+            shown.append((way, Redactor(event._secrets)(str(text), _LONGEST)))
     return shown
 
 
