@@ -415,6 +415,8 @@ async def test_an_estimate_sees_what_is_sent_in_each_round(door: Door, stream: b
 
     def estimate(request: Any) -> Decimal:
         seen.append((request.operation, request.model, [one["role"] for one in request.messages]))
+        assert request.stream is (stream and request.operation == "chat")
+        assert request.call.operation == request.operation
         return CENT
 
     async def later(request: Any) -> Decimal:

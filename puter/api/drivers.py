@@ -202,7 +202,7 @@ def invoke(
 
 def _asked(call: CallContext, model: str, args: Mapping[str, Any]) -> middleware.Request:
     """The request as extensions see it."""
-    return middleware.Request(call.operation, model or None, args=args)
+    return middleware.Request(call.operation, model or None, args=args, call=call)
 
 
 def _like(call: CallContext, model: str, kind: str) -> tuple[str, ...]:

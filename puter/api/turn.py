@@ -282,7 +282,11 @@ class Turn:
         try:
             server = self.target.server
             reply = yield from exchange(
-                self.call, self._request(stream), refused, server, asked=self._asked
+                self.call,
+                self._request(stream),
+                refused,
+                server,
+                asked=lambda: self._asked(stream),
             )
             self.unsettled, self._headers = True, reply.headers
             return reply
@@ -296,13 +300,19 @@ class Turn:
                 error.hint = f"{did_you_mean(near)} {error.hint}"
             raise
 
-    def _asked(self) -> middleware.Request:
+    def _asked(self, stream: bool) -> middleware.Request:
         """The request as extensions see it, with the rounds that are done."""
-        request = self.request
+        request, messages = self.request, (*self._before, *self.messages)
         args = {name: getattr(request, name) for name in ("tools", "run_tools", "max_rounds")}
-        messages = (*self._before, *self.messages)
         return middleware.Request(
-            self.call.operation, self.target.model, messages, request.options, args
+            self.call.operation,
+            self.target.model,
+            messages,
+            request.options,
+            args,
+            stream,
+            len(self.messages),
+            call=self.call,
         )
 
     def _request(self, stream: bool) -> HttpRequest:
