@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import sys
-from _thread import LockType, RLock, allocate_lock
+from _thread import RLock
 from collections.abc import Generator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from functools import cache
 from importlib import import_module
 from itertools import repeat
-from typing import Any
+from typing import Any, cast
 
 from puter.exceptions import PuterError
 
@@ -20,16 +20,23 @@ FORK_WAITS = 10.0
 SPARE = 16
 """File descriptors that must be free before something is loaded."""
 
-_short = allocate_lock()
+_short = RLock()
 _loading = RLock()
 
 
-def short_lock() -> LockType:
+def short_lock() -> AbstractContextManager[Any]:
     """The one lock for steps that neither wait, nor run users' code, nor take another lock.
 
-    A forked child finds it free.
+    A forked child finds it free. A signal handler may come here in the midst of such a step of its
+    own thread, and does not wait for it: see ``in_short_step``.
     """
     return _short
+
+
+def in_short_step() -> bool:
+    """Whether this is a signal handler, or a finalizer, in the midst of a step of its thread."""
+    held: bool = cast("Any", _short)._is_owned()  # as ``threading.Condition`` asks
+    return held
 
 
 @contextmanager
@@ -131,4 +138,4 @@ def _in_parent() -> None:
 
 def _in_child() -> None:
     global _short, _loading
-    _short, _loading = allocate_lock(), RLock()
+    _short, _loading = RLock(), RLock()

@@ -400,3 +400,30 @@ def test_ctrl_c_between_two_steps_loses_nothing(step: Callable[[Budget, Reservat
         assert (budget.spent, len(budget._held)) in ((expected, 0), (expected, 1)), aim.struck
         assert budget.reserved == Decimal("0.10") * len(budget._held)
     assert place > 5
+
+
+def test_a_signal_handler_that_looks_at_a_budget_freezes_nothing_and_loses_nothing() -> None:
+    """It runs in the thread that it interrupts, in the midst of a step of that perhaps."""
+    budget, seen = Budget(1, estimate=CENT), []
+
+    def handler(*_: Any) -> None:
+        sys.setprofile(None)
+        seen.append(state(budget))
+        sys.setprofile(handler)
+
+    def spend() -> None:
+        sys.setprofile(handler)  # at each call of a function, and where it ends
+        try:
+            for _ in range(10):
+                reserve(budget).settle(CENT, answered=True)
+                repr(budget)
+        finally:
+            sys.setprofile(None)
+
+    thread = threading.Thread(target=spend, daemon=True)
+    thread.start()
+    thread.join(10)
+    assert not thread.is_alive()
+    assert len(seen) > 100
+    assert [one[0] for one in seen] == sorted(one[0] for one in seen)
+    assert state(budget) == (CENT * 10, 0, Decimal("0.9"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import pickle
+import sys
 import threading
 from decimal import Decimal
 from typing import Any
@@ -327,3 +328,32 @@ def test_a_ledger_is_pickled_with_its_sums() -> None:
     twin = pickle.loads(pickle.dumps(ledger))
     assert (twin.total, twin.by_model) == (ledger.total, ledger.by_model)
     assert repr(ledger) == "<Ledger 1 call, 0.1 USD>"
+
+
+def test_a_signal_handler_that_asks_what_was_spent_freezes_nothing_and_loses_nothing() -> None:
+    """It runs in the thread that it interrupts, in the midst of a step of that perhaps."""
+    ledger, seen = Ledger(), []
+
+    def handler(*_: Any) -> None:
+        sys.setprofile(None)
+        seen.append(ledger.requests)
+        if len(seen) <= 400:
+            ledger.record("chat", "m")
+        sys.setprofile(handler)
+
+    def spend() -> None:
+        for _ in range(300):
+            ledger.record("chat", "m")
+        sys.setprofile(handler)  # at each call of a function, and where it ends
+        try:
+            str(ledger)
+        finally:
+            sys.setprofile(None)
+
+    thread = threading.Thread(target=spend, daemon=True)
+    thread.start()
+    thread.join(10)
+    assert not thread.is_alive()
+    assert seen == sorted(seen)
+    assert len(seen) > 400
+    assert ledger.requests == 700

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
-from puter.process import late, short_lock
+from puter.process import in_short_step, late, short_lock
 from puter.records import dataclass, field
 
 if TYPE_CHECKING:
@@ -74,7 +74,8 @@ class Ledger:
     ) -> None:
         """Count a call.
 
-        It never waits: a stream that is dropped is counted in the midst of whatever runs then.
+        It never waits for long: a stream that is dropped is counted in the midst of whatever runs
+        then.
 
         Args:
             operation: Name of the method, such as ``chat``.
@@ -84,23 +85,23 @@ class Ledger:
         """
         sent, received = (usage.input_tokens, usage.output_tokens) if usage else (0, 0)
         self._new.append((operation, model or UNKNOWN_MODEL, sent, received, cost))
-        if len(self._new) > _MANY and (lock := short_lock()).acquire(blocking=False):
-            try:
-                self._add_up()
-            finally:
-                lock.release()
+        if len(self._new) > _MANY:
+            self._add_up()
 
     def _add_up(self) -> None:
-        while self._new:
-            operation, model, sent, received, cost = self._new.popleft()
-            one = Spent(1, sent, received, cost or decimal.Decimal(0), int(cost is None))
-            self._sums.setdefault((operation, model), Spent())._add(one)
+        if in_short_step():
+            return  # the sums stay as the step that this interrupts knows them
+        with short_lock():
+            while self._new:
+                operation, model, sent, received, cost = self._new.popleft()
+                one = Spent(1, sent, received, cost or decimal.Decimal(0), int(cost is None))
+                self._sums.setdefault((operation, model), Spent())._add(one)
 
     def _summed(self, part: int | None) -> dict[str, Spent]:
         """Fresh sums by operation (0), by model (1), or in all (None)."""
         found: dict[str, Spent] = {} if part is not None else {"": Spent()}
+        self._add_up()
         with short_lock():
-            self._add_up()
             for key, spent in self._sums.items():
                 found.setdefault("" if part is None else key[part], Spent())._add(spent)
         return found

@@ -13,7 +13,7 @@ from puter.exceptions import PuterBudgetError, PuterInputError, repr_of
 from puter.extensions.single import Single
 from puter.history import estimate_tokens
 from puter.models import registry
-from puter.process import short_lock
+from puter.process import in_short_step, short_lock
 from puter.types.model import Model
 from puter.wire.catalogue import read_model
 from puter.wire.json import as_int_or_none
@@ -98,28 +98,28 @@ class Budget(Single):
     @property
     def spent(self) -> Decimal:
         """US dollars of what is over: the server's figures, else what was reserved for it."""
+        self._add_up()
         with short_lock():
-            self._add_up()
             return self._spent
 
     @property
     def reserved(self) -> Decimal:
         """US dollars that requests under way may cost."""
+        self._add_up()
         with short_lock():
-            self._add_up()
             return self._sum_held()
 
     @property
     def remaining(self) -> Decimal:
         """US dollars that are left, 0 or more; what is reserved is not."""
+        self._add_up()
         with short_lock():
-            self._add_up()
             return max(self._left(), Decimal(0))
 
     def reset(self) -> None:
         """Start anew: nothing is spent. Requests under way stay reserved, and count."""
+        self._add_up()
         with short_lock():
-            self._add_up()
             self._spent, self._unknown = Decimal(0), None
 
     def check(self, call: CallContext, request: Request) -> None:
@@ -128,8 +128,8 @@ class Budget(Single):
         Raises:
             PuterBudgetError: There is not, and it is not free.
         """
+        self._add_up()
         with short_lock():
-            self._add_up()
             over = self._unknown is not None or self._spent >= self._amount
         if over:
             estimate = self._known_estimate(call, request)
@@ -155,8 +155,8 @@ class Budget(Single):
             estimate = self._unpriced
         reservation = Reservation(self, request.operation, free=free)
         call.reservations += (reservation,)  # noted before: an interrupt loses nothing
+        self._add_up()
         with short_lock():
-            self._add_up()
             left = self._left()
             amount = left if estimate is None else estimate
             if free or (self._unknown is None and left > 0 and amount <= left):
@@ -206,18 +206,21 @@ class Budget(Single):
 
     def _add_up(self) -> None:
         """Take over what was settled; an interrupt may come before each call of a function."""
-        while self._settled:
-            reservation, cost, unknown = self._settled[0]
-            if reservation in self._held:  # else it was settled before
-                del self._held[reservation]
-                self._spent += cost
-                if unknown:
-                    self._unknown = reservation
-            self._settled.popleft()
+        if in_short_step():
+            return  # the sums stay as the step that this interrupts knows them
+        with short_lock():
+            while self._settled:
+                reservation, cost, unknown = self._settled[0]
+                if reservation in self._held:  # else it was settled before
+                    del self._held[reservation]
+                    self._spent += cost
+                    if unknown:
+                        self._unknown = reservation
+                self._settled.popleft()
 
     def __repr__(self) -> str:
+        self._add_up()
         with short_lock():
-            self._add_up()
             spent, held = self._spent, self._sum_held()
         return f"<Budget {self._amount:f} USD: {spent:f} spent, {held:f} reserved>"
 
