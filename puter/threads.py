@@ -1,12 +1,13 @@
-"""Threads beside an event loop: which loop runs here, and calls in threads of their own."""
+"""Threads beside an event loop: which loop runs here, who works, and for whom it is waited."""
 
 from __future__ import annotations
 
 import contextvars
 import sys
 import threading
+import weakref
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from puter.exceptions import PuterError
 
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     import concurrent.futures
 
 T = TypeVar("T")
+Worker: TypeAlias = tuple[object, object]
+"""A thread and a task in it, if any; the task weakly, for what notes it may be its result."""
 
 
 def running_loop() -> asyncio.AbstractEventLoop | None:
@@ -25,6 +28,41 @@ def running_loop() -> asyncio.AbstractEventLoop | None:
     events = sys.modules.get("asyncio.events")
     find = getattr(events, "_get_running_loop", None)  # not there yet while a thread loads it
     return None if find is None else find()
+
+
+class _Current(threading.local):
+    def __init__(self) -> None:
+        self.thread = object()  # unlike a thread's ident, never used again
+
+
+_current = _Current()
+_line: contextvars.ContextVar[tuple[Worker, ...]] = contextvars.ContextVar("puter_line", default=())
+"""A worker, and those who wait until it is done; others inherit it with the context."""
+
+
+def worker() -> Worker:
+    """This thread and task."""
+    if (loop := running_loop()) is None:
+        return _current.thread, None
+    import asyncio
+
+    task = asyncio.current_task(loop)
+    if task is None:
+        return _current.thread, None
+    weak = weakref.ref(task)
+    hash(weak)  # which keeps it for when the task is gone
+    return _current.thread, weak
+
+
+def workers() -> tuple[Worker, ...]:
+    """This thread and task, and those who certainly wait until what it does now is done."""
+    line, this = _line.get(), worker()
+    return line if line[:1] == (this,) else (this,)
+
+
+def awaited_by(others: tuple[Worker, ...]) -> None:
+    """Note that they wait until this thread or task, which has a context of its own, is done."""
+    _line.set((worker(), *others))
 
 
 def in_thread(function: Callable[..., T], *args: Any) -> asyncio.Future[T]:

@@ -1336,7 +1336,8 @@ def test_a_task_is_told_within_5_s_that_it_waits_for_itself(
         await settled(throttle, 2)
         await asyncio.sleep(3.3)
         begun = loop.time()
-        with pytest.raises(WouldDeadlock, match="its own code left open"):
+        told = "its own code left open" if parked else "calls that wait for it"
+        with pytest.raises(WouldDeadlock, match=told):
             await async_acquire(throttle, timeout=timeout)
         assert 3 < loop.time() - begun <= 5
         for permit in permits:
@@ -1353,7 +1354,8 @@ def test_a_thread_is_told_within_5_s_that_it_waits_for_itself(timeout: float | N
     throttle = Throttle(NO_WINDOW, 1, 2, clock=clock)
 
     def call() -> None:
-        with acquire(throttle), acquire(throttle):
+        with acquire(throttle) as one, acquire(throttle):
+            one.park()
             acquire(throttle, timeout=timeout)
 
     thread, errors = error_of(call)
@@ -1391,6 +1393,85 @@ def test_a_thread_waits_for_itself_if_its_tasks_of_earlier_hold_the_permits() ->
     thread.join(20)
     loop.close()
     assert [type(error) for error in errors] == [WouldDeadlock]
+
+
+async def again(throttle: Throttle) -> None:
+    """Make a call within a call."""
+    with await async_acquire(throttle):
+        await asyncio.sleep(1)
+        (await async_acquire(throttle)).release()
+
+
+def test_tasks_that_all_wait_within_calls_are_told_within_5_s_and_nobody_else() -> None:
+    async def body(loop: VirtualLoop) -> None:
+        throttle = VirtualThrottle(NO_WINDOW, 1, 3, loop=loop)
+        outcomes = asyncio.gather(*(again(throttle) for _ in range(3)), return_exceptions=True)
+        await asyncio.sleep(1.5)
+        (await async_acquire(throttle)).release()
+        assert [type(one) for one in await outcomes] == [WouldDeadlock] * 3
+        assert "wait for calls that wait for it" in str(outcomes.result()[0])
+        assert 4 < loop.time() <= 6
+        assert (throttle.running, throttle.waiting) == (0, 0)
+
+    virtually(body)
+
+
+def test_calls_within_calls_wait_for_one_that_is_under_way() -> None:
+    async def body(loop: VirtualLoop) -> None:
+        throttle = VirtualThrottle(NO_WINDOW, 1, 3, loop=loop)
+
+        async def takes_long() -> None:
+            with await async_acquire(throttle):
+                await asyncio.sleep(600)
+
+        calls = (again(throttle), again(throttle), takes_long())
+        await asyncio.gather(*calls)
+        assert loop.time() == 600
+
+    virtually(body)
+
+
+def test_a_task_that_works_on_while_others_wait_for_it_is_not_waited_for_in_vain() -> None:
+    """What a task begins in the background waits, and the task itself does not."""
+
+    async def body(loop: VirtualLoop) -> None:
+        throttle = VirtualThrottle(NO_WINDOW, 1, 2, loop=loop)
+
+        async def with_background() -> None:
+            with await async_acquire(throttle):
+                background = asyncio.create_task(async_acquire(throttle))
+                await asyncio.sleep(600)
+            (await background).release()
+
+        await asyncio.gather(with_background(), with_background())
+        assert loop.time() == 600
+
+    virtually(body)
+
+
+@pytest.mark.parametrize("streams", [0, 1])
+def test_threads_that_all_wait_within_calls_are_told(streams: int) -> None:
+    clock = Clock()
+    throttle = Throttle(NO_WINDOW, 1, 2 + streams, clock=clock)
+    for _ in range(streams):
+        acquire(throttle).park()
+
+    def call() -> None:
+        with acquire(throttle):
+            until(lambda: throttle.running == 2 + streams)
+            acquire(throttle)
+
+    threads = [error_of(call) for _ in range(2)]
+    until(lambda: throttle.waiting == 2)
+    for clock.now in (3, 59) if streams else (3,):
+        throttle._tick()
+        assert throttle.waiting == 2
+    clock.now = 60 if streams else 5
+    throttle._tick()
+    for thread, errors in threads:
+        thread.join(20)
+        assert [type(error) for error in errors] == [WouldDeadlock]
+    assert (throttle.running, throttle.waiting) == (streams, 0)
 
 
 @pytest.mark.parametrize("who", ["a thread", "a task"])

@@ -708,9 +708,9 @@ def _queued(history: History, queue: Throttle, call: CallContext, flow: Flow[T])
         try:
             for turn in callers:
                 turn.waits_for = history
-            if _leads_back(history, callers):
+            if queue.leads_back or _leads_back(history, callers):
                 raise PuterInputError(
-                    "A tool cannot chat in the conversation that called it: "
+                    "What a conversation calls, such as a tool or middleware, cannot chat in it: "
                     "each would wait for the other",
                     hint="Let it use the client, or a fork() of the conversation.",
                 )

@@ -16,7 +16,7 @@ import weakref
 from _thread import allocate_lock, start_new_thread  # threading's are not for finalizers
 from bisect import insort
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from functools import partial
 from types import SimpleNamespace
@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 
 from puter.engine.clock import monotonic
 from puter.process import late
-from puter.threads import running_loop
+from puter.threads import Worker, running_loop, worker, workers
 
 if TYPE_CHECKING:
     import asyncio
@@ -43,6 +43,7 @@ _LOOKS = 5
 # Answers, while calls wait, before one more is tried after one was refused: first and at most.
 _PATIENCE, _MOST_PATIENCE = 16, 64
 _READ = "Read the open streams to their end, or close them, before the next call."
+_APART = "Call before or after, not in middleware, callbacks or map_chunks; or by another client."
 
 
 class Late(TimeoutError):
@@ -55,24 +56,6 @@ class WouldDeadlock(RuntimeError):
     def __init__(self, message: str, hint: str) -> None:
         super().__init__(message)
         self.hint = hint
-
-
-class _Current(threading.local):
-    def __init__(self) -> None:
-        self.thread = object()  # unlike a thread's ident, never used again
-
-
-_current = _Current()
-
-
-def _caller() -> tuple[object, object]:
-    """This thread and task; the task weakly, for the permit may be part of its result."""
-    if (loop := running_loop()) is None:
-        return _current.thread, None
-    import asyncio
-
-    task = asyncio.current_task(loop)
-    return _current.thread, None if task is None else weakref.ref(task)
 
 
 class _Future:
@@ -121,11 +104,12 @@ class Permit:
     ``with`` releases it, however far it came.
     """
 
-    __slots__ = "_future _loop _owner _parked _released _since position throttle".split()
+    __slots__ = "_future _line _loop _owner _parked _released _since position throttle".split()
 
     _future: Any  # of asyncio for a task, ours for a thread; set when it must wait
     _loop: asyncio.AbstractEventLoop | None  # of the task that acquired it
-    _owner: tuple[object, object]  # who used it last
+    _line: tuple[Worker, ...]  # who waits for it in the queue, and who waits for them
+    _owner: Worker  # who used it last
     _since: float  # when it came to the queue
 
     def __init__(self, throttle: Throttle, position: int | None = None) -> None:
@@ -139,8 +123,9 @@ class Permit:
         Raises:
             Late: So many seconds passed first.
             WouldDeadlock: At once for tasks of the event loop that this thread runs, within 5 s for
-                streams that this thread left open, after 60 s without progress when all permits
-                belong to streams that nobody reads, or to event loops that stand still.
+                streams that this thread left open and for calls that wait for such as this one,
+                after 60 s without progress when all permits belong to streams that nobody
+                reads, or to event loops that stand still.
         """
         throttle, self._loop = self.throttle, None
         if throttle._admit(self, _Future):
@@ -189,7 +174,7 @@ class Permit:
 
     def claim(self) -> None:
         """From now on this thread or task uses the stream that holds it."""
-        self._parked, self._owner = False, _caller()
+        self._parked, self._owner = False, worker()
 
     def park(self) -> None:
         """From now on it is held by an open stream that nobody is reading."""
@@ -200,6 +185,12 @@ class Permit:
         """Nobody is at work on it: it is parked, or its event loop stands still."""
         return self._parked or (self._loop is not None and not self._loop.is_running())
 
+    def _is_own(self, other: Permit) -> bool:
+        """Whether what it waits for is held by who waits here, or who waits for them."""
+        thread, _ = self._line[0]
+        earlier = self._loop is None and other._owner[0] is thread  # a task of an earlier loop
+        return earlier or other._owner in self._line
+
     def __enter__(self) -> Self:
         return self
 
@@ -209,6 +200,12 @@ class Permit:
     def _tell(self, failure: Callable[[], Exception] | None) -> bool:
         """Wake the waiter; False if its event loop does not run."""
         return _tell(self._loop, self._future, failure)
+
+
+def _held_by(line: Iterable[Worker], permits: Iterable[Permit]) -> set[Permit]:
+    """Those of the permits with which one of these is in the midst of something."""
+    busy = set(line)
+    return {one for one in permits if not one._parked and one._owner in busy}
 
 
 def _rolling_window() -> Any:
@@ -279,6 +276,11 @@ class Throttle:
     def running(self) -> int:
         """Permits out at this moment."""
         return len(self._running)
+
+    @property
+    def leads_back(self) -> bool:
+        """Whether who asks is in the midst of a call that has a permit, or works for one."""
+        return bool(self._running and _held_by(workers(), list(self._running)))
 
     @property
     def waiting(self) -> int:
@@ -354,14 +356,14 @@ class Throttle:
 
     def _admit(self, permit: Permit, new_future: Callable[[], Any]) -> bool:
         """Whether it may go at once; if not it is in the queue, with a future to wait for."""
-        permit._owner, permit._parked, permit._released = _caller(), False, False
+        permit._owner, permit._parked, permit._released = worker(), False, False
         with self._lock:
             now = self._clock()
             if not self._queue and self._opens() <= now:
                 self._note(now)
                 self._running.add(permit)
                 return True
-            permit._future, permit._since = new_future(), now
+            permit._future, permit._since, permit._line = new_future(), now, workers()
             self._waiting.add(permit)
             insort(self._queue, (permit.position, now, id(permit), permit))
             self._hand_out()
@@ -441,21 +443,22 @@ class Throttle:
             self._hand_out()
 
     def _refuse_deadlocked(self, running: list[Permit], now: float) -> None:
-        """Wake those who wait for streams that only the code that waits could close."""
+        """Wake those who wait for what only the code that waits could end."""
         if not running or self._opens() < math.inf:
             return
-        unread = all(one._idle for one in running)
-        for permit in list(self._waiting):
-            (thread, task), reason = permit._owner, ""
-            if all(
-                one._owner[0] is thread and (permit._loop is None or one._owner[1] == task)
-                for one in running
-            ):
+        waiting = list(self._waiting)
+        stuck = _held_by([one for permit in waiting for one in permit._line], running)
+        unread = all(one in stuck or one._idle for one in running)
+        for permit in waiting:
+            owns, reason, hint = permit._is_own, "", _READ
+            if all(one in stuck or owns(one) for one in running) and any(map(owns, running)):
                 if now - permit._since >= _OWN_STREAMS * (1 - 1 / _LOOKS):
-                    reason = "that its own code left open"
+                    reason = "streams that its own code left open"
+                    if stuck.issuperset(running):
+                        reason, hint = "calls that wait for it, or for others made in them", _APART
             elif unread and now - max(self._progress, permit._since) >= _NO_PROGRESS:
-                reason = f"that were left open and not read for {_NO_PROGRESS:g} s"
-            refused = partial(WouldDeadlock, f"this call would wait for streams {reason}", _READ)
+                reason = f"streams that were left open and not read for {_NO_PROGRESS:g} s"
+            refused = partial(WouldDeadlock, f"this call would wait for {reason}", hint)
             if reason and permit._tell(refused):
                 self._waiting.discard(permit)
 

@@ -29,7 +29,7 @@ from puter.engine.events import async_tell, tell
 from puter.engine.throttle import Late, WouldDeadlock
 from puter.exceptions import PuterConfigError, PuterError, PuterInputError, PuterTimeoutError
 from puter.process import late
-from puter.threads import in_thread
+from puter.threads import Worker, awaited_by, in_thread, workers
 from puter.wire.http import HttpReply
 
 if TYPE_CHECKING:
@@ -229,7 +229,7 @@ async def _in_thread(call: Invoke[Any]) -> Any:
     import asyncio
 
     # A future, not a task: a loop that shuts down would cancel a task and leave the thread alone.
-    running = in_thread(call.function, *call.args)
+    running = in_thread(_awaited, workers(), call)
     try:
         return await asyncio.shield(running)
     except asyncio.CancelledError:
@@ -237,10 +237,18 @@ async def _in_thread(call: Invoke[Any]) -> Any:
         raise
 
 
+def _awaited(others: tuple[Worker, ...], call: Invoke[Any]) -> Any:
+    awaited_by(others)
+    return call.function(*call.args)
+
+
 async def _async_invoke_all(effect: InvokeAll) -> list[Any]:
     import asyncio
 
-    tasks: list[asyncio.Future[Any]] = [asyncio.ensure_future(_outcome(c)) for c in effect.calls]
+    line = workers()
+    tasks: list[asyncio.Future[Any]] = [
+        asyncio.ensure_future(_outcome(c, line)) for c in effect.calls
+    ]
     try:
         return list(await asyncio.gather(*tasks))
     finally:
@@ -258,7 +266,8 @@ async def _end_of(tasks: list[asyncio.Future[Any]]) -> None:
             await asyncio.wait(left)
 
 
-async def _outcome(call: Invoke[Any]) -> Any:
+async def _outcome(call: Invoke[Any], others: tuple[Worker, ...]) -> Any:
+    awaited_by(others)
     try:
         return await _async_invoke(call)
     except Exception as error:  # noqa: BLE001 - every exception is handed back to the flow
