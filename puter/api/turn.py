@@ -708,10 +708,11 @@ def _queued(history: History, queue: Throttle, call: CallContext, flow: Flow[T])
         try:
             for turn in callers:
                 turn.waits_for = history
-            if queue.leads_back or _leads_back(history, callers):
+            by_tool = _leads_back(history, callers)
+            if by_tool or queue.leads_back:
                 raise PuterInputError(
-                    "What a conversation calls, such as a tool or middleware, cannot chat in it: "
-                    "each would wait for the other",
+                    f"{'A tool' if by_tool else 'Middleware'} cannot chat in the conversation that "
+                    "called it: each would wait for the other",
                     hint="Let it use the client, or a fork() of the conversation.",
                 )
             yield Acquire(permit, call.time_left())
