@@ -293,5 +293,5 @@ def _library(package: str, extra: str) -> Generator[None, None, None]:
     except ImportError:
         raise PuterConfigError(
             f"This needs the package {package}",
-            hint=f"pip install 'puter-python-sdk[{extra}]'",
+            hint=f"pip install {package} (the extra puter-python-sdk[{extra}])",
         ) from None

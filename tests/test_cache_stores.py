@@ -43,6 +43,14 @@ def kept(store: Any, keys: str) -> str:
     return "".join(key for key in keys if store.get(key) is not None)
 
 
+@pytest.mark.skipif(os.name != "posix", reason="Windows has no such modes")
+def test_a_new_file_is_for_its_user_alone(tmp_path: Path) -> None:
+    path = tmp_path / "cache.sqlite"
+    with contextlib.closing(SqliteStore(path, 3)) as store:
+        store.set("a", "1")
+        assert {one.stat().st_mode & 0o777 for one in tmp_path.iterdir()} == {0o600}
+
+
 def test_what_was_set_is_got(store: Any) -> None:
     assert isinstance(store, Store)
     assert store.get("a") is None

@@ -295,6 +295,11 @@ def test_nothing_is_written_where_nothing_was_said(path: Path) -> None:
     assert not path.parent.exists()
 
 
+def test_a_cassette_that_may_not_be_recorded_has_to_be_there(tmp_path: Path) -> None:
+    with pytest.raises(PuterConfigError, match=r"There is no cassette .*misspelt\.json"):
+        Cassette(tmp_path / "misspelt.json", record=False)
+
+
 @pytest.mark.parametrize("path", [None, 5, b"a.json", ""])
 def test_what_is_no_path_is_told(path: Any) -> None:
     with pytest.raises(PuterConfigError, match="path must be the path of a file, not"):

@@ -480,7 +480,8 @@ def test_a_library_that_is_missing_is_named_with_its_extra(
     folder.project("token = 'keyring:puter/ada'")
     monkeypatch.setitem(sys.modules, library, None)
     told = raised(attempt)
-    assert told == (f"This needs the package {library}. pip install 'puter-python-sdk[{extra}]'")
+    wanted = f"pip install {library} (the extra puter-python-sdk[{extra}])"
+    assert told == f"This needs the package {library}. {wanted}"
 
 
 # ------------------------------------------------------------ whose sign-in data

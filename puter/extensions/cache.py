@@ -52,8 +52,8 @@ class Cache(Single):
 
     Args:
         path: A SQLite file, which several processes may share, or the URL of a Redis server
-            (``redis://``, ``rediss://``, ``unix://``; needs ``pip install
-            'puter-python-sdk[redis]'``). It is opened when it is first used. Default: memory.
+            (``redis://``, ``rediss://``, ``unix://``; needs ``pip install redis``).
+            It is opened when it is first used; a new file is for its user alone. Default: memory.
         ttl: Seconds that an answer is given again, above 0. Default: for ever.
         max_entries: Answers that it keeps, 1 or more: those that were used last. Default 10,000.
         store: A store of your own, in place of ``path``: see ``Store``.

@@ -220,6 +220,8 @@ def _is_busy(error: BaseException) -> bool:
 
 
 def _connect(path: str) -> sqlite3.Connection:
+    with suppress(OSError):  # it is there, or SQLite says better what is wrong
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))  # for its user alone
     connection = sqlite3.connect(path, timeout=0, isolation_level=None, check_same_thread=False)
     try:
         _prepare(connection, path)

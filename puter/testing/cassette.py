@@ -42,9 +42,12 @@ class Cassette(Single):
 
     Args:
         path: The file, JSON; its folders are made when it is recorded.
+        record: Whether it may be recorded. False: a file that is missing, or misspelt, is refused.
+            Default True.
 
     Raises:
-        PuterConfigError: The file is no cassette, or ``path`` names none.
+        PuterConfigError: The file is no cassette, or ``path`` names none; or it is missing and may
+            not be recorded.
 
     Examples:
         >>> with Cassette("hello.json") as cassette:
@@ -55,7 +58,7 @@ class Cassette(Single):
         True Hello!
     """
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
+    def __init__(self, path: str | os.PathLike[str], *, record: bool = True) -> None:
         if not isinstance(path, (str, os.PathLike)) or not os.fspath(path):
             raise PuterConfigError(
                 f"path must be the path of a file, not {repr_of(path)}",
@@ -65,6 +68,11 @@ class Cassette(Single):
         content = _content(self._path)
         self.replaying: bool = content is not None
         """Whether requests are answered from the file."""
+        if not (self.replaying or record):
+            raise PuterConfigError(
+                f"There is no cassette {str(path)!r}",
+                hint="Check its name, or record it once with record=True.",
+            )
         try:
             self._tape = Tape(content)
         except ValueError as error:
