@@ -1788,7 +1788,7 @@ def by_hand(
     listening = Extensions()
     subscribe(listening, "tool.end", print)
     context: Any = SimpleNamespace(
-        operation="chat", model="m", extensions=listening, time_left=lambda: None
+        operation="chat", model="m", attempts=1, extensions=listening, time_left=lambda: None
     )
     steps = run_calls(calls, Toolbox(tools), before, {}, context)
     seen: list[Any] = []
@@ -1817,8 +1817,8 @@ def test_a_round_is_one_effect_and_its_events() -> None:
     assert [together.until(one) for one in (StopChat(), failed)] == [True, False]
     assert [one.function() for one in together.calls] == [2, 4]
     assert [one.event for one in seen[1:]] == [
-        Event("tool.end", "chat", "m", tool=calls[0]),
-        Event("tool.end", "chat", "m", tool=calls[2], error=failed),
+        Event("tool.end", "chat", "m", 1, tool=calls[0]),
+        Event("tool.end", "chat", "m", 1, tool=calls[2], error=failed),
     ]
     assert [one["content"] for one in messages if one["role"] == "tool"] == [
         "2", "Error: there is no tool named 'nope'; there are: add", "Error: ValueError: no",

@@ -115,7 +115,7 @@ def reply_of(entry: Any, request: Request, oldest: float) -> ChatReply | None:
         if read["stored"] < oldest:
             return None
         reply = ChatReply.from_dict(read["reply"])
-        turn = read.get("turn") or {"of": request.turn, "messages": _turn_of(request)}
+        turn: Any = read.get("turn") or {"of": request.turn, "messages": _turn_of(request)}
         if turn["of"] != request.turn or check_messages(reply.messages)[-1]["role"] != "assistant":
             return None
         messages = check_messages([*turn["messages"], *reply.messages])
