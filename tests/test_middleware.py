@@ -729,6 +729,15 @@ async def test_common_slips_are_told_in_a_sentence(door: Door) -> None:
     with pytest.raises(puter.PuterConfigError, match="returns_nothing returned NoneType"):
         await door(door.client().use(returns_nothing), "txt2img", "A cat")
 
+    def iterates(request: Request, call_next: Any) -> Flow[Any]:
+        for effect in call_next(request):  # noqa: UP028 - that is the slip
+            yield effect
+        return "done"
+
+    door.answers(chat_body("Hello!"))
+    with pytest.raises(puter.PuterConfigError, match="iterates over call_next"):
+        await ask(door, door.client().use(iterates), "Hi")
+
     def raises_stop(chunk: ChatChunk) -> str:
         raise StopIteration
 

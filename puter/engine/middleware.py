@@ -37,7 +37,7 @@ T = TypeVar("T")
 _SECRET = frozenset({"login", "create_api_token", "revoke_api_token"})
 """Operations whose arguments or results are secret."""
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
-_CHANGED = ("model", "messages", "options", "args")
+_CHANGED = ("model", "messages", "options", "args", "metadata")
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -71,7 +71,7 @@ class Request:
     """Whether a reply is what the method is to return; for ``parse`` of the type."""
 
     def replace(self, **changes: Any) -> Request:
-        """A request with another ``model``, ``messages``, ``options`` or ``args``.
+        """A request with another ``model``, ``messages``, ``options``, ``args`` or ``metadata``.
 
         Raises:
             TypeError: Another name is given.
@@ -81,7 +81,7 @@ class Request:
         if "messages" in changes:
             changes["messages"] = messages = tuple(check_messages(changes["messages"]))
             changes["turn"] = self._turn_of(messages)
-        for name in ("options", "args"):
+        for name in ("options", "args", "metadata"):
             if not isinstance(changes.get(name, {}), Mapping):
                 raise PuterInputError(f"request.replace: {name} must be a mapping")
         model = changes.get("model", "any")
@@ -318,6 +318,14 @@ def _attempt_layer(
     if not isinstance(reply, HttpReply):
         raise no_reply(reply, middleware, "an HttpReply")
     return reply
+
+
+def not_delegated() -> PuterConfigError:
+    """The error of middleware that passes effects on, and not what comes back for them."""
+    return PuterConfigError(
+        "A middleware iterates over call_next(request)",
+        hint="Write `reply = yield from call_next(request)`; map_chunks() sees chunks of a stream.",
+    )
 
 
 def no_reply(reply: Any, middleware: Any, wanted: str) -> PuterConfigError:

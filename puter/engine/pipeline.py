@@ -104,6 +104,8 @@ def exchange(
                     call.uncounted = False  # it is this reply that counts
                 else:
                     reply = yield _attempt(call, request)
+                if reply is None:
+                    raise middleware.not_delegated()
                 if listeners := listeners_of(call.extensions, "response"):
                     yield Notify(_answered(call, request, reply, call.clock() - began), listeners)
                 reply.max_bytes = request.max_bytes
