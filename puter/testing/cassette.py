@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from puter.engine.throttle import Permit
 
-log = logging.getLogger("puter.testing")
+_LOGGER = logging.getLogger("puter.testing")
 
 
 class Cassette(Single):
@@ -136,7 +136,7 @@ class Cassette(Single):
         except OSError as error:  # what was paid for is worth more; close() tries once more
             level = logging.DEBUG if self._warned else logging.WARNING
             self._warned = True
-            log.log(level, "A cassette cannot be written, and calls go on: %s", error)
+            _LOGGER.log(level, "A cassette cannot be written, and calls go on: %s", error)
 
     def _save(self) -> None:
         """Write the file, unless another thread does: that one looks again when it is done.
