@@ -26,7 +26,7 @@ from puter import (
     ToolCall,
 )
 from puter.engine.effects import Notify, Sleep
-from puter.engine.extensions import Extensions
+from puter.engine.extensions import Extensions, key_of
 from puter.engine.middleware import Request
 from puter.extensions.budget import Budget
 from puter.extensions.fallback import Fallback, bills_nothing, is_of_server
@@ -148,8 +148,9 @@ def request(
 ) -> Request:
     """A request of a client that has these models at a server of its own."""
     extensions = Extensions()
-    server = SimpleNamespace(models={name.lower(): name for name in local})
-    extensions.drivers = dict.fromkeys(server.models, server)
+    models = {name.lower(): name for name in local}
+    server = SimpleNamespace(name_of=lambda name: models[key_of(name)])
+    extensions.drivers = dict.fromkeys(models, server)
     extensions.listeners = {"fallback": (lambda _: None,)}
     call = SimpleNamespace(
         operation=operation, model=model, extensions=extensions, spent=(), attempts=0

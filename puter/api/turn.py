@@ -145,7 +145,7 @@ def _target(name: Any, pinned: str | None, options: Mapping[str, Any]) -> ModelT
 
 
 def _target_at(server: Server, name: Any, pinned: str | None) -> ModelTarget:
-    model = server.models[str(name).strip().lower()]
+    model = server.name_of(name)
     if pinned not in (None, server.name):
         raise PuterInputError(
             f"{model} is served by the driver {server.name}, not by {pinned!r}",

@@ -28,6 +28,11 @@ class Reservation(Protocol):
 _NONE: Mapping[str, Any] = MappingProxyType({})
 
 
+def key_of(model: object) -> str:
+    """A name of a model as those of drivers are looked up."""
+    return str(model or "").strip().lower()
+
+
 class Extensions:
     """What a client was given to work with beside its settings; its copies have one of their own.
 
@@ -57,7 +62,7 @@ class Extensions:
 
     def server_of(self, model: object) -> Any:
         """The ``servers.Server`` whose driver takes the chats of a model; None for Puter."""
-        return self.drivers.get(str(model or "").strip().lower())
+        return self.drivers.get(key_of(model))
 
     def copy(self) -> Extensions:
         twin = Extensions()

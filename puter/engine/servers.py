@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 from puter.checks import MOST, SECONDS, Range, is_loopback, text
 from puter.config import PuterConfig, secret_headers
+from puter.engine.extensions import key_of
 from puter.engine.middleware import Request
 from puter.engine.throttle import Throttle
 from puter.exceptions import PuterConfigError, PuterError, PuterResponseError, repr_of
@@ -98,13 +99,17 @@ class Server:
             limits = _limits_of(driver)
         except PuterError as error:
             raise PuterConfigError(f"The driver {kind}: {error.message}", hint=error.hint) from None
-        self.models: Mapping[str, str] = {one.lower(): one for one in names}
+        self.models: Mapping[str, str] = {key_of(one): one for one in names}
         """Names in lower case -> as the driver has them."""
         self.address: str = str(getattr(driver, "base_url", ""))
         """Its URL; "" where the driver does not tell."""
         self.throttle: Throttle = Throttle(*limits)
         self.route: Provider = Provider(reads=getattr(driver, "reads", READ_SOMEWHERE))
         """Which options it passes on."""
+
+    def name_of(self, model: object) -> str:
+        """A model that the driver serves, as it writes its name."""
+        return self.models[key_of(model)]
 
     @property
     def streams(self) -> bool:

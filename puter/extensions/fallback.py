@@ -170,7 +170,7 @@ def _name_for(request: Request, kind: str, name: str) -> str | None:
     """What a model is called in requests; None when it is of another kind."""
     server = request.call.extensions.server_of(name)
     if server is not None:
-        return server.models[name.strip().lower()] if kind == "chat" else None
+        return server.name_of(name) if kind == "chat" else None
     if not _may_be(name, kind):
         return None
     return registry().lookup(name).id if kind == "chat" else name

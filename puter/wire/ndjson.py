@@ -79,6 +79,7 @@ class LineDecoder(Generic[L]):
         return self.feed(b"\n") if self._rest else []
 
     def _decoded(self, line: bytes | bytearray, _before: list[L]) -> list[L]:
+        """The lines of one line of bytes, in the form that a subclass reads."""
         raise NotImplementedError
 
     def _one_by_one(self, data: bytes) -> list[L]:
