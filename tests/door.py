@@ -115,6 +115,13 @@ def chat_body(text: str | None = "Hello!", **changes: Any) -> dict[str, Any]:
     return {"success": True, "result": result, "service": {"name": "ai-chat"}, "metadata": metadata}
 
 
+USAGE: dict[str, Any] = {
+    "type": "usage",
+    "usage": {"prompt_tokens": 11, "completion_tokens": 7, "usd_cents": 0.0078},
+}
+"""The last line of a stream, with the figures of ``chat_body()``."""
+
+
 def error_body(message: str, code: str | None, **more: Any) -> dict[str, Any]:
     body = {"error": message, "message": message, **more}
     return {**body, "code": code} if code else body

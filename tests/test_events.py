@@ -17,12 +17,16 @@ import puter
 from puter.api import streamed
 from puter.engine.events import NAMES, Event
 from puter.testing import LocalPuter
-from tests.door import Door, chat_body, chunks, error_body, stream_answer, until_done
+from tests.door import (
+    USAGE,
+    Door,
+    chat_body,
+    chunks,
+    error_body,
+    stream_answer,
+    until_done,
+)
 
-USAGE = {
-    "type": "usage",
-    "usage": {"prompt_tokens": 11, "completion_tokens": 7, "usd_cents": 0.0078},
-}
 REFUSED = (429, error_body("Too many requests.", None))
 
 

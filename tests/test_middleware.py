@@ -23,12 +23,17 @@ from puter.extensions import (
     sleep,
 )
 from puter.types.replies import ChatChunk, ChatReply
-from tests.door import Door, chat_body, chunks, error_body, shut, step, stream_answer
+from tests.door import (
+    USAGE,
+    Door,
+    chat_body,
+    chunks,
+    error_body,
+    shut,
+    step,
+    stream_answer,
+)
 
-USAGE = {
-    "type": "usage",
-    "usage": {"prompt_tokens": 11, "completion_tokens": 7, "usd_cents": 0.0078},
-}
 STREAMS = pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
 
 

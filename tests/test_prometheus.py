@@ -15,12 +15,17 @@ from prometheus_client import CollectorRegistry, Counter
 from puter import PuterConfigError, PuterError
 from puter.extensions import Fallback, OpenTelemetry, Prometheus
 from puter.extensions.metrics import MOST_UNKNOWN, OTHER
-from tests.door import Door, chat_body, error_body, shut, step, stream_answer, until_done
+from tests.door import (
+    USAGE,
+    Door,
+    chat_body,
+    error_body,
+    shut,
+    step,
+    stream_answer,
+    until_done,
+)
 
-USAGE = {
-    "type": "usage",
-    "usage": {"prompt_tokens": 11, "completion_tokens": 7, "usd_cents": 0.0078},
-}
 TEXT = {"type": "text", "text": "Hello!"}
 NAMES = (
     "puter_calls_total",

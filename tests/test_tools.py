@@ -45,12 +45,18 @@ from puter.engine.events import Event, subscribe
 from puter.engine.extensions import Extensions
 from puter.schema import to_json
 from puter.tools import Toolbox
-from tests.door import Door, chat_body, chunks, each, label, lines, shut, stream_answer, until_done
-
-USAGE = {
-    "type": "usage",
-    "usage": {"prompt_tokens": 11, "completion_tokens": 7, "usd_cents": 0.0078},
-}
+from tests.door import (
+    USAGE,
+    Door,
+    chat_body,
+    chunks,
+    each,
+    label,
+    lines,
+    shut,
+    stream_answer,
+    until_done,
+)
 
 
 @dataclasses.dataclass(frozen=True)

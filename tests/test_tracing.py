@@ -33,6 +33,7 @@ from puter.extensions import (
 from puter.testing.samples import PNG
 from tests.door import (
     CUT,
+    USAGE,
     Door,
     chat_body,
     each,
@@ -44,10 +45,6 @@ from tests.door import (
 )
 
 SECRET = "test-token-secret"
-USAGE = {
-    "type": "usage",
-    "usage": {"prompt_tokens": 11, "completion_tokens": 7, "usd_cents": 0.0078},
-}
 TEXT = {"type": "text", "text": "Hello!"}
 streams = pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
 SHARED = {

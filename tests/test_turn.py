@@ -21,6 +21,7 @@ from puter.wire.typed import correction
 from tests.door import (
     CUT,
     SILENCE,
+    USAGE,
     Door,
     chat_body,
     chunks,
@@ -32,10 +33,6 @@ from tests.door import (
 )
 
 Message = dict[str, Any]
-USAGE = {
-    "type": "usage",
-    "usage": {"prompt_tokens": 11, "completion_tokens": 7, "usd_cents": 0.0078},
-}
 ROUND = Decimal("0.000078")
 POOR = (402, error_body("poor", "insufficient_funds"))
 BEFORE: Message = {"role": "user", "content": "Before"}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from puter import PuterAI
@@ -110,61 +111,18 @@ def _amount(stream: bool) -> tuple[int, int]:
     return (STREAMS, MANY) if stream else (CALLS, 1)
 
 
-@row("use-call", "a sync call with a middleware", over="without", goal=GOAL)
-def use_call(bench: Bench) -> list[Round]:
-    return _sync(bench, whole_call)
-
-
-@row("use-async-call", "an async call with a middleware", over="without", goal=GOAL)
-def use_async_call(bench: Bench) -> list[Round]:
-    return _async(bench, whole_call)
-
-
-@row("use-attempt", "a sync call with one around the attempt", over="without", goal=GOAL)
-def use_attempt(bench: Bench) -> list[Round]:
-    return _sync(bench, each_attempt)
-
-
-@row("use-async-attempt", "an async call with one", over="without", goal=GOAL)
-def use_async_attempt(bench: Bench) -> list[Round]:
-    return _async(bench, each_attempt)
-
-
-@row("use-driver", "a sync call beside a driver", over="without", goal=GOAL)
-def use_driver(bench: Bench) -> list[Round]:
-    return _sync(bench, driver)
-
-
-@row("on-call", "a sync call whose end a callback is told of", over="without", goal=GOAL)
-def on_call(bench: Bench) -> list[Round]:
-    return _sync(bench, listener)
-
-
-@row("on-async-call", "an async call whose end one is told of", over="without", goal=GOAL)
-def on_async_call(bench: Bench) -> list[Round]:
-    return _async(bench, listener)
-
-
-@row("use-chunk", "a sync chunk with a middleware", over="without", goal=GOAL)
-def use_chunk(bench: Bench) -> list[Round]:
-    return _sync(bench, whole_call, stream=True)
-
-
-@row("use-async-chunk", "an async chunk with a middleware", over="without", goal=GOAL)
-def use_async_chunk(bench: Bench) -> list[Round]:
-    return _async(bench, whole_call, stream=True)
-
-
-@row("map-chunk", "a sync chunk through map_chunks", over="without", goal=GOAL)
-def map_chunk(bench: Bench) -> list[Round]:
-    return _sync(bench, mapped, stream=True)
-
-
-@row("map-async-chunk", "an async chunk through map_chunks", over="without", goal=GOAL)
-def map_async_chunk(bench: Bench) -> list[Round]:
-    return _async(bench, mapped, stream=True)
-
-
-@row("on-chunk", "a sync chunk that a callback is told of", over="without", goal=GOAL)
-def on_chunk(bench: Bench) -> list[Round]:
-    return _sync(bench, chunk_listener, stream=True)
+for name, title, measure, give, stream in (
+    ("use-call", "a sync call with a middleware", _sync, whole_call, False),
+    ("use-async-call", "an async call with a middleware", _async, whole_call, False),
+    ("use-attempt", "a sync call with one around the attempt", _sync, each_attempt, False),
+    ("use-async-attempt", "an async call with one", _async, each_attempt, False),
+    ("use-driver", "a sync call beside a driver", _sync, driver, False),
+    ("on-call", "a sync call whose end a callback is told of", _sync, listener, False),
+    ("on-async-call", "an async call whose end one is told of", _async, listener, False),
+    ("use-chunk", "a sync chunk with a middleware", _sync, whole_call, True),
+    ("use-async-chunk", "an async chunk with a middleware", _async, whole_call, True),
+    ("map-chunk", "a sync chunk through map_chunks", _sync, mapped, True),
+    ("map-async-chunk", "an async chunk through map_chunks", _async, mapped, True),
+    ("on-chunk", "a sync chunk that a callback is told of", _sync, chunk_listener, True),
+):
+    row(name, title, over="without", goal=GOAL)(partial(measure, give=give, stream=stream))
