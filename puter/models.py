@@ -2,7 +2,7 @@
 
 ``available_models.json`` maps each model to its provider; ``catalogue.json`` is the snapshot it is
 made from, as the server's own model lists have it. Names the registry does not know are sent to
-the server as given. ``python -m puter models refresh`` rewrites both from a live server.
+the server as given. ``puter-ai models refresh`` rewrites both from a live server.
 """
 
 from __future__ import annotations

@@ -209,10 +209,20 @@ def test_nothing_but_the_runtime_dependencies_is_imported() -> None:
     theirs |= {"redis"}  # with RedisLimiter
     theirs |= {"opentelemetry", "prometheus_client"}  # with the extensions of these names
     theirs |= {"orjson"}  # with Orjson
+    theirs |= {"click", "rich"}  # below puter/cli, see the next test
     for source in ROOT.rglob("*.py"):
         if source.relative_to(ROOT).parts[0] in ("testing", "__pyinstaller"):
             continue
         assert imported(source) - sys.stdlib_module_names - {""} <= ours | theirs, source
+
+
+def test_the_command_line_alone_imports_click_and_rich() -> None:
+    using = {
+        source.relative_to(ROOT).parts[0]
+        for source in ROOT.rglob("*.py")
+        if imported(source) & {"click", "rich"}
+    }
+    assert using == {"cli"}
 
 
 def python(program: str, **variables: str) -> None:

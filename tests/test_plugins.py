@@ -332,3 +332,13 @@ async def test_the_example_is_installed_and_works(
     assert [one["content"] for one in second if one["role"] == "tool"] == ["[1, 1, 1]"]
     assert door.sent[0].args["tools"][0]["function"]["name"] == "roll_dice"
     assert [one["role"] for one in ai.chat_history] == ["user", "assistant", "tool", "assistant"]
+
+
+def test_the_example_has_a_command(
+    example: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from puter.cli import main
+
+    monkeypatch.syspath_prepend(example)
+    assert main(["--local", "fortune", "--count", "1"]) == 0
+    assert re.match(r"[1-6]: .*LocalPuter", capsys.readouterr().out)

@@ -55,14 +55,14 @@ def not_usable(name: str, error: Exception) -> PuterConfigError:
 
 
 def _told(entry: EntryPoint) -> str:
-    return f"The plugin {entry.name!r} of {_package(entry)}"
+    return f"The plugin {entry.name!r} of {package_of(entry)}"
 
 
 def _find(name: str) -> EntryPoint:
     installed = entry_points(group=GROUP)
     found = [one for one in installed if one.name == name]
     if len(found) > 1:
-        packages = ", ".join(sorted(map(_package, found)))
+        packages = ", ".join(sorted(map(package_of, found)))
         raise PuterConfigError(
             f"Several packages have a plugin {name!r}: {packages}", hint="Uninstall all but one."
         )
@@ -76,7 +76,7 @@ def _find(name: str) -> EntryPoint:
     return found[0]
 
 
-def _package(entry: EntryPoint) -> str:
+def package_of(entry: EntryPoint) -> str:
     return entry.dist.name if entry.dist is not None else entry.value.partition(":")[0]
 
 

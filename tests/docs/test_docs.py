@@ -36,7 +36,7 @@ SHELL = {"bash", "console", "sh"}
 NOT_CODE = {"http", "text", "toml"}
 FENCE = re.compile(r"^ *(?P<ticks>`{3,}|~{3,})(?P<info>.*)$")
 NO_RUN = re.compile(r"^ *<!-- *no-run\b:?(?P<reason>.*?)-->$")
-OURS = re.compile(r"^export |\bpython (-m puter\b|-c \"import puter\b|examples/)")
+OURS = re.compile(r"^export |\bputer-ai\b|\bpython (-m puter\b|-c \"import puter\b|examples/)")
 COMPLAINTS = re.compile(
     r"(Resource|Runtime)Warning|Unclosed|never awaited|never retrieved|Exception ignored"
 )
@@ -115,7 +115,12 @@ def commands(block: Block) -> str:
 
 def run(where: object, command: list[str], folder: Path, **environment: str) -> None:
     """Run a command in `folder` as a user would; fail unless it ends well and quietly."""
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    program = folder / "bin" / "puter-ai"  # of this tree, whatever is installed
+    program.parent.mkdir(exist_ok=True)
+    program.write_text(f'#!/bin/sh\nexec {sys.executable} -m puter "$@"\n')
+    program.chmod(0o755)
+    path = os.pathsep.join(map(str, (program.parent, Path(sys.executable).parent)))
+    path = f"{path}{os.pathsep}{os.environ['PATH']}"
     home = {"HOME": str(folder), "PATH": path, "PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "default"}
     done = subprocess.run(
         command,

@@ -1,1 +1,1 @@
-"""Two plugins: ``today``, a middleware, and ``dice``, which gives chats a tool."""
+"""Two plugins, ``today`` and ``dice``, and ``fortune``, a command of the command line."""

@@ -1,0 +1,157 @@
+"""The click group ``app``: global options, commands loaded when they are asked for, errors."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+import warnings
+from collections.abc import Sequence
+from importlib import import_module
+from shutil import get_terminal_size
+from typing import Any
+
+import click
+
+from puter.cli import plugins
+from puter.cli.session import Session
+from puter.exceptions import PuterError
+from puter.version import __version__
+
+COMMANDS = {
+    "ask": "puter.cli.ask",
+    "models": "puter.cli.models",
+}
+"""Each command, and the module that has it under the same name."""
+
+DEFAULT = "ask"
+"""The command of a first word that is none."""
+
+
+class Commands(click.Group):
+    """Commands by name: ours, then those of plugins; any other word is a prompt."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
+        """All names, sorted."""
+        return sorted({*COMMANDS, *plugins.names()})
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        """Load one; None when there is none."""
+        if cmd_name in COMMANDS:
+            found: click.Command = getattr(import_module(COMMANDS[cmd_name]), cmd_name)
+            return _with_global_options(found)
+        if cmd_name in plugins.names():
+            return _with_global_options(plugins.load(cmd_name))
+        return None
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """The command of the first word, or the default one with all words."""
+        if self.get_command(ctx, args[0]) is None:
+            args = [DEFAULT, *args]
+        return super().resolve_command(ctx, args)
+
+
+def _keep(ctx: click.Context, option: click.Parameter, value: Any) -> None:
+    session = ctx.find_object(Session)
+    if value and session is not None and option.name:
+        setattr(session, option.name, value)
+
+
+def _global_options(*, hidden: bool) -> list[click.Option]:
+    described: list[tuple[str, bool, str]] = [
+        ("--local", True, "Talk to a Puter inside this process: no account, no network, no cost."),
+        ("--debug", True, "Show errors with their traceback."),
+        ("--profile", False, "Profile of the config files to use."),
+    ]
+    return [
+        click.Option(
+            [name],
+            is_flag=flag,
+            help=told,
+            hidden=hidden,
+            expose_value=False,
+            callback=_keep,
+            metavar=None if flag else "NAME",
+        )
+        for name, flag, told in described
+    ]
+
+
+_ALSO_AFTER_COMMANDS = _global_options(hidden=True)
+
+
+def _with_global_options(command: click.Command) -> click.Command:
+    """The command, which takes the global options as well, unless it has some of that name."""
+    taken = {name for one in command.params for name in (*one.opts, *one.secondary_opts)}
+    command.params += [one for one in _ALSO_AFTER_COMMANDS if not taken.intersection(one.opts)]
+    if isinstance(command, click.Group):
+        for inner in command.commands.values():
+            _with_global_options(inner)
+    return command
+
+
+@click.group(
+    cls=Commands,
+    params=_global_options(hidden=False),
+    invoke_without_command=True,
+    # options of the default command may stand first: puter-ai -m gpt-4.1 "Hello"
+    context_settings={"ignore_unknown_options": True},
+)
+@click.version_option(__version__, prog_name="puter-ai")
+@click.pass_context
+def app(ctx: click.Context) -> None:
+    r"""Puter's AI on the command line.
+
+    \b
+    puter-ai "Name the capital of France"
+    git diff | puter-ai "Sum this up"
+    puter-ai --local "Say hello"
+    """
+    if ctx.invoked_subcommand is None:  # the prompt is what is piped in, or there is none
+        if sys.stdin is None or sys.stdin.isatty():
+            click.echo(ctx.get_help())
+            ctx.exit(2)
+        command = app.get_command(ctx, DEFAULT)
+        assert command is not None  # noqa: S101 - for type checkers
+        with command.make_context(DEFAULT, [], parent=ctx) as inner:
+            command.invoke(inner)
+
+
+def run(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and tell its errors; returns the exit code."""
+    session = Session()
+    try:
+        with warnings.catch_warnings(), session:
+            warnings.showwarning = session.warn
+            settings: dict[str, Any] = {"obj": session, "terminal_width": _help_width()}
+            result = app.main(arguments, "puter-ai", standalone_mode=False, **settings)
+            sys.stdout.flush()
+        return result if isinstance(result, int) else 0
+    except SystemExit as left:  # click and rich leave so when a pipe is closed
+        return left.code if isinstance(left.code, int) else int(left.code is not None)
+    except (click.Abort, KeyboardInterrupt) as error:
+        cause = error.__cause__ or error.__context__ or error
+        return 130 if isinstance(cause, KeyboardInterrupt) else 1
+    except (click.ClickException, PuterError, OSError) as error:
+        if session.debug:
+            traceback.print_exc()
+        session.tell(_sentence(error), style="bold red")
+        return error.exit_code if isinstance(error, click.ClickException) else 1
+
+
+def _help_width() -> int | None:
+    """Columns of help texts where click's own least, 50, is too much."""
+    columns = get_terminal_size().columns
+    return columns if columns < 52 else None
+
+
+def _sentence(error: Exception) -> str:
+    """What went wrong, and what to do."""
+    if isinstance(error, click.UsageError) and error.ctx is not None:
+        return f"{error.format_message()} See: {error.ctx.command_path} --help"
+    if isinstance(error, click.ClickException):
+        return error.format_message()
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    return str(error)

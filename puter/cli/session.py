@@ -1,0 +1,114 @@
+"""``Session``: what every command works with: a client, the terminal, the global options."""
+
+from __future__ import annotations
+
+import os
+from importlib.util import find_spec
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+import click
+from rich.console import Console
+from rich.text import Text
+
+from puter.cli.text import one_line
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+    from puter.ai import PuterAI
+    from puter.testing.server import LocalPuter
+
+WIDE = 10_000
+"""Columns where lines are not for a terminal: nothing is cut off or broken in a pipe."""
+
+
+class Session:
+    """One run of the command line, click's ``obj``; ends what it started when it is left.
+
+    Examples:
+        >>> with Session() as session, session.client() as ai:  # PUTER_AUTH_TOKEN is set
+        ...     session.output.print(ai.chat("Say hello"))
+        Hello!
+    """
+
+    output: Console
+    """Standard output; what is printed is no markup unless it says so."""
+    errors: Console
+    """Standard error."""
+    local: bool
+    """Whether clients talk to a LocalPuter inside this process (``--local``)."""
+    debug: bool
+    """Whether errors are shown with their traceback (``--debug``)."""
+    profile: str | None
+    """The profile of config files to use (``--profile``); None: as the environment says."""
+
+    def __init__(self) -> None:
+        self.output = _console(stderr=False)
+        self.errors = _console(stderr=True)
+        self.local = self.debug = False
+        self.profile = None
+        self._server: LocalPuter | None = None
+
+    def client(self, **settings: Any) -> PuterAI:
+        """A client as the global options say, to be closed by whoever asks for it.
+
+        Without ``--profile`` and ``PUTER_PROFILE`` the top level of the config files counts, where
+        the package platformdirs is there to find them.
+
+        Args:
+            **settings: Arguments of ``PuterAI``, which win.
+
+        Raises:
+            PuterConfigError: A setting is not valid.
+        """
+        from puter.ai import PuterAI
+
+        if self.local:
+            return self.local_server().client(**settings)
+        profile = self.profile
+        if profile is None and not os.environ.get("PUTER_PROFILE") and find_spec("platformdirs"):
+            profile = ""
+        settings.setdefault("profile", profile)
+        return PuterAI(**settings)
+
+    def local_server(self) -> LocalPuter:
+        """The LocalPuter of ``--local``: one for the whole run, started when first asked for."""
+        if self._server is None:
+            from puter.testing.server import LocalPuter
+
+            self._server = LocalPuter(tier="paid").start()
+        return self._server
+
+    def tell(self, message: str, *, style: str = "") -> None:
+        """One line on standard error, begun by the name of the program."""
+        line = Text.assemble(("puter-ai: ", style), one_line(message))
+        self.errors.print(line, soft_wrap=True)
+
+    def warn(self, message: Warning | str, *_: object, **__: object) -> None:
+        """What Python calls for a warning: one line of it."""
+        self.tell(str(message))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        server, self._server = self._server, None
+        if server is not None:
+            server.stop()
+
+
+pass_session = click.make_pass_decorator(Session)
+"""Decorates a command: its first argument becomes the ``Session``."""
+
+
+def _console(*, stderr: bool) -> Console:
+    console = Console(stderr=stderr, highlight=False, markup=False, emoji=False)
+    if not console.is_terminal and "COLUMNS" not in os.environ:
+        console.width = WIDE
+    return console

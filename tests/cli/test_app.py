@@ -1,0 +1,337 @@
+"""The skeleton of the command line: the whole tree, global options, errors, plugins."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import re
+import subprocess
+import sys
+import textwrap
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+
+import puter
+from puter.cli import main, plugins
+from puter.cli.app import COMMANDS, app
+from puter.testing import LocalPuter, faults
+from tests.cli.conftest import Cli
+
+ROOT = Path(puter.__file__).parents[1]
+HOW_TO = {path.name: path.read_text(encoding="utf-8") for path in ROOT.glob("docs/how-to/*.md")}
+
+
+SECTIONS = [*HOW_TO.pop("command-line.md").split("\n## "), *HOW_TO.values()]
+"""Of the page on the command line, and other pages as a whole."""
+
+
+def docs_of(path: str) -> str:
+    """What tells of a command, or of the command that it belongs to."""
+    command = " ".join(path.split()[:2])
+    return "\n".join(text for text in SECTIONS if re.search(rf"{command}(?![\w-])", text))
+
+
+def tree(command: click.Command = app, *path: str) -> Iterator[tuple[str, click.Command]]:
+    """Every command below ``puter-ai``, with the words that lead to it."""
+    yield " ".join(("puter-ai", *path)), command
+    if isinstance(command, click.Group):
+        context = click.Context(command)
+        for name in command.list_commands(context):
+            inner = command.get_command(context, name)
+            assert inner is not None
+            yield from tree(inner, *path, name)
+
+
+TREE = dict(tree())
+
+
+def test_the_commands_are_those_of_the_modules() -> None:
+    assert list(COMMANDS) == sorted(COMMANDS)
+    assert set(COMMANDS) == {path.split()[1] for path in TREE if path.count(" ") == 1}
+    assert {TREE[f"puter-ai {name}"].name for name in COMMANDS} == set(COMMANDS)
+
+
+@pytest.mark.parametrize("path", TREE)
+def test_every_command_and_every_option_has_help(path: str, cli: Cli) -> None:
+    done = cli(*path.split()[1:], "--help")
+    assert (done.code, done.err) == (0, "")
+    assert done.out.startswith(f"Usage: {path}")
+    first = (TREE[path].help or "").strip().splitlines()[0]
+    assert first.endswith(".")
+    assert first.rstrip(".").split()[0] in done.out
+    for option in TREE[path].params:
+        if isinstance(option, click.Option):
+            assert option.help, option.name
+            assert option.hidden or option.opts[0] in done.out
+
+
+@pytest.mark.parametrize("path", TREE)
+def test_every_command_and_every_option_stands_in_the_docs(path: str) -> None:
+    docs = docs_of(path)
+    assert path in docs
+    for option in TREE[path].params:
+        if isinstance(option, click.Option) and not option.hidden:
+            assert all(f"`{name}" in docs for name in option.opts), (path, option.opts)
+
+
+def test_help_fits_into_40_columns(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    for path in TREE:
+        for line in cli(*path.split()[1:], "--help").out.splitlines():
+            assert len(line) <= 40, line
+
+
+# ------------------------------------------------------------ global options
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("--local", "Hello"),
+        ("ask", "--local", "Hello"),
+        ("Hello", "--local"),
+        ("-m", "gpt-5-nano", "--local", "Hello"),
+        ("--local", "-m", "gpt-5-nano", "Hello"),
+        ("--local", "ask", "-mgpt-5-nano", "Hello"),
+    ],
+)
+def test_local_stands_anywhere_and_needs_no_account(cli: Cli, words: tuple[str, ...]) -> None:
+    done = cli(*words)
+    assert (done.code, done.err) == (0, "")
+    assert done.out.startswith("Hello! I am LocalPuter, playing gpt-5-nano.")
+
+
+def test_the_local_puter_is_closed_at_the_end(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    servers: list[LocalPuter] = []
+    start = LocalPuter.start
+    monkeypatch.setattr(LocalPuter, "start", lambda self: servers.append(self) or start(self))  # type: ignore[func-returns-value]
+    assert cli("--local", "models").code == 0
+    assert cli("--local", "models", "--provider", "nobody").code == 1
+    assert [server._running for server in servers] == [None, None]
+
+
+def test_the_profile_is_that_of_the_config_files(cli: Cli, signed_in: LocalPuter) -> None:
+    Path("puter.toml").write_text('default_model = "gpt-4.1"\n[profile.work]\ndefault_model="o3"\n')
+    assert "playing gpt-4.1." in cli("Hello").out
+    assert "playing o3." in cli("--profile", "work", "Hello").out
+    assert "playing o3." in cli("ask", "Hello", "--profile", "work").out
+    done = cli("--profile", "wrok", "Hello")
+    assert done.code == 1
+    assert "Did you mean 'work'?" in done.err
+
+
+def test_the_version(cli: Cli) -> None:
+    done = cli("--version")
+    assert (done.code, done.out) == (0, f"puter-ai, version {puter.__version__}\n")
+
+
+# ------------------------------------------------------------ errors
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("models", "--nonsense"), "No such option '--nonsense'. See: puter-ai models --help"),
+        (("--nonsense", "Hello"), "No such option '--nonsense'. See: puter-ai ask --help"),
+        (("models", "--kind", "smell"), "'smell' is not one of"),
+        (("models", "nonsense"), "No such command 'nonsense'"),
+    ],
+)
+def test_wrong_use_is_told_in_one_line(cli: Cli, words: tuple[str, ...], told: str) -> None:
+    done = cli(*words)
+    assert (done.code, done.out) == (2, "")
+    assert done.err.startswith("puter-ai: ")
+    assert told in done.err
+    assert done.err.count("\n") == 1
+
+
+def test_an_error_of_puter_is_one_line_with_its_hint(cli: Cli, signed_in: LocalPuter) -> None:
+    signed_in.reply_with(faults.insufficient_funds())
+    done = cli("Hello")
+    assert (done.code, done.out) == (1, "")
+    assert done.err.startswith("puter-ai: ")
+    assert done.err.count("\n") == 1
+    signed_in.reply_with(faults.insufficient_funds())
+    traced = cli("--debug", "Hello")
+    assert traced.code == 1
+    assert "Traceback (most recent call last)" in traced.err
+    assert traced.err.endswith(done.err)
+    assert signed_in.token not in traced.err
+
+
+def test_an_error_of_a_file_is_one_line(cli: Cli, signed_in: LocalPuter) -> None:
+    done = cli("models", "refresh", "--output", "gone")
+    assert (done.code, done.out) == (1, "")
+    assert done.err.startswith("puter-ai: ")
+    assert "gone" in done.err
+    assert done.err.count("\n") == 1
+
+
+def test_what_a_server_says_moves_no_cursor(cli: Cli, signed_in: LocalPuter) -> None:
+    signed_in.reply_with(
+        faults.status(400, message="\x1b[2J\x1b]0;title\x07[red]bad[/red]\r\nthing")
+    )
+    done = cli("Hello")
+    assert done.code == 1
+    assert "\x1b" not in done.err
+    assert "[red]bad[/red]" in done.err
+
+
+def test_no_words_show_what_there_is(cli: Cli) -> None:
+    done = cli(terminal=True)
+    assert done.code == 2
+    assert done.out.startswith("Usage: puter-ai")
+    done = cli()
+    assert done.code == 2
+    assert "There is no prompt" in done.err
+
+
+# ------------------------------------------------------------ what is loaded
+
+
+def python(program: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-W", "error", "-c", f"import sys\n{program}"],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+        env={**os.environ, "PYTHONPATH": str(ROOT), **variables},
+    )
+
+
+@pytest.mark.parametrize("missing", ["click", "rich"])
+def test_without_the_libraries_it_says_what_to_install(missing: str) -> None:
+    done = python(
+        f"sys.modules[{missing!r}] = None\nfrom puter.cli import main\nsys.exit(main(['Hello']))"
+    )
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == (
+        "puter-ai: This needs the packages click and rich. "
+        "pip install click rich (the extra puter-python-sdk[cli])\n"
+    )
+
+
+def test_a_command_loads_neither_the_others_nor_a_server() -> None:
+    done = python(
+        "from puter.cli import main\nmain(['ask', '--help'])\n"
+        "names = [n for n in sys.modules if n.startswith('puter.cli.')]\n"
+        "sys.stderr.write(' '.join(sorted(names)))\n"
+        "assert not {'requests', 'aiohttp', 'puter.testing'} & set(sys.modules)\n"
+    )
+    assert done.returncode == 0, done.stderr
+    assert "puter.cli.ask" in done.stderr
+    assert "puter.cli.models" not in done.stderr
+
+
+def test_it_is_the_package_as_a_program_as_well() -> None:
+    command = [sys.executable, "-m", "puter", "models", "--nonsense"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        command, capture_output=True, text=True, env=environment, check=False, timeout=60
+    )
+    assert done.returncode == 2
+    assert done.stderr == "puter-ai: No such option '--nonsense'. See: puter-ai models --help\n"
+
+
+# ------------------------------------------------------------ commands of other packages
+
+NUMBERS = itertools.count()
+HELLO = """
+import click
+from puter.cli.session import pass_session
+
+@click.command()
+@click.option("--local", "where", help="Its own.")
+@pass_session
+def hello(session, where):
+    \"\"\"Say hello.\"\"\"
+    click.echo(f"hello {where}")
+
+@click.command()
+@pass_session
+def asks(session):
+    \"\"\"Ask.\"\"\"
+    with session.client() as ai:
+        session.output.print(ai.chat("Hi"))
+
+number = 5
+"""
+
+
+@pytest.fixture
+def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Install a package as pip leaves it: a module and metadata."""
+
+    def install(package: str, code: str, **commands: str) -> None:
+        place = tmp_path / package
+        module = f"commands_{next(NUMBERS)}"  # none that an earlier test has loaded
+        metadata = place / f"{package}-1.0.dist-info"
+        metadata.mkdir(parents=True)
+        (place / f"{module}.py").write_text(textwrap.dedent(code), encoding="utf-8")
+        (metadata / "METADATA").write_text(
+            f"Metadata-Version: 2.1\nName: {package}\nVersion: 1.0\n"
+        )
+        entries = "".join(f"{name} = {module}:{where}\n" for name, where in commands.items())
+        (metadata / "entry_points.txt").write_text(f"[{plugins.GROUP}]\n{entries}")
+        monkeypatch.syspath_prepend(place)
+
+    return install
+
+
+def test_commands_of_packages_work_with_the_global_options(cli: Cli, install: Any) -> None:
+    install("greetings", HELLO, hello="hello", asks="asks")
+    assert "hello" in cli("--help").out
+    assert cli("hello").out == "hello None\n"
+    assert cli("hello", "--local", "here").out == "hello here\n"
+    assert cli("asks", "--local").out.startswith("Hello! I am LocalPuter")
+
+
+@pytest.mark.parametrize(
+    ("code", "told"),
+    [
+        ("import no_such_module", "cannot be loaded: ModuleNotFoundError"),
+        ("1 / 0", "cannot be loaded: ZeroDivisionError"),
+        ("hello = 5", "is no click command but a int"),
+    ],
+)
+def test_a_broken_command_tells_why_and_the_others_work(
+    cli: Cli, install: Any, code: str, told: str
+) -> None:
+    install("broken", code, bad="hello")
+    install("greetings", HELLO, hello="hello")
+    assert cli("hello").code == 0
+    assert cli("models", "--help").code == 0
+    shown = cli("--help")
+    assert shown.code == 0
+    assert "bad" in shown.out
+    for words in (("bad",), ("bad", "--option", "word"), ("bad", "--help")):
+        done = cli(*words)
+        assert (done.code, done.out) == (1, "")
+        assert f"The command 'bad' of broken {told}" in done.err
+        assert done.err.count("\n") == 1
+
+
+def test_a_command_of_two_packages_is_neither(cli: Cli, install: Any) -> None:
+    install("one", HELLO, hello="hello")
+    install("two", HELLO, hello="hello")
+    done = cli("hello")
+    assert done.code == 1
+    assert "Several packages have a command 'hello': one, two" in done.err
+
+
+def test_a_package_cannot_take_our_name(cli: Cli, install: Any) -> None:
+    install("greetings", HELLO, models="hello")
+    assert "hello" not in cli("models", "--help").out
+
+
+def test_main_takes_the_words_of_the_process(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["anything", "--version"])
+    assert main() == 0
+    assert puter.__version__ in capsys.readouterr().out
