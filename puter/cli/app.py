@@ -19,6 +19,7 @@ from puter.version import __version__
 
 COMMANDS = {
     "ask": "puter.cli.ask",
+    "chat": "puter.cli.chat",
     "models": "puter.cli.models",
 }
 """Each command, and the module that has it under the same name."""

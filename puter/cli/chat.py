@@ -1,0 +1,68 @@
+"""``puter-ai chat``: a conversation in the terminal."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import ExitStack
+from functools import partial
+from typing import Any
+
+import click
+
+from puter.cli.app import _sentence
+from puter.cli.prompts import History, Keyboard, history_path, read_message, read_piped_line
+from puter.cli.session import Session, pass_session
+from puter.cli.talk import Talk
+from puter.exceptions import PuterInputError
+
+
+@click.command()
+@click.option("-m", "--model", metavar="NAME", help="Which model. Default: the configured one.")
+@click.option("-s", "--system", metavar="TEXT", help="Instructions for the model.")
+@click.option("--load", metavar="FILE", help="Go on with a conversation that /save wrote.")
+@click.option("--no-history", is_flag=True, help="Keep nothing that is typed in a file.")
+@pass_session
+def chat(
+    session: Session,
+    /,
+    model: str | None,
+    system: str | None,
+    load: str | None,
+    no_history: bool,
+    **options: Any,
+) -> None:
+    """Talk with a model; /help lists what can be typed.
+
+    Each line of standard input is a message or a command. At a terminal Ctrl-C stops an answer,
+    and Ctrl-D leaves.
+    """
+    interactive = sys.stdin.isatty()
+    with session.client() as ai, ExitStack() as stack:
+        conversation = ai.load_conversation(load) if load else ai.conversation()
+        conversation.model = model or conversation.model
+        conversation.system = system or conversation.system
+        if interactive:
+            history = None if no_history else _history(session)
+            if history is not None:
+                stack.enter_context(history)
+            read = Keyboard(ai.get_available_models(), history).read
+        else:
+            read = partial(read_message, read_piped_line)
+        talk = Talk(session, ai, conversation, read, interactive=interactive, options=options)
+        if interactive:
+            talk.remark(f"{talk.model} answers. /help lists commands, Ctrl-D leaves.")
+        talk.run()
+        if interactive:
+            talk.remark(talk.spent())
+        elif talk.failed:
+            click.get_current_context().exit(1)
+
+
+def _history(session: Session) -> History | None:
+    """What was typed before, and a file for more; a remark where that cannot be."""
+    path = history_path()
+    try:
+        return History(path)
+    except (OSError, PuterInputError) as error:
+        session.tell(f"No history is kept: {_sentence(error)}")
+        return None

@@ -1,0 +1,284 @@
+"""``puter-ai chat``: its options, its input from a pipe, and on a real terminal."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import re
+import shlex
+import stat
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.cells import cell_len
+
+from puter.cli.talk import STOPPED
+from puter.testing import Gate, LocalPuter, Reply, faults
+from tests.cli.conftest import Cli, Done
+from tests.screen import Screen
+
+pexpect = pytest.importorskip("pexpect", reason="a terminal to type at")
+ROOT = Path(__file__).parents[2]
+TIMEOUT = 30
+MORE = r"\.\.\. "
+
+
+@pytest.fixture
+def server(signed_in: LocalPuter, monkeypatch: pytest.MonkeyPatch) -> LocalPuter:
+    """The server of processes, too."""
+    monkeypatch.setenv("INPUTRC", os.devnull)
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    monkeypatch.setenv("PYTHONWARNINGS", "error")
+    return signed_in
+
+
+def asked(server: LocalPuter) -> list[str]:
+    return [one.json["args"]["messages"][-1]["content"] for one in server.chats]
+
+
+# ------------------------------------------------------------ a pipe
+
+
+def test_each_line_of_a_pipe_is_a_message(server: LocalPuter, cli: Cli) -> None:
+    typed = 'My name is Ada.\n"""What is\nmy name?"""\n/undo\nWhat is my name?'
+    done = cli("chat", "-m", "gpt-4.1", stdin=typed)
+    assert (done.code, done.err) == (0, "")
+    assert done.out.splitlines() == [
+        "Hello, Ada! I am LocalPuter, playing gpt-4.1.",
+        "LocalPuter, playing gpt-4.1, read: What is",
+        "my name?",
+        "Took back the last question and its answer.",
+        "Your name is Ada.",
+    ]
+
+
+def test_a_turn_that_fails_in_a_pipe_fails_the_command_at_its_end(
+    server: LocalPuter, cli: Cli
+) -> None:
+    server.inject(faults.insufficient_funds(), operation="chat", times=1)
+    done = cli("chat", stdin="One\n2 + 2\n")
+    assert (done.code, done.out) == (1, "2 + 2 = 4\n")
+    assert done.err.startswith("puter-ai: ")
+    assert done.err.count("\n") == 1
+
+
+def test_no_input_is_no_talk(server: LocalPuter, cli: Cli) -> None:
+    assert cli("chat") == Done(0, "", "")
+    assert server.requests == []
+
+
+def test_what_is_no_text_is_not_sent(server: LocalPuter, cli: Cli) -> None:
+    done = cli("chat", stdin=b"2 + 2\n\xff\xfe\n")
+    assert done.code == 1
+    assert done.err.startswith("puter-ai: ")
+    assert "UTF-8" in done.err
+
+
+def test_options_begin_a_talk_or_go_on_with_one(server: LocalPuter, cli: Cli) -> None:
+    begun = "My name is Ada.\n/save talk.json\n"
+    assert cli("chat", "-m", "gpt-4.1", "-s", "Be brief.", stdin=begun).code == 0
+    assert cli("chat", "--load", "talk.json", stdin="What is my name?").out == "Your name is Ada.\n"
+    other = ("-m", "o3", "-s", "Be long.")
+    assert cli("chat", "--load", "talk.json", *other, stdin="And now?").code == 0
+    sent = [one.json["args"] for one in server.chats]
+    assert [one["model"] for one in sent] == ["gpt-4.1", "gpt-4.1", "o3"]
+    assert [one["messages"][0]["content"] for one in sent] == ["Be brief.", "Be brief.", "Be long."]
+    assert [len(one["messages"]) for one in sent] == [2, 4, 4]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "told"),
+    [
+        (["--load", "nowhere.json"], 1, "nowhere.json: No such file"),
+        (["--load", __file__], 1, "not JSON"),
+        (["hello"], 2, "puter-ai chat --help"),
+        (["--modle", "x"], 2, "--model"),
+    ],
+)
+def test_a_talk_that_cannot_begin_sends_nothing(
+    server: LocalPuter, cli: Cli, arguments: list[str], code: int, told: str
+) -> None:
+    done = cli("chat", *arguments, stdin="One\n")
+    assert done.code == code
+    assert told in done.err
+    assert done.err.count("\n") == 1
+    assert server.requests == []
+
+
+@pytest.mark.parametrize("terminal", [False, True])
+def test_a_history_is_kept_of_what_somebody_typed(
+    server: LocalPuter, cli: Cli, tmp_path: Path, terminal: bool
+) -> None:
+    done = cli("chat", stdin="2 + 2\n", terminal=terminal)
+    assert (done.code, done.out) == (0, "2 + 2 = 4\n")
+    assert (tmp_path / "home" / "puter" / "chat_history").exists() == terminal
+    assert ("/help lists commands" in done.err) == ("1 call, 0.00" in done.err) == terminal
+
+
+def test_a_history_that_cannot_be_kept_is_told(
+    server: LocalPuter, cli: Cli, tmp_path: Path
+) -> None:
+    (tmp_path / "home").write_text("no folder")
+    done = cli("chat", stdin="2 + 2\n", terminal=True)
+    assert (done.code, done.out) == (0, "2 + 2 = 4\n")
+    assert "puter-ai: No history is kept: " in done.err
+
+
+# ------------------------------------------------------------ a terminal
+
+
+class Terminal:
+    """The command on a pseudo-terminal; each wait is for what it shows, however long that takes."""
+
+    def __init__(
+        self,
+        *arguments: str,
+        columns: int = 80,
+        term: str = "xterm-256color",
+        command: Sequence[str] = (sys.executable, "-m", "puter", "chat"),
+    ) -> None:
+        self.columns = columns
+        self.child: Any = pexpect.spawn(
+            command[0],
+            [*command[1:], *arguments],
+            env={**os.environ, "TERM": term, "LANG": "C.UTF-8"},
+            dimensions=(40, columns),
+            encoding="utf-8",
+            timeout=TIMEOUT,
+        )
+        self.child.logfile_read = self.log = io.StringIO()
+        self.child.delaybeforesend = None
+        self.at_prompt()
+
+    def at_prompt(self, prompt: str = "> ") -> None:
+        """Wait until it reads: readline shows its prompt with the terminal in its hands."""
+        self.child.expect(rf"[\r\n](\x1b\[\?2004h)?{prompt}$")
+
+    def type(self, text: str, *, prompt: str = "> ") -> list[str]:
+        """Type a line; what is on the screen when the next can be typed."""
+        self.child.send(f"{text}\r")
+        self.at_prompt(prompt)
+        return self.lines
+
+    @property
+    def lines(self) -> list[str]:
+        return Screen(self.columns).feed(self.log.getvalue()).lines
+
+    def leave(self) -> int:
+        """Press Ctrl-D; the exit code."""
+        self.child.send("\x04")
+        self.child.expect(pexpect.EOF)
+        self.child.close()
+        return int(self.child.exitstatus)
+
+
+@pytest.fixture
+def open_terminal() -> Iterator[Callable[..., Terminal]]:
+    with ExitStack() as stack:
+
+        def open_one(*arguments: str, **options: Any) -> Terminal:
+            one = Terminal(*arguments, **options)
+            stack.callback(one.child.close, force=True)
+            return one
+
+        yield open_one
+
+
+@pytest.mark.parametrize(("term", "columns"), [("xterm-256color", 80), ("dumb", 40)])
+def test_a_talk_at_a_terminal(
+    server: LocalPuter, open_terminal: Callable[..., Terminal], term: str, columns: int
+) -> None:
+    terminal = open_terminal("-m", "gpt-4.1", term=term, columns=columns)
+    assert " ".join(terminal.lines).startswith("gpt-4.1 answers. /help lists commands")
+    terminal.type("My name is Ada.")
+    assert "> My name is Ada." in terminal.lines
+    assert "Hello, Ada!" in " ".join(terminal.lines)
+    terminal.type("Another \\", prompt=MORE)
+    terminal.type("line")
+    terminal.type('"""A', prompt=MORE)
+    terminal.type("/block", prompt=MORE)
+    terminal.type('"""')
+    terminal.type("\x1b[200~Pasted\n  at once\x1b[201~")
+    assert "There is no command '/nope'" in " ".join(terminal.type("/nope"))
+    terminal.child.send("never sent\x03")
+    terminal.at_prompt()
+    terminal.type("/und\t")
+    assert "Took back the last question" in " ".join(terminal.lines)
+    assert asked(server) == ["My name is Ada.", "Another \nline", "A\n/block", "Pasted\n  at once"]
+    assert all(cell_len(line) <= columns for line in terminal.lines)
+    assert terminal.leave() == 0
+    assert " ".join(terminal.lines).strip().endswith("received")
+    assert "4 calls, 0.00" in " ".join(terminal.lines)
+    if term == "dumb":
+        assert "\x1b" not in terminal.log.getvalue()
+
+
+def test_lines_typed_ahead_are_messages_of_their_own(
+    server: LocalPuter, open_terminal: Callable[..., Terminal]
+) -> None:
+    terminal = open_terminal()
+    terminal.child.send("1 + 1\r2 + 2\r/quit\r")
+    terminal.child.expect(pexpect.EOF)
+    assert asked(server) == ["1 + 1", "2 + 2"]
+
+
+def test_ctrl_c_stops_an_answer_and_leaves_it_on_the_screen(
+    server: LocalPuter, open_terminal: Callable[..., Terminal]
+) -> None:
+    server.reply_with("Fine.", Reply(chunks=["Once upon ", "a time"], gate=Gate()), "Yes.")
+    terminal = open_terminal()
+    terminal.type("How are you?")
+    terminal.child.send("A story\r")
+    terminal.child.expect("Once upon")
+    terminal.child.send("\x03")
+    terminal.child.expect(re.escape(STOPPED))
+    terminal.at_prompt()
+    *_, answer, remark, _ = [one for one in terminal.lines if one]
+    assert answer.startswith("Once upon")
+    assert remark == STOPPED
+    terminal.type("Are you there?")
+    sent = server.chats[-1].json["args"]["messages"]
+    assert [one["content"] for one in sent] == ["How are you?", "Fine.", "Are you there?"]
+    assert terminal.leave() == 0
+    assert "3 calls" in terminal.lines[-2]
+    assert "1 of unknown cost" in terminal.lines[-2]
+
+
+UP = "\x1b[A"
+
+
+def test_what_was_typed_comes_back_in_the_next_chat(
+    server: LocalPuter, open_terminal: Callable[..., Terminal], tmp_path: Path
+) -> None:
+    terminal = open_terminal()
+    terminal.type("1 + 1")
+    terminal.type("\x1b[200~2 + 2\nplease\x1b[201~")
+    terminal.type(UP + UP)
+    assert terminal.leave() == 0
+    terminal = open_terminal("--no-history")
+    terminal.type(UP)
+    terminal.type("3 + 3")
+    assert terminal.leave() == 0
+    terminal = open_terminal()
+    terminal.type(UP + UP)
+    assert asked(server) == ["1 + 1", "2 + 2\nplease", "1 + 1", "3 + 3", "2 + 2\nplease"]
+    file = tmp_path / "home" / "puter" / "chat_history"
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    kept = [json.loads(line) for line in file.read_text().splitlines()]
+    assert kept == ["1 + 1", "2 + 2\nplease", "1 + 1", "2 + 2\nplease"]
+
+
+def test_answers_alone_go_into_a_file(
+    server: LocalPuter, open_terminal: Callable[..., Terminal], tmp_path: Path
+) -> None:
+    file = tmp_path / "answers.txt"
+    command = f"exec {shlex.quote(sys.executable)} -m puter chat > {shlex.quote(str(file))}"
+    terminal = open_terminal(command=["/bin/sh", "-c", command])
+    terminal.type("2 + 2")
+    assert terminal.leave() == 0
+    assert file.read_text() == "2 + 2 = 4\n"
