@@ -83,6 +83,10 @@ class Accounts:
         if self._users.setdefault(user.username, user) is not user:
             raise ValueError(f"there is a user {user.username!r} already; choose another name.")
 
+    def first(self) -> User:
+        """The user who was added first."""
+        return next(iter(self._users.values()))
+
     def find(self, *, username: str | None = None, email: str | None = None) -> User | None:
         """The user of that name, or of that address: each is looked up in its own field only."""
         if username is not None:

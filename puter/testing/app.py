@@ -9,7 +9,7 @@ from typing import Literal, TypeAlias
 
 from aiohttp import web
 
-from puter.testing import driver_calls, file_routes, metering, signin
+from puter.testing import consent, driver_calls, file_routes, metering, signin
 from puter.testing.backend import Backend
 from puter.testing.exchange import Exchange
 from puter.testing.faults import redirect
@@ -46,7 +46,15 @@ def _public_list(kind: str, *, details: bool) -> Handler:
     return models
 
 
+async def _consent(exchange: Exchange) -> web.StreamResponse:
+    if exchange.request.query.get("action") != "authme":
+        return await _no_route(exchange)  # the desktop, which there is none of
+    return await consent.page(exchange)
+
+
 _TABLE: tuple[tuple[Host, str, str, Handler], ...] = (
+    ("gui", "GET", "/", _consent),
+    ("gui", "POST", "/authme", consent.answer),
     ("gui", "GET", "/get-anticsrf-token", signin.anti_csrf_token),
     ("gui", "POST", "/login", signin.login),
     ("gui", "POST", "/login/otp", signin.login_otp),

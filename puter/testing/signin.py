@@ -21,22 +21,28 @@ _SPAN = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800, "y": 31557600}
 
 
 async def login(exchange: Exchange) -> web.StreamResponse:
-    _require_same_origin(exchange)
+    require_same_origin(exchange)
     if exchange.record.json is None:
         raise internal_error()
-    backend, fields = exchange.backend, exchange.fields
+    user = check_password(exchange, exchange.fields)
+    if user.otp:
+        accounts = exchange.backend.accounts
+        token = accounts.issue(user, "otp", lifetime=300)  # as the Puter backend does
+        return exchange.json({"proceed": True, "next_step": "otp", "otp_jwt_token": token}, 202)
+    return _signed_in(exchange, user)
+
+
+def check_password(exchange: Exchange, fields: Mapping[str, Any]) -> User:
+    """Whose name and password these are. Raises ApiError."""
     _limit_logins(exchange)
-    user = _named_user(backend, fields)
+    user = _named_user(exchange.backend, fields)
     if user.suspended:
         raise ApiError(401, "This account is suspended.", "account_suspended")
     if user.password is None:
         raise ApiError(401, "This account has no password.", "unauthorized")
     if not secrets.compare_digest(user.password.encode(), _password(fields).encode()):
         raise ApiError(401, "Incorrect password.", "password_mismatch")
-    if user.otp:
-        token = backend.accounts.issue(user, "otp", lifetime=300)  # as the Puter backend does
-        return exchange.json({"proceed": True, "next_step": "otp", "otp_jwt_token": token}, 202)
-    return _signed_in(exchange, user)
+    return user
 
 
 async def login_otp(exchange: Exchange) -> web.StreamResponse:
@@ -102,7 +108,8 @@ def _signed_in(exchange: Exchange, user: User) -> web.StreamResponse:
     return exchange.json(answer, headers={"Set-Cookie": cookie})
 
 
-def _require_same_origin(exchange: Exchange) -> None:
+def require_same_origin(exchange: Exchange) -> None:
+    """Refuse what a page of another origin sends. Raises ApiError."""
     origin = exchange.request.headers.get("Origin")
     if origin is not None and origin.rstrip("/").lower() != exchange.backend.gui_origin.lower():
         raise ApiError(403, "This endpoint cannot be called cross-origin.", "forbidden")
@@ -139,7 +146,7 @@ def _password(fields: Mapping[str, Any]) -> str:
 
 def _second_step(exchange: Exchange) -> tuple[User, str]:
     """Who signs in, and the code. Raises ApiError."""
-    _require_same_origin(exchange)
+    require_same_origin(exchange)
     fields = exchange.fields
     if not fields.get("code"):
         raise bad_request("code is required.")
