@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from puter import models
     from puter.api import (
         auth,
+        browser_login,
         drivers,
         files,
         images,
@@ -55,6 +56,7 @@ if TYPE_CHECKING:
     from puter.wire import messages as messages_of_chats
 else:
     auth, drivers = operations("puter.api.auth"), operations("puter.api.drivers")
+    browser_login = operations("puter.api.browser_login")
     files, images = operations("puter.api.files"), operations("puter.api.images")
     model_lists, speech = operations("puter.api.model_lists"), operations("puter.api.speech")
     usage_and_tokens = operations("puter.api.usage_and_tokens")
@@ -150,6 +152,7 @@ class PuterAI(Client, ChatMethods):
     # ------------------------------------------------------------ operations
 
     login, async_login = paired(auth.login)
+    login_with_browser, async_login_with_browser = paired(browser_login.login_with_browser)
     logout, async_logout = paired(auth.logout)
     whoami, async_whoami = paired(auth.whoami)
 

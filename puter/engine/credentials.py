@@ -18,8 +18,8 @@ else:
     redact = late("puter.wire.redact")
 
 HOW_TO_SIGN_IN = (
-    "Pass token=... or set PUTER_AUTH_TOKEN, or pass username=... and password=... "
-    "(PUTER_USERNAME, PUTER_PASSWORD) and call login()."
+    "Pass token=... or set PUTER_AUTH_TOKEN, or call login_with_browser(), or pass username=... "
+    "and password=... (PUTER_USERNAME, PUTER_PASSWORD) and call login()."
 )
 
 _JWT = r"(?a:eyJ[\w-]*\.[\w-]+\.[\w-]*)"

@@ -107,12 +107,14 @@ class Invoke(Effect[T]):
     """Call a function of the user's, or one that does blocking I/O.
 
     Behind an async method it may be a coroutine function, and a plain one runs in a thread unless
-    it is ``inline``.
+    it is ``inline``. A task that is cancelled waits for that thread, so what may take long has a
+    function ``stop`` that ends it.
     """
 
     function: Callable[..., T | Awaitable[T]]
     args: tuple[Any, ...] = ()
     inline: bool = False
+    stop: Callable[[], None] | None = None
 
 
 @dataclass(frozen=True, slots=True)

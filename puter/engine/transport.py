@@ -233,6 +233,8 @@ async def _in_thread(call: Invoke[Any]) -> Any:
     try:
         return await asyncio.shield(running)
     except asyncio.CancelledError:
+        if call.stop is not None:
+            call.stop()
         await _end_of([running])
         raise
 

@@ -28,6 +28,8 @@ from typing import Any
 
 import pytest
 
+from tests.consenting import COMMAND
+
 ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"
 PAGES = [README, ROOT / "ARCHITECTURE.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -172,6 +174,7 @@ def test_page(page: Path, tmp_path: Path, request: pytest.FixtureRequest) -> Non
             "PUTER_LOGIN_URL": puter.login_url,
             "PUTER_AUTH_TOKEN": puter.token,
             "PUTER_PROXY": "",
+            "BROWSER": COMMAND,
         }
         if "REDIS_URL" in page.read_text(encoding="utf-8"):
             settings["REDIS_URL"] = request.getfixturevalue("redis_server")

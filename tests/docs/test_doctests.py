@@ -11,6 +11,7 @@ import doctest
 import importlib
 import pkgutil
 import wave
+import webbrowser
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,7 @@ import puter
 from puter import PuterAI
 from puter.testing import LocalPuter
 from puter.testing.samples import PNG
+from tests.consenting import allow
 
 MODULES = [
     found.name
@@ -57,6 +59,7 @@ def test_docstrings(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
             monkeypatch.setenv("PUTER_API_BASE", server.api_base)
             monkeypatch.setenv("PUTER_LOGIN_URL", server.login_url)
             monkeypatch.setenv("PUTER_AUTH_TOKEN", server.token)
+            monkeypatch.setattr(webbrowser, "open", allow)
             with server.client() as ai:
                 test.globs.update(PuterAI=PuterAI, ai=ai, asyncio=asyncio)
                 failed, _ = runner.run(test)
