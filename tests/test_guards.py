@@ -209,21 +209,14 @@ def test_nothing_but_the_runtime_dependencies_is_imported() -> None:
     theirs |= {"redis"}  # with RedisLimiter
     theirs |= {"opentelemetry", "prometheus_client"}  # with the extensions of these names
     theirs |= {"orjson"}  # with Orjson
-    theirs |= {"click", "rich"}  # below puter/cli, see the next test
     theirs |= {"langchain_core"}  # in puter.langchain alone
+    of_parts = {"cli": {"click", "rich", "markdown_it"}}  # the last is what rich brings along
     for source in ROOT.rglob("*.py"):
-        if source.relative_to(ROOT).parts[0] in ("testing", "__pyinstaller"):
+        part = source.relative_to(ROOT).parts[0]
+        if part in ("testing", "__pyinstaller"):
             continue
-        assert imported(source) - sys.stdlib_module_names - {""} <= ours | theirs, source
-
-
-def test_the_command_line_alone_imports_click_and_rich() -> None:
-    using = {
-        source.relative_to(ROOT).parts[0]
-        for source in ROOT.rglob("*.py")
-        if imported(source) & {"click", "rich"}
-    }
-    assert using == {"cli"}
+        allowed = ours | theirs | of_parts.get(part, set())
+        assert imported(source) - sys.stdlib_module_names - {""} <= allowed, source
 
 
 def python(program: str, **variables: str) -> None:

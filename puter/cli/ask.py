@@ -6,6 +6,7 @@ import sys
 
 import click
 
+from puter.cli.live import show
 from puter.cli.session import Session, pass_session
 
 
@@ -19,7 +20,7 @@ def ask(session: Session, prompt: tuple[str, ...], model: str | None) -> None:
     if not text:
         raise click.UsageError("There is no prompt, neither as words nor on standard input.")
     with session.client() as ai:
-        click.echo(ai.chat(text, model))
+        show(ai.chat(text, model, stream=True), session)
 
 
 def _piped() -> str:

@@ -80,6 +80,12 @@ class Session:
             self._server = LocalPuter(tier="paid").start()
         return self._server
 
+    @property
+    def on_terminal(self) -> bool:
+        """Whether standard output is a terminal with a cursor to move."""
+        terminal = self.output.is_terminal and not self.output.is_dumb_terminal
+        return terminal and self.output.file.isatty()  # FORCE_COLOR makes no terminal of a file
+
     def tell(self, message: str, *, style: str = "") -> None:
         """One line on standard error, begun by the name of the program."""
         line = Text.assemble(("puter-ai: ", style), one_line(message))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import IO
 
 _ESCAPES = re.compile(
     r"(?:\x1b\]|\x9d|\x1b[P^_X]|[\x90\x98\x9e\x9f])[^\x07\x1b\x9c]*(?:\x07|\x1b\\|\x9c)?"  # strings
@@ -27,3 +28,13 @@ def printable(text: str) -> str:
 def one_line(text: str) -> str:
     """The same with white space of any kind as single spaces."""
     return " ".join(printable(text).split())
+
+
+def write(file: IO[str], text: str) -> None:
+    """Write text at once; characters that the encoding lacks become question marks."""
+    try:
+        file.write(text)
+    except UnicodeEncodeError:
+        encoding = getattr(file, "encoding", None) or "ascii"
+        file.write(text.encode(encoding, "replace").decode(encoding))
+    file.flush()

@@ -1,0 +1,70 @@
+"""A streamed answer as it comes: Markdown on a terminal, else the text as it is."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from time import monotonic
+from typing import TYPE_CHECKING
+
+from puter.cli.session import Session
+from puter.cli.text import printable, write
+
+if TYPE_CHECKING:
+    from puter.cli.markdown import Growing
+    from puter.streaming import ChatStream
+    from puter.types.replies import ChatReply
+
+INTERVAL = 0.08
+"""Seconds between two pictures of a growing answer at least: drawing each chunk would flicker."""
+
+
+def show(stream: ChatStream, session: Session) -> ChatReply:
+    """Show an answer on standard output while it comes, and return it.
+
+    What came before an error or an interrupt stays there; the stream is closed.
+
+    Args:
+        stream: ``chat(..., stream=True)``.
+        session: Where to. On a terminal it is formatted Markdown, without what the terminal would
+            obey; in a pipe or a file it is the text byte for byte, with a line feed at its end.
+
+    Raises:
+        PuterError: The answer failed or was cut off.
+    """
+    with closing(stream):
+        if session.on_terminal:
+            _draw(stream, session)
+        else:
+            _copy(stream, session)
+    return stream.reply
+
+
+def _copy(stream: ChatStream, session: Session) -> None:
+    """Text as it comes; a terminal without a cursor to move gets no control characters."""
+    file, end = session.output.file, "\n"
+    try:
+        for chunk in stream:
+            text = printable(chunk) if file.isatty() else str(chunk)
+            if text:
+                write(file, text)
+                end = text[-1]
+    finally:
+        if end != "\n":
+            write(file, "\n")
+
+
+def _draw(stream: ChatStream, session: Session) -> None:
+    from puter.cli.markdown import Growing
+
+    with Growing(session.output) as answer:
+        _grow(stream, answer)
+
+
+def _grow(stream: ChatStream, answer: Growing) -> None:
+    due = 0.0
+    for chunk in stream:
+        answer.add(printable(chunk))
+        if (now := monotonic()) >= due:
+            answer.draw()
+            took = monotonic() - now
+            due = now + max(INTERVAL, 5 * took)  # a long answer takes longer to draw
