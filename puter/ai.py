@@ -12,7 +12,7 @@ from puter.config import PuterConfig, profile_of, settings_in
 from puter.docstrings import documented_by
 from puter.engine.client import Client, operations, paired
 from puter.engine.context import SharedState, Transports
-from puter.engine.credentials import Credentials
+from puter.engine.credentials import TOKEN_VARIABLES, Credentials
 from puter.exceptions import PuterConfigError, repr_of
 from puter.frames import without_arguments
 from puter.history import History, load
@@ -68,9 +68,6 @@ else:
     models, model_types = late("puter.models"), late("puter.types.model")
     installing = late("puter.extensions.installing")
     engine_transport, signing_in = late("puter.engine.transport"), late("puter.api.auth")
-
-TOKEN_VARIABLES = ("PUTER_AUTH_TOKEN", "PUTER_TOKEN", "PUTER_API_TOKEN")
-"""Environment variables that may hold the token; the first that does counts."""
 
 
 class PuterAI(Client, ChatMethods):

@@ -634,3 +634,31 @@ async def test_what_is_missing_to_sign_in_is_told(
     with pytest.raises(puter.PuterAuthError, match=f"Not signed in{missing}"):
         await door(puter.PuterAI(transport=door.transport, **given), method)
     assert door.sent == []
+
+
+@pytest.mark.parametrize(
+    ("variable", "meant"),
+    [
+        ("PUTER_AUTHTOKEN", "PUTER_AUTH_TOKEN"),
+        ("PUTTER_AUTH_TOKEN", "PUTER_AUTH_TOKEN"),
+        ("PUTER_API_KEY", "PUTER_AUTH_TOKEN"),
+        ("puter_token", "PUTER_TOKEN"),
+        ("PUTER_USER", "PUTER_USERNAME"),
+        ("PUTER_PASWORD", "PUTER_PASSWORD"),
+        ("PUTER_TIMEOUT", None),
+        ("PUTER_API_BASE", None),
+        ("PUTER_PROFILE", None),
+    ],
+)
+async def test_a_misspelt_variable_is_told(
+    door: Door, monkeypatch: pytest.MonkeyPatch, variable: str, meant: str | None
+) -> None:
+    ai = puter.PuterAI(transport=door.transport)
+    monkeypatch.setenv(variable, "secret-value")
+    with pytest.raises(puter.PuterAuthError, match="Not signed in") as caught:
+        await door(ai, "chat", "hi")
+    hint = caught.value.hint or ""
+    told = f"{variable} is not read: did you mean {meant}? "
+    assert (told in hint) is (meant is not None)
+    assert ("is not read" in hint) is (meant is not None)
+    assert "secret-value" not in str(caught.value)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import re
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
-from puter.config import PuterConfig, origin_of, secret_headers
+from puter import checks
+from puter.config import MEANT, PuterConfig, origin_of, secret_headers
 from puter.engine.throttle import Throttle
 from puter.exceptions import PuterAuthError, PuterConfigError, PuterError, PuterInputError
 from puter.process import late
@@ -17,6 +19,8 @@ if TYPE_CHECKING:
 else:
     redact = late("puter.wire.redact")
 
+TOKEN_VARIABLES = ("PUTER_AUTH_TOKEN", "PUTER_TOKEN", "PUTER_API_TOKEN")
+"""Environment variables that may hold the token; the first that does counts."""
 HOW_TO_SIGN_IN = (
     "Pass token=... or set PUTER_AUTH_TOKEN, or call login_with_browser(), or pass username=... "
     "and password=... (PUTER_USERNAME, PUTER_PASSWORD) and call login()."
@@ -107,13 +111,30 @@ class Credentials:
         missing = ""
         if (self.username is None) is not (self.password is None):
             missing = f": the {'user name' if self.username is None else 'password'} is missing"
-        return PuterAuthError(f"Not signed in{missing}", hint=HOW_TO_SIGN_IN)
+        return PuterAuthError(f"Not signed in{missing}", hint=_misspelt() + HOW_TO_SIGN_IN)
 
     def __repr__(self) -> str:
         return f"Credentials(username={self.username!r}, signed_in={self.token is not None})"
 
     def __reduce__(self) -> Any:
         return type(self), (self.username, None, None)
+
+
+def _misspelt() -> str:
+    """What may be meant by a variable of the environment that is not read."""
+    names = {"token": TOKEN_VARIABLES[0], "username": "PUTER_USERNAME"}
+    read = [*TOKEN_VARIABLES, "PUTER_USERNAME", "PUTER_PASSWORD"]
+    known = {_bare(f"PUTER{word}"): names[is_] for word, is_ in MEANT.items() if is_ in names}
+    known |= {_bare(name): name for name in read}
+    for name, value in os.environ.items():
+        if value and name not in read and (bare := _bare(name)).startswith("PUT"):
+            for near in checks.near_misses(bare, known, 1):
+                return f"{name} is not read: did you mean {known[near]}? "
+    return ""
+
+
+def _bare(variable: str) -> str:
+    return variable.upper().replace("_", "")
 
 
 def client_closed() -> PuterError:
