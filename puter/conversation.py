@@ -157,5 +157,10 @@ class Conversation(ChatMethods):
         """Forget all messages; instructions and model stay."""
         self._history.clear()
 
+    def _repr_html_(self) -> str:
+        from puter.display.messages import conversation_html
+
+        return conversation_html(self.system, list(self.messages))
+
     def __repr__(self) -> str:
         return f"<Conversation of {len(self.messages)} messages>"

@@ -22,6 +22,8 @@ from puter.types.replies import ChatChunk, ChatReply
 if TYPE_CHECKING:
     from typing_extensions import Self
 
+    from puter.display.live import Live
+
 
 class _Stream:
     """What both kinds share: the flow, its queue, its end, and closing it early."""
@@ -71,6 +73,15 @@ class _Stream:
         if self._seen is None or self._reply is not None:
             return reply
         return reply.with_text("".join(self._seen))
+
+    def __repr__(self) -> str:
+        if not hasattr(self, "_call"):
+            return f"<{type(self).__name__} not made>"  # a traceback shows it
+        state = (
+            "running" if not self._over else "ended early" if self._reply is None else "complete"
+        )
+        model = f" of {self._call.model}" if self._call.model else ""
+        return f"<{type(self).__name__}{model}, {state}, {len(self.partial)} characters so far>"
 
     def _claim(self, reader: object) -> None:
         """Read in this thread or task alone, until ``self._reader`` is free again."""
@@ -143,6 +154,13 @@ class _Stream:
             )
 
 
+def _live(stream: _Stream) -> Live:
+    from puter.display.live import Live
+
+    came = stream.partial.text
+    return Live(lambda: stream.partial, came[: len(came) - len("".join(stream._chunks))])
+
+
 def _read_elsewhere() -> PuterError:
     return PuterError("The stream is being read elsewhere", hint="Read it in one thread or task.")
 
@@ -208,6 +226,31 @@ class ChatStream(_Stream):
         for _ in self:
             pass
         return self.reply
+
+    def display(self) -> None:
+        """Read on to the end and show the answer while it comes; ``reply`` has it then.
+
+        In a notebook it is Markdown that grows in place, as when the stream is the last expression
+        of a cell; elsewhere the text is printed. What came before is shown too, and nothing is
+        asked again. When this is interrupted or fails, the stream is closed, and what came stays.
+
+        Raises:
+            PuterStreamError: The answer failed or was cut off; ``.partial`` has it.
+
+        Examples:
+            >>> ai.chat("Say hello", stream=True).display()
+            Hello!
+        """
+        shown = _live(self)
+        try:
+            for chunk in self:
+                shown.add(chunk)
+        finally:
+            self.close()
+            shown.end()
+
+    def _ipython_display_(self) -> None:
+        self.display()
 
     def close(self) -> None:
         """Free the connection and the permit. Safe to repeat; nothing is remembered."""
@@ -285,6 +328,20 @@ class AsyncChatStream(_Stream):
         async for _ in self:
             pass
         return self.reply
+
+    async def display(self) -> None:
+        """Read on to the end and show the answer while it comes; see ``ChatStream.display()``."""
+        shown = _live(self)
+        try:
+            async for chunk in self:
+                shown.add(chunk)
+        finally:
+            self._close()
+            shown.end()
+
+    def _repr_markdown_(self) -> str:
+        came = self.partial._repr_markdown_() or ""
+        return came if self._over else f"{came}\n\n*`await stream.display()` reads on.*"
 
     async def aclose(self) -> None:
         """Free the connection and the permit. Safe to repeat; nothing is remembered."""

@@ -298,13 +298,17 @@ async def test_a_sync_stream_warns_too(caught: Any) -> None:
     assert [one.filename for one in blocking(caught)] == [__file__]
 
 
-async def test_nobody_is_warned_without_need(caught: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_nobody_is_warned_without_need(caught: Any) -> None:
     ai = Door("sync").client()
     await asyncio.to_thread(ai.chat, "in a thread")
     await Door("async").client().async_chat("hi")
-    monkeypatch.setattr(failures, "_NOTEBOOKS", {"pytest"})  # as if it ran the cells
-    ai.chat("in a notebook")
+    notebook: dict[str, Any] = {"__name__": "IPython.core.interactiveshell"}
+    exec("def run_code(function, *args): function(*args)", notebook)
+    notebook["run_code"](ai.chat, "in a cell")
     assert blocking(caught) == []
+    asyncio.get_running_loop().call_soon(ai.chat, "in a callback of a service")
+    await asyncio.sleep(0)
+    assert len(blocking(caught)) == 1
 
 
 def test_a_sync_call_without_a_loop_warns_of_nothing(caught: Any) -> None:

@@ -211,6 +211,7 @@ def test_nothing_but_the_runtime_dependencies_is_imported() -> None:
     theirs |= {"orjson"}  # with Orjson
     theirs |= {"langchain_core"}  # in puter.langchain alone
     of_parts = {"cli": {"click", "rich", "markdown_it"}}  # the last is what rich brings along
+    theirs |= {"IPython"}  # where it runs already
     for source in ROOT.rglob("*.py"):
         part = source.relative_to(ROOT).parts[0]
         if part in ("testing", "__pyinstaller"):

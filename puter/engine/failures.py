@@ -10,6 +10,7 @@ import sys
 import warnings
 from collections.abc import Callable, Iterable
 from contextlib import suppress
+from types import FrameType
 from typing import Any, TypeVar
 
 from puter.engine.context import CallContext
@@ -23,7 +24,7 @@ from puter.wire.redact import LONGEST, Redactor, one_line, printable
 E = TypeVar("E", bound=BaseException)
 
 _LOGGER = logging.getLogger("puter.errors")
-_NOTEBOOKS = {"ipykernel", "marimo"}
+_NOTEBOOKS = {"IPython", "ipykernel", "marimo"}
 """They run cells, and so sync methods, on an event loop of their own."""
 
 
@@ -145,11 +146,7 @@ def _shown_before(error: BaseException) -> BaseException | None:
 def warn_of_blocking(call: CallContext) -> None:
     """Warn once where an event loop runs in this thread: a sync method holds it up."""
     key = (call.operation, "blocks")
-    if (
-        running_loop() is None
-        or key in call.shared.warned
-        or not _NOTEBOOKS.isdisjoint(sys.modules)
-    ):
+    if running_loop() is None or key in call.shared.warned or _in_a_cell():
         return
     call.shared.warned.add(key)
     twin = f"async_{call.operation}"
@@ -162,3 +159,19 @@ def warn_of_blocking(call: CallContext) -> None:
         PuterBlockingWarning,
         stacklevel=level,
     )
+
+
+def _in_a_cell() -> bool:
+    """Whether a notebook has the event loop run this: a cell, or what a widget calls.
+
+    A task that a cell began, such as one of ``asyncio.gather()``, holds up others and is none.
+    """
+    frame: FrameType | None = sys._getframe()
+    while frame is not None:
+        module = str(frame.f_globals.get("__name__"))
+        if module == "asyncio.events":  # what runs each callback and step of a task
+            return False
+        if module.partition(".")[0] in _NOTEBOOKS:
+            return True
+        frame = frame.f_back
+    return False

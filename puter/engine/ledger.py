@@ -152,6 +152,18 @@ class Ledger:
     def __repr__(self) -> str:
         return f"<Ledger {self.total}>"
 
+    def _repr_html_(self) -> str:
+        from puter.display import tables
+
+        spent = sorted(self.by_model.items(), key=lambda one: one[1].cost, reverse=True)
+        most = tables.largest(one.cost for _, one in spent)
+        columns = ["model", "calls", "of unknown cost", "tokens in", "tokens out", "USD"]
+        rows: list[tuple[Any, ...]] = []
+        for name, one in spent:
+            tokens = one.input_tokens, one.output_tokens
+            rows.append((name, one.requests, one.unpriced, *tokens, tables.Bar(one.cost, most)))
+        return tables.table(columns, rows, caption=str(self))
+
     def __reduce__(self) -> Any:
         self.total  # noqa: B018 - adds up what is new
         return _ledger, (dict(self._sums),)

@@ -532,6 +532,8 @@ class _LoopSession:
         if self._timer is not None:
             self._timer.cancel()
         self._looks = due
+        if "ipykernel" in sys.modules:  # its cells are interrupted when the loop wakes next
+            due = min(due, self._loop.time() + _WAKING)
         # The loop keeps neither the session, nor the context of a call that ended.
         reference: weakref.ref[_LoopSession] = weakref.ref(self)
         self._timer = self._loop.call_at(due, _look, reference, context=Context())
@@ -605,6 +607,8 @@ def _look(reference: weakref.ref[_LoopSession]) -> None:
         session.look()
 
 
+_WAKING = 0.3
+"""Seconds that the loop of a notebook sleeps at most, while a request is under way."""
 _closers: set[asyncio.Task[None]] = set()
 
 

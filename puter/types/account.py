@@ -54,6 +54,14 @@ class Spending:
     def __str__(self) -> str:
         return f"{_plain(self.spent)} {self.unit} spent"
 
+    def _repr_html_(self) -> str:
+        from puter.display import tables
+
+        spent = sorted(self.by_model.items(), key=lambda one: one[1], reverse=True)
+        most = tables.largest(self.by_model.values())
+        rows: list[list[Any]] = [[name, tables.Bar(cost, most)] for name, cost in spent]
+        return tables.table(["model", self.unit], rows, caption=str(self))
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AccountUsage(Spending):
@@ -74,6 +82,13 @@ class AccountUsage(Spending):
     """What is left of the allowance, in ``unit``."""
     by_app: dict[str, Decimal] = field(default_factory=dict, hash=False)
     """Spent per app; ``os-global`` are calls by the user's own tokens."""
+
+    def _repr_html_(self) -> str:
+        from puter.display import tables
+
+        heading = f"of {_plain(self.allowance)} {self.unit}"
+        used = tables.table([heading], [[tables.Bar(self.spent, self.allowance)]])
+        return used + Spending._repr_html_(self)
 
     def __str__(self) -> str:
         left = f"{_plain(self.remaining)} of {_plain(self.allowance)} left"

@@ -342,7 +342,7 @@ class Image(Media):
     def _repr_html_(self) -> str | None:
         if self._in_memory() is not None and self.mime_type in ("image/png", "image/jpeg"):
             return None  # shown as what it is
-        return f'<img src="{self._html_source()}">'
+        return f'<img src="{self._html_source()}" style="max-width:100%">'
 
 
 class Audio(Media):
@@ -372,7 +372,7 @@ class Video(Media):
     __slots__ = ()
 
     def _repr_html_(self) -> str:
-        return f'<video controls src="{self._html_source()}"></video>'
+        return f'<video controls src="{self._html_source()}" style="max-width:100%"></video>'
 
 
 def _path_of(url: str) -> str:

@@ -114,7 +114,7 @@ class ModelList(list[Model]):
     @overload
     def __getitem__(self, place: SupportsIndex | str, /) -> Model: ...
     @overload
-    def __getitem__(self, place: slice, /) -> list[Model]: ...
+    def __getitem__(self, place: slice, /) -> ModelList: ...
     def __getitem__(self, place: Any, /) -> Any:
         """The model at a place, or the first of an id or alias.
 
@@ -122,7 +122,8 @@ class ModelList(list[Model]):
             PuterInputError: None has that name.
         """
         if not isinstance(place, str):
-            return super().__getitem__(place)
+            found = super().__getitem__(place)
+            return ModelList(found) if isinstance(found, list) else found
         aliases = {name: one for one in reversed(self) for name in one.aliases}
         named = {**aliases, **{one.id: one for one in reversed(self)}}
         if place not in named:
@@ -182,12 +183,33 @@ class ModelList(list[Model]):
         ]
         return ModelList(sorted(fitting, key=_price))
 
+    def _repr_html_(self) -> str:
+        from puter.display import tables
+
+        if any(one.unit_price is not None for one in self):
+            most = tables.largest(one.unit_price for one in self)
+            columns = ["model", "provider", "USD", "for"]
+            rows: list[tuple[Any, ...]] = [
+                (one.id, one.provider, tables.Bar(one.unit_price, most), one.unit) for one in self
+            ]
+        else:
+            most = tables.largest(one.output_price for one in self)
+            columns = ["model", "provider", *_OF_CHAT]
+            rows = []
+            for one in self:
+                prices = one.input_price, tables.Bar(one.output_price, most)
+                can = ("✓" if has else "" for has in (one.vision, one.tools))
+                rows.append((one.id, one.provider, *prices, one.context, *can))
+        count = f"{len(self)} {'model' if len(self) == 1 else 'models'}"
+        return tables.table(columns, rows, caption=count, more="; find() narrows them down")
+
     def cheapest(self, text: str | None = None, **wanted: Any) -> Model | None:
         """The first that ``find()`` finds, if it has a price; None when there is none."""
         found = self.find(text, **wanted)
         return found[0] if found and _price(found[0])[0] == _KNOWN else None
 
 
+_OF_CHAT = ("USD per million in", "USD per million out", "context", "sees", "tools")
 _TEXT: checks.Kind[Any] = checks.Kind(
     "a str or None", lambda value: value is None or isinstance(value, str)
 )

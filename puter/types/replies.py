@@ -315,6 +315,18 @@ class ChatReply(TextValue, beside=("_again",)):
             fields[name] = tuple(fields.get(name, ()))
         return cls(text, **fields)
 
+    def _repr_markdown_(self) -> str | None:
+        """Its text and images, as notebooks show them: nothing in it runs or is loaded.
+
+        Examples:
+            >>> ChatReply("**Hi** <img src=x onerror=alert(1)>")._repr_markdown_()
+            '**Hi** &lt;img src=x onerror=alert(1)>'
+        """
+        from puter.display.markdown import picture, safe_markdown
+
+        shown = [safe_markdown(self.text)] if self.text else []
+        return "\n\n".join([*shown, *map(picture, self.images)]) or None
+
     def __repr__(self) -> str:
         cost = f", cost={self.cost}" if self.cost is not None else ""
         calls = f", tool_calls={[call.name for call in self.tool_calls]}" if self.tool_calls else ""

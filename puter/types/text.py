@@ -102,6 +102,11 @@ class OcrText(TextValue):
     ) -> Self:
         return cls._make(text, {"blocks": blocks, "pages": pages, "raw": raw})
 
+    def _repr_html_(self) -> str:
+        from puter.display import tables
+
+        return tables.passage(self.text)
+
 
 class Transcript(TextValue):
     """What was said in a recording: a ``str`` with times and language where asked for."""
@@ -128,3 +133,21 @@ class Transcript(TextValue):
     ) -> Self:
         attributes = {"words": words, "segments": segments, "language": language, "raw": raw}
         return cls._make(text, attributes)
+
+    def _repr_html_(self) -> str:
+        from puter.display import tables
+
+        said = tables.passage(self.text)
+        columns = [name for name in _OF_SEGMENTS if any(name in one for one in self.segments)]
+        if not columns:
+            return said
+        rows = [[_cell(one.get(name)) for name in columns] for one in self.segments]
+        return said + tables.table(columns, rows)
+
+
+_OF_SEGMENTS = ("start", "end", "speaker", "text")
+
+
+def _cell(value: Any) -> str | None:
+    """What a segment says; seconds come as numbers."""
+    return None if value is None else f"{value:.1f} s" if isinstance(value, float) else str(value)
