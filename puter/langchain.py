@@ -7,9 +7,10 @@ from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Literal, cast
 
-from puter.ai import TOKEN_VARIABLES, PuterAI
+from puter.ai import PuterAI
 from puter.api.attachments import part_of
 from puter.api.output_types import output_adapter
+from puter.engine.credentials import TOKEN_VARIABLES
 from puter.exceptions import PuterConfigError, PuterInputError
 from puter.options import CHAT_HINTS, ChatOptions, validate_options
 from puter.types.media import Image
