@@ -12,6 +12,7 @@ from rich.text import Text
 
 from puter.checks import did_you_mean, near_misses
 from puter.cli.app import _sentence
+from puter.cli.live import show
 from puter.cli.text import printable
 from puter.exceptions import PuterError, PuterInputError
 
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from puter.ai import PuterAI
     from puter.cli.session import Session
     from puter.conversation import Conversation
-    from puter.streaming import ChatStream
 
 COMMANDS: Mapping[str, tuple[str, str]] = {
     "/help": ("", "list the commands"),
@@ -137,15 +137,16 @@ class Talk:
     def _step(self) -> bool:
         """Read a message and do what it says; False to leave."""
         if self._interrupted:
-            self._session.errors.print()
             if self._answering:
+                self._over_the_line()
                 self.remark(STOPPED)
+            else:
+                self._session.errors.print()
             self._interrupted = self._answering = False
         try:
             message = self._read()
         except EOFError:
-            if self._session.errors.is_terminal:
-                self._session.errors.file.write("\r")  # the next line may replace the prompt
+            self._over_the_line()
             return False
         command, text = parse(message)
         if command == "/quit":
@@ -166,8 +167,13 @@ class Talk:
         self._answering = True
         chat = self.conversation.chat
         with chat(text, stream=True, images=images or None, **self._options) as stream:
-            _show(stream, self._session)
+            show(stream, self._session)
         self._answering = False
+
+    def _over_the_line(self) -> None:
+        """Let the next remark replace a prompt, or the ``^C`` that the terminal shows."""
+        if self._session.errors.is_terminal:
+            self._session.errors.file.write("\r")
 
     def remark(self, text: str) -> None:
         """A line that is no answer."""
@@ -183,8 +189,8 @@ class Talk:
         if command not in COMMANDS:
             near = did_you_mean(near_misses(command, [*COMMANDS, *ALIASES], 1))
             raise PuterInputError(
-                f"There is no command {command!r}, and nothing was sent",
-                hint=f"{near or 'See /help.'} A space in front sends a line that begins with '/'.",
+                f"No command {command!r}, nothing was sent",
+                hint=near or "See /help. A space in front sends a line that begins with '/'.",
             )
         takes, _ = COMMANDS[command]
         if takes and not takes.startswith("[") and not text:
@@ -264,13 +270,3 @@ def _path(text: str) -> str:
     """The one path that a text is, with or without quotes around it."""
     word, rest = first_word(text)
     return os.path.expanduser(text if rest else word)
-
-
-def _show(stream: ChatStream, session: Session) -> None:
-    """Write an answer as it comes."""
-    try:
-        for chunk in stream:
-            session.output.print(Text(printable(chunk)), end="", soft_wrap=True)
-            session.output.file.flush()
-    finally:
-        session.output.print()

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import io
 import json
-import os
 import re
 import shlex
 import stat
@@ -20,18 +18,14 @@ from rich.cells import cell_len
 from puter.cli.talk import STOPPED
 from puter.testing import Gate, LocalPuter, Reply, faults
 from tests.cli.conftest import Cli, Done
-from tests.screen import Screen
+from tests.terminal import CTRL_C, CTRL_D, MORE, UP, Terminal
 
-pexpect = pytest.importorskip("pexpect", reason="a terminal to type at")
 ROOT = Path(__file__).parents[2]
-TIMEOUT = 30
-MORE = r"\.\.\. "
 
 
 @pytest.fixture
 def server(signed_in: LocalPuter, monkeypatch: pytest.MonkeyPatch) -> LocalPuter:
     """The server of processes, too."""
-    monkeypatch.setenv("INPUTRC", os.devnull)
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     monkeypatch.setenv("PYTHONWARNINGS", "error")
     return signed_in
@@ -132,58 +126,17 @@ def test_a_history_that_cannot_be_kept_is_told(
 # ------------------------------------------------------------ a terminal
 
 
-class Terminal:
-    """The command on a pseudo-terminal; each wait is for what it shows, however long that takes."""
-
-    def __init__(
-        self,
-        *arguments: str,
-        columns: int = 80,
-        term: str = "xterm-256color",
-        command: Sequence[str] = (sys.executable, "-m", "puter", "chat"),
-    ) -> None:
-        self.columns = columns
-        self.child: Any = pexpect.spawn(
-            command[0],
-            [*command[1:], *arguments],
-            env={**os.environ, "TERM": term, "LANG": "C.UTF-8"},
-            dimensions=(40, columns),
-            encoding="utf-8",
-            timeout=TIMEOUT,
-        )
-        self.child.logfile_read = self.log = io.StringIO()
-        self.child.delaybeforesend = None
-        self.at_prompt()
-
-    def at_prompt(self, prompt: str = "> ") -> None:
-        """Wait until it reads: readline shows its prompt with the terminal in its hands."""
-        self.child.expect(rf"[\r\n](\x1b\[\?2004h)?{prompt}$")
-
-    def type(self, text: str, *, prompt: str = "> ") -> list[str]:
-        """Type a line; what is on the screen when the next can be typed."""
-        self.child.send(f"{text}\r")
-        self.at_prompt(prompt)
-        return self.lines
-
-    @property
-    def lines(self) -> list[str]:
-        return Screen(self.columns).feed(self.log.getvalue()).lines
-
-    def leave(self) -> int:
-        """Press Ctrl-D; the exit code."""
-        self.child.send("\x04")
-        self.child.expect(pexpect.EOF)
-        self.child.close()
-        return int(self.child.exitstatus)
+CHAT = (sys.executable, "-m", "puter", "chat")
 
 
 @pytest.fixture
 def open_terminal() -> Iterator[Callable[..., Terminal]]:
+    """Opens a chat at a terminal, and waits for its first prompt."""
     with ExitStack() as stack:
 
-        def open_one(*arguments: str, **options: Any) -> Terminal:
-            one = Terminal(*arguments, **options)
-            stack.callback(one.child.close, force=True)
+        def open_one(*arguments: str, command: Sequence[str] = CHAT, **options: Any) -> Terminal:
+            one = stack.enter_context(Terminal([*command, *arguments], **options))
+            one.at_prompt()
             return one
 
         yield open_one
@@ -204,14 +157,14 @@ def test_a_talk_at_a_terminal(
     terminal.type("/block", prompt=MORE)
     terminal.type('"""')
     terminal.type("\x1b[200~Pasted\n  at once\x1b[201~")
-    assert "There is no command '/nope'" in " ".join(terminal.type("/nope"))
-    terminal.child.send("never sent\x03")
+    assert "No command '/nope'" in " ".join(terminal.type("/nope"))
+    terminal.child.send(f"never sent{CTRL_C}")
     terminal.at_prompt()
     terminal.type("/und\t")
     assert "Took back the last question" in " ".join(terminal.lines)
     assert asked(server) == ["My name is Ada.", "Another \nline", "A\n/block", "Pasted\n  at once"]
     assert all(cell_len(line) <= columns for line in terminal.lines)
-    assert terminal.leave() == 0
+    assert terminal.leave(CTRL_D) == 0
     assert " ".join(terminal.lines).strip().endswith("received")
     assert "4 calls, 0.00" in " ".join(terminal.lines)
     if term == "dumb":
@@ -223,19 +176,24 @@ def test_lines_typed_ahead_are_messages_of_their_own(
 ) -> None:
     terminal = open_terminal()
     terminal.child.send("1 + 1\r2 + 2\r/quit\r")
-    terminal.child.expect(pexpect.EOF)
+    assert terminal.leave() == 0
     assert asked(server) == ["1 + 1", "2 + 2"]
+
+
+FINE = "Fine [bold]indeed[/bold]\x1b]0;title\x07\x1b[2J\x9b1m :smile:"
+"""What a model says is no markup, and nothing that a terminal obeys."""
 
 
 def test_ctrl_c_stops_an_answer_and_leaves_it_on_the_screen(
     server: LocalPuter, open_terminal: Callable[..., Terminal]
 ) -> None:
-    server.reply_with("Fine.", Reply(chunks=["Once upon ", "a time"], gate=Gate()), "Yes.")
+    server.reply_with(FINE, Reply(chunks=["Once upon ", "a time"], gate=Gate()), "Yes.")
     terminal = open_terminal()
-    terminal.type("How are you?")
+    assert "Fine [bold]indeed[/bold] :smile:" in terminal.type("How are you?")
+    assert not any(one in terminal.log.getvalue() for one in ("title", "\x1b[2J", "\x9b", "\x07"))
     terminal.child.send("A story\r")
     terminal.child.expect("Once upon")
-    terminal.child.send("\x03")
+    terminal.child.send(CTRL_C)
     terminal.child.expect(re.escape(STOPPED))
     terminal.at_prompt()
     *_, answer, remark, _ = [one for one in terminal.lines if one]
@@ -243,13 +201,10 @@ def test_ctrl_c_stops_an_answer_and_leaves_it_on_the_screen(
     assert remark == STOPPED
     terminal.type("Are you there?")
     sent = server.chats[-1].json["args"]["messages"]
-    assert [one["content"] for one in sent] == ["How are you?", "Fine.", "Are you there?"]
-    assert terminal.leave() == 0
+    assert [one["content"] for one in sent] == ["How are you?", FINE, "Are you there?"]
+    assert terminal.leave(CTRL_D) == 0
     assert "3 calls" in terminal.lines[-2]
     assert "1 of unknown cost" in terminal.lines[-2]
-
-
-UP = "\x1b[A"
 
 
 def test_what_was_typed_comes_back_in_the_next_chat(
@@ -259,11 +214,11 @@ def test_what_was_typed_comes_back_in_the_next_chat(
     terminal.type("1 + 1")
     terminal.type("\x1b[200~2 + 2\nplease\x1b[201~")
     terminal.type(UP + UP)
-    assert terminal.leave() == 0
+    assert terminal.leave(CTRL_D) == 0
     terminal = open_terminal("--no-history")
     terminal.type(UP)
     terminal.type("3 + 3")
-    assert terminal.leave() == 0
+    assert terminal.leave(CTRL_D) == 0
     terminal = open_terminal()
     terminal.type(UP + UP)
     assert asked(server) == ["1 + 1", "2 + 2\nplease", "1 + 1", "3 + 3", "2 + 2\nplease"]
@@ -280,5 +235,5 @@ def test_answers_alone_go_into_a_file(
     command = f"exec {shlex.quote(sys.executable)} -m puter chat > {shlex.quote(str(file))}"
     terminal = open_terminal(command=["/bin/sh", "-c", command])
     terminal.type("2 + 2")
-    assert terminal.leave() == 0
+    assert terminal.leave(CTRL_D) == 0
     assert file.read_text() == "2 + 2 = 4\n"

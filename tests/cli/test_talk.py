@@ -295,14 +295,3 @@ def test_ctrl_c_ends_what_nobody_types() -> None:
     with pytest.raises(KeyboardInterrupt):
         typing.type("One", "Two")
     assert typing.asked() == ["One"]
-
-
-def test_what_a_model_says_is_no_markup_and_no_escape(
-    typing: Typing, capsys: pytest.CaptureFixture[str]
-) -> None:
-    typing.door.answers(says("[bold]a[/bold] \x1b]0;title\x07\x1b[2J", "b\x9b1m\rc :smile:"))
-    typing.type("One")
-    out = capsys.readouterr().out
-    assert "[bold]a[/bold]" in out
-    assert ":smile:" in out
-    assert not {"\x1b", "\x07", "\x9b", "\r"} & set(out)
