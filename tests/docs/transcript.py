@@ -1,0 +1,166 @@
+"""The first ten minutes as they are: commands of a page, run on a terminal, and what that shows.
+
+The page says what is typed: lines of its ``console`` blocks that begin with ``$ ``, and after a
+chat those that begin with ``> `` or ``... ``. ``python -m tests.docs.transcript --write`` runs them
+and writes all other lines of these blocks, and a picture of the block above each link to one.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import os
+import re
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from rich.console import Console
+from rich.terminal_theme import DIMMED_MONOKAI
+from rich.text import Text
+
+from puter.testing import LocalPuter
+from tests.terminal import CTRL_D, MORE, PROMPT, Terminal
+
+ROOT = Path(__file__).parents[2]
+PAGE = ROOT / "docs" / "first-ten-minutes.md"
+COLUMNS = 80
+SHELL = "$ "
+BLOCK = re.compile(
+    r"(?P<begin><!-- no-run: [^\n]* -->\n```console\n)(?P<body>.*?)(?P<end>```\n)"
+    r"(?:\n!\[.*?\]\((?P<picture>.*?\.svg)\)\n)?",
+    re.DOTALL,
+)
+SVG = """\
+<svg class="rich-terminal" viewBox="0 0 {width} {height}" xmlns="http://www.w3.org/2000/svg">
+<style>
+.{unique_id}-matrix {{
+  font-family: ui-monospace, "SF Mono", Menlo, Consolas, "DejaVu Sans Mono", monospace;
+  font-size: {char_height}px; line-height: {line_height}px; font-variant-east-asian: full-width;
+}}
+.{unique_id}-title {{ font-size: 18px; font-family: system-ui, sans-serif; }}
+{styles}
+</style>
+<defs><clipPath id="{unique_id}-clip-terminal">
+<rect x="0" y="0" width="{terminal_width}" height="{terminal_height}" />
+</clipPath>{lines}</defs>
+{chrome}
+<g transform="translate({terminal_x}, {terminal_y})" clip-path="url(#{unique_id}-clip-terminal)">
+{backgrounds}
+<g class="{unique_id}-matrix">
+{matrix}
+</g>
+</g>
+</svg>
+"""
+"""As rich has it, without fonts from elsewhere: the documentation is complete in itself."""
+
+
+def typed_in(body: str) -> Iterator[tuple[str, list[str]]]:
+    """The commands of a block, each with what is typed to it."""
+    for part in re.split(r"^\$ ", body, flags=re.MULTILINE)[1:]:
+        command, *lines = part.splitlines()
+        while command.endswith("\\"):
+            command += "\n" + lines.pop(0)
+        yield command, [line for line in lines if line.startswith((PROMPT, MORE))]
+
+
+def run(command: str, typed: Sequence[str], folder: Path, environment: Mapping[str, str]) -> Text:
+    """Run a command on a terminal as somebody would; what that shows then, in its colours."""
+    shell = ["/bin/bash", "-c", command]
+    with Terminal(shell, columns=COLUMNS, folder=folder, environment=environment) as terminal:
+        for line in typed:
+            prompt = MORE if line.startswith(MORE) else PROMPT
+            terminal.at_prompt(prompt)
+            terminal.child.send(line.removeprefix(prompt) + "\r")
+        if typed:
+            terminal.at_prompt()
+        code = terminal.leave(CTRL_D if typed else "")
+        shown = terminal.screen.text()
+    if code:
+        raise RuntimeError(f"$ {command}\n{shown.plain}\nended with {code}")
+    return shown
+
+
+def written(page: str) -> tuple[str, dict[str, str]]:
+    """The page with what its commands show now, and its pictures by their path."""
+    pictures: dict[str, str] = {}
+    with tempfile.TemporaryDirectory() as name, LocalPuter(tier="user_free") as server:
+        folder, environment = _place(Path(name), server)
+
+        def renew(block: re.Match[str]) -> str:
+            shown = Text()
+            for command, typed in typed_in(block["body"]):
+                shown.append(SHELL, "bold green").append(f"{command}\n", "bold")
+                output = run(command, typed, folder, environment)
+                shown.append_text(output).append("\n" if output else "")
+            if picture := block["picture"]:
+                pictures[picture] = drawn(shown, Path(picture).stem)
+            old, body = block["body"], shown.plain
+            return block[0].replace(old, "\n".join(map(str.rstrip, body.splitlines())) + "\n", 1)
+
+        return BLOCK.sub(renew, page), pictures
+
+
+def _place(folder: Path, server: LocalPuter) -> tuple[Path, dict[str, str]]:
+    """An empty folder to type in, and variables: this tree's ``puter-ai``, a server, no network."""
+    program = folder / "bin" / "puter-ai"
+    program.parent.mkdir()
+    program.write_text(f'#!/bin/sh\nexec {sys.executable} -W error -m puter "$@"\n')
+    program.chmod(0o755)
+    here = folder / "here"
+    here.mkdir()
+    return here, {
+        "PATH": f"{program.parent}{os.pathsep}{os.environ['PATH']}",
+        "PYTHONPATH": str(ROOT),
+        "HOME": str(folder),
+        "XDG_CONFIG_HOME": str(folder),
+        "XDG_DATA_HOME": str(folder),
+        "XDG_STATE_HOME": str(folder),
+        "PUTER_API_BASE": server.api_base,
+        "PUTER_LOGIN_URL": server.login_url,
+        "PUTER_AUTH_TOKEN": server.token,
+        "PUTER_PROXY": "",
+    }
+
+
+def drawn(shown: Text, name: str) -> str:
+    """A picture of a terminal that shows this."""
+    console = Console(
+        record=True,
+        width=COLUMNS,
+        file=io.StringIO(),
+        force_terminal=True,
+        color_system="truecolor",
+        legacy_windows=False,
+    )
+    console.print(shown, no_wrap=True, crop=False)
+    return console.export_svg(
+        title="puter-ai", theme=DIMMED_MONOKAI, code_format=SVG, unique_id=name
+    )
+
+
+def main() -> int:
+    """Run the commands of the page; say what is no longer true, or write it."""
+    parser = argparse.ArgumentParser(description=main.__doc__)
+    parser.add_argument("--write", action="store_true", help=f"write {PAGE.name} and its pictures")
+    write = parser.parse_args().write
+    old = PAGE.read_text("utf-8")
+    new, pictures = written(old)
+    files = {PAGE: new, **{PAGE.parent / path: svg for path, svg in pictures.items()}}
+    stale = [path for path, text in files.items() if _text_of(path) != text]
+    for path in stale:
+        if write:
+            path.parent.mkdir(exist_ok=True)
+            path.write_text(files[path], "utf-8")
+        sys.stdout.write(f"{path.relative_to(ROOT)}: {'written' if write else 'not current'}\n")
+    return int(bool(stale) and not write)
+
+
+def _text_of(path: Path) -> str | None:
+    return path.read_text("utf-8") if path.exists() else None
+
+
+if __name__ == "__main__":
+    sys.exit(main())
