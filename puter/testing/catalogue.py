@@ -43,6 +43,11 @@ class Catalogue:
             for name in _names_of(model):
                 self._by_name.setdefault(name, []).append(model)
 
+    def adding(self, model: Model) -> Catalogue:
+        """One that lists ``model`` as well."""
+        hidden = self.all[: len(self.all) - len(self.listed)]
+        return Catalogue([*self.listed, model], hidden)
+
     def ids(self, *, hidden: bool = False) -> list[str]:
         """Sorted ids as the lists show them: the ``puterId`` where there is one."""
         models = self.all if hidden else self.listed

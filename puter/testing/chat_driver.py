@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import AsyncGenerator, Iterator, Mapping
+from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from aiohttp import web
 
-from puter.testing import partner, vendors
+from puter.testing import local_model, partner, vendors
 from puter.testing.answer_forms import render
 from puter.testing.backend import Backend
 from puter.testing.catalogue import Model
 from puter.testing.chat_call import OPENAI_PROVIDERS, ChatCall
 from puter.testing.exchange import DriverCall, pause
+from puter.testing.llama import Llama, NotRunning, Refused
 from puter.testing.metering import Hold
 from puter.testing.recorded import recorded
 from puter.testing.refusals import ApiError, bad_request, internal_error
@@ -21,11 +23,12 @@ from puter.testing.replies import (
     Fault,
     FaultRaised,
     Reply,
+    StreamError,
     StreamFault,
     UpstreamFailure,
     attempts,
 )
-from puter.testing.stream_lines import encode, line_of, text_in
+from puter.testing.stream_lines import encode, ending, line_of, text_in
 from puter.testing.token_usage import count_usage, estimate_prompt, tokens_in
 
 # Puter backend: provider and model when neither is named.
@@ -53,6 +56,8 @@ async def _answer(call: DriverCall, chat: ChatCall, hold: Hold) -> web.StreamRes
     streamed = chat.args.get("stream") not in (None, False, 0, "")
     answer = vendors.check(chat) or await backend.script.answer(chat)
     await pause(backend.latency)
+    if answer is None and (llama := backend.llama) and chat.model == llama.weights.name:
+        return await _generated(call, chat, hold, llama, streamed=streamed)
     if answer is None:
         answer = built_in(chat, hold)
     if isinstance(answer, UpstreamFailure):
@@ -87,6 +92,51 @@ async def _answer(call: DriverCall, chat: ChatCall, hold: Hold) -> web.StreamRes
         bill.close()
 
 
+async def _generated(
+    call: DriverCall, chat: ChatCall, hold: Hold, llama: Llama, *, streamed: bool
+) -> web.StreamResponse:
+    """What a real model answers, while it does."""
+    said = local_model.Said(llama.answer(local_model.request(chat)))
+    bill = _Bill(call, chat, hold, {})
+    try:
+        async with aclosing(said), aclosing(said.lines()) as lines:
+            first = await anext(lines, b"")  # a refusal is told before a stream begins
+            if streamed:
+                sent = _sent(chat, said, lines, first, bill)
+                return await call.exchange.stream(NDJSON, sent)
+            async for _ in lines:
+                pass
+        reply = said.reply
+        bill.usage = count_usage(chat, reply)
+        return _whole(call, chat, reply, bill)
+    except Refused as error:
+        raise error.as_failure().error(chat.routes, newer=chat.newer) from error
+    except NotRunning as error:
+        raise ApiError(500, f"{chat.model}: {error}", "internal_error") from error
+    finally:
+        bill.close()
+
+
+async def _sent(
+    chat: ChatCall,
+    said: local_model.Said,
+    lines: AsyncGenerator[bytes],
+    first: bytes,
+    bill: _Bill,
+) -> AsyncGenerator[bytes]:
+    try:
+        yield bill.note(first)
+        async for line in lines:
+            yield bill.note(line)
+        reply = said.reply
+        bill.usage = count_usage(chat, reply)
+        for line in bill.watch(ending(chat, reply, bill.usage)):
+            yield line
+    except (Refused, NotRunning) as error:
+        for line in StreamError(message=str(error)).spoil([b""], newer=chat.newer):
+            yield line
+
+
 def _whole(call: DriverCall, chat: ChatCall, answer: Reply, bill: _Bill) -> web.StreamResponse:
     result = render(chat, answer, bill.usage)
     bill.settle(bill.usage)
@@ -113,13 +163,18 @@ class _Bill:
             if number == len(lines):
                 self.settle(self.usage)
             yield line
-            self._sent.append(line)
+            self.note(line)
+
+    def note(self, line: bytes) -> bytes:
+        """Keep account of a line that is sent."""
+        self._sent.append(line)
+        return line
 
     def close(self) -> None:
         """Settle what a client that left has to pay."""
         if self._settled:
             return
-        if not self.chat.newer:  # lets the vendor finish
+        if not self.chat.newer and self.usage:  # lets the vendor finish
             self.settle(self.usage)
         elif produced := text_in(self._sent):
             self.settle(count_usage(self.chat, Reply(text=produced)))

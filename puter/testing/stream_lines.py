@@ -29,6 +29,11 @@ def encode(call: ChatCall, reply: Reply, usage: Line) -> list[bytes]:
     return [*lines, line_of(_last(call, reply, usage))]
 
 
+def ending(call: ChatCall, reply: Reply, usage: Line) -> list[bytes]:
+    """What follows the text of a ``reply``: calls of tools, and the ``usage``."""
+    return [line_of(line) for line in (*_calls(call, reply), _last(call, reply, usage))]
+
+
 def line_of(value: Line) -> bytes:
     return dumps(value) + b"\n"
 
