@@ -20,6 +20,7 @@ from puter.version import __version__
 COMMANDS = {
     "ask": "puter.cli.ask",
     "chat": "puter.cli.chat",
+    "local": "puter.cli.local",
     "models": "puter.cli.models",
 }
 """Each command, and the module that has it under the same name."""

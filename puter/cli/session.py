@@ -73,11 +73,19 @@ class Session:
         return PuterAI(**settings)
 
     def local_server(self) -> LocalPuter:
-        """The LocalPuter of ``--local``: one for the whole run, started when first asked for."""
+        """The LocalPuter of ``--local``: one for the whole run, started when first asked for.
+
+        A real model answers in it where ``PUTER_LOCAL_MODEL`` names one, as ``LocalPuter(model=)``.
+
+        Raises:
+            PuterConfigError: That model is not on this machine.
+        """
         if self._server is None:
             from puter.testing.server import LocalPuter
 
-            self._server = LocalPuter(tier="paid").start()
+            self._server = LocalPuter(
+                tier="paid", model=os.environ.get("PUTER_LOCAL_MODEL") or None
+            ).start()
         return self._server
 
     @property

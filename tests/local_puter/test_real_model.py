@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib.util
+import io
 import json
 import os
 import signal
@@ -21,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import puter
+from puter.cli import main as command_line
 from puter.testing import LocalPuter, Reply, faults, weights
 from puter.testing.__main__ import main
 from puter.testing.backend import GENERATIONS
@@ -342,8 +344,9 @@ def test_what_is_here_is_not_fetched(
     assert "are here" in capfd.readouterr().err
 
 
-def test_the_command_line(gguf: Callable[[str], str]) -> None:
-    command = [sys.executable, "-W", "error", "-m", "puter.testing", "--model", gguf("small")]
+@pytest.mark.parametrize("module", ["puter.testing", "puter local"])
+def test_the_command_line(gguf: Callable[[str], str], module: str) -> None:
+    command = [sys.executable, "-W", "error", "-m", *module.split(), "--model", gguf("small")]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(LLAMA), *sys.path])}
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
@@ -372,4 +375,21 @@ def test_the_command_line_without_the_model(capsys: pytest.CaptureFixture[str]) 
     with pytest.raises(SystemExit) as ended:
         main(["--model", "nonsense"])
     assert ended.value.code == 2
+    assert "There is no model 'nonsense'" in capsys.readouterr().err
+    assert command_line(["local", "--model", "nonsense"]) == 1
+    said = capsys.readouterr().err
+    assert "There is no model 'nonsense'" in said
+    assert "GGUF" in said
+    assert command_line(["local", "--tier", "nonsense"]) == 2
+
+
+def test_a_command_with_the_model(
+    gguf: Callable[[str], str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "stdin", io.StringIO())
+    monkeypatch.setenv("PUTER_LOCAL_MODEL", gguf("small"))
+    assert command_line(["--local", "Who are you?"]) == 0
+    assert "I am real" in capsys.readouterr().out
+    monkeypatch.setenv("PUTER_LOCAL_MODEL", "nonsense")
+    assert command_line(["--local", "Who are you?"]) == 1
     assert "There is no model 'nonsense'" in capsys.readouterr().err
