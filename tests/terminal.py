@@ -54,6 +54,7 @@ class Terminal:
             },
             dimensions=(50, columns),
             encoding="utf-8",
+            codec_errors="surrogateescape",
             timeout=TIMEOUT,
         )
         self.child.logfile_read = self.log = io.StringIO()

@@ -36,7 +36,7 @@ def chat(
     Each line of standard input is a message or a command. At a terminal Ctrl-C stops an answer,
     and Ctrl-D leaves.
     """
-    interactive = sys.stdin.isatty()
+    interactive = sys.stdin is not None and sys.stdin.isatty()  # None: it was closed
     with session.client() as ai, ExitStack() as stack:
         conversation = ai.load_conversation(load) if load else ai.conversation()
         conversation.model = model or conversation.model

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager, suppress
 from types import ModuleType
 from typing import IO, TYPE_CHECKING
 
@@ -59,6 +59,17 @@ def _opens_block(text: str) -> bool:
     return argument.startswith(QUOTES)
 
 
+@contextmanager
+def _no_text_told() -> Generator[None, None, None]:
+    try:
+        yield
+    except UnicodeDecodeError as error:
+        raise PuterInputError(
+            f"Standard input is no text in {error.encoding.upper()}",
+            hint="Show an image with /image, in a line of its own.",
+        ) from None
+
+
 def read_piped_line(_: str) -> str:
     """A line of a pipe or a file; no prompt is shown.
 
@@ -66,13 +77,8 @@ def read_piped_line(_: str) -> str:
         EOFError: There is none left.
         PuterInputError: It is no text.
     """
-    try:
-        line = sys.stdin.readline()
-    except UnicodeDecodeError as error:
-        raise PuterInputError(
-            f"Standard input is no text in {error.encoding.upper()}",
-            hint="Show an image with /image, in a line of its own.",
-        ) from None
+    with _no_text_told():
+        line = sys.stdin.readline() if sys.stdin is not None else ""
     if not line:
         raise EOFError
     return line.rstrip("\r\n")
@@ -229,9 +235,11 @@ def typed_line(prompt: str) -> str:
 
     Raises:
         EOFError: The input ended.
+        PuterInputError: It is no text.
     """
     if sys.stdout.isatty():
-        return input(prompt)
+        with _no_text_told():
+            return input(prompt)
     sys.stderr.write(prompt)  # standard output is a file, for answers alone
     sys.stderr.flush()
     return read_piped_line(prompt)

@@ -148,6 +148,11 @@ class Talk:
         except EOFError:
             self._over_the_line()
             return False
+        except PuterInputError as error:
+            if not self._interactive:
+                raise
+            self._fail(error)
+            return True
         command, text = parse(message)
         if command == "/quit":
             return False
@@ -157,9 +162,14 @@ class Talk:
             elif text:
                 self._ask(text)
         except (PuterError, OSError) as error:
-            self._answering, self.failed = False, True
-            self._session.tell(_sentence(error), style="bold red")
+            if isinstance(error, OSError) and error.filename is None:
+                raise  # standard output is full or gone: nobody would read what is asked and paid
+            self._fail(error)
         return True
+
+    def _fail(self, error: PuterError | OSError) -> None:
+        self._answering, self.failed = False, True
+        self._session.tell(_sentence(error), style="bold red")
 
     def _ask(self, text: str, *more: str) -> None:
         """One turn; images go with it, whatever becomes of it."""

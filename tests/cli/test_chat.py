@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shlex
 import stat
+import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
+from subprocess import PIPE
 from typing import Any
 
 import pytest
 from rich.cells import cell_len
 
+from puter.cli import main
 from puter.cli.talk import STOPPED
 from puter.testing import Gate, LocalPuter, Reply, faults
 from tests.cli.conftest import Cli, Done
 from tests.terminal import CTRL_C, CTRL_D, MORE, UP, Terminal
 
+CHAT = (sys.executable, "-m", "puter", "chat")
 ROOT = Path(__file__).parents[2]
 
 
@@ -71,6 +76,32 @@ def test_what_is_no_text_is_not_sent(server: LocalPuter, cli: Cli) -> None:
     assert done.code == 1
     assert done.err.startswith("puter-ai: ")
     assert "UTF-8" in done.err
+
+
+@pytest.mark.parametrize("output", ["closed", "/dev/full"])
+def test_nothing_is_asked_when_nobody_can_read_the_answers(server: LocalPuter, output: str) -> None:
+    if output == "closed":
+        reader, writer = os.pipe()
+        os.close(reader)
+    elif os.path.exists(output):
+        writer = os.open(output, os.O_WRONLY)
+    else:
+        pytest.skip(f"there is no {output} here")
+    with os.fdopen(writer, "wb") as stdout:
+        done = subprocess.run(
+            CHAT, input=b"1 + 1\n2 + 2\n3 + 3\n", stdout=stdout, stderr=PIPE, check=False
+        )
+    assert done.returncode == 1
+    assert b"Traceback" not in done.stderr
+    assert asked(server) == ["1 + 1"]
+
+
+def test_a_standard_input_that_is_closed_is_empty(
+    server: LocalPuter, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "stdin", None)
+    assert main(["chat"]) == 0
+    assert capsys.readouterr() == ("", "")
 
 
 def test_options_begin_a_talk_or_go_on_with_one(server: LocalPuter, cli: Cli) -> None:
@@ -126,9 +157,6 @@ def test_a_history_that_cannot_be_kept_is_told(
 # ------------------------------------------------------------ a terminal
 
 
-CHAT = (sys.executable, "-m", "puter", "chat")
-
-
 @pytest.fixture
 def open_terminal() -> Iterator[Callable[..., Terminal]]:
     """Opens a chat at a terminal, and waits for its first prompt."""
@@ -158,6 +186,7 @@ def test_a_talk_at_a_terminal(
     terminal.type('"""')
     terminal.type("\x1b[200~Pasted\n  at once\x1b[201~")
     assert "No command '/nope'" in " ".join(terminal.type("/nope"))
+    assert "UTF-8" in " ".join(terminal.type("\udcff"))  # a byte that is no text
     terminal.child.send(f"never sent{CTRL_C}")
     terminal.at_prompt()
     terminal.type("/und\t")

@@ -10,6 +10,7 @@ import pytest
 
 from puter.cli.session import Session
 from puter.cli.talk import COMMANDS, STOPPED, Talk
+from puter.exceptions import PuterInputError
 from puter.testing import samples
 from tests.door import CUT, USAGE, Door, error_body, stream_answer
 
@@ -243,6 +244,14 @@ def test_the_cost_is_told(typing: Typing, capsys: pytest.CaptureFixture[str]) ->
 
 
 # ------------------------------------------------------------ answers that go wrong
+
+
+def test_what_is_no_text_is_told_to_whoever_typed_it(
+    typing: Typing, capsys: pytest.CaptureFixture[str]
+) -> None:
+    typing.type(PuterInputError("That is no text"), "One")
+    assert typing.said == ["One", "Hello!"]
+    assert capsys.readouterr().err == "puter-ai: That is no text\n"
 
 
 @pytest.mark.parametrize("broken", BROKEN)
