@@ -10,7 +10,7 @@ from puter import checks
 from puter.api.methods import ChatMethods
 from puter.config import PuterConfig, profile_of, settings_in
 from puter.docstrings import documented_by
-from puter.engine.client import Client, operations, paired
+from puter.engine.client import Client, operations, paired, prepared
 from puter.engine.context import SharedState, Transports
 from puter.engine.credentials import TOKEN_VARIABLES, Credentials
 from puter.exceptions import PuterConfigError, repr_of
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
         video,
     )
     from puter.api import auth as signing_in
+    from puter.batch import calls as batches
     from puter.config import ConfigOptions
     from puter.conversation import Conversation
     from puter.engine import events, log
@@ -61,6 +62,7 @@ else:
     model_lists, speech = operations("puter.api.model_lists"), operations("puter.api.speech")
     usage_and_tokens = operations("puter.api.usage_and_tokens")
     video = operations("puter.api.video")
+    batches = operations("puter.batch.calls")
 
     catalogue, conversations = late("puter.wire.catalogue"), late("puter.conversation")
     events, log = late("puter.engine.events"), late("puter.engine.log")
@@ -177,6 +179,8 @@ class PuterAI(Client, ChatMethods):
     delete_file, async_delete_file = paired(files.delete_file)
 
     call, async_call = paired(drivers.call)
+
+    batch, async_batch = prepared(batches.batch)
 
     # ------------------------------------------------------------ chat
 

@@ -153,6 +153,8 @@ class PuterError(Exception):
     partial: Reply | None = None
     """The turn so far, a ``ChatReply``, when answers were billed or tools ran before the error: its
     text, messages with the tools' results, usage and cost. None otherwise."""
+    results: Sequence[Any] | None = None
+    """Of a ``batch()`` that raised it: the answers that there were, a ``BatchResults``."""
 
     def __init__(self, message: str, **details: Any) -> None:
         super().__init__(message)

@@ -74,15 +74,32 @@ def in_thread(function: Callable[..., T], *args: Any) -> asyncio.Future[T]:
         PuterError: No thread can be started.
     """
     import asyncio
+
+    return asyncio.wrap_future(begun(function, *args))
+
+
+def begun(
+    function: Callable[..., T], *args: Any, daemon: bool = False
+) -> concurrent.futures.Future[T]:
+    """Begin a call in a thread of its own, in this context.
+
+    Args:
+        function: What to call.
+        *args: With what.
+        daemon: The interpreter does not wait for it when it exits.
+
+    Raises:
+        PuterError: No thread can be started.
+    """
     import concurrent.futures
 
     outcome: concurrent.futures.Future[T] = concurrent.futures.Future()
     run = contextvars.copy_context().run
     try:
-        threading.Thread(target=_work, args=(outcome, run, function, *args)).start()
+        threading.Thread(target=_work, args=(outcome, run, function, *args), daemon=daemon).start()
     except RuntimeError as error:
         raise no_thread(error) from None
-    return asyncio.wrap_future(outcome)
+    return outcome
 
 
 def _work(outcome: concurrent.futures.Future[T], run: Callable[..., T], *call: Any) -> None:

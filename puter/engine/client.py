@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import functools
 from collections.abc import Callable, Coroutine, Mapping
-from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Protocol, TypeVar
 
 from puter.config import AUTO, PuterConfig
 from puter.engine.clock import monotonic
@@ -33,6 +33,7 @@ else:
 
 P = ParamSpec("P")
 T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
 
 WINDOW_MARGIN = 1.1
 """The server counts when calls arrive, the client when they leave: one may take a second longer."""
@@ -274,10 +275,39 @@ def paired(
     return methods
 
 
-def _blocking(operation: Any) -> Any:
+class Prepared(Protocol[T_co]):
+    """A call whose arguments are checked, to be made in either way."""
+
+    def blocking(self) -> T_co:
+        """Make it in this thread."""
+        ...
+
+    async def asynchronous(self) -> T_co:
+        """Make it in this task."""
+        ...
+
+
+def prepared(
+    operation: Callable[Concatenate[Client, P], Prepared[T]],
+) -> tuple[
+    Callable[Concatenate[Client, P], T],
+    Callable[Concatenate[Client, P], Coroutine[Any, Any, T]],
+]:
+    """Both methods of what is no flow, as it is made of many calls of the client."""
+    load: Any = operation
+    methods: tuple[Any, Any] = (
+        Method(lambda: _blocking(load(), "blocking")),
+        Method(lambda: _asynchronous(load(), "asynchronous")),
+    )
+    return methods
+
+
+def _blocking(operation: Any, run: str | None = None) -> Any:
     @functools.wraps(operation)
     def blocking(self: Client, /, *args: Any, **kwargs: Any) -> Any:
         try:
+            if run is not None:
+                return getattr(operation(self, *args, **kwargs), run)()
             return self._run(operation, *args, **kwargs)
         finally:
             args, kwargs = (), {}  # as in Client._run
@@ -287,10 +317,12 @@ def _blocking(operation: Any) -> Any:
     return blocking
 
 
-def _asynchronous(operation: Any) -> Any:
+def _asynchronous(operation: Any, run: str | None = None) -> Any:
     @functools.wraps(operation)
     async def asynchronous(self: Client, /, *args: Any, **kwargs: Any) -> Any:
         try:
+            if run is not None:
+                return await getattr(operation(self, *args, **kwargs), run)()
             return await self._async_run(operation, *args, **kwargs)
         finally:
             args, kwargs = (), {}
@@ -330,8 +362,8 @@ def signature_of(operation: Callable[..., Any]) -> inspect.Signature:
         else:
             shown.append(one)
     result = signature.return_annotation
-    if isinstance(result, str) and result.startswith("Flow["):
-        result = result[len("Flow[") : -1]
+    if isinstance(result, str) and result.startswith(("Flow[", "Prepared[")):
+        result = result[result.index("[") + 1 : -1]
     return signature.replace(parameters=shown, return_annotation=result)
 
 

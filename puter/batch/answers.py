@@ -1,0 +1,217 @@
+"""The file of a batch: a line of JSON for each answer, appended when it comes."""
+
+from __future__ import annotations
+
+import errno
+import json
+import logging
+import os
+import stat
+import sys
+import weakref
+from decimal import Decimal
+from typing import Any
+
+from puter.exceptions import PuterInputError, words_of
+from puter.process import short_lock
+from puter.types.replies import ChatReply
+
+LOGGER = logging.getLogger("puter.batch")
+_BEGINS = b'{"key": "'
+"""What each line begins with, so that a torn one is known."""
+_MORE = ("finish_reason", "refusal", "reasoning", "images", "tool_calls")
+"""Attributes of a reply that are written where they say something."""
+_USUAL = ChatReply("").to_dict()
+
+
+def record_of(key: str, item: Any, outcome: Any) -> dict[str, Any]:
+    """A line of the file.
+
+    Args:
+        key: Of the item.
+        item: As JSON.
+        outcome: A reply, any JSON that a function returned, or an exception.
+    """
+    record: dict[str, Any] = dict.fromkeys(("key", "item", "text", "model", "usage", "cost"))
+    record.update(key=key, item=item, error=None)
+    paid = outcome
+    if isinstance(outcome, BaseException):
+        record["error"] = f"{type(outcome).__name__}: {words_of(outcome)}"
+        paid = paid_of(outcome)
+    elif not isinstance(outcome, ChatReply):
+        record["text"] = outcome
+    if isinstance(paid, ChatReply):
+        said = paid.to_dict()
+        said["usage"].pop("raw")
+        record.update({name: said[name] for name in ("model", "usage", "cost")})
+        if paid is outcome:
+            record["text"] = str(outcome)
+            record |= {name: said[name] for name in _MORE if said[name] != _USUAL[name]}
+    return record
+
+
+def paid_of(error: BaseException) -> Any:
+    """What was answered, and paid, before an error: a reply, or None."""
+    return getattr(error, "partial", None) or getattr(error, "reply", None)
+
+
+def outcome_of(record: dict[str, Any]) -> Any:
+    """What a good line of the file says: the reply, or what the function returned."""
+    if record["model"] is None:
+        return record["text"]
+    return ChatReply.from_dict({name: one for name, one in record.items() if one is not None})
+
+
+class AnswerFile:
+    """Records of answers, by key; another process cannot have it open at the same time.
+
+    Each record is on its way to the disk when ``write()`` returns: a process that is killed loses
+    none. ``close()`` waits for the disk, so that a loss of power costs what came after the last.
+
+    Args:
+        path: The file; it is made if it is not there.
+
+    Raises:
+        PuterInputError: It is no file of a batch, or another batch writes to it.
+        OSError: It cannot be read or written.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = os.fspath(path)
+        self._places: dict[bytes, int] = {}
+        flags = os.O_RDWR | os.O_CREAT | os.O_APPEND
+        flags |= getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0)
+        self._descriptor = os.open(self.path, flags, 0o666)
+        _opened.add(self)
+        try:
+            self._check_kind()
+            self._lock()
+            self._reader = open(self.path, "rb")  # noqa: SIM115 - closed with it
+            self._read()
+        except BaseException:
+            self.close()
+            raise
+
+    def find(self, key: str) -> Any:
+        """The answer of that key, None if there is no good one."""
+        place = self._places.get(bytes.fromhex(key))
+        if place is None:
+            return None
+        self._reader.seek(place)
+        return outcome_of(json.loads(self._reader.readline()))
+
+    def write(self, record: dict[str, Any]) -> None:
+        """Append a record, wholly or not at all.
+
+        Raises:
+            OSError: The disk is full, or fails.
+            TypeError: Something in it is no JSON.
+        """
+        try:
+            line = json.dumps(record, ensure_ascii=False).encode() + b"\n"
+        except UnicodeEncodeError:  # half of a surrogate pair
+            line = json.dumps(record).encode() + b"\n"
+        ends = os.fstat(self._descriptor).st_size
+        try:
+            written = 0
+            while written < len(line):
+                written += os.write(self._descriptor, line[written:])
+        except OSError:
+            os.ftruncate(self._descriptor, ends)
+            raise
+
+    def close(self) -> None:
+        """Close it, which unlocks it. Safe to repeat."""
+        descriptor, self._descriptor = self._descriptor, -1
+        if descriptor < 0:
+            return
+        _opened.discard(self)
+        try:
+            os.fsync(descriptor)
+        except OSError as error:
+            LOGGER.warning("%s: %s", self.path, words_of(error))
+        finally:
+            os.close(descriptor)
+            if hasattr(self, "_reader"):
+                self._reader.close()
+
+    def _check_kind(self) -> None:
+        if not stat.S_ISREG(os.fstat(self._descriptor).st_mode):
+            raise PuterInputError(
+                f"{self.path} is no ordinary file, and a batch goes on from what its output says",
+                hint="Name a file that ends in .jsonl.",
+            )
+
+    def _lock(self) -> None:
+        """Lock it until it is closed, or the process ends in whatever way."""
+        try:
+            if sys.platform == "win32":
+                import msvcrt
+
+                os.lseek(self._descriptor, 2**31 - 2, os.SEEK_SET)  # far from what others read
+                msvcrt.locking(self._descriptor, msvcrt.LK_NBLCK, 1)
+            else:
+                import fcntl
+
+                fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            if error.errno in (errno.EAGAIN, errno.EACCES, errno.EDEADLK):
+                raise PuterInputError(
+                    f"Another batch writes to {self.path}",
+                    hint="Wait for it to end, or name another file.",
+                ) from None
+            LOGGER.warning("%s cannot be locked: %s", self.path, words_of(error))
+
+    def _read(self) -> None:
+        place = 0
+        for number, line in enumerate(self._reader, 1):
+            record = _record_in(line)
+            if record is None:
+                if not line.endswith(b"\n") and _is_torn(line):
+                    os.ftruncate(self._descriptor, place)
+                    return
+                raise PuterInputError(
+                    f"Line {number} of {self.path} is no record of a batch",
+                    hint="Name another file, or take the line out if the file is one.",
+                )
+            if record["error"] is None:
+                self._places[bytes.fromhex(record["key"])] = place
+            place += len(line)
+            if not line.endswith(b"\n"):  # cut off just there
+                os.write(self._descriptor, b"\n")
+                return  # before it is read as a line
+
+
+def _is_torn(line: bytes) -> bool:
+    return line.startswith(_BEGINS) or _BEGINS.startswith(line)
+
+
+def _record_in(line: bytes) -> Any:
+    """The record in a line, None when it is none."""
+    try:
+        record = json.loads(line)
+        bytes.fromhex(record["key"])
+        if not {"item", "text", "model", "usage", "cost", "error"} <= record.keys():
+            return None
+        if record["cost"] is not None:
+            Decimal(record["cost"])
+        if record["error"] is None:
+            outcome_of(record)
+    except (ValueError, TypeError, KeyError, AttributeError, ArithmeticError, RecursionError):
+        return None
+    return record
+
+
+_opened: weakref.WeakSet[AnswerFile] = weakref.WeakSet()
+
+
+def _after_fork() -> None:
+    """A child, such as a worker of a pool, would keep the lock of a parent that is killed."""
+    with short_lock():
+        for file in list(_opened):
+            os.close(file._descriptor)
+            file._descriptor = -1
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

@@ -1,0 +1,63 @@
+"""The progress bar of a batch: how many items are done, what they cost, how long the rest takes."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import suppress
+from decimal import Decimal
+from importlib import import_module
+from typing import Any
+
+from puter.exceptions import PuterConfigError
+from puter.process import loading
+
+
+def open_bar(wanted: bool | None, total: int | None) -> Any:
+    """A bar of tqdm, or None.
+
+    Args:
+        wanted: None for one where stderr is a terminal and tqdm is installed.
+        total: How many items there are, if that is known.
+
+    Raises:
+        PuterConfigError: One is wanted, and tqdm is not installed.
+    """
+    if wanted is False or (wanted is None and not _is_terminal()):
+        return None
+    try:
+        with loading():
+            tqdm: Any = import_module("tqdm.auto").tqdm
+    except ImportError:
+        if wanted is None:
+            return None
+        raise PuterConfigError(
+            "A progress bar needs the package tqdm",
+            hint="pip install tqdm (the extra puter-python-sdk[batch]), or progress=False.",
+        ) from None
+    return tqdm(total=total, unit="item", dynamic_ncols=True)
+
+
+def advance(bar: Any, cost: Decimal, failed: int, *, reused: bool) -> None:
+    """One more is done. One whose answer was there before says nothing of the speed."""
+    with suppress(Exception):  # such as a terminal that was closed: the answers go on
+        if reused:
+            bar.initial += 1
+            bar.last_print_n += 1
+            bar.n += 1
+            return
+        more = {"failed": failed} if failed else {}
+        bar.set_postfix({"cost": f"${cost:.{4 if cost >= 1 else 6}f}", **more}, refresh=False)
+        bar.update()
+
+
+def close_bar(bar: Any) -> None:
+    with suppress(Exception):
+        bar.refresh()
+        bar.close()
+
+
+def _is_terminal() -> bool:
+    try:
+        return sys.stderr is not None and sys.stderr.isatty()
+    except ValueError:  # closed
+        return False

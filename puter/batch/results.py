@@ -1,0 +1,87 @@
+"""``BatchResults``: the answers of a batch in the order of its items, and what they came to."""
+
+from __future__ import annotations
+
+import os
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from puter.exceptions import PuterConfigError
+from puter.process import loading
+
+
+class BatchResults(list[Any]):
+    """A list with a ``ChatReply`` for each item, or the exception that it met; in their order.
+
+    Examples:
+        >>> results = ai.batch(["Say hello", "What is the capital of France?"])
+        >>> [str(one) for one in results]
+        ['Hello!', 'Paris']
+        >>> print(results.summary())
+        2 answered, 0 failed, 0.0000... USD in ... s
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.cost: Decimal = Decimal(0)
+        """US dollars that this run paid, as far as replies tell."""
+        self.unpriced: int = 0
+        """Answers of this run that tell no cost."""
+        self.reused: int = 0
+        """Items whose answer was in the file."""
+        self.elapsed: float = 0.0
+        """Seconds that this run took."""
+        self.stopped: BaseException | None = None
+        """Why not all items were asked: a budget that is spent, a sign-in that is refused, a full
+        disk. None when all were."""
+        self.finished: list[tuple[float, Decimal]] = []
+        """For each answer of this run, seconds since its beginning and US dollars paid so far."""
+
+    @property
+    def errors(self) -> list[BaseException]:
+        """The exceptions among them."""
+        return [one for one in self if isinstance(one, BaseException)]
+
+    def summary(self) -> str:
+        """What it came to, in a line."""
+        failed = len(self.errors)
+        before = f" ({self.reused} of them before)" if self.reused else ""
+        unknown = f" and {self.unpriced} of unknown cost" if self.unpriced else ""
+        return (
+            f"{len(self) - failed} answered{before}, {failed} failed, "
+            f"{self.cost:f} USD{unknown} in {self.elapsed:.1f} s"
+        )
+
+    def save_chart(self, path: str | os.PathLike[str]) -> Path:
+        """Draw answers and cost of this run over time. Needs matplotlib.
+
+        Args:
+            path: Where to; its ending says in which format, such as ``.svg`` or ``.png``.
+
+        Raises:
+            PuterConfigError: matplotlib is not installed.
+            OSError: It cannot be written.
+        """
+        try:
+            with loading():
+                from matplotlib.figure import Figure
+        except ImportError:
+            raise PuterConfigError(
+                "A chart needs the package matplotlib",
+                hint="pip install matplotlib (the extra puter-python-sdk[charts])",
+            ) from None
+        figure: Any = Figure((9, 4), layout="constrained")
+        answers = figure.add_subplot()
+        costs = answers.twinx()
+        seconds = [0.0, *(at for at, _ in self.finished)]
+        answers.step(seconds, range(len(seconds)), where="post", color="tab:blue")
+        costs.step(seconds, [0.0, *(float(paid) for _, paid in self.finished)], where="post",
+                   color="tab:orange")  # fmt: skip
+        rate = len(self.finished) / self.elapsed if self.elapsed else 0.0
+        answers.set_title(f"{self.summary()}: {rate:.3g} a second", fontsize=10)
+        answers.set_xlabel("seconds")
+        answers.set_ylabel("answers", color="tab:blue")
+        costs.set_ylabel("US dollars", color="tab:orange")
+        figure.savefig(os.fspath(path))
+        return Path(path)

@@ -1,0 +1,218 @@
+"""What runs a ``Batch``: this thread, which waits and is interrupted, or a task, which awaits."""
+
+from __future__ import annotations
+
+import contextvars
+import inspect
+import queue
+import signal
+import threading
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from contextlib import suppress
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from puter.batch import workers
+from puter.batch.answers import LOGGER
+from puter.batch.prompts import Ask
+from puter.batch.scheduler import Batch, with_results
+from puter.threads import awaited_by, begun, in_thread
+from puter.threads import workers as waiting
+
+if TYPE_CHECKING:
+    from concurrent.futures import Executor
+
+_LOOKS = 1.0
+"""Seconds after which a wait looks for Ctrl-C, where that does not end it (Windows)."""
+
+
+class Blocking:
+    """Runs a batch in this thread; calls have threads of their own, or an executor's.
+
+    The first Ctrl-C lets calls under way come to their end, as they are paid. The second ends
+    everything at once.
+    """
+
+    def __init__(self) -> None:
+        self._changes: queue.SimpleQueue[None] = queue.SimpleQueue()
+        self._interrupts = 0
+        self._in_items = False
+        self._before: Any = None
+
+    def changed(self) -> None:
+        self._changes.put(None)
+
+    def run(self, batch: Batch, items: Iterable[Any]) -> None:
+        """Ask all items.
+
+        Raises:
+            BaseException: What the items raise; or an interrupt.
+        """
+        self._batch = batch
+        with self:
+            try:
+                source = iter(items)
+                while want := batch.wants():
+                    if want == "item":
+                        self._pull(source)
+                    else:
+                        self._wait()
+            except BaseException as error:  # noqa: BLE001 - it is raised when all is done
+                batch.stop(error)
+                while batch.running and self._interrupts < 2:
+                    self._wait()
+                raise with_results(error, batch.results) from None
+
+    def _pull(self, source: Iterator[Any]) -> None:
+        self._in_items = True
+        try:
+            item = next(source)
+        except StopIteration:
+            self._batch.end()
+            return
+        finally:
+            self._in_items = False
+        self._batch.take(item)
+
+    def _wait(self) -> None:
+        if isinstance(self._batch.stopped, KeyboardInterrupt):
+            _tell(self._batch)
+        with suppress(queue.Empty):
+            self._changes.get(timeout=_LOOKS)
+
+    def _interrupt(self, *_: object) -> None:
+        self._interrupts += 1
+        if self._interrupts > 1 or self._in_items:
+            raise KeyboardInterrupt
+        self._batch.stop(KeyboardInterrupt())
+        self.changed()
+
+    def __enter__(self) -> None:
+        if (
+            threading.current_thread() is threading.main_thread()
+            and signal.getsignal(signal.SIGINT) is signal.default_int_handler
+        ):
+            self._before = signal.signal(signal.SIGINT, self._interrupt)
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        at: TracebackType | None,
+    ) -> None:
+        if self._before is not None:
+            signal.signal(signal.SIGINT, self._before)
+
+
+def _tell(batch: Batch) -> None:
+    """Say once what an interrupt waits for."""
+    if not batch.told:
+        batch.told = True
+        LOGGER.warning(
+            "Interrupted: %d calls under way are waited for, as they are paid. Ctrl-C again gives "
+            "them up. %s",
+            len(batch.running),
+            batch.how_to_go_on,
+        )
+
+
+async def async_run(batch: Batch, items: Any, changed: Any) -> None:
+    """Ask all items, in this task.
+
+    A cancellation, such as that of Ctrl-C, lets calls under way come to their end; the second
+    cancels them.
+
+    Raises:
+        BaseException: What the items raise; or the cancellation.
+    """
+    import asyncio
+
+    async def wait() -> None:
+        await changed.wait()
+        changed.clear()
+
+    try:
+        source = _each(items)
+        while want := batch.wants():
+            if want == "answer":
+                await wait()
+                continue
+            try:
+                item = await anext(source)
+            except StopAsyncIteration:
+                batch.end()
+            else:
+                batch.take(item)
+    except GeneratorExit:  # the event loop is gone
+        raise
+    except BaseException as error:  # noqa: BLE001 - likewise
+        batch.stop(error)
+        if isinstance(error, asyncio.CancelledError) and batch.running:
+            _tell(batch)
+        try:
+            while batch.running:
+                await wait()
+        except asyncio.CancelledError:
+            calls = [one for one in batch.running.values() if one is not None]
+            for one in calls:
+                one.cancel()
+            await asyncio.wait(calls)
+            raise
+        raise with_results(error, batch.results) from None
+
+
+async def _each(items: Any) -> AsyncIterator[Any]:
+    if hasattr(items, "__aiter__"):
+        async for item in items:
+            yield item
+    else:
+        for item in items:
+            yield item
+
+
+def beginner(
+    client: Any, function: Callable[..., Any] | None, executor: Executor | None
+) -> Callable[[Ask], Any]:
+    """A function that begins the call of an item, in a thread or wherever an executor has it run.
+
+    Raises:
+        PuterConfigError: What other processes need cannot be sent to them.
+    """
+    from concurrent.futures import ThreadPoolExecutor
+
+    if executor is not None and not isinstance(executor, ThreadPoolExecutor):
+        sent = workers.payload(client, function, executor)
+        return lambda ask: executor.submit(workers.work, sent, ask.arguments, ask.item)
+    line = waiting()
+
+    def here(ask: Ask) -> Any:
+        awaited_by(line)
+        if function is not None:
+            return workers.call(function, client, ask.item)
+        return workers.chat(client, ask.arguments or {})
+
+    if executor is not None:
+        return lambda ask: executor.submit(contextvars.copy_context().run, here, ask)
+    return lambda ask: begun(here, ask, daemon=True)
+
+
+def async_beginner(
+    client: Any, function: Callable[..., Any] | None, executor: Executor | None
+) -> Callable[[Ask], Any]:
+    """The same for tasks."""
+    import asyncio
+
+    if executor is not None:
+        begin = beginner(client, function, executor)
+        return lambda ask: asyncio.wrap_future(begin(ask))
+
+    async def here(ask: Ask) -> Any:
+        if function is None:
+            given = dict(ask.arguments or {})
+            return await client.async_chat(given.pop("prompt", None), remember=False, **given)
+        if inspect.iscoroutinefunction(function):
+            return await function(client, ask.item)
+        value = await in_thread(function, client, ask.item)
+        return await value if inspect.isawaitable(value) else value
+
+    return lambda ask: asyncio.ensure_future(here(ask))

@@ -1,0 +1,273 @@
+"""``Batch``: what is asked next, and what becomes of an answer; threads and tasks run it alike."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import BrokenExecutor
+from contextlib import suppress
+from decimal import Decimal
+from functools import partial
+from typing import Any, Literal
+
+from puter.batch.answers import LOGGER, AnswerFile, paid_of, record_of
+from puter.batch.progress import advance
+from puter.batch.prompts import Ask, Prompts
+from puter.batch.results import BatchResults
+from puter.engine.clock import monotonic
+from puter.exceptions import (
+    PuterAuthError,
+    PuterBudgetError,
+    PuterConfigError,
+    PuterInputError,
+    PuterModelNotFoundError,
+    PuterPermissionError,
+    PuterQuotaError,
+    words_of,
+)
+from puter.records import dataclass
+from puter.schema import to_json
+from puter.types.replies import ChatReply
+
+STOPS = (
+    PuterAuthError,
+    PuterBudgetError,
+    PuterConfigError,
+    PuterPermissionError,
+    PuterQuotaError,
+    BrokenExecutor,
+)
+"""Errors that every other item would meet as well."""
+
+
+@dataclass(slots=True, eq=False)
+class Job:
+    """An item that is asked."""
+
+    index: int
+    """Where its answer goes."""
+    ask: Ask
+    limit: int = 0
+    """How many could run when it was begun."""
+
+
+class Batch:
+    """Decides. It is told of items by ``take()``, and begins a call by ``begin(ask)``.
+
+    Whoever runs it does what ``wants()`` says: hands in an item, or waits until ``changed`` was
+    called. Answers are written down where they arrive, so neither a slow source of items nor an
+    interrupt keeps one from the file.
+
+    Args:
+        prompts: What is asked of an item.
+        file: Where the answers go, if anywhere.
+        concurrency: Calls at a time.
+        raises: The first failure ends the batch.
+        begin: Begins a call: a future, of a thread or of asyncio.
+        changed: Called after each answer, in any thread.
+    """
+
+    def __init__(
+        self,
+        prompts: Prompts,
+        file: AnswerFile | None,
+        concurrency: int,
+        *,
+        raises: bool,
+        begin: Callable[[Ask], Any],
+        changed: Callable[[], object],
+    ) -> None:
+        self._prompts, self._file, self._most = prompts, file, concurrency
+        self._raises, self._begin, self._changed = raises, begin, changed
+        self.results = BatchResults()
+        self.running: dict[Job, Any] = {}
+        self.bar: Any = None
+        self.told: bool = False
+        """It was said that it is interrupted."""
+        self._limit = concurrency
+        self._again: deque[Job] = deque()
+        self._exhausted = False
+        self._failed = 0
+        self._lock = threading.RLock()
+        self._started = monotonic()
+
+    @property
+    def how_to_go_on(self) -> str:
+        """What to do when it was interrupted."""
+        if self._file is None:
+            return "With output= the next batch would go on where this one stopped."
+        return f"The same batch goes on where {self._file.path} ends."
+
+    @property
+    def stopped(self) -> BaseException | None:
+        """Why nothing more is begun."""
+        return self.results.stopped
+
+    def stop(self, reason: BaseException) -> None:
+        """Begin nothing more; what runs comes to its end."""
+        if self.results.stopped is None:
+            self.results.stopped = reason
+
+    def wants(self) -> Literal["item", "answer"] | None:
+        """What it needs to go on; None when it is over."""
+        while True:
+            with self._lock:
+                running, full = len(self.running), len(self.running) >= self._limit
+                job = None
+                if self.stopped is None and not full and self._again:
+                    job = self._again.popleft()
+                elif self.stopped is not None or full or self._exhausted:
+                    return "answer" if running else None
+            if job is None:
+                return "item"
+            self._start(job)
+
+    def end(self) -> None:
+        """There are no more items."""
+        self._exhausted = True
+
+    def take(self, item: Any) -> None:
+        """Ask an item, unless its answer is in the file.
+
+        Raises:
+            Exception: The first item cannot be asked: nothing was sent.
+        """
+        with self._lock:
+            index = len(self.results)
+            self.results.append(None)
+        try:
+            ask = self._prompts(item)
+            if self._file is not None:
+                self._prompts.name(ask)
+        except Exception as error:
+            if index == 0:
+                raise
+            with self._lock:
+                self._settle(index, error)
+            return
+        found = None if self._file is None else self._file.find(ask.key)
+        if found is None:
+            self._start(Job(index, ask))
+            return
+        with self._lock:
+            self.results[index] = found
+            self.results.reused += 1
+            advance(self.bar, self.results.cost, self._failed, reused=True)
+
+    def _start(self, job: Job) -> None:
+        with self._lock:
+            job.limit = self._limit
+            self.running[job] = None
+        try:
+            future = self._begin(job.ask)
+        except BaseException as error:  # an executor that is shut down or broken, or no thread
+            with self._lock:
+                self.running.pop(job, None)
+            self.stop(error)
+            if not isinstance(error, Exception):
+                raise
+            return
+        with self._lock:
+            if job in self.running:
+                self.running[job] = future
+        future.add_done_callback(partial(self._finish, job))
+
+    def _finish(self, job: Job, future: Any) -> None:
+        """Take the answer, in whatever thread it came."""
+        try:
+            with self._lock:
+                self.running.pop(job, None)
+                if future.cancelled():
+                    return
+                error = future.exception()
+                outcome = future.result() if error is None else error
+                if self._may_come_again(job, outcome):
+                    return
+                if not isinstance(outcome, BaseException):
+                    self._limit = min(self._most, self._limit + 1)
+                self._settle(job.index, outcome, job.ask)
+        except BaseException as error:  # noqa: BLE001 - a future would swallow it
+            self.stop(error)
+        finally:
+            self._changed()
+
+    def _may_come_again(self, job: Job, outcome: Any) -> bool:
+        """Whether a budget refused it because others run, whose cost is not known yet."""
+        if not isinstance(outcome, PuterBudgetError) or paid_of(outcome) is not None:
+            return False
+        if job.limit == 1 or self.stopped is not None:
+            return False
+        self._limit = max(1, min(self._limit, len(self.running)))
+        self._again.append(job)
+        return True
+
+    def _settle(self, index: int, outcome: Any, ask: Ask | None = None) -> None:
+        """Keep and write down what became of an item; without ``ask`` it was not asked."""
+        results = self.results
+        results[index] = outcome
+        error = outcome if isinstance(outcome, BaseException) else None
+        paid = outcome if error is None else paid_of(error)
+        if isinstance(paid, ChatReply):
+            results.cost += paid.cost or Decimal(0)
+            results.unpriced += paid.cost is None
+        self._failed += error is not None
+        results.finished.append((monotonic() - self._started, results.cost))
+        if error is not None and (self._raises or (ask is not None and self._hits_all(ask, error))):
+            self.stop(error)
+        if ask is not None and self._file is not None:
+            self._write(ask, outcome)
+        advance(self.bar, results.cost, self._failed, reused=False)
+
+    def _hits_all(self, ask: Ask, error: BaseException) -> bool:
+        """Whether every other item would meet it as well."""
+        if isinstance(error, PuterModelNotFoundError):
+            return ask.arguments is not None and ask.arguments["model"] == self._prompts.model
+        return isinstance(error, STOPS)
+
+    def _write(self, ask: Ask, outcome: Any) -> None:
+        file: Any = self._file
+        try:
+            plain = isinstance(outcome, (ChatReply, BaseException))
+            written = outcome if plain else to_json(outcome)
+            file.write(record_of(ask.key, ask.shown, written))
+        except OSError as error:
+            self.stop(error)
+        except Exception as error:  # noqa: BLE001 - of a class of the user's
+            raise PuterInputError(
+                f"A result cannot be written to the file: {words_of(error)}",
+                hint="Let the function return a str, a reply, or what JSON can say.",
+            ) from None
+
+    def conclude(self) -> BatchResults:
+        """The results.
+
+        Raises:
+            BaseException: What ended it, where that is raised.
+        """
+        results, reason = self.results, self.stopped
+        results.elapsed = monotonic() - self._started
+        if reason is None:
+            return results
+        kept = (*STOPS, PuterModelNotFoundError, OSError)
+        if self._raises or not isinstance(reason, kept) or isinstance(reason, PuterConfigError):
+            raise with_results(reason, results)
+        LOGGER.warning("The batch stopped: %s", words_of(reason))
+        return results
+
+    def fill(self, total: int | None) -> None:
+        """Let those that were not asked have why not, as far as is known how many there are."""
+        results, reason = self.results, self.stopped
+        if reason is None:
+            return
+        for index, one in enumerate(results):
+            if one is None:
+                results[index] = reason
+        results.extend([reason] * ((total or 0) - len(results)))
+
+
+def with_results(error: BaseException, results: BatchResults) -> BaseException:
+    """The error, with what was done before it as its ``results``."""
+    with suppress(AttributeError, TypeError):
+        error.results = results  # type: ignore[attr-defined]
+    return error

@@ -1,0 +1,760 @@
+"""``batch`` and ``async_batch``: order, limits, failures, the file; in memory, through both doors."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import json
+import signal
+import sys
+import threading
+import tracemalloc
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from puter import (
+    ChatReply,
+    PuterAI,
+    PuterAuthError,
+    PuterBadRequestError,
+    PuterBudgetError,
+    PuterConfigError,
+    PuterError,
+    PuterInputError,
+    PuterInsufficientFundsError,
+    PuterModelNotFoundError,
+)
+from puter.batch import BatchResults
+from puter.extensions import Budget, Cache
+from puter.testing import MockReply, MockTransport
+from tests.door import Door, chat_body, error_body
+
+PRICE = Decimal("0.000078")
+"""Of an answer of ``chat_body()``."""
+
+
+class Server:
+    """Answers each question with its echo, unless it was told something else."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+        self.bodies: list[Any] = []
+        self.replies: dict[str, Any] = {}
+        self.each: Callable[[str], object] = str
+        self._running = self.most = 0
+        self._lock = threading.Lock()
+
+    def __call__(self, request: Any) -> Any:
+        args = request.json["args"]
+        said = args["messages"][-1]["content"]
+        said = said if isinstance(said, str) else said[-1]["text"]
+        with self._lock:
+            self.asked.append(said)
+            self.bodies.append(args)
+            self._running += 1
+            self.most = max(self.most, self._running)
+        try:
+            self.each(said)
+            reply = self.replies.get(said, f"<{said}>")
+            if not isinstance(reply, str):
+                return reply
+            return MockReply(200, json=chat_body(reply))
+        finally:
+            with self._lock:
+                self._running -= 1
+
+    def client(self, **settings: Any) -> PuterAI:
+        given = {"token": "test-token-secret", "max_retries": 0, "rate_limit_requests": None}
+        return PuterAI(transport=MockTransport(self), **{**given, **settings})  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def server() -> Server:
+    return Server()
+
+
+@pytest.fixture
+def ai(server: Server) -> PuterAI:
+    return server.client()
+
+
+@pytest.fixture
+def output(tmp_path: Path) -> Path:
+    return tmp_path / "answers.jsonl"
+
+
+def records(path: Path) -> list[Any]:
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def failure(status: int = 400, message: str = "No", code: str | None = None) -> MockReply:
+    return MockReply(status, json=error_body(message, code))
+
+
+# ------------------------------------------------------------ order, prompts
+
+
+async def test_answers_come_in_the_order_of_the_items(door: Door, ai: PuterAI) -> None:
+    items = [f"item {number}" for number in range(50)]
+    results = await door(ai, "batch", items)
+    assert isinstance(results, BatchResults)
+    assert results == [f"<{item}>" for item in items]
+    assert all(isinstance(one, ChatReply) for one in results)
+    assert results.cost == 50 * PRICE == ai.usage.cost
+    assert (results.reused, results.errors, results.unpriced) == (0, [], 0)
+    assert results.summary().startswith("50 answered, 0 failed, 0.003900 USD in ")
+
+
+async def test_items_are_asked_apart_from_the_history(
+    door: Door, ai: PuterAI, server: Server
+) -> None:
+    ai.chat_history = ["Before"]
+    await door(ai, "batch", ["a", "b"], system="Be brief.")
+    assert [len(body["messages"]) for body in server.bodies] == [2, 2]
+    assert ai.chat_history == [{"role": "user", "content": "Before"}]
+
+
+async def test_no_items_are_no_answers(door: Door, ai: PuterAI, output: Path) -> None:
+    results = await door(ai, "batch", [], output=output)
+    assert (results, records(output)) == ([], [])
+
+
+class Row(dict[str, str]):
+    pass
+
+
+def shown(item: Any) -> list[dict[str, str]]:
+    return [{"role": "user", "content": f"= {item}"}]
+
+
+@dataclass
+class City:
+    name: str
+
+
+@pytest.mark.parametrize(
+    ("item", "template", "said"),
+    [
+        ("Rome", "Is {item} big?", "Is Rome big?"),
+        (7, "{item:03d}", "007"),
+        ({"name": "Rome", "of": "Italy"}, "{name} in {of}, {{braces}}", "Rome in Italy, {braces}"),
+        (Row(item="Rome"), "{item}", "Rome"),
+        (City("Rome"), "{item.name}", "Rome"),
+        ("Rome", lambda item: f"{item}?", "Rome?"),
+        ("Rome", shown, "= Rome"),
+        ("Rome", lambda item: {"prompt": item, "max_tokens": 5}, "Rome"),
+        ([{"role": "user", "content": "Hi"}], "{item}", "Hi"),
+    ],
+)
+async def test_a_template_says_what_is_asked(
+    door: Door, ai: PuterAI, server: Server, item: Any, template: Any, said: str
+) -> None:
+    assert await door(ai, "batch", [item], template=template) == [f"<{said}>"]
+    assert server.asked == [said]
+
+
+async def test_a_template_gives_arguments_of_the_item(
+    door: Door, ai: PuterAI, server: Server
+) -> None:
+    def with_limit(item: int) -> dict[str, Any]:
+        return {"prompt": "Go", "max_tokens": item, "model": "gpt-4.1"}
+
+    await door(ai, "batch", [1, 2], template=with_limit, temperature=0.5, concurrency=1)
+    assert [(one["max_tokens"], one["model"]) for one in server.bodies] == [
+        (1, "gpt-4.1"),
+        (2, "gpt-4.1"),
+    ]
+    assert [one["temperature"] for one in server.bodies] == [0.5, 0.5]
+
+
+REFUSED: list[tuple[Any, dict[str, Any], type[Exception], str]] = [
+    ("one question", {}, PuterInputError, "must be a list or another iterable.*chat"),
+    (7, {}, PuterInputError, "must be a list"),
+    ([{"b": 1}], {"template": "{a}"}, PuterInputError, "the field {a}.*has: b.*{{ or }}"),
+    ([{"a": 1}, {"b": 1}], {"template": "{a}"}, PuterInputError, "the field {a}.*has: b"),
+    ([{"a": 1}], {}, PuterInputError, "the field {item}"),
+    (["a"], {"template": "{item"}, PuterInputError, "cannot be read.*{{ or }}"),
+    (["a"], {"template": "{}"}, PuterInputError, "names no field"),
+    (["a"], {"template": "Same for all"}, PuterInputError, "names no field"),
+    (["a"], {"template": 7}, PuterInputError, "template must be"),
+    (["a"], {"template": "{item.nothing}"}, PuterInputError, "does not fit 'a'"),
+    (["a"], {"template": lambda _: {"stream": True}}, PuterInputError, "gives no stream"),
+    (["a"], {"function": 7}, PuterInputError, "function must be"),
+    (["a"], {"function": print, "system": "x"}, PuterInputError, "or system=, not both"),
+    (["a"], {"function": print, "model": "x"}, PuterInputError, "or model=, not both"),
+    (["a"], {"function": print, "template": "{item}!"}, PuterInputError, "or template=, not"),
+    (["a"], {"stream": True}, PuterInputError, "no stream="),
+    (["a"], {"remember": True}, PuterInputError, "no remember="),
+    (["a"], {"resume": None}, PuterInputError, "no resume="),
+    (["a"], {"concurency": 3}, TypeError, "batch.. got an.*Did you mean 'concurrency'"),
+    (["a"], {"maxTokens": 3}, TypeError, "max_tokens"),
+    (["a"], {"temperature": "hot"}, PuterInputError, "temperature"),
+    (["a"], {"concurrency": 0}, PuterInputError, "concurrency must be"),
+    (["a"], {"on_error": "ignore"}, PuterInputError, "on_error must be"),
+    (["a"], {"progress": 1}, PuterInputError, "progress must be"),
+    (["a"], {"executor": object()}, PuterInputError, "get_executor"),
+    ([object()], {"output": "x.jsonl", "template": str}, PuterInputError, "cannot be written"),
+    (["a"], {"output": "no/such/folder/x.jsonl"}, OSError, "folder"),
+]
+
+
+@pytest.mark.parametrize(("items", "arguments", "kind", "told"), REFUSED)
+async def test_what_is_wrong_is_told_before_anything_is_sent(
+    door: Door,
+    ai: PuterAI,
+    server: Server,
+    items: Any,
+    arguments: dict[str, Any],
+    kind: type[Exception],
+    told: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(kind, match=told):
+        await door(ai, "batch", items, **arguments)
+    assert server.asked == []
+
+
+async def test_a_later_item_that_does_not_fit_fails_alone(
+    door: Door, ai: PuterAI, server: Server
+) -> None:
+    rows = iter([{"a": 1}, {"b": 2}, {"a": 3}])
+    results = await door(ai, "batch", rows, template="{a}")
+    assert isinstance(results[1], PuterInputError)
+    assert [str(results[0]), str(results[2])] == ["<1>", "<3>"]
+    assert sorted(server.asked) == ["1", "3"]
+
+
+# ------------------------------------------------------------ functions
+
+
+def measure(client: PuterAI, item: str) -> Any:
+    return {"item": item, "letters": len(client.chat(item, remember=False))}
+
+
+async def async_measure(client: PuterAI, item: str) -> Any:
+    return {"item": item, "letters": len(await client.async_chat(item, remember=False))}
+
+
+async def test_a_function_is_called_in_place_of_a_chat(
+    door: Door, ai: PuterAI, output: Path
+) -> None:
+    function = measure if door.kind == "sync" else async_measure
+    wanted = [{"item": "a", "letters": 3}, {"item": "bb", "letters": 4}]
+    for reused in (0, 2):
+        results = await door(ai, "batch", ["a", "bb"], function=function, output=output)
+        assert (results, results.reused) == (wanted, reused)
+    assert records(output)[0]["model"] is None
+
+
+async def test_a_plain_function_behind_async_batch_has_a_thread(ai: PuterAI) -> None:
+    def where(_client: PuterAI, item: str) -> bool:
+        return threading.current_thread() is threading.main_thread()
+
+    assert await ai.async_batch(["a"], function=where) == [False]
+    called = await ai.async_batch(["a"], function=lambda client, item: client.async_chat(item))
+    assert called == ["<a>"]
+
+
+def test_a_coroutine_function_is_for_the_other_door(ai: PuterAI, server: Server) -> None:
+    with pytest.raises(PuterInputError, match="async_batch"):
+        ai.batch(["a"], function=async_measure)
+    results = ai.batch(["a"], function=lambda client, item: client.async_chat(item))
+    assert isinstance(results[0], PuterInputError)
+    with pytest.raises(PuterInputError, match="async_batch"):
+        ai.batch(one_by_one("ab"))
+    assert server.asked == []
+
+
+async def test_a_result_that_is_no_json_ends_the_batch_and_is_not_lost(
+    door: Door, ai: PuterAI, output: Path
+) -> None:
+    thing = object()
+    with pytest.raises(PuterInputError, match="cannot be written") as caught:
+        await door(
+            ai, "batch", "abcdef".split(), function=lambda *_: thing, output=output, concurrency=1
+        )
+    assert caught.value.results == [thing]
+
+
+# ------------------------------------------------------------ streams of items, limits
+
+
+async def one_by_one(items: Any) -> AsyncIterator[Any]:
+    for item in items:
+        await asyncio.sleep(0)
+        yield item
+
+
+async def test_async_items(ai: PuterAI) -> None:
+    assert await ai.async_batch(one_by_one("abc")) == ["<a>", "<b>", "<c>"]
+
+
+@pytest.mark.parametrize("concurrency", [1, 3])
+async def test_items_are_taken_as_they_are_needed(
+    door: Door, ai: PuterAI, server: Server, concurrency: int
+) -> None:
+    ahead: list[int] = []
+
+    def items() -> Iterator[str]:
+        for number in range(40):
+            ahead.append(number + 1 - len(server.asked))
+            yield str(number)
+
+    await door(ai, "batch", items(), concurrency=concurrency)
+    assert max(ahead) <= concurrency + 1
+    assert server.most <= concurrency
+
+
+async def test_a_million_items_are_not_held(door: Door, ai: PuterAI, output: Path) -> None:
+    def items() -> Iterator[str]:
+        for number in range(60):
+            yield f"{number} " + "x" * 500_000
+
+    tracemalloc.start()
+    try:
+        await door(
+            ai, "batch", items(), template=lambda item: item[:3], output=output, concurrency=2
+        )
+        assert tracemalloc.get_traced_memory()[1] < 10_000_000
+    finally:
+        tracemalloc.stop()
+
+
+async def test_as_many_at_a_time_as_the_client_lets_run(door: Door, server: Server) -> None:
+    ai = server.client(max_concurrency=2)
+    await door(ai, "batch", map(str, range(20)))
+    assert server.most <= 2
+
+
+def test_calls_of_threads_run_side_by_side(server: Server, ai: PuterAI) -> None:
+    together = threading.Barrier(3, timeout=20)
+    server.each = lambda _: together.wait()
+    assert len(ai.batch(list("abc"))) == 3
+    with ThreadPoolExecutor(3) as pool:
+        assert ai.batch(list("abc"), executor=pool) == ["<a>", "<b>", "<c>"]
+
+
+async def test_an_executor_of_threads_serves_both_doors(door: Door, ai: PuterAI) -> None:
+    with ThreadPoolExecutor(2) as pool:
+        results = await door(ai, "batch", ["a", "b"], executor=pool)
+    assert results == ["<a>", "<b>"]
+    with pytest.raises(RuntimeError, match="shutdown"):
+        await door(ai, "batch", ["a", "b"], executor=pool)
+
+
+# ------------------------------------------------------------ failures
+
+
+async def test_a_failure_is_kept_in_its_place(
+    door: Door, ai: PuterAI, server: Server, output: Path
+) -> None:
+    server.replies["b"] = failure(400, "Nothing for b")
+    results = await door(ai, "batch", ["a", "b", "c"], output=output)
+    assert [str(results[0]), str(results[2])] == ["<a>", "<c>"]
+    assert isinstance(results[1], PuterBadRequestError)
+    assert results.errors == [results[1]]
+    failed = next(one for one in records(output) if one["item"] == "b")
+    assert failed["error"].startswith("PuterBadRequestError: Nothing for b")
+    assert (failed["text"], failed["cost"]) == (None, None)
+
+
+async def test_raise_ends_the_batch_at_the_first_failure(
+    door: Door, ai: PuterAI, server: Server, output: Path
+) -> None:
+    server.replies["3"] = failure()
+    with pytest.raises(PuterBadRequestError) as caught:
+        await door(
+            ai, "batch", map(str, range(90)), on_error="raise", output=output, concurrency=1
+        )
+    results = caught.value.results
+    assert isinstance(results, BatchResults)
+    assert results[:3] == ["<0>", "<1>", "<2>"]
+    assert len(records(output)) == len(server.asked) == 4
+
+
+@pytest.mark.parametrize(
+    ("reply", "kind"),
+    [
+        (failure(401, "Token no good", "token_auth_failed"), PuterAuthError),
+        (failure(402, "No funds", "insufficient_funds"), PuterInsufficientFundsError),
+        (failure(400, "Model not found", "model_not_found"), PuterModelNotFoundError),
+    ],
+)
+async def test_what_each_item_would_meet_ends_the_batch(
+    door: Door, server: Server, reply: Any, kind: type[Exception]
+) -> None:
+    ai = server.client(max_concurrency=1)
+    server.replies["2"] = reply
+    results = await door(ai, "batch", [str(number) for number in range(100)])
+    assert isinstance(results.stopped, kind)
+    assert len(server.asked) == 3
+    assert len(results) == 100
+    assert results[:2] == ["<0>", "<1>"]
+    assert results[99] is results.stopped
+
+
+async def test_a_model_of_an_item_fails_alone(door: Door, ai: PuterAI, server: Server) -> None:
+    server.replies["a"] = failure(400, "Model not found", "model_not_found")
+    results = await door(
+        ai,
+        "batch",
+        ["a", "b", "c"],
+        template=lambda item: {"prompt": item, "model": "mine" if item == "a" else "gpt-5-nano"},
+        concurrency=1,
+    )
+    assert isinstance(results[0], PuterModelNotFoundError)
+    assert results[1:] == ["<b>", "<c>"]
+
+
+async def test_endless_items_end_with_the_budget(door: Door, ai: PuterAI, server: Server) -> None:
+    ai.use(Budget(10 * PRICE, estimate=2 * PRICE))
+
+    def items() -> Iterator[str]:
+        number = 0
+        while True:
+            number += 1
+            yield str(number)
+
+    results = await door(ai, "batch", items(), concurrency=4)
+    assert isinstance(results.stopped, PuterBudgetError)
+    answered = [one for one in results if isinstance(one, ChatReply)]
+    assert len(answered) == len(server.asked) == 9  # with the tenth, 2 prices might be 11
+    assert results.cost == 9 * PRICE
+
+
+async def test_what_others_reserve_of_a_budget_only_makes_it_wait(
+    door: Door, ai: PuterAI, server: Server
+) -> None:
+    """Each may cost a quarter of the budget, and costs a hundredth."""
+    ai.use(Budget(100 * PRICE, estimate=25 * PRICE))
+    results = await door(ai, "batch", [str(number) for number in range(60)], concurrency=20)
+    assert results.errors == []
+    assert server.most <= 4
+
+
+async def test_what_items_raise_is_raised_when_all_that_was_asked_is_written(
+    door: Door, ai: PuterAI, server: Server, output: Path
+) -> None:
+    def items() -> Iterator[str]:
+        yield from "abc"
+        raise KeyError("mine")
+
+    with pytest.raises(KeyError, match="mine") as caught:
+        await door(ai, "batch", items(), output=output)
+    assert caught.value.results == ["<a>", "<b>", "<c>"]  # type: ignore[attr-defined]
+    assert len(records(output)) == 3
+
+
+async def test_what_a_failed_call_paid_counts(
+    door: Door, ai: PuterAI, server: Server, output: Path
+) -> None:
+    server.replies["a"] = MockReply(200, json=chat_body(""))
+    results = await door(ai, "batch", ["a"], output=output)
+    assert results.errors
+    assert results.cost == PRICE
+    assert Decimal(records(output)[0]["cost"]) == PRICE
+
+
+# ------------------------------------------------------------ the file
+
+
+KEYS = ["key", "item", "text", "model", "usage", "cost", "error"]
+
+
+async def test_a_line_for_each_answer(door: Door, ai: PuterAI, output: Path) -> None:
+    await door(ai, "batch", [{"n": "é"}], template="{n}", output=output)
+    (record,) = records(output)
+    assert list(record) == KEYS
+    assert record["item"] == {"n": "é"}
+    assert (record["text"], record["model"], record["error"]) == ("<é>", "gpt-5-nano", None)
+    assert record["usage"]["input_tokens"] == 11
+    assert Decimal(record["cost"]) == PRICE
+    assert "é".encode() in output.read_bytes()
+
+
+async def test_half_a_surrogate_pair_is_written(door: Door, ai: PuterAI, output: Path) -> None:
+    await door(ai, "batch", [1], function=lambda *_: "\ud800", output=output)
+    assert records(output)[0]["text"] == "\ud800"
+
+
+async def test_what_was_answered_is_not_asked_again(
+    door: Door, ai: PuterAI, server: Server, output: Path
+) -> None:
+    server.replies["c"] = failure()
+    first = await door(ai, "batch", list("abc"), output=output)
+    del server.replies["c"]
+    server.asked.clear()
+    again = await door(ai, "batch", list("dcba"), output=output)
+    assert sorted(server.asked) == ["c", "d"]  # what failed, and what is new
+    assert again == ["<d>", "<c>", "<b>", "<a>"]
+    assert (again.reused, again.cost) == (2, 2 * PRICE)
+    assert again[3].usage.total_tokens == first[0].usage.total_tokens
+    assert again[3].cost == first[0].cost
+    assert len(records(output)) == 5
+    server.asked.clear()
+    assert (await door(ai, "batch", list("dcba"), output=output)).cost == 0
+    assert server.asked == []
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [{"model": "gpt-4.1"}, {"temperature": 1.0}, {"system": "S"}, {"template": "Say {item}"}],
+)
+async def test_another_question_is_another_key(
+    door: Door, ai: PuterAI, server: Server, output: Path, changed: dict[str, Any]
+) -> None:
+    await door(ai, "batch", ["a"], output=output)
+    await door(ai, "batch", ["a"], output=output, **changed)
+    assert len(server.asked) == 2
+    await door(ai, "batch", ["a"], output=output, timeout=9, **changed)  # asks the same
+    assert len(server.asked) == 2
+
+
+async def test_equal_items_are_asked_each(
+    door: Door, ai: PuterAI, server: Server, output: Path
+) -> None:
+    await door(ai, "batch", ["a", "a"], output=output)
+    results = await door(ai, "batch", ["a", "a", "a"], output=output)
+    assert results.reused == 2
+    assert Counter(server.asked) == {"a": 3}
+    assert len({one["key"] for one in records(output)}) == 3
+    ai.use(Cache())
+    await door(ai, "batch", ["b"] * 9)
+    assert server.asked.count("b") == 1
+
+
+async def test_both_doors_go_on_with_the_same_file(
+    ai: PuterAI, server: Server, output: Path
+) -> None:
+    tools: list[Any] = [add]
+    ai.batch(["a"], output=output, tools=tools)
+    results = await ai.async_batch(["a"], output=output, tools=tools)
+    assert results.reused == 1
+
+
+def add(a: int, b: int) -> int:
+    """Add."""
+    return a + b
+
+
+async def test_what_a_reply_has_besides_is_kept(
+    door: Door, ai: PuterAI, server: Server, output: Path
+) -> None:
+    server.replies["a"] = MockReply(200, json=chat_body("Well", finish_reason="length"))
+    for _ in range(2):
+        (reply,) = await door(ai, "batch", ["a"], output=output)
+        assert reply.finish_reason == "length"
+    assert len(server.asked) == 1
+
+
+async def test_a_full_disk_costs_no_answer(
+    door: Door, ai: PuterAI, server: Server, output: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from puter.batch import answers
+
+    def full(descriptor: int, data: bytes) -> int:
+        if b'"item": "2"' in data:
+            write(descriptor, data[:9])
+            raise OSError(28, "No space left on device")
+        return write(descriptor, data)
+
+    write = answers.os.write
+    monkeypatch.setattr(answers.os, "write", full)
+    results = await door(ai, "batch", list("0123456"), output=output, concurrency=1)
+    assert results[:3] == ["<0>", "<1>", "<2>"]  # paid, so returned
+    assert isinstance(results.stopped, OSError)
+    assert len(server.asked) == 3
+    assert [one["item"] for one in records(output)] == ["0", "1"]
+
+
+async def test_two_batches_cannot_write_to_one_file(
+    door: Door, ai: PuterAI, server: Server, output: Path
+) -> None:
+    told: list[str] = []
+
+    def other(_: str) -> None:
+        with pytest.raises(PuterInputError, match="Another batch writes to") as caught:
+            server.client().batch(["z"], output=output)
+        told.append(str(caught.value))
+
+    server.each = other
+    assert await door(ai, "batch", ["a"], output=output) == ["<a>"]
+    assert told
+    server.each = str
+    assert await door(ai, "batch", ["a", "b"], output=output) == ["<a>", "<b>"]
+
+
+# ------------------------------------------------------------ interrupts
+
+
+def test_the_first_interrupt_lets_paid_answers_come(
+    ai: PuterAI, server: Server, output: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    def interrupt(said: str) -> None:
+        if said == "2":
+            signal.raise_signal(signal.SIGINT)  # handled by the main thread, which waits
+            assert stopped.wait(20)
+
+    stopped = threading.Event()
+    caplog.handler.emit = lambda _: stopped.set()  # type: ignore[method-assign]
+    server.each = interrupt
+    with pytest.raises(KeyboardInterrupt) as caught:
+        ai.batch(map(str, range(100)), output=output, concurrency=2)
+    assert len(server.asked) <= 5
+    assert len(records(output)) == len(server.asked)
+    assert "<2>" in caught.value.results  # type: ignore[attr-defined]
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_the_second_interrupt_ends_at_once(
+    ai: PuterAI, server: Server, output: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    never, told = threading.Event(), threading.Event()
+
+    def interrupt(said: str) -> None:
+        if said == "b":
+            signal.raise_signal(signal.SIGINT)
+            assert told.wait(20)
+            signal.raise_signal(signal.SIGINT)
+        never.wait(20)
+
+    caplog.handler.emit = lambda _: told.set()  # type: ignore[method-assign]
+    server.each = interrupt
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            ai.batch(list("ab"), output=output, concurrency=2)
+        assert records(output) == []
+    finally:
+        never.set()
+
+
+def test_an_interrupt_of_the_items_ends_them(ai: PuterAI, server: Server, output: Path) -> None:
+    def items() -> Iterator[str]:
+        yield "a"
+        signal.raise_signal(signal.SIGINT)
+        yield "b"
+
+    with pytest.raises(KeyboardInterrupt):
+        ai.batch(items(), output=output)
+    assert [one["item"] for one in records(output)] == ["a"]
+
+
+async def test_the_first_cancellation_lets_paid_answers_come(ai: PuterAI, output: Path) -> None:
+    begun, go_on = asyncio.Event(), asyncio.Event()
+
+    async def ask(_client: PuterAI, item: str) -> str:
+        begun.set()
+        await go_on.wait()
+        return item
+
+    task = asyncio.create_task(
+        ai.async_batch(list("abc"), function=ask, output=output, concurrency=2)
+    )
+    await begun.wait()
+    task.cancel()
+    await asyncio.sleep(0)
+    assert not task.done()
+    go_on.set()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert sorted(one["item"] for one in records(output)) == ["a", "b"]
+
+
+async def test_the_second_cancellation_ends_calls_under_way(ai: PuterAI, output: Path) -> None:
+    begun, ended = asyncio.Event(), asyncio.Event()
+
+    async def ask(_client: PuterAI, item: str) -> None:
+        begun.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.set()
+
+    task = asyncio.create_task(ai.async_batch(["a"], function=ask, output=output))
+    await begun.wait()
+    for _ in range(2):
+        task.cancel()
+        await asyncio.sleep(0)
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert ended.is_set()
+    assert records(output) == []
+    assert len(asyncio.all_tasks()) == 1
+
+
+# ------------------------------------------------------------ progress, summary, chart
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+async def test_a_bar_with_cost_where_stderr_is_a_terminal(
+    door: Door, ai: PuterAI, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.replies["b"] = failure()
+    monkeypatch.setattr(sys, "stderr", screen := Terminal())
+    await door(ai, "batch", ["a", "b", "c"])
+    last = screen.getvalue().split("\r")[-1]
+    assert "3/3" in last
+    assert "cost=$0.000156, failed=1" in last
+    monkeypatch.setattr(sys, "stderr", screen := Terminal())
+    await door(ai, "batch", ["a"], progress=False)
+    assert screen.getvalue() == ""
+    monkeypatch.setattr(sys, "stderr", plain := io.StringIO())
+    await door(ai, "batch", ["a"])
+    assert plain.getvalue() == ""
+    await door(ai, "batch", iter("ab"), progress=True)
+    assert "2item" in plain.getvalue()
+
+
+async def test_what_was_there_before_is_no_speed(door: Door, ai: PuterAI, output: Path) -> None:
+    from puter.batch.progress import advance, open_bar
+
+    await door(ai, "batch", list("abc"), output=output)
+    bar = open_bar(True, 4)
+    for _ in range(3):
+        advance(bar, Decimal(0), 0, reused=True)
+    assert (bar.n, bar.initial) == (3, 3)
+    bar.close()
+
+
+async def test_no_bar_without_tqdm_unless_it_is_wanted(
+    door: Door, ai: PuterAI, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "tqdm.auto", None)
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    assert await door(ai, "batch", ["a"]) == ["<a>"]
+    with pytest.raises(PuterConfigError, match="needs the package tqdm.*pip install"):
+        await door(ai, "batch", ["a"], progress=True)
+
+
+def test_a_chart_for_those_who_want_one(
+    ai: PuterAI, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    results = ai.batch(list("abc"))
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    with pytest.raises(PuterConfigError, match="needs the package matplotlib"):
+        results.save_chart(tmp_path / "batch.svg")
+    monkeypatch.undo()
+    pytest.importorskip("matplotlib")
+    assert results.save_chart(tmp_path / "batch.svg").read_text(encoding="utf-8").count("<svg")
+    assert [round(float(cost / PRICE)) for _, cost in results.finished] == [1, 2, 3]
+
+
+def test_results_say_what_they_came_to() -> None:
+    results = BatchResults()
+    results += [ChatReply("a"), ChatReply("b"), PuterError("no")]
+    results.reused, results.unpriced, results.cost = 1, 1, Decimal("0.5")
+    told = "2 answered (1 of them before), 1 failed, 0.5 USD and 1 of unknown cost in 0.0 s"
+    assert results.summary() == told
