@@ -48,7 +48,7 @@ def _check_client(client: Any) -> None:
             hint="Leave out executor=, or make the client in function=.",
         )
     installed = client._extensions.installed
-    for one, name in zip(installed, (*installed[1:], None), strict=True):
+    for one, name in zip(installed, (*installed, None)[1:], strict=True):
         if not isinstance(one, str) and not isinstance(name, str):  # no plugin's
             raise PuterConfigError(
                 f"The client uses {type(one).__name__}, which stays in this process",
