@@ -13,7 +13,6 @@ from typing import Any
 import pytest
 
 from puter import ChatReply, PuterInputError, PuterStreamError, ToolCall, Usage
-from puter.batch import answers
 from puter.batch.answers import AnswerFile, outcome_of, record_of
 
 KEY, OTHER = "ab" * 16, "cd" * 16
@@ -178,8 +177,8 @@ def test_windows_locks_a_byte_far_away(path: Path, monkeypatch: pytest.MonkeyPat
                 raise OSError(13, "Permission denied")
             locked.append((os.lseek(descriptor, 0, os.SEEK_CUR), count))
 
-    monkeypatch.setitem(sys.modules, "msvcrt", Msvcrt)  # type: ignore[arg-type]
-    monkeypatch.setattr(answers.sys, "platform", "win32")
+    monkeypatch.setitem(sys.modules, "msvcrt", Msvcrt)
+    monkeypatch.setattr(sys, "platform", "win32")
     file = AnswerFile(path)
     assert locked == [(2**31 - 2, 1)]
     file.write(record_of(KEY, None, REPLY))

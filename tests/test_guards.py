@@ -210,6 +210,7 @@ def test_nothing_but_the_runtime_dependencies_is_imported() -> None:
     theirs |= {"opentelemetry", "prometheus_client"}  # with the extensions of these names
     theirs |= {"orjson"}  # with Orjson
     theirs |= {"langchain_core"}  # in puter.langchain alone
+    theirs |= {"matplotlib", "tqdm"}  # with the chart and the progress bar of a batch
     of_parts = {"cli": {"click", "rich", "markdown_it"}}  # the last is what rich brings along
     theirs |= {"IPython"}  # where it runs already
     for source in ROOT.rglob("*.py"):

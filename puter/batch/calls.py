@@ -93,10 +93,10 @@ def batch(
         PuterError: The first failure, with ``on_error="raise"``.
 
     Examples:
-        >>> cities = [{"name": "Paris"}, {"name": "Rome"}]
-        >>> results = ai.batch(cities, template="Is {name} a capital?", output="answers.jsonl")
-        >>> len(results), results.errors
-        (2, [])
+        >>> rows = [{"country": "France"}]
+        >>> asked = "What is the capital of {country}?"
+        >>> ai.batch(rows, template=asked, output="answers.jsonl")
+        [ChatReply('Paris', model='gpt-5-nano', cost=0.0000...)]
     """
     return Run(self, items, template, function, model, output, concurrency, on_error, progress,
                executor, dict(arguments))  # fmt: skip

@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from contextlib import suppress
 from decimal import Decimal
-from importlib import import_module
 from typing import Any
 
 from puter.exceptions import PuterConfigError
@@ -26,7 +25,7 @@ def open_bar(wanted: bool | None, total: int | None) -> Any:
         return None
     try:
         with loading():
-            tqdm: Any = import_module("tqdm.auto").tqdm
+            from tqdm.auto import tqdm  # type: ignore[import-untyped]
     except ImportError:
         if wanted is None:
             return None

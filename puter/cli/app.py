@@ -19,6 +19,7 @@ from puter.version import __version__
 
 COMMANDS = {
     "ask": "puter.cli.ask",
+    "batch": "puter.cli.batch",
     "chat": "puter.cli.chat",
     "local": "puter.cli.local",
     "models": "puter.cli.models",

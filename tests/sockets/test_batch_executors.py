@@ -91,7 +91,7 @@ async def test_one_client_for_each_process(kind: str, ai: PuterAI, pool: Executo
     assert os.getpid() not in dict(seen)
 
 
-class Mine(Exception):  # noqa: N818 - it is the user's
+class Mine(Exception):
     def __init__(self, one: object, two: object) -> None:
         super().__init__(f"{one} and {two}")
         self.lock = threading.Lock()
@@ -180,7 +180,7 @@ def ask(_client: PuterAI, item: str) -> str:
 
 
 def test_workers_keep_the_limits_together(ai: PuterAI, pool: Executor, server: LocalPuter) -> None:
-    server.reply_with(*[Reply("ok", delay=0.05)] * 12)
+    server.reply_with(*[Reply(text="ok", delay=0.05) for _ in range(12)])
     assert ai.batch(QUESTIONS, function=ask, executor=pool, concurrency=12) == ["ok"] * 12
     assert server.peak_running <= 3
 

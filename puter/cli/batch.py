@@ -1,0 +1,180 @@
+"""``puter-ai batch``: a file of questions asked at once."""
+
+from __future__ import annotations
+
+import csv
+import json
+import sys
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, TextIO
+
+import click
+
+from puter.cli.session import Session, pass_session
+from puter.exceptions import PuterInputError
+from puter.extensions.budget import Budget
+
+if TYPE_CHECKING:
+    from puter.batch import BatchResults
+
+FORMATS = {".jsonl": "jsonl", ".ndjson": "jsonl", ".csv": "csv"}
+"""What endings of names mean; any other file has an item in each line."""
+
+
+def _budget(_ctx: click.Context, _option: click.Parameter, value: str | None) -> Budget | None:
+    try:
+        return None if value is None else Budget(value)
+    except PuterInputError as error:
+        raise click.BadParameter(str(error)) from None
+
+
+@click.command()
+@click.argument("source", metavar="INPUT")
+@click.option(
+    "-t",
+    "--template",
+    default="{item}",
+    show_default=True,
+    metavar="TEXT",
+    help="What to say: {item} is a line, {field} one of a row. A brace itself is {{ or }}.",
+)
+@click.option(
+    "-o",
+    "--output",
+    default="answers.jsonl",
+    metavar="FILE",
+    help="Where the answers go; what is there is not asked again. Default: answers.jsonl",
+)
+@click.option("-m", "--model", metavar="NAME", help="Which model. Default: the configured one.")
+@click.option("-s", "--system", metavar="TEXT", help="Instructions for the model.")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["lines", "jsonl", "csv"]),
+    help="What INPUT is. Default: as its name ends.",
+)
+@click.option("--concurrency", type=click.IntRange(1), metavar="N", help="Calls at a time at most.")
+@click.option("--budget", callback=_budget, metavar="USD", help="Stop before it costs more.")
+@click.option(
+    "--on-error",
+    type=click.Choice(["keep", "raise"]),
+    default="keep",
+    show_default=True,
+    help="Go on after a failure, or end there.",
+)
+@click.option("--progress/--no-progress", default=None, help="Show a bar. Default: on a terminal.")
+@click.option("--chart", metavar="FILE", help="Draw answers and cost over time (.svg, .png).")
+@pass_session
+def batch(
+    session: Session,
+    source: str,
+    template: str,
+    output: str,
+    model: str | None,
+    system: str | None,
+    form: str | None,
+    concurrency: int | None,
+    budget: Budget | None,
+    on_error: Literal["keep", "raise"],
+    progress: bool | None,
+    chart: str | None,
+) -> int:
+    """Ask about each item of a file, several at a time.
+
+    INPUT has an item in each line; a .jsonl file has JSON there, a .csv file rows with the names of
+    their fields in the first line. "-" is standard input.
+
+    Each answer is a line of JSON in the output. The same command goes on where it was stopped, and
+    asks again what failed. The exit code is 1 when something did.
+    """
+    arguments: dict[str, Any] = {} if system is None else {"system": system}
+    with session.client() as ai:
+        if budget is not None:
+            ai.use(budget)
+        results = ai.batch(
+            Items(source, form or FORMATS.get(Path(source).suffix.lower(), "lines")).counted(),
+            template=template,
+            model=model,
+            output=output,
+            concurrency=concurrency,
+            on_error=on_error,
+            progress=progress,
+            **arguments,
+        )
+    _tell(session, results, output)
+    if chart is not None:
+        results.save_chart(chart)
+    return int(bool(results.errors) or results.stopped is not None)
+
+
+def _tell(session: Session, results: BatchResults, output: str) -> None:
+    session.tell(f"{results.summary()}: {output}")
+    if results.stopped is not None:
+        session.tell("It was stopped. The same command asks what is left.")
+    elif failed := results.errors:
+        session.tell(f"{len(failed)} of {len(results)} failed. The same command asks them again.")
+        for error in {str(one): None for one in failed[:_SHOWN]}:
+            session.tell(error)
+
+
+_SHOWN = 20
+"""Failures of which the different ones are told."""
+
+
+class Items:
+    """The items of a file, read as they are needed.
+
+    Args:
+        source: Its path; ``-`` for standard input.
+        form: ``lines``, ``jsonl`` or ``csv``.
+    """
+
+    def __init__(self, source: str, form: str) -> None:
+        self._source, self._form = source, form
+
+    def counted(self) -> Items:
+        """The same, of known length where that can be known: then the bar tells the time left."""
+        if self._source == "-" or not Path(self._source).is_file():
+            return self
+        return CountedItems(self._source, self._form)
+
+    def __iter__(self) -> Iterator[Any]:
+        with self._opened() as file:
+            try:
+                if self._form == "csv":
+                    yield from csv.DictReader(file, strict=True)
+                else:
+                    for number, line in enumerate(file, 1):
+                        if line.strip():
+                            yield self._item(number, line)
+            except (UnicodeDecodeError, csv.Error) as error:
+                raise PuterInputError(f"{self._source} cannot be read: {error}") from None
+
+    def _item(self, number: int, line: str) -> Any:
+        if self._form == "lines":
+            return line.rstrip("\r\n")
+        try:
+            return json.loads(line)
+        except ValueError as error:
+            raise PuterInputError(f"{self._source}, line {number} is no JSON: {error}") from None
+
+    @contextmanager
+    def _opened(self) -> Generator[TextIO, None, None]:
+        if self._source == "-":
+            yield sys.stdin
+            return
+        with open(self._source, encoding="utf-8-sig", newline="") as file:
+            yield file
+
+
+class CountedItems(Items):
+    """Items that were counted."""
+
+    def __init__(self, source: str, form: str) -> None:
+        super().__init__(source, form)
+        self._count = sum(1 for _ in Items(source, form))
+
+    def __len__(self) -> int:
+        return self._count

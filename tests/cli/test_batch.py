@@ -1,0 +1,113 @@
+"""``puter-ai batch``."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from puter.testing import Failure, LocalPuter
+from tests.cli.conftest import Cli
+
+
+@pytest.fixture
+def echo(signed_in: LocalPuter) -> LocalPuter:
+    signed_in.respond(lambda call: f"<{call.last_text}>")
+    return signed_in
+
+
+def answers(name: str = "answers.jsonl") -> list[tuple[str, str]]:
+    lines = Path(name).read_text(encoding="utf-8").splitlines()
+    return sorted((str(one["item"]), one["text"] or "") for one in map(json.loads, lines))
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "options"),
+    [
+        ("in.txt", "a\n\nb c\r\n", ()),
+        ("in.jsonl", '"a"\n"b c"\n', ()),
+        ("in.jsonl", '{"q": "a"}\n{"q": "b c"}\n', ("-t", "{q}")),
+        ("in.csv", "id,q\n1,a\n2,b c\n", ("--template", "{q}")),
+        ("in.csv", "\ufeffq\na\nb c\n", ("-t", "{q}")),
+        ("rows", "q\na\nb c\n", ("-t", "{q}", "--format", "csv")),
+        ("-", "a\nb c\n", ()),
+    ],
+)
+def test_what_a_file_holds(
+    name: str, content: str, options: tuple[str, ...], echo: LocalPuter, cli: Cli
+) -> None:
+    if name != "-":
+        Path(name).write_text(content, encoding="utf-8", newline="")
+    done = cli("batch", name, *options, stdin=content)
+    assert done.code == 0, done.err
+    assert [text for _, text in answers()] == ["<a>", "<b c>"]
+    assert done.out == ""
+    assert "2 answered, 0 failed, " in done.err
+    assert "answers.jsonl" in done.err
+    again = cli("batch", name, *options, stdin=content)
+    assert "2 answered (2 of them before), 0 failed, 0 USD" in again.err
+
+
+def test_what_failed_is_told_and_asked_again(echo: LocalPuter, cli: Cli) -> None:
+    Path("in.txt").write_text("a\nb\n")
+    echo.inject(Failure(400, "Not today"))
+    done = cli("batch", "in.txt", "-o", "out.jsonl", "-s", "Be brief.", "--concurrency", "1")
+    assert done.code == 1
+    assert "1 of 2 failed. The same command asks them again." in done.err
+    assert "Not today" in done.err
+    assert echo.chats[-1].json["args"]["messages"][0]["content"] == "Be brief."
+    done = cli("batch", "in.txt", "-o", "out.jsonl", "-s", "Be brief.", "--progress")
+    assert done.code == 0
+    assert "2/2" in done.err
+    assert len(answers("out.jsonl")) == 3
+    echo.inject(Failure(400, "Not today"))
+    done = cli("batch", "in.txt", "-m", "gpt-4.1", "--on-error", "raise", "--concurrency", "1")
+    assert (done.code, done.err.count("Not today")) == (1, 1)
+    assert len(answers()) == 1
+
+
+def test_a_budget_stops_it(echo: LocalPuter, cli: Cli) -> None:
+    Path("in.txt").write_text("a\nb\n")
+    done = cli("batch", "in.txt", "--budget", "0.00000001")
+    assert done.code == 1
+    assert "It was stopped. The same command asks what is left." in done.err
+    assert echo.chats == []
+    done = cli("batch", "in.txt", "--budget", "much")
+    assert (done.code, "US dollars" in done.err) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "told"),
+    [
+        ("none.txt", None, "none.txt: No such file"),
+        ("in.jsonl", b'"a"\n{\n', "in.jsonl, line 2 is no JSON"),
+        ("in.txt", b"\xff\xfe\x00", "in.txt cannot be read"),
+        ("in.csv", b'a\n"x', "in.csv cannot be read"),
+        ("in.csv", b"a\nx\n", "The template has the field {item}"),
+    ],
+)
+def test_what_cannot_be_read_is_told(
+    name: str, content: bytes | None, told: str, echo: LocalPuter, cli: Cli
+) -> None:
+    if content is not None:
+        Path(name).write_bytes(content)
+    done = cli("batch", name)
+    assert done.code == 1
+    assert told in done.err
+    assert done.err.count("\n") == 1
+    assert echo.chats == []
+
+
+def test_it_writes_over_no_file_of_another_kind(echo: LocalPuter, cli: Cli) -> None:
+    Path("in.txt").write_text("a\n")
+    done = cli("batch", "in.txt", "-o", "in.txt")
+    assert (done.code, Path("in.txt").read_text()) == (1, "a\n")
+    assert "Line 1 of in.txt is no record of a batch" in done.err
+
+
+def test_a_chart(echo: LocalPuter, cli: Cli) -> None:
+    pytest.importorskip("matplotlib")
+    Path("in.txt").write_text("a\n")
+    assert cli("batch", "in.txt", "--chart", "batch.svg").code == 0
+    assert "<svg" in Path("batch.svg").read_text(encoding="utf-8")
