@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import copy
 import html.parser
 import re
 from collections.abc import Iterator
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
+import nbformat
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from nbclient import NotebookClient
 
 import puter
 from puter import AccountUsage, ChatReply, Image, Model, ModelList, OcrText, Transcript, Usage
@@ -20,6 +24,7 @@ from puter.engine.ledger import Ledger
 from puter.types.media import Audio, Video
 from tests.door import CUT, USAGE, Door, shut, step, stream_answer
 
+EXAMPLE = Path(__file__).parents[1] / "examples" / "notebook.ipynb"
 EVIL = "<script>alert(1)</script>"
 PNG = "data:image/png;base64,iVBORw0KGgo="
 
@@ -458,3 +463,28 @@ def test_interrupting_a_stream_keeps_what_came(kernel: Kernel) -> None:
     assert told[-1]["data"]["text/markdown"] == "Hel"
     told, error = kernel.run("stream")
     assert told[-1]["data"]["text/markdown"] == "Hel"
+
+
+# ------------------------------------------------------------ the example
+
+
+def kinds(cell: Any) -> list[tuple[str, list[str]]]:
+    return [(one.output_type, sorted(one.get("data", ()))) for one in cell.outputs]
+
+
+def test_the_example_runs_and_puts_out_what_is_stored(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stored: Any = nbformat.read(EXAMPLE, as_version=4)  # type: ignore[no-untyped-call]
+    again = copy.deepcopy(stored)
+    for cell in again.cells:
+        cell.pop("outputs", None)
+    monkeypatch.chdir(tmp_path)
+    NotebookClient(again, kernel_name="python3", timeout=60).execute()
+    code = [cell for cell in stored.cells if cell.cell_type == "code"]
+    shown = [kinds(cell) for cell in code]
+    assert shown == [kinds(cell) for cell in again.cells if cell.cell_type == "code"]
+    assert {kind for cell in shown for _, types in cell for kind in types} == {
+        "image/png", "text/html", "text/markdown", "text/plain",
+    }  # fmt: skip
+    assert [cell.execution_count for cell in code] == list(range(1, len(code) + 1))

@@ -29,7 +29,7 @@ class Bar:
             return _NOTHING
         share = min(max(self.value / self.most, Decimal(0)), Decimal(1)) if self.most > 0 else 0
         bar = (
-            f'<div style="width:{share * 100:.0f}%;min-width:1px;height:.3em;border-radius:.15em;'
+            f'<div style="width:{share * 100:.0f}%;height:.3em;border-radius:.15em;'
             'background:#4c8dd6"></div>'
         )
         return f'<div style="min-width:7em">{escaped(amount(self.value))}{bar}</div>'
@@ -60,15 +60,17 @@ def table(
     """An HTML table; numbers stand on the right, None is a dash.
 
     Args:
-        columns: Their headings.
+        columns: Their headings; none is shown where all are empty.
         rows: Their cells: str, int, Decimal, ``Bar`` or None.
         caption: What stands above.
         more: What stands after "... and 12 more", where there are too many rows.
     """
-    head = "".join(
+    names = "".join(
         f'<th style="{_CELL.format(_side(rows, place))}">{escaped(name)}</th>'
         for place, name in enumerate(columns)
     )
+    line = f'<tr style="background:none;border-bottom:{_RULE}">{names}</tr>'
+    head = f"<thead>{line}</thead>" if any(columns) else ""
     body = "".join(
         f'<tr style="background:none">{"".join(map(_cell, row))}</tr>' for row in rows[:MOST_ROWS]
     )
@@ -77,8 +79,7 @@ def table(
     title = f'<div style="padding:.2em 0"><b>{escaped(caption)}</b></div>' if caption else ""
     return (
         f'<div>{title}<table style="border-collapse:collapse;border:0">'
-        f'<thead><tr style="background:none;border-bottom:{_RULE}">{head}</tr></thead>'
-        f"<tbody>{body}</tbody></table>{cut}</div>"
+        f"{head}<tbody>{body}</tbody></table>{cut}</div>"
     )
 
 

@@ -55,12 +55,15 @@ class Spending:
         return f"{_plain(self.spent)} {self.unit} spent"
 
     def _repr_html_(self) -> str:
+        return self._by_model(str(self))
+
+    def _by_model(self, caption: str = "") -> str:
         from puter.display import tables
 
         spent = sorted(self.by_model.items(), key=lambda one: one[1], reverse=True)
         most = tables.largest(self.by_model.values())
         rows: list[list[Any]] = [[name, tables.Bar(cost, most)] for name, cost in spent]
-        return tables.table(["model", self.unit], rows, caption=str(self))
+        return tables.table(["model", self.unit], rows, caption=caption)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,8 +90,8 @@ class AccountUsage(Spending):
         from puter.display import tables
 
         heading = f"of {_plain(self.allowance)} {self.unit}"
-        used = tables.table([heading], [[tables.Bar(self.spent, self.allowance)]])
-        return used + Spending._repr_html_(self)
+        used = [[tables.Bar(self.spent, self.allowance)]]
+        return tables.table([heading], used, caption=str(self)) + self._by_model()
 
     def __str__(self) -> str:
         left = f"{_plain(self.remaining)} of {_plain(self.allowance)} left"
