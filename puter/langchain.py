@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 
 from puter.ai import PuterAI
 from puter.api.attachments import part_of
-from puter.api.output_types import output_adapter
+from puter.api.output_types import asking_for
 from puter.engine.credentials import TOKEN_VARIABLES
 from puter.exceptions import PuterConfigError, PuterInputError
 from puter.options import CHAT_HINTS, ChatOptions, validate_options
@@ -18,7 +18,6 @@ from puter.types.replies import ChatChunk, ChatReply, ToolCall
 from puter.wire.dialects.base import tool_name
 from puter.wire.kept import assistant_messages, kept_of
 from puter.wire.messages import Message, result_message
-from puter.wire.typed import instructions, output_format
 
 try:
     from langchain_core.language_models import BaseChatModel, LanguageModelInput
@@ -253,10 +252,8 @@ class ChatPuter(BaseChatModel):
         asked.pop("stream", None)
         form: Any = asked.pop("response_format", None)
         if form is not None:
-            wanted = output_adapter((form.get("json_schema") or _ANY_OBJECT)["schema"])
-            asked["system"] = instructions(wanted)
-            if form.get("type") == "json_schema":
-                asked["output_format"] = output_format(wanted)
+            schema = (form.get("json_schema") or _ANY_OBJECT)["schema"]
+            asked.update(asking_for(schema, enforced=form.get("type") == "json_schema"))
         asked["messages"] = [one for message in messages for one in _neutral(message)]
         return asked
 

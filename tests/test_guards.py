@@ -209,9 +209,10 @@ def test_nothing_but_the_runtime_dependencies_is_imported() -> None:
     theirs |= {"redis"}  # with RedisLimiter
     theirs |= {"opentelemetry", "prometheus_client"}  # with the extensions of these names
     theirs |= {"orjson"}  # with Orjson
-    theirs |= {"langchain_core"}  # in puter.langchain alone
     theirs |= {"matplotlib", "tqdm"}  # with the chart and the progress bar of a batch
     of_parts = {"cli": {"click", "rich", "markdown_it"}}  # the last is what rich brings along
+    of_parts |= {"langchain.py": {"langchain_core"}, "pydantic_ai.py": {"pydantic_ai"}}
+    of_parts |= {"llm_plugin": {"llm"}}
     theirs |= {"IPython"}  # where it runs already
     for source in ROOT.rglob("*.py"):
         part = source.relative_to(ROOT).parts[0]

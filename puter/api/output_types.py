@@ -9,6 +9,7 @@ from typing import Any
 
 from puter.exceptions import PuterInputError
 from puter.schema import Mismatch, Schema, TypeAdapter, adapter, plain
+from puter.wire.typed import instructions, output_format
 
 _KINDS: dict[str, tuple[type, ...]] = {
     "object": (dict,),
@@ -40,6 +41,18 @@ def output_adapter(of: Any) -> TypeAdapter:
             hint="Name what you want, such as dict[str, int] or a dataclass; for text use chat().",
         )
     return adapter(of)
+
+
+def asking_for(schema: Mapping[str, Any], *, enforced: bool = True) -> dict[str, Any]:
+    """The arguments of a chat that is to answer by a JSON Schema.
+
+    Args:
+        schema: The schema.
+        enforced: Ask the vendor to enforce it, too; not all take every schema.
+    """
+    wanted = output_adapter(schema)
+    form = output_format(wanted) if enforced else None
+    return {"system": instructions(wanted), **({"output_format": form} if form else {})}
 
 
 def _of_schema(of: Mapping[str, Any]) -> TypeAdapter:
