@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Literal, cast
@@ -14,9 +13,9 @@ from puter.engine.credentials import TOKEN_VARIABLES
 from puter.exceptions import PuterConfigError, PuterInputError
 from puter.options import CHAT_HINTS, ChatOptions, validate_options
 from puter.types.media import Image
-from puter.types.replies import ChatChunk, ChatReply, ToolCall
+from puter.types.replies import ChatChunk, ChatReply
 from puter.wire.dialects.base import tool_name
-from puter.wire.kept import assistant_messages, kept_of
+from puter.wire.kept import as_written, assistant_messages, is_readable, kept_of
 from puter.wire.messages import Message, result_message
 
 try:
@@ -51,7 +50,7 @@ _CHOICES = {"any": "required", True: "required", False: "none"}
 _KEPT = "puter"
 """Key in ``additional_kwargs`` of what only the vendor understands of an answer."""
 _BESIDE = {"tool_call", "tool_call_chunk", "invalid_tool_call", "input_json_delta", "reasoning"}
-"""Content blocks that say again what a message has in an attribute, or are for people."""
+"""Blocks of an answer that say again what it has in an attribute, or are for people."""
 _OF_TEXTS = ("text", "cache_control")
 """Keys of a text that go to Puter; LangChain has others beside them."""
 
@@ -360,18 +359,22 @@ def _neutral(message: BaseMessage) -> list[Message]:
     return [{"role": role, "content": content}]
 
 
-def _content(message: BaseMessage, calls: Sequence[Any] = ()) -> Any:
-    """The content: text, or the parts of it that are not said elsewhere."""
+def _content(message: BaseMessage, calls: Sequence[Any] | None = None) -> Any:
+    """The content: text, or parts; of an answer, which made such calls, those that go back."""
     content = message.content
     if isinstance(content, str):
         return content
-    parts = [_part(one) for one in content if isinstance(one, str) or not _is_beside(one, calls)]
-    return parts or ""
+    blocks = content if calls is None else [one for one in content if _goes_back(one, calls)]
+    return list(map(_part, blocks)) or ""
 
 
-def _is_beside(block: Mapping[str, Any], calls: Sequence[Any]) -> bool:
+def _goes_back(block: Any, calls: Sequence[Any]) -> bool:
+    """Whether a block of an answer is sent again; no vendor takes pictures as its own words."""
+    if isinstance(block, str):
+        return True
     kind = block.get("type")
-    return kind in _BESIDE or (kind == "tool_use" and block.get("id") in calls)
+    is_call = kind in _BESIDE or (kind == "tool_use" and block.get("id") in calls)
+    return not (is_call or kind == "image_url" or is_data_content_block(block))
 
 
 def _part(block: Any) -> dict[str, Any]:
@@ -394,7 +397,9 @@ def _part(block: Any) -> dict[str, Any]:
                 hint="Give it 'url', or 'base64' and 'mime_type'; Puter knows no file ids.",
             )
         address = f"data:{block['mime_type']};base64,{data}"
-    part = part_of(address, image=kind in ("image", "video"))
+    if kind == "video":
+        return {"type": "video_url", "video_url": {"url": address}}
+    part = part_of(address, image=kind == "image")
     if "filename" in block and "file" in part:
         part["file"]["filename"] = block["filename"]
     return part
@@ -412,12 +417,12 @@ def _result(reply: ChatReply, given: int) -> ChatResult:
         tool_calls=[
             tool_call(name=one.name, args=one.arguments, id=one.id)
             for one in calls
-            if _is_readable(one)
+            if is_readable(one)
         ],
         invalid_tool_calls=[
-            invalid_tool_call(name=one.name, args=_json(one), id=one.id, error=_NO_OBJECT)
+            invalid_tool_call(name=one.name, args=as_written(one), id=one.id, error=_NO_OBJECT)
             for one in calls
-            if not _is_readable(one)
+            if not is_readable(one)
         ],
         **_facts(reply, given),
     )
@@ -429,23 +434,13 @@ def _result(reply: ChatReply, given: int) -> ChatResult:
 _NO_OBJECT = "the arguments are no JSON object"
 
 
-def _is_readable(call: ToolCall) -> bool:
-    return call.arguments.keys() != {"_unreadable"}
-
-
-def _json(call: ToolCall) -> str:
-    """The arguments as the model wrote them."""
-    given = call.arguments if _is_readable(call) else call.arguments["_unreadable"]
-    return given if isinstance(given, str) else json.dumps(given)
-
-
 def _chunk(chunk: ChatChunk, calls: int) -> ChatGenerationChunk:
     """A piece of the answer, with the number of tool calls before it."""
     message = AIMessageChunk(content=[_block(chunk.image)] if chunk.image else chunk.text)
     if chunk.reasoning:
         message.additional_kwargs["reasoning_content"] = chunk.reasoning
     if (call := chunk.tool_use) is not None:
-        made = tool_call_chunk(name=call.name, args=_json(call), id=call.id, index=calls)
+        made = tool_call_chunk(name=call.name, args=as_written(call), id=call.id, index=calls)
         message = AIMessageChunk(content="", tool_call_chunks=[made])
     return ChatGenerationChunk(message=message)
 

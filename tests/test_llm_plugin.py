@@ -1,4 +1,4 @@
-"""The plugin of the ``llm`` command: its models in Python, and the command itself, on a LocalPuter."""
+"""The plugin of the ``llm`` command: its models, and the command itself, on a LocalPuter."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ async def test_an_answer_with_what_it_cost(
     assert float(response.token_details["usd"]) > 0
     assert response.response_json["finish_reason"] == "stop"
     assert response.resolved_model.startswith(CLAUDE)
-    assert [one.type for one in response._stream_events][0] == "reasoning"
+    assert response._stream_events[0].type == "reasoning"
     args = sent(server)
     assert [one["role"] for one in args["messages"]] == ["system", "user"]
     assert (args["max_tokens"], args["stopSequences"]) == (20, ["END"])

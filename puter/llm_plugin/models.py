@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import json
 from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping
 from typing import Any
 
@@ -27,7 +26,7 @@ from puter.types.model import Model
 from puter.types.replies import ChatChunk, ChatReply, chunks_of
 from puter.wire import messages as neutral
 from puter.wire.catalogue import read_model
-from puter.wire.kept import assistant_messages, kept_of
+from puter.wire.kept import as_written, assistant_messages, kept_of
 
 _TYPES = {
     "image": ("image/png", "image/jpeg", "image/webp", "image/gif"),
@@ -205,7 +204,7 @@ def _events(chunks: Iterable[ChatChunk]) -> Iterator[StreamEvent]:
             yield StreamEvent(type="reasoning", chunk=chunk.reasoning)
         elif (call := chunk.tool_use) is not None:
             yield StreamEvent(type="tool_call_name", chunk=call.name, tool_call_id=call.id)
-            told = json.dumps(call.arguments)
+            told = as_written(call)
             yield StreamEvent(type="tool_call_args", chunk=told, tool_call_id=call.id)
         elif (image := chunk.image) is not None:
             shown = image.url if image.url and not image.url.startswith("data:") else "in the log"

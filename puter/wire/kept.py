@@ -6,10 +6,11 @@ compacted conversation go beside them, as JSON, and back to the vendor with the 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from puter.types.replies import ChatReply
+from puter.types.replies import ChatReply, ToolCall
 from puter.wire.json import as_dict
 from puter.wire.messages import EXTRAS, REASONING_KEYS, Message
 from puter.wire.tool_messages import normalize_tool_messages, tool_use_in
@@ -28,6 +29,17 @@ def kept_of(reply: ChatReply, given: int) -> dict[str, Any]:
         if extra := {key: block[key] for key in EXTRAS if key in block}:
             calls[block["id"]] = extra
     return {**kept, "calls": calls} if calls else kept
+
+
+def as_written(call: ToolCall) -> str:
+    """The arguments of a call as JSON; as the model wrote them, where they are no object."""
+    given = call.arguments if is_readable(call) else call.arguments["_unreadable"]
+    return given if isinstance(given, str) else json.dumps(given)
+
+
+def is_readable(call: ToolCall) -> bool:
+    """Whether the arguments of a call are a JSON object."""
+    return call.arguments.keys() != {"_unreadable"}
 
 
 def assistant_messages(

@@ -1,0 +1,36 @@
+"""What all adapters have in common: nobody else loads them, and they tell what is missing."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import puter
+
+ROOT = Path(puter.__file__).parents[1]
+
+
+@pytest.mark.parametrize(
+    ("module", "library", "told"),
+    [
+        ("langchain", "langchain_core", "puter.langchain needs langchain-core: "),
+        ("pydantic_ai", "pydantic_ai", "puter.pydantic_ai needs pydantic-ai-slim: "),
+        ("llm_plugin", "llm", "puter.llm_plugin needs llm: "),
+    ],
+)
+def test_a_missing_library_is_named(module: str, library: str, told: str) -> None:
+    program = f"import sys; sys.modules[{library!r}] = None; import puter.{module}"
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", program],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=50,
+        cwd=ROOT,
+    )
+    last = done.stderr.splitlines()[-1]
+    extra = module.removesuffix("_plugin").replace("_", "-")
+    assert last == f"ImportError: {told}pip install 'puter-python-sdk[{extra}]'"
