@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
+import errno
+import io
 import json
-import os
 import re
 import shlex
 import stat
-import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from subprocess import PIPE
 from typing import Any
 
 import pytest
@@ -78,21 +77,17 @@ def test_what_is_no_text_is_not_sent(server: LocalPuter, cli: Cli) -> None:
     assert "UTF-8" in done.err
 
 
-@pytest.mark.parametrize("output", ["closed", "/dev/full"])
-def test_nothing_is_asked_when_nobody_can_read_the_answers(server: LocalPuter, output: str) -> None:
-    if output == "closed":
-        reader, writer = os.pipe()
-        os.close(reader)
-    elif os.path.exists(output):
-        writer = os.open(output, os.O_WRONLY)
-    else:
-        pytest.skip(f"there is no {output} here")
-    with os.fdopen(writer, "wb") as stdout:
-        done = subprocess.run(
-            CHAT, input=b"1 + 1\n2 + 2\n3 + 3\n", stdout=stdout, stderr=PIPE, check=False
-        )
-    assert done.returncode == 1
-    assert b"Traceback" not in done.stderr
+@pytest.mark.parametrize("output", ["closed", "full"])
+def test_nothing_is_asked_when_nobody_can_read_the_answers(
+    server: LocalPuter, monkeypatch: pytest.MonkeyPatch, output: str
+) -> None:
+    class Broken(io.StringIO):
+        def flush(self) -> None:
+            raise OSError(errno.ENOSPC, "No space") if output == "full" else BrokenPipeError()
+
+    monkeypatch.setattr(sys, "stdin", io.StringIO("1 + 1\n2 + 2\n3 + 3\n"))
+    monkeypatch.setattr(sys, "stdout", Broken())
+    assert main(["chat"]) == 1
     assert asked(server) == ["1 + 1"]
 
 
@@ -135,13 +130,16 @@ def test_a_talk_that_cannot_begin_sends_nothing(
     assert server.requests == []
 
 
-@pytest.mark.parametrize("terminal", [False, True])
+@pytest.mark.parametrize(
+    ("terminal", "arguments", "kept"),
+    [(False, [], False), (True, [], True), (True, ["--no-history"], False)],
+)
 def test_a_history_is_kept_of_what_somebody_typed(
-    server: LocalPuter, cli: Cli, tmp_path: Path, terminal: bool
+    server: LocalPuter, cli: Cli, tmp_path: Path, terminal: bool, arguments: list[str], kept: bool
 ) -> None:
-    done = cli("chat", stdin="2 + 2\n", terminal=terminal)
+    done = cli("chat", *arguments, stdin="2 + 2\n", terminal=terminal)
     assert (done.code, done.out) == (0, "2 + 2 = 4\n")
-    assert (tmp_path / "home" / "puter" / "chat_history").exists() == terminal
+    assert (tmp_path / "home" / "puter" / "chat_history").exists() == kept
     assert ("/help lists commands" in done.err) == ("1 call, 0.00" in done.err) == terminal
 
 
@@ -200,15 +198,6 @@ def test_a_talk_at_a_terminal(
         assert "\x1b" not in terminal.log.getvalue()
 
 
-def test_lines_typed_ahead_are_messages_of_their_own(
-    server: LocalPuter, open_terminal: Callable[..., Terminal]
-) -> None:
-    terminal = open_terminal()
-    terminal.child.send("1 + 1\r2 + 2\r/quit\r")
-    assert terminal.leave() == 0
-    assert asked(server) == ["1 + 1", "2 + 2"]
-
-
 FINE = "Fine [bold]indeed[/bold]\x1b]0;title\x07\x1b[2J\x9b1m :smile:"
 """What a model says is no markup, and nothing that a terminal obeys."""
 
@@ -231,9 +220,11 @@ def test_ctrl_c_stops_an_answer_and_leaves_it_on_the_screen(
     terminal.type("Are you there?")
     sent = server.chats[-1].json["args"]["messages"]
     assert [one["content"] for one in sent] == ["How are you?", FINE, "Are you there?"]
-    assert terminal.leave(CTRL_D) == 0
-    assert "3 calls" in terminal.lines[-2]
-    assert "1 of unknown cost" in terminal.lines[-2]
+    terminal.child.send("1 + 1\r2 + 2\r/quit\r")  # typed ahead: messages of their own
+    assert terminal.leave() == 0
+    assert asked(server)[-2:] == ["1 + 1", "2 + 2"]
+    assert terminal.lines[-2].startswith("5 calls, 0.00")
+    assert "and 1 of unknown cost" in terminal.lines[-2]
 
 
 def test_what_was_typed_comes_back_in_the_next_chat(
@@ -244,13 +235,9 @@ def test_what_was_typed_comes_back_in_the_next_chat(
     terminal.type("\x1b[200~2 + 2\nplease\x1b[201~")
     terminal.type(UP + UP)
     assert terminal.leave(CTRL_D) == 0
-    terminal = open_terminal("--no-history")
-    terminal.type(UP)
-    terminal.type("3 + 3")
-    assert terminal.leave(CTRL_D) == 0
     terminal = open_terminal()
     terminal.type(UP + UP)
-    assert asked(server) == ["1 + 1", "2 + 2\nplease", "1 + 1", "3 + 3", "2 + 2\nplease"]
+    assert asked(server) == ["1 + 1", "2 + 2\nplease", "1 + 1", "2 + 2\nplease"]
     file = tmp_path / "home" / "puter" / "chat_history"
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     kept = [json.loads(line) for line in file.read_text().splitlines()]
