@@ -284,6 +284,15 @@ async def test_a_displayed_stream_grows_in_place(door: Door, page: Page) -> None
     assert page.pictures[-1]["text/plain"] == repr(stream.reply)
 
 
+async def test_an_answer_without_text_shows_what_it_is(door: Door, page: Page) -> None:
+    call = {"type": "tool_use", "id": "1", "name": "look", "input": {}}
+    door.answers(stream_answer(call, USAGE))
+    await displayed(await door(door.client(), "chat", "hi", stream=True))
+    assert page.pictures[0]["text/markdown"] == "…"
+    assert page.pictures[-1].keys() == {"text/plain"}
+    assert "tool_calls=['look']" in page.pictures[-1]["text/plain"]
+
+
 async def test_redraws_are_few(door: Door, page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(live, "_SECONDS", 3600)
     door.answers(stream_answer(*text(*"abcdefgh"), USAGE))

@@ -33,7 +33,7 @@ class Live:
             from IPython.display import display
 
             show: Any = display
-            self._handle = show(_shown(partial()), raw=True, display_id=True)
+            self._handle = show(_shown(partial(), _NOTHING_YET), raw=True, display_id=True)
             self._due = time.monotonic() + _SECONDS
         else:
             _print(read)
@@ -42,17 +42,17 @@ class Live:
         if self._handle is None:
             _print(chunk)
         elif time.monotonic() >= self._due:
-            self._draw()
+            self._draw(_NOTHING_YET)
             self._due = time.monotonic() + _SECONDS
 
     def end(self) -> None:
         if self._handle is None:
             _print("\n")
         else:
-            self._draw()
+            self._draw(None)
 
-    def _draw(self) -> None:
-        self._handle.update(_shown(self._partial()), raw=True)
+    def _draw(self, otherwise: str | None) -> None:
+        self._handle.update(_shown(self._partial(), otherwise), raw=True)
 
 
 def _shows_markdown() -> bool:
@@ -67,5 +67,8 @@ def _print(text: str) -> None:
     sys.stdout.flush()
 
 
-def _shown(reply: Partial) -> dict[str, str]:
-    return {"text/markdown": reply._repr_markdown_() or _NOTHING_YET, "text/plain": repr(reply)}
+def _shown(reply: Partial, otherwise: str | None) -> dict[str, str]:
+    """A reply as Markdown and text; ``otherwise`` stands for one without text."""
+    markdown = reply._repr_markdown_() or otherwise
+    plain = {"text/plain": repr(reply)}
+    return plain if markdown is None else {"text/markdown": markdown, **plain}
