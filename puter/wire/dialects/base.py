@@ -37,7 +37,8 @@ Part = dict[str, Any]
 
 _NOT_SENT = ("extra", "timeout", "cache_control", "web_search")  # or not under their own name
 _ARGUMENTS = {"stop": "stopSequences", "top_k": "topK", "output_format": "outputFormat"}
-_THOUGHTS = ("thinking", "redacted_thinking")
+THOUGHTS = ("thinking", "redacted_thinking")
+"""Types of blocks in which Claude thinks."""
 _FINISH_REASONS = {
     "stop": "stop",
     "end_turn": "stop",
@@ -270,7 +271,7 @@ CHOICES = ("auto", "none", "required")
 
 
 def _is_thought(part: Any) -> bool:
-    return isinstance(part, dict) and part.get("type") in _THOUGHTS
+    return isinstance(part, dict) and part.get("type") in THOUGHTS
 
 
 def _is_signed(block: Mapping[str, Any]) -> bool:
@@ -333,7 +334,7 @@ def _own(message: Message, family: str, model: str) -> Message:
 def _family_of(details: Any, otherwise: str) -> str:
     """Whose reasoning it is, by its form."""
     kinds = {as_str(one.get("type")) for one in as_dicts(details)}
-    if kinds & {*_THOUGHTS}:
+    if kinds & {*THOUGHTS}:
         return "claude"
     return "openai-responses" if "reasoning" in kinds else otherwise
 

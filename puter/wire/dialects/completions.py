@@ -42,10 +42,10 @@ class CompletionsDialect(Dialect):
                 continue
             before = encoded[-1] if encoded else {}
             if _is_text_of_model(before):  # what it said before it called the tool
-                encoded[-1] = {**before, "tool_calls": [_call(block)]}
+                encoded[-1] = {**before, "tool_calls": [function_call(block)]}
             else:
                 rest = {key: message[key] for key in message if key not in ("role", "content")}
-                calls = [_call(block)]
+                calls = [function_call(block)]
                 encoded.append({"role": "assistant", "content": None, "tool_calls": calls, **rest})
         return encoded
 
@@ -95,7 +95,8 @@ def _is_text_of_model(message: Message) -> bool:
     return is_text and "tool_calls" not in message
 
 
-def _call(block: Mapping[str, Any]) -> dict[str, Any]:
+def function_call(block: Mapping[str, Any]) -> dict[str, Any]:
+    """The tool call of a ``tool_use`` block, in OpenAI's form."""
     arguments = json.dumps(block.get("input"), ensure_ascii=False)
     call = {
         "id": block.get("id"),

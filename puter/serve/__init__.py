@@ -1,0 +1,5 @@
+"""An endpoint on this machine that speaks OpenAI's and Anthropic's protocols, in front of Puter."""
+
+from puter.serve.app import KEY, LOOPBACK, MAX_BODY, create_app
+
+__all__ = ["KEY", "LOOPBACK", "MAX_BODY", "create_app"]
