@@ -23,6 +23,7 @@ COMMANDS = {
     "chat": "puter.cli.chat",
     "local": "puter.cli.local",
     "models": "puter.cli.models",
+    "serve": "puter.cli.serve",
 }
 """Each command, and the module that has it under the same name."""
 

@@ -31,7 +31,7 @@ from puter.serve.events import event
 from puter.types.replies import ChatChunk, ChatReply, ToolCall, Usage
 from puter.wire.dialects.base import THOUGHTS
 from puter.wire.dialects.completions import named
-from puter.wire.json import as_dict, as_dicts, as_list
+from puter.wire.json import as_dict, as_dicts
 from puter.wire.messages import Message
 
 _READ = frozenset(
@@ -69,8 +69,10 @@ def read_chat(body: Mapping[str, Any]) -> Asked:
     for name in ("mcp_servers", "container"):
         if body.get(name):
             raise PuterInputError(f"{name} cannot be used: Puter does not pass it on")
-    said = [read_message(one) for one in listed(body, "messages")]
-    messages = [*_system(body.get("system")), *(one for one in said if one)]
+    is_claude = "claude" in str(body.get("model")).lower()
+    said = [read_message(one, is_claude=is_claude) for one in listed(body, "messages")]
+    system = _system(body.get("system"), is_claude=is_claude)
+    messages = [*system, *(one for one in said if one)]
     asked = Asked(body.get("model"), messages, flag(body, "stream"))
     options, known = asked.options, OPTIONS - _ELSEWHERE
     options.update({name: body[name] for name in known & body.keys() if body[name] is not None})
@@ -90,30 +92,31 @@ def read_chat(body: Mapping[str, Any]) -> Asked:
     return asked
 
 
-def _system(given: Any) -> list[Message]:
-    """The instructions as the first message: a text, where no block says more than its text."""
+def _system(given: Any, *, is_claude: bool) -> list[Message]:
+    """The instructions as the first message: a text, unless parts of it are to be cached."""
     if not given:
         return []
     if isinstance(given, str):
         return [{"role": "system", "content": given}]
-    blocks = as_dicts(given)
-    if len(blocks) != len(as_list(given)) or not blocks:
+    if not isinstance(given, list) or not all(isinstance(one, dict) for one in given):
         raise PuterInputError(f"system must be a text or a list of blocks, not {repr_of(given)}")
-    if any(one.keys() - {"type", "text"} for one in blocks):
-        return [{"role": "system", "content": list(blocks)}]
-    texts = [str(one.get("text", "")) for one in blocks]
-    return [{"role": "system", "content": "\n\n".join(texts)}]
+    blocks = [_block(one, is_claude=is_claude) for one in given]
+    if any("cache_control" in one for one in blocks):
+        return [{"role": "system", "content": blocks}]
+    return [{"role": "system", "content": "\n\n".join(str(one.get("text", "")) for one in blocks)}]
 
 
-def read_message(given: Mapping[str, Any]) -> Message:
+def read_message(given: Mapping[str, Any], *, is_claude: bool = True) -> Message:
     """A message as it goes into a chat; ``{}`` for one of the model that says nothing.
 
-    Thoughts without a signature are of other vendors' models, and Anthropic refuses them.
+    Thoughts without a signature are of other vendors' models, and Anthropic refuses them; marks of
+    what to cache are Anthropic's, and others refuse them.
     """
     message = {key: given[key] for key in ("role", "content") if given.get(key) is not None}
     content = message.get("content")
     if isinstance(content, list):
-        message["content"] = [_block(one) for one in content if not _is_unsigned(one)]
+        signed = [one for one in content if not _is_unsigned(one)]
+        message["content"] = [_block(one, is_claude=is_claude) for one in signed]
     if message.get("role") == "assistant" and not message.get("content"):
         return {}
     return message
@@ -123,16 +126,30 @@ def _is_unsigned(block: Any) -> bool:
     return as_dict(block).get("type") == "thinking" and not block.get("signature")
 
 
-def _block(block: Any) -> Any:
+_KEYS: Mapping[Any, tuple[str, ...]] = {
+    "text": ("type", "text", "cache_control"),
+    "tool_use": ("type", "id", "name", "input", "cache_control"),
+}
+"""Keys of blocks of which clients send back more than vendors take."""
+
+
+def _block(block: Any, *, is_claude: bool) -> Any:
     """A block; the failure of a tool is told in its text, as there is no other place for it."""
-    if as_dict(block).get("type") != "tool_result" or not block.get("is_error"):
+    if not isinstance(block, dict):
         return block
-    content, mark = block.get("content"), "Error:"
+    kind = block.get("type")
+    keys = _KEYS.get(kind, tuple(block)) if isinstance(kind, str) else tuple(block)
+    kept = {key: block[key] for key in keys if block.get(key) is not None}
+    if not is_claude:
+        kept.pop("cache_control", None)
+    if kind != "tool_result" or not kept.pop("is_error", False):
+        return kept
+    content, mark = kept.get("content"), "Error:"
     if isinstance(content, list):
         content = [{"type": "text", "text": mark}, *content]
     else:
         content = f"{mark} {content or ''}".strip()
-    return {**block, "content": content}
+    return {**kept, "content": content}
 
 
 # ---------------------------------------------------------------- answers

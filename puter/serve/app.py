@@ -121,7 +121,7 @@ async def _guarded(request: web.Request, handler: Handler) -> web.StreamResponse
     except Exception as error:  # noqa: BLE001 - logged, and told as an error of the server
         LOGGER.exception("%s %r", request.method, request.path)
         problem = problem_of(error)
-    is_anthropic = "anthropic-version" in request.headers or request.path == "/v1/messages"
+    is_anthropic = "anthropic-version" in request.headers or request.path.startswith("/v1/messages")
     body = problem.anthropic() if is_anthropic else problem.openai()
     return web.json_response(body, status=problem.status, headers=problem.headers)
 

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 from aiohttp import web
 
 from puter.api.output_types import output_adapter
-from puter.exceptions import PuterInputError, repr_of
+from puter.exceptions import PuterEmptyResponseError, PuterInputError, repr_of
 from puter.options import ChatOptions
 from puter.schema import TypeAdapter
 from puter.serve.begun import Begun
-from puter.serve.events import LOGGER, Writer, relay
+from puter.serve.events import LOGGER, Writer, cut_short, relay
 from puter.serve.thoughts import Thoughts
 from puter.types.replies import ChatReply
 from puter.wire.json import as_dict, read_json
@@ -69,7 +69,7 @@ async def read_body(request: web.Request) -> tuple[bytes, dict[str, Any]]:
     """
     raw = await request.read()
     try:
-        body = read_json(raw, depth=DEPTH)
+        body = read_json(raw, request.app[CLIENT].config.max_response_bytes, depth=DEPTH)
     except ValueError as error:
         raise PuterInputError(f"The body of the request is no JSON: {error}") from None
     if not isinstance(body, dict):
@@ -99,7 +99,10 @@ async def carry_out(
         if asked.stream:
             opening = client.async_chat(stream=True, **asked.arguments())
             return await relay(request, opening, writer, thoughts.keep)
-        reply = await client.async_chat(**asked.arguments())
+        try:
+            reply = await client.async_chat(**asked.arguments())
+        except PuterEmptyResponseError as error:
+            reply = cut_short(error)
         thoughts.keep(reply)
         if asked.form is not None:
             reply = reply.with_text(_json_in(reply.text, asked.form))

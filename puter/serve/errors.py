@@ -130,7 +130,9 @@ def problem_of(error: BaseException) -> Problem:
     headers: dict[str, str] = {} if _may_come_again(error) else dict(_ONCE)
     if status == 429:
         waits = error.retry_after if isinstance(error, PuterRateLimitError) else None
-        headers["Retry-After"] = str(math.ceil(_WAIT if waits is None else waits))
+        seconds = _WAIT if waits is None else waits
+        headers["Retry-After"] = str(math.ceil(seconds))
+        headers["retry-after-ms"] = str(math.ceil(seconds * 1000))  # for the vendors' clients
     return Problem(status, message, code, type(error).__name__, headers)
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from aiohttp import web
 
-from puter.exceptions import PuterError
+from puter.exceptions import PuterEmptyResponseError, PuterError
 from puter.serve.errors import Problem, problem_of
 from puter.streaming import AsyncChatStream
 from puter.types.replies import ChatChunk, ChatReply
@@ -67,11 +67,9 @@ async def relay(
             async with await opening as stream:
                 streams.add(stream)
                 await events.send(writer.begin())
-                async for chunk in stream:
-                    if data := writer.chunk(chunk):
-                        await events.send(data)
-                done(stream.reply)
-                await events.send(writer.end(stream.reply))
+                reply = await _tell(stream, events, writer)
+                done(reply)
+                await events.send(writer.end(reply))
         except ConnectionError:
             raise
         except Exception as error:
@@ -85,6 +83,29 @@ async def relay(
                 streams.discard(stream)
         await events.response.write_eof()
         return events.response
+
+
+async def _tell(stream: AsyncChatStream, events: _Events, writer: Writer) -> ChatReply:
+    """The whole answer, once all of it but its end was told."""
+    try:
+        async for chunk in stream:
+            if data := writer.chunk(chunk):
+                await events.send(data)
+    except PuterEmptyResponseError as error:
+        return cut_short(error)
+    return stream.reply
+
+
+def cut_short(error: PuterEmptyResponseError) -> ChatReply:
+    """The empty answer, where ``max_tokens`` cut it short: vendors give that as it is.
+
+    Raises:
+        PuterEmptyResponseError: It is empty for no such reason.
+    """
+    reply = error.reply
+    if isinstance(reply, ChatReply) and reply.finish_reason == "length":
+        return reply
+    raise error
 
 
 async def close_streams(app: web.Application) -> None:

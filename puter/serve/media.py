@@ -15,7 +15,6 @@ from puter.api.speech import SpeechOptions, TranscriptionOptions
 from puter.exceptions import PuterInputError, PuterModelNotFoundError, repr_of
 from puter.serve.calls import BEGUN, CLIENT, flag, read_body, tell_ignored
 from puter.types.media import Image
-from puter.types.text import Transcript
 from puter.wire.json import as_dict
 
 ENGINES: web.AppKey[dict[str, str]] = web.AppKey("engines", dict)
@@ -103,6 +102,8 @@ async def _provider_of(request: web.Request, model: Any) -> str:
     if not known:
         listed = await request.app[CLIENT].async_list_engines("all")
         known.update({str(one["id"]): str(one["provider"]) for one in listed})
+    if not isinstance(model, str):
+        raise PuterInputError(f"model must be a name, not {repr_of(model)}")
     if model not in known:
         raise PuterModelNotFoundError(
             f"There is no model of speech {repr_of(model)}", hint=f"Known: {', '.join(known)}."
@@ -148,7 +149,7 @@ async def _hear(request: web.Request, *, translate: bool) -> web.Response:
         )
     if wanted in _TEXTS:
         return web.Response(text=heard.text, content_type=_TEXTS[wanted])
-    return web.json_response(_transcript(heard, full=wanted != "json"))
+    return web.json_response({**as_dict(heard.raw), "text": heard.text})
 
 
 def _recording(file: web.FileField, data: bytes) -> Any:
@@ -158,15 +159,6 @@ def _recording(file: web.FileField, data: bytes) -> Any:
     named = io.BytesIO(data)
     named.name = file.filename
     return named
-
-
-def _transcript(heard: Transcript, *, full: bool) -> dict[str, Any]:
-    told = as_dict(heard.raw)
-    found = {**told, "text": heard.text}
-    if full:
-        beside = {"language": heard.language, "words": heard.words, "segments": heard.segments}
-        found = {**{name: value for name, value in beside.items() if value}, **found}
-    return found
 
 
 _LISTS = ("timestamp_granularities", "include", "known_speaker_names", "known_speaker_references")

@@ -195,7 +195,10 @@ def _head(kind: str, model: str) -> dict[str, Any]:
 def _call(call: ToolCall, place: int) -> dict[str, Any]:
     extra = {key: value for key, value in call.extra.items() if key != "message"}
     block = {"id": named(call, place).id, "name": call.name, "input": call.arguments, **extra}
-    return function_call(block)
+    written = function_call(block)
+    if isinstance(unreadable := call.arguments.get("_unreadable"), str):  # as the model wrote them
+        written["function"]["arguments"] = unreadable
+    return written
 
 
 def _image(image: Image) -> dict[str, Any]:

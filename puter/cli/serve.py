@@ -1,0 +1,99 @@
+"""``puter-ai serve``: an endpoint on this machine for OpenAI's and Anthropic's clients."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ipaddress
+import signal
+from collections.abc import Callable
+
+import click
+from aiohttp import web
+
+from puter.cli.session import Session, pass_session
+from puter.serve import KEY, LOOPBACK, create_app
+
+PATIENCE = 5.0
+"""Seconds that calls under way have to end, once the server shall."""
+
+
+@click.command()
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=0,
+    show_default=True,
+    help="Port to listen on; 0 takes any free one.",
+)
+@click.option(
+    "--key",
+    envvar="PUTER_SERVE_KEY",
+    help="What callers have to show; also PUTER_SERVE_KEY. Default: a new one each time.",
+)
+@pass_session
+def serve(session: Session, host: str, port: int, key: str | None) -> int:
+    """Let programs made for OpenAI or Anthropic use Puter."""
+    is_here = _is_this_machine(host)
+    if key is None and not is_here:
+        raise click.UsageError(f"Others can reach {host}: choose what they have to show, --key.")
+    with session.client() as ai:
+        ai.whoami()  # or nobody can be served
+        app = create_app(ai, key=key, hosts=(*LOOPBACK, host) if is_here else None)
+
+        def announce(bound: int) -> None:
+            address = f"http://{f'[{host}]' if ':' in host else host}:{bound}"
+            click.echo(f"{address}/v1 key={app[KEY]}")
+            session.tell(
+                f"Give OpenAI's clients {address}/v1 as base URL, Anthropic's {address}, and both "
+                "the key as API key. Ctrl-C ends this server."
+            )
+            if not is_here:
+                session.tell(
+                    "Whoever knows the key spends this account's money, and whoever sees the "
+                    "network can read it: nothing is encrypted here.",
+                    style="bold yellow",
+                )
+
+        return asyncio.run(_serve(app, host, port, announce))
+
+
+async def _serve(
+    app: web.Application, host: str, port: int, announce: Callable[[int], None]
+) -> int:
+    """Serve until a signal comes; returns the exit code."""
+    runner = web.AppRunner(
+        app, handler_cancellation=True, access_log=None, shutdown_timeout=PATIENCE
+    )
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, host, port).start()
+        announce(runner.addresses[0][1])
+        return await _signalled()
+    finally:
+        await runner.cleanup()
+
+
+async def _signalled() -> int:
+    """Wait for Ctrl-C (130) or SIGTERM (0). A second one is not caught."""
+    loop = asyncio.get_running_loop()
+    came: asyncio.Future[int] = loop.create_future()
+    codes = {signal.SIGINT: 130, signal.SIGTERM: 0}
+    with contextlib.suppress(NotImplementedError):  # Windows: Ctrl-C cancels this
+        for number, code in codes.items():
+            loop.add_signal_handler(number, came.set_result, code)
+    try:
+        return await came
+    finally:
+        with contextlib.suppress(NotImplementedError):
+            for number in codes:
+                loop.remove_signal_handler(number)
+
+
+def _is_this_machine(host: str) -> bool:
+    """Whether only this machine can reach an address."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host.lower() == "localhost"
