@@ -55,10 +55,11 @@ class Profile:
 
     def values(self, names: Iterable[str]) -> dict[str, Any]:
         """What there is of these; a ``Secret`` for a token or a password."""
-        found = {name: self._find(name) for name in names}
+        found = {name: self.find(name) for name in names}
         return {name: one[1] for name, one in found.items() if one is not None}
 
-    def _find(self, name: str) -> tuple[str, Any] | None:
+    def find(self, name: str) -> tuple[str, Any] | None:
+        """The file that says something of a setting, and what; None when none does."""
         return next(((path, said[name]) for path, said in self.files if name in said), None)
 
     def secret(self, name: str, settings_of: Callable[[Profile], Any]) -> str | None:
@@ -74,7 +75,7 @@ class Profile:
             PuterConfigError: The keyring is missing, has none, or keeps it for another program; or
                 another file than the secret's says where it would go.
         """
-        found = self._find(name)
+        found = self.find(name)
         if found is None:
             return None
         path, secret = found

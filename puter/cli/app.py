@@ -12,6 +12,7 @@ from typing import Any
 
 import click
 
+from puter.checks import did_you_mean, near_misses
 from puter.cli import plugins
 from puter.cli.session import Session
 from puter.exceptions import PuterError
@@ -21,9 +22,18 @@ COMMANDS = {
     "ask": "puter.cli.ask",
     "batch": "puter.cli.batch",
     "chat": "puter.cli.chat",
+    "completion": "puter.cli.completion",
+    "config": "puter.cli.config",
+    "image": "puter.cli.image",
     "local": "puter.cli.local",
+    "logs": "puter.cli.logs",
     "models": "puter.cli.models",
+    "ocr": "puter.cli.ocr",
+    "say": "puter.cli.say",
     "serve": "puter.cli.serve",
+    "transcribe": "puter.cli.transcribe",
+    "usage": "puter.cli.usage",
+    "video": "puter.cli.video",
 }
 """Each command, and the module that has it under the same name."""
 
@@ -52,8 +62,18 @@ class Commands(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """The command of the first word, or the default one with all words."""
         if self.get_command(ctx, args[0]) is None:
+            self._check_spelling(ctx, *args)
             args = [DEFAULT, *args]
         return super().resolve_command(ctx, args)
+
+    def _check_spelling(self, ctx: click.Context, word: str, *others: str) -> None:
+        """Refuse what looks like a misspelt command: as a prompt it would be billed."""
+        prompt_goes_on = others and not others[0].startswith("-")
+        if prompt_goes_on or ctx.resilient_parsing or sys.stdin is None or not sys.stdin.isatty():
+            return
+        if near := near_misses(word, self.list_commands(ctx)):
+            told = f"There is no command {word!r}. {did_you_mean(near)}"
+            raise click.UsageError(f"{told} To ask a model: puter-ai {DEFAULT} {word}.", ctx)
 
 
 def _keep(ctx: click.Context, option: click.Parameter, value: Any) -> None:

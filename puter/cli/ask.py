@@ -2,29 +2,96 @@
 
 from __future__ import annotations
 
-import sys
+from typing import Any
 
 import click
 
-from puter.cli.live import show
+from puter.cli.live import show, show_text
+from puter.cli.parameters import (
+    STDIN,
+    check_names,
+    cost_option,
+    model_option,
+    more_options,
+    source_of,
+    tell_cost,
+    text_of,
+)
 from puter.cli.session import Session, pass_session
+from puter.cli.text import write_json
+from puter.options import ChatOptions
+from puter.types.replies import ChatReply
 
 
 @click.command()
 @click.argument("prompt", nargs=-1)
-@click.option("-m", "--model", metavar="NAME", help="Which model. Default: the configured one.")
+@model_option()
+@click.option("-s", "--system", metavar="TEXT", help="Instructions for the model.")
+@click.option(
+    *("-i", "--image", "images"),
+    multiple=True,
+    metavar="FILE|URL",
+    help="An image to show, - for one piped in. May be repeated.",
+)
+@click.option(
+    *("-f", "--file", "files"),
+    multiple=True,
+    metavar="FILE|URL",
+    help="A file to send along, - for one piped in. May be repeated.",
+)
+@click.option("--temperature", type=float, metavar="NUMBER", help="Randomness, about 0 to 2.")
+@click.option("--max-tokens", type=int, metavar="NUMBER", help="Most tokens in the answer.")
+@more_options("-o", "--option")
+@click.option("--json", "as_json", is_flag=True, help="Print text, model, usage and cost as JSON.")
+@cost_option
+@click.option("--no-stream", is_flag=True, help="Print the answer when it is complete.")
 @pass_session
-def ask(session: Session, prompt: tuple[str, ...], model: str | None) -> None:
-    """Ask a model. The prompt comes first, then what is piped in."""
-    text = "\n\n".join(part for part in (" ".join(prompt), _piped()) if part.strip())
-    if not text:
-        raise click.UsageError("There is no prompt, neither as words nor on standard input.")
+def ask(
+    session: Session,
+    prompt: tuple[str, ...],
+    model: str | None,
+    system: str | None,
+    images: tuple[str, ...],
+    files: tuple[str, ...],
+    temperature: float | None,
+    max_tokens: int | None,
+    options: dict[str, Any],
+    as_json: bool,
+    cost: bool,
+    no_stream: bool,
+) -> None:
+    """Ask a model: the words of the prompt, then what is piped in.
+
+    The answer is printed as it comes. A first word that is no command is a prompt, so `ask` may be
+    left out.
+    """
+    check_names(options, list(ChatOptions.__annotations__))
+    options = {"temperature": temperature, "max_tokens": max_tokens, **options}
+    sources = [*images, *files]
+    if sources.count(STDIN) > 1:
+        raise click.UsageError("Standard input can be one file only.")
+    text = " ".join(prompt) if STDIN in sources else text_of(prompt)
     with session.client() as ai:
-        show(ai.chat(text, model, stream=True), session)
+        arguments: dict[str, Any] = {
+            "system": system,
+            "images": [source_of(one) for one in images] or None,
+            "files": [source_of(one) for one in files] or None,
+            "remember": False,
+            **options,
+        }
+        if as_json:
+            write_json(session.output.file, _data(ai.chat(text, model, **arguments)))
+        elif no_stream:
+            show_text(ai.chat(text, model, **arguments), session)
+        else:
+            show(ai.chat(text, model, stream=True, **arguments), session)
+        if cost:
+            tell_cost(session, ai)
 
 
-def _piped() -> str:
-    """What comes on standard input, unless that is a terminal."""
-    if sys.stdin is None or sys.stdin.isatty():  # None: it was closed
-        return ""
-    return sys.stdin.read()
+def _data(reply: ChatReply) -> dict[str, Any]:
+    """What ``--json`` prints; costs are strings, which are exact."""
+    data = reply.to_dict()
+    names = ("text", "model", "provider", "finish_reason", "usage", "cost", "images")
+    usage = {name: value for name, value in data["usage"].items() if name != "raw"}
+    return {**{name: data[name] for name in names}, "usage": usage}

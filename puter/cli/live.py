@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from contextlib import closing
 from time import monotonic
 from typing import TYPE_CHECKING
@@ -10,7 +11,6 @@ from puter.cli.session import Session
 from puter.cli.text import printable, write
 
 if TYPE_CHECKING:
-    from puter.cli.markdown import Growing
     from puter.streaming import ChatStream
     from puter.types.replies import ChatReply
 
@@ -39,11 +39,19 @@ def show(stream: ChatStream, session: Session) -> ChatReply:
     return stream.reply
 
 
-def _copy(stream: ChatStream, session: Session) -> None:
+def show_text(text: str, session: Session) -> None:
+    """Show a whole answer as ``show`` does one that comes."""
+    if session.on_terminal:
+        _draw([text], session)
+    else:
+        _copy([text], session)
+
+
+def _copy(chunks: Iterable[str], session: Session) -> None:
     """Text as it comes; a terminal without a cursor to move gets no control characters."""
     file, end = session.output.file, "\n"
     try:
-        for chunk in stream:
+        for chunk in chunks:
             text = printable(chunk) if file.isatty() else str(chunk)
             if text:
                 write(file, text)
@@ -53,18 +61,19 @@ def _copy(stream: ChatStream, session: Session) -> None:
             write(file, "\n")
 
 
-def _draw(stream: ChatStream, session: Session) -> None:
+def _draw(chunks: Iterable[str], session: Session) -> None:
     from puter.cli.markdown import Growing
 
-    with Growing(session.output) as answer:
-        _grow(stream, answer)
-
-
-def _grow(stream: ChatStream, answer: Growing) -> None:
     due = 0.0
-    for chunk in stream:
-        answer.add(printable(chunk))
-        if (now := monotonic()) >= due:
-            answer.draw()
-            took = monotonic() - now
-            due = now + max(INTERVAL, 5 * took)  # a long answer takes longer to draw
+    with Growing(session.output) as answer:
+        for chunk in chunks:
+            answer.add(printable(chunk))
+            if (now := monotonic()) >= due:
+                answer.draw()
+                took = monotonic() - now
+                due = now + max(INTERVAL, 5 * took)  # a long answer takes longer to draw
+
+
+def write_text(text: str, session: Session) -> None:
+    """Print text that is no Markdown, such as a transcript."""
+    _copy([text], session)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Sequence
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
@@ -13,7 +12,7 @@ from rich.table import Table
 
 from puter.cli.refresh import refresh
 from puter.cli.session import Session, pass_session
-from puter.cli.text import one_line
+from puter.cli.text import one_line, write_json
 
 if TYPE_CHECKING:
     from puter.types.model import Model
@@ -66,7 +65,7 @@ def models(
             max_output_price=max_price,
         )
     if as_json:
-        click.echo(json.dumps([_data(one) for one in found], indent=2, default=str))
+        write_json(session.output.file, [_data(one) for one in found])
         return
     narrow = session.output.width < NARROW
     session.output.print(_of_chat(found, narrow) if kind == "chat" else _of_media(found, narrow))

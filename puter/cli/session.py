@@ -65,12 +65,18 @@ class Session:
         from puter.ai import PuterAI
 
         if self.local:
-            return self.local_server().client(**settings)
+            return self._logged(self.local_server().client(**settings))
         profile = self.profile
         if profile is None and not os.environ.get("PUTER_PROFILE") and find_spec("platformdirs"):
             profile = ""
         settings.setdefault("profile", profile)
-        return PuterAI(**settings)
+        return self._logged(PuterAI(**settings))
+
+    def _logged(self, client: PuterAI) -> PuterAI:
+        """The client, which logs its calls if the user wants that."""
+        from puter.cli import log
+
+        return client.use(log.logging_to(log.place(), self)) if log.kept() else client
 
     def local_server(self) -> LocalPuter:
         """The LocalPuter of ``--local``: one for the whole run, started when first asked for.

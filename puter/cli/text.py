@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
-from typing import IO
+from typing import IO, Any
 
 _ESCAPES = re.compile(
     r"(?:\x1b\]|\x9d|\x1b[P^_X]|[\x90\x98\x9e\x9f])[^\x07\x1b\x9c]*(?:\x07|\x1b\\|\x9c)?"  # strings
@@ -38,3 +39,10 @@ def write(file: IO[str], text: str) -> None:
         encoding = getattr(file, "encoding", None) or "ascii"
         file.write(text.encode(encoding, "replace").decode(encoding))
     file.flush()
+
+
+def write_json(file: IO[str], data: Any) -> None:
+    """Write data as JSON; in pipes that take any character, characters are as they are."""
+    encoding = (getattr(file, "encoding", None) or "").lower().replace("-", "")
+    plain = encoding != "utf8" or file.isatty()  # a terminal would obey some of them
+    write(file, json.dumps(data, indent=2, default=str, ensure_ascii=plain) + "\n")

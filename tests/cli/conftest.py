@@ -23,6 +23,8 @@ class Done:
     code: int
     out: str
     err: str
+    data: bytes = b""
+    """``out`` before it was decoded."""
 
     @property
     def json(self) -> Any:
@@ -63,6 +65,6 @@ def cli(monkeypatch: pytest.MonkeyPatch, capfdbinary: pytest.CaptureFixture[byte
         capfdbinary.readouterr()
         code = main(words)
         out, err = capfdbinary.readouterr()
-        return Done(code, out.decode(), err.decode())
+        return Done(code, out.decode(errors="replace"), err.decode(), out)
 
     return run

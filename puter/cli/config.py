@@ -1,0 +1,97 @@
+"""``puter-ai config``: the settings, and where each comes from."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
+
+import click
+from rich.table import Table
+
+from puter.ai import TOKEN_VARIABLES
+from puter.cli.session import Session, pass_session
+from puter.cli.text import one_line, write_json
+from puter.config import _public, profile_of
+
+if TYPE_CHECKING:
+    from puter.config import PuterConfig
+    from puter.profiles import Profile
+
+HIDDEN = "***"
+"""Stands for a secret."""
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@pass_session
+def config(session: Session, as_json: bool) -> None:
+    """Show the settings and where each comes from, but no secret."""
+    with session.client() as ai:
+        found = _profile(session)
+        rows = [*_credentials(session, found), *_settings(session, ai.config, found)]
+    if as_json:
+        data = {name: {"value": value, "from": source} for name, value, source in rows}
+        write_json(session.output.file, data)
+        return
+    table = Table(box=None, pad_edge=False)
+    for name in ("setting", "value", "from"):
+        table.add_column(name, overflow="fold")
+    for name, value, source in rows:
+        table.add_row(*map(one_line, (name, "" if value is None else str(value), source)))
+    session.output.print(table)
+
+
+Row = tuple[str, Any, str]
+"""A setting, its value, and where it comes from."""
+
+
+def _credentials(session: Session, found: Profile | None) -> Iterator[Row]:
+    variables = {
+        "token": TOKEN_VARIABLES,
+        "username": ("PUTER_USERNAME",),
+        "password": ("PUTER_PASSWORD",),
+    }
+    for name, names in variables.items():
+        if session.local and name == "token":
+            yield name, HIDDEN, "--local"
+        elif session.local:
+            yield name, None, "not set"
+        elif variable := next((one for one in names if os.environ.get(one)), None):
+            value = os.environ[variable] if name == "username" else HIDDEN
+            yield name, value, variable
+        elif said := _said(found, name):
+            path, value = said
+            yield name, value if name == "username" else HIDDEN, path
+        else:
+            yield name, None, "not set"
+
+
+def _settings(session: Session, settings: PuterConfig, found: Profile | None) -> Iterator[Row]:
+    shown = {**settings.to_dict(), "login_url": settings.login_url}
+    shown.update(_public(settings, HIDDEN))
+    for name, value in shown.items():
+        variable = f"PUTER_{name.upper()}"
+        if session.local and name in ("api_base", "login_url", "proxy"):
+            source = "--local"
+        elif os.environ.get(variable) or (variable == "PUTER_PROXY" and variable in os.environ):
+            source = variable
+        elif said := _said(found, name):
+            source, _ = said
+        else:
+            source = "default"
+        yield name, value, source
+
+
+def _said(found: Profile | None, name: str) -> tuple[str, Any] | None:
+    """The file that says something of a setting, and what."""
+    return None if found is None else found.find(name)
+
+
+def _profile(session: Session) -> Profile | None:
+    """What ``session.client()`` reads of the config files."""
+    name = session.profile or os.environ.get("PUTER_PROFILE")
+    if session.local or not (name or find_spec("platformdirs")):
+        return None
+    return profile_of(None, name or "")

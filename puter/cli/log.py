@@ -1,0 +1,175 @@
+"""The log of prompts, answers and costs: SQLite, kept only where the user wants one."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Callable, Mapping
+from datetime import datetime, timezone
+from time import monotonic
+from typing import TYPE_CHECKING, Any
+
+from puter.exceptions import PuterConfigError, PuterError
+from puter.types.replies import ChatReply
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+    from puter.cli.session import Session
+    from puter.extensions import Flow, Request
+
+VARIABLE = "PUTER_AI_LOG"
+"""Names the file; a log is then kept in it, and in no other. Empty: none is kept."""
+
+COLUMNS = (
+    "id", "at", "operation", "model", "provider", "system", "prompt", "answer",
+    "input_tokens", "output_tokens", "cost", "seconds", "error",
+)  # fmt: skip
+"""What is known of a call; ``cost`` is a text with US dollars, which is exact."""
+
+_SCHEMA = f"CREATE TABLE IF NOT EXISTS calls (id INTEGER PRIMARY KEY, {', '.join(COLUMNS[1:])})"
+_OFF, _ON = 0, 1  # in user_version, so that the file says whether it is in use
+
+
+def place() -> str:
+    """The file, whether a log is kept or not."""
+    state = os.environ.get("XDG_STATE_HOME") or os.path.expanduser("~/.local/state")
+    return os.environ.get(VARIABLE) or os.path.join(state, "puter", "log.sqlite")
+
+
+def kept() -> bool:
+    """Whether calls are logged.
+
+    Raises:
+        PuterConfigError: The file is no database, or cannot be opened.
+    """
+    if VARIABLE in os.environ:
+        return bool(os.environ[VARIABLE])
+    if not os.path.exists(place()):
+        return False
+    with Log(place()) as log:
+        return log.on
+
+
+class Log:
+    """The file, open; made when it is missing, for its owner alone.
+
+    Raises:
+        PuterConfigError: It is no database, or cannot be opened.
+    """
+
+    def __init__(self, path: str) -> None:
+        try:
+            if not os.path.exists(path):
+                if os.path.dirname(path):
+                    os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
+                os.close(os.open(path, os.O_CREAT | os.O_WRONLY, 0o600))
+            self._database = sqlite3.connect(path, timeout=10, isolation_level=None)
+            try:
+                self._database.execute(_SCHEMA)
+            except BaseException:
+                self._database.close()
+                raise
+        except (OSError, sqlite3.Error) as error:
+            raise PuterConfigError(
+                f"The log {path} cannot be used: {error}",
+                hint=f"{VARIABLE} names the file; puter-ai logs path tells it.",
+            ) from None
+
+    @property
+    def on(self) -> bool:
+        """Whether a log is to be kept here; it says so itself."""
+        return bool(self._database.execute("PRAGMA user_version").fetchone()[0] == _ON)
+
+    @on.setter
+    def on(self, on: bool) -> None:
+        self._database.execute(f"PRAGMA user_version = {_ON if on else _OFF}")
+
+    def add(self, call: Mapping[str, Any]) -> None:
+        names = [name for name in COLUMNS if name in call]
+        marks = ", ".join("?" * len(names))
+        self._database.execute(
+            f"INSERT INTO calls ({', '.join(names)}) VALUES ({marks})",  # noqa: S608 - our names
+            [call[name] for name in names],
+        )
+
+    def find(self, text: str | None = None, count: int = 20) -> list[dict[str, Any]]:
+        """The last calls, oldest first; ``text`` is part of prompt, answer or model."""
+        wanted = "%" + (text or "").replace("~", "~~").replace("%", "~%").replace("_", "~_") + "%"
+        rows = self._database.execute(
+            f"SELECT {', '.join(COLUMNS)} FROM calls WHERE prompt || '\n' || coalesce(answer, '')"  # noqa: S608
+            " || '\n' || coalesce(model, '') LIKE ? ESCAPE '~' ORDER BY id DESC LIMIT ?",
+            (wanted, count),
+        )
+        return [dict(zip(COLUMNS, row, strict=True)) for row in reversed(rows.fetchall())]
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._database.close()
+
+
+def logging_to(path: str, session: Session) -> Callable[..., Flow[Any]]:
+    """A middleware that logs each call, whatever becomes of it.
+
+    Raises:
+        PuterConfigError: The file cannot be used; nothing was sent.
+    """
+    with Log(path):
+        pass
+
+    def log(request: Request, call_next: Callable[[Request], Flow[Any]]) -> Flow[Any]:
+        began, answer = monotonic(), None
+        error: str | None = "interrupted"
+        try:
+            answer = yield from call_next(request)
+            error = None
+        except PuterError as failed:
+            answer, error = failed.partial, str(failed)
+            raise
+        finally:
+            call = {**_asked(request), **_answered(answer), "error": error}
+            try:
+                with Log(path) as file:
+                    file.add({**call, "seconds": round(monotonic() - began, 3)})
+            except (PuterConfigError, sqlite3.Error) as lost:  # the answer is worth more
+                session.tell(f"This call is not in the log: {lost}")
+        return answer
+
+    return log
+
+
+def _asked(request: Request) -> dict[str, Any]:
+    said = {one.get("role"): _text(one.get("content")) for one in request.messages}
+    prompt = said.get("user") or next(
+        (str(request.args[name]) for name in ("prompt", "text") if request.args.get(name)), ""
+    )
+    return {
+        "at": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "operation": request.operation,
+        "model": request.model,
+        "system": said.get("system"),
+        "prompt": prompt,
+    }
+
+
+def _answered(answer: Any) -> dict[str, Any]:
+    if not isinstance(answer, ChatReply):
+        return {"answer": str(answer)} if isinstance(answer, str) else {}
+    return {
+        "model": answer.model,
+        "provider": answer.provider,
+        "answer": answer.text,
+        "input_tokens": answer.usage.input_tokens,
+        "output_tokens": answer.usage.output_tokens,
+        "cost": None if answer.cost is None else str(answer.cost),
+    }
+
+
+def _text(content: Any) -> str:
+    """The text of a message; images and files stay out."""
+    if isinstance(content, str):
+        return content
+    parts = [one for one in content or () if isinstance(one, dict)]
+    return "\n".join(str(one["text"]) for one in parts if isinstance(one.get("text"), str))

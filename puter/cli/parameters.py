@@ -1,0 +1,125 @@
+"""Options and arguments that several commands have."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import sys
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+from click.shell_completion import CompletionItem
+
+from puter.checks import did_you_mean, near_misses
+
+if TYPE_CHECKING:
+    from puter.ai import PuterAI
+    from puter.cli.session import Session
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+STDIN = "-"
+"""Stands for standard input where a file is named."""
+
+
+class ModelName(click.ParamType):  # type: ignore[type-arg]  # which click 8.1 has not
+    """A model; the offline registry completes its name, and the server knows more."""
+
+    name = "name"
+
+    def shell_complete(
+        self,
+        ctx: click.Context,  # noqa: ARG002
+        param: click.Parameter,  # noqa: ARG002
+        incomplete: str,
+    ) -> list[CompletionItem]:
+        """Names that begin so."""
+        from puter.models import registry
+
+        return [CompletionItem(one) for one in registry().providers if one.startswith(incomplete)]
+
+
+def model_option(told: str = "Which model. Default: the configured one.") -> Callable[[F], F]:
+    return click.option("-m", "--model", type=ModelName(), metavar="NAME", help=told)
+
+
+def more_options(*names: str) -> Callable[[F], F]:
+    """Any other option of the method, as ``name=value`` under these names."""
+    return click.option(
+        *names,
+        "options",
+        multiple=True,
+        metavar="NAME=VALUE",
+        callback=_pairs,
+        help="Any other option, see the reference; VALUE is JSON, or else text. May be repeated.",
+    )
+
+
+def _pairs(_ctx: click.Context, _param: click.Parameter, texts: Sequence[str]) -> dict[str, Any]:
+    return dict(map(_pair, texts))
+
+
+def _pair(text: str) -> tuple[str, Any]:
+    name, equals, value = text.partition("=")
+    if not (name and equals):
+        raise click.BadParameter(f"{text!r} is not NAME=VALUE, such as temperature=0.5.")
+    try:
+        return name.replace("-", "_"), json.loads(value)
+    except (ValueError, RecursionError):
+        return name.replace("-", "_"), value
+
+
+def check_names(options: dict[str, Any], allowed: Sequence[str] | Callable[..., Any]) -> None:
+    """Refuse names that are none of these, or no keyword of the method.
+
+    Raises:
+        click.UsageError: With near ones.
+    """
+    names = keywords_of(allowed) if callable(allowed) else allowed
+    for name in options:
+        if name not in names:
+            near = did_you_mean(near_misses(name, names))
+            raise click.UsageError(f"There is no option {name!r}. {near}".rstrip())
+
+
+def keywords_of(method: Callable[..., Any]) -> list[str]:
+    parameters = inspect.signature(method).parameters.values()
+    return [one.name for one in parameters if one.kind is one.KEYWORD_ONLY]
+
+
+def piped() -> str:
+    """What comes on standard input, ``""`` from a terminal."""
+    if sys.stdin is None or sys.stdin.isatty():  # None: it was closed
+        return ""
+    return sys.stdin.read()
+
+
+def text_of(words: Sequence[str]) -> str:
+    """The text of a call: the words, a blank line, what is piped in.
+
+    Raises:
+        click.UsageError: There is neither.
+    """
+    text = "\n\n".join(part for part in (" ".join(words), piped()) if part.strip())
+    if not text:
+        raise click.UsageError("There is no text, neither as words nor on standard input.")
+    return text
+
+
+def source_of(name: str) -> str | bytes:
+    """A file or URL as the client takes it; ``-`` is what is piped in."""
+    return sys.stdin.buffer.read() if name == STDIN else name
+
+
+def cost_option(command: F) -> F:
+    told = "Tell on standard error what it cost."
+    return click.option("--cost", is_flag=True, help=told)(command)
+
+
+def tell_cost(session: Session, ai: PuterAI) -> None:
+    """One line on what the client spent."""
+    spent = ai.usage.total
+    unknown = "cost not known" if spent.unpriced and not spent.cost else f"{spent.cost:f} USD"
+    tokens = f"{spent.input_tokens:,} tokens in, {spent.output_tokens:,} out"
+    session.tell(f"{unknown}, {tokens}" if spent.output_tokens else unknown)

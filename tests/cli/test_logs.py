@@ -1,0 +1,125 @@
+"""The log of prompts, answers and costs: off until it is turned on, for its owner alone."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+import pytest
+
+from puter.cli import log
+from puter.testing import LocalPuter, faults
+from tests.cli.conftest import Cli
+
+
+@pytest.fixture(params=["variable", "command"])
+def logging(cli: Cli, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A log is kept, in this file."""
+    if request.param == "variable":
+        monkeypatch.setenv("PUTER_AI_LOG", "calls.sqlite")
+    else:
+        assert cli("logs", "on").code == 0
+    return Path(cli("logs", "path").out.strip())
+
+
+def test_nothing_is_kept_until_somebody_wants_it(cli: Cli, signed_in: LocalPuter) -> None:
+    assert cli("Hello").code == 0
+    assert not os.path.exists(log.place())
+    done = cli("logs")
+    assert (done.code, done.out) == (0, "")
+    assert done.err == "puter-ai: No log is kept: puter-ai logs on.\n"
+    assert cli("logs", "off").code == 0
+    assert not os.path.exists(log.place())
+
+
+def test_calls_are_kept_with_what_they_cost(
+    cli: Cli, signed_in: LocalPuter, logging: Path
+) -> None:
+    signed_in.reply_with("Paris", "Madrid")
+    assert cli("-s", "Be brief.", "Capital of France?").code == 0
+    assert cli("--json", "-m", "gpt-4.1", "Capital of Spain?").code == 0
+    assert cli("image", "A cat").code == 0
+    assert stat.S_IMODE(logging.stat().st_mode) == 0o600
+    first, second, third = cli("logs", "--json").json
+    assert (first["prompt"], first["system"]) == ("Capital of France?", "Be brief.")
+    assert (first["answer"], first["model"]) == ("Paris", "gpt-5-nano")
+    assert float(first["cost"]) > 0
+    assert first["output_tokens"] > 0
+    assert first["error"] is None
+    assert (second["answer"], second["model"]) == ("Madrid", "gpt-4.1")
+    assert (third["operation"], third["prompt"], third["cost"]) == ("txt2img", "A cat", None)
+    assert signed_in.token not in logging.read_bytes().decode("latin-1")
+
+
+def test_the_log_is_searched_and_shown(
+    cli: Cli, signed_in: LocalPuter, logging: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    signed_in.reply_with("100% \x1b[2Jsure\nand more", "Madrid")
+    assert cli("Sure?").code == 0
+    assert cli("Capital of Spain?").code == 0
+    assert [one["answer"] for one in cli("logs", "--search", "madrid", "--json").json] == ["Madrid"]
+    assert len(cli("logs", "--search", "0% ", "--json").json) == 1
+    assert cli("logs", "--search", "1_0", "--json").json == []
+    assert [one["answer"] for one in cli("logs", "list", "-n", "1", "--json").json] == ["Madrid"]
+    shown = cli("logs")
+    assert "> Sure?\n100% sure and more\n" in shown.out
+    assert "\n100% sure\nand more\n" in cli("logs", "--full").out
+    monkeypatch.setenv("COLUMNS", "40")
+    rows = cli("logs", "--search", "Sure?").out.splitlines()
+    assert max(map(len, rows[1:])) <= 40
+
+
+def test_failures_are_kept_too(cli: Cli, signed_in: LocalPuter, logging: Path) -> None:
+    signed_in.reply_with(faults.insufficient_funds())
+    assert cli("Hello").code == 1
+    [call] = cli("logs", "--json").json
+    assert (call["prompt"], call["answer"]) == ("Hello", None)
+    assert "insufficient_funds" in call["error"]
+
+
+def test_off_keeps_what_is_there(cli: Cli, signed_in: LocalPuter) -> None:
+    cli("logs", "on")
+    cli("Hello")
+    assert cli("logs", "off").err == "puter-ai: No log is kept.\n"
+    cli("Hello again")
+    assert len(cli("logs", "--json").json) == 1
+    cli("logs", "on")
+    cli("Hello again")
+    assert len(cli("logs", "--json").json) == 2
+
+
+def test_an_empty_variable_turns_it_off(
+    cli: Cli, signed_in: LocalPuter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cli("logs", "on")
+    monkeypatch.setenv("PUTER_AI_LOG", "")
+    cli("Hello")
+    assert cli("logs", "--json").json == []
+
+
+def test_what_is_no_log_is_left_alone_and_nothing_is_sent(
+    cli: Cli, signed_in: LocalPuter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Path("thesis.txt").write_text("x" * 5000)
+    monkeypatch.setenv("PUTER_AI_LOG", "thesis.txt")
+    done = cli("Hello")
+    assert done.code == 1
+    assert "The log thesis.txt cannot be used: file is not a database" in done.err
+    assert Path("thesis.txt").read_text() == "x" * 5000
+    assert signed_in.requests == []
+
+
+def test_an_answer_is_worth_more_than_its_place_in_the_log(
+    cli: Cli, signed_in: LocalPuter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PUTER_AI_LOG", "calls.sqlite")
+
+    def answer(_call: object) -> str:
+        Path("calls.sqlite").write_bytes(b"x" * 5000)
+        return "Paris"
+
+    signed_in.respond(answer)
+    done = cli("Capital of France?")
+    assert (done.code, done.out) == (0, "Paris\n")
+    assert "This call is not in the log" in done.err
