@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 import click
 from rich.table import Table
 
-from puter.ai import TOKEN_VARIABLES
 from puter.cli.session import Session, pass_session
 from puter.cli.text import one_line, write_json
 from puter.config import _public, profile_of
+from puter.engine.credentials import TOKEN_VARIABLES
 
 if TYPE_CHECKING:
     from puter.config import PuterConfig

@@ -54,8 +54,8 @@ def _copy(chunks: Iterable[str], session: Session) -> None:
         for chunk in chunks:
             text = printable(chunk) if file.isatty() else str(chunk)
             if text:
+                end = text[-1]  # before it is there: an interrupt may come in between
                 write(file, text)
-                end = text[-1]
     finally:
         if end != "\n":
             write(file, "\n")

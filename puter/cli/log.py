@@ -15,7 +15,6 @@ from puter.types.replies import ChatReply
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-    from puter.cli.session import Session
     from puter.extensions import Flow, Request
 
 VARIABLE = "PUTER_AI_LOG"
@@ -110,8 +109,8 @@ class Log:
         self._database.close()
 
 
-def logging_to(path: str, session: Session) -> Callable[..., Flow[Any]]:
-    """A middleware that logs each call, whatever becomes of it.
+def logging_to(path: str, tell: Callable[[str], None]) -> Callable[..., Flow[Any]]:
+    """A middleware that logs each call, whatever becomes of it; ``tell`` is told what is not.
 
     Raises:
         PuterConfigError: The file cannot be used; nothing was sent.
@@ -134,7 +133,7 @@ def logging_to(path: str, session: Session) -> Callable[..., Flow[Any]]:
                 with Log(path) as file:
                     file.add({**call, "seconds": round(monotonic() - began, 3)})
             except (PuterConfigError, sqlite3.Error) as lost:  # the answer is worth more
-                session.tell(f"This call is not in the log: {lost}")
+                tell(f"This call is not in the log: {lost}")
         return answer
 
     return log

@@ -76,7 +76,7 @@ class Session:
         """The client, which logs its calls if the user wants that."""
         from puter.cli import log
 
-        return client.use(log.logging_to(log.place(), self)) if log.kept() else client
+        return client.use(log.logging_to(log.place(), self.tell)) if log.kept() else client
 
     def local_server(self) -> LocalPuter:
         """The LocalPuter of ``--local``: one for the whole run, started when first asked for.

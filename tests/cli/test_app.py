@@ -187,7 +187,7 @@ def test_no_words_show_what_there_is(cli: Cli) -> None:
     assert done.out.startswith("Usage: puter-ai")
     done = cli()
     assert done.code == 2
-    assert "There is no prompt" in done.err
+    assert "There is no text" in done.err
 
 
 # ------------------------------------------------------------ what is loaded

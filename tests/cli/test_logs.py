@@ -33,9 +33,7 @@ def test_nothing_is_kept_until_somebody_wants_it(cli: Cli, signed_in: LocalPuter
     assert not os.path.exists(log.place())
 
 
-def test_calls_are_kept_with_what_they_cost(
-    cli: Cli, signed_in: LocalPuter, logging: Path
-) -> None:
+def test_calls_are_kept_with_what_they_cost(cli: Cli, signed_in: LocalPuter, logging: Path) -> None:
     signed_in.reply_with("Paris", "Madrid")
     assert cli("-s", "Be brief.", "Capital of France?").code == 0
     assert cli("--json", "-m", "gpt-4.1", "Capital of Spain?").code == 0
