@@ -1,0 +1,435 @@
+"""``McpTools``: the tools of a Model Context Protocol server, for ``tools=`` of a chat."""
+
+from __future__ import annotations
+
+import base64
+import concurrent.futures
+import os
+import re
+import sys
+import threading
+from collections.abc import Callable, Coroutine, Generator, Mapping, Sequence
+from contextlib import AsyncExitStack, contextmanager
+from typing import TYPE_CHECKING, Any, TextIO, overload
+from urllib.parse import urlsplit
+
+from puter.exceptions import PuterConfigError, PuterError, PuterInputError, repr_of, words_of
+from puter.process import loading
+from puter.threads import in_thread
+from puter.tools import Tool
+
+if TYPE_CHECKING:
+    import asyncio
+
+    from mcp import Client
+    from typing_extensions import Self
+
+_UNUSABLE = re.compile(r"[^A-Za-z0-9_-]")
+_LONGEST_NAME = 64
+_MOST_PAGES = 100
+"""Pages of a list of tools: one that never ends shall not be read for ever."""
+_ENDING = 15.0
+"""Seconds in which a server is ended: asked, told, and killed."""
+
+
+class McpError(PuterError):
+    """A server of the Model Context Protocol failed, or says that its tool did.
+
+    The model reads it as the result of the tool, unless ``raise_tool_errors`` names it.
+    """
+
+
+class McpTools(Sequence[Tool]):
+    """The tools of a server of the Model Context Protocol (MCP), while it is open.
+
+    Opened by ``with`` it has synchronous tools, which ``chat`` and ``async_chat`` run; opened by
+    ``async with``, asynchronous ones for ``async_chat``: cancelling the chat cancels the call. Each
+    call of a tool is sent once, whatever becomes of it. Threads and tasks may share it.
+
+    Args:
+        command: The program to run as server, with its arguments: it is spoken to on stdin and
+            stdout, keeps this program's stderr, and ends when this is closed.
+        url: The address of a server to be spoken to by streamable HTTP, in place of ``command``.
+        headers: HTTP headers to send to ``url``, such as ``Authorization``.
+        env: Environment variables of ``command``. Beside them it gets ``PATH``, ``HOME`` and the
+            like alone: no token of the environment is passed on unasked.
+        cwd: The folder in which ``command`` runs. Default: the current one.
+        prefix: Put before the names of all tools, for servers with tools of the same name.
+        timeout: Seconds that starting may take, and each call. Default 60.
+
+    Raises:
+        PuterInputError: Neither or both of ``command`` and ``url`` are given, or one is not usable.
+
+    Examples:
+        >>> tools = McpTools(command=["uvx", "mcp-server-time"])
+        >>> with tools: # doctest: +SKIP
+        ...     ai.chat("What time is it in Tokyo?", tools=tools)
+        >>> tools
+        <McpTools uvx (closed)>
+    """
+
+    def __init__(
+        self,
+        *,
+        command: Sequence[str | os.PathLike[str]] | None = None,
+        url: str | None = None,
+        headers: Mapping[str, str] | None = None,
+        env: Mapping[str, str] | None = None,
+        cwd: str | os.PathLike[str] | None = None,
+        prefix: str = "",
+        timeout: float = 60.0,
+    ) -> None:
+        if (command is None) == (url is None):
+            raise PuterInputError(
+                "McpTools wants a command or a url",
+                hint="McpTools(command=['python', 'server.py']), or McpTools(url='https://...').",
+            )
+        self._command: list[str] = []
+        if command is not None:
+            if isinstance(command, (str, bytes)) or not command:
+                raise PuterInputError(
+                    f"command must be a list of words, not {repr_of(command)}",
+                    hint="McpTools(command=['python', 'server.py']); shlex.split() makes one.",
+                )
+            self._command = [os.fspath(word) for word in command]
+        self._url = url
+        if url is not None and urlsplit(url).scheme not in ("http", "https"):
+            raise PuterInputError("url must begin with https:// or http://")
+        if command is not None and headers:
+            raise PuterInputError("headers go with url; a command has env")
+        if url is not None and (env or cwd is not None):
+            raise PuterInputError("env and cwd go with command; a url has headers")
+        if not timeout > 0:
+            raise PuterInputError(f"timeout must be a number of seconds above 0, not {timeout!r}")
+        if _UNUSABLE.search(prefix):
+            raise PuterInputError(
+                f"{prefix!r} cannot begin the name of a tool", hint="Use letters, digits, _ and -."
+            )
+        self._headers, self._env, self._cwd = dict(headers or {}), dict(env or {}), cwd
+        self.prefix: str = prefix
+        """What the names of its tools begin with."""
+        self.timeout: float = timeout
+        """Seconds that starting may take, and each call."""
+        self._lock = threading.Lock()
+        self._open: _Connection | None = None
+        self._tools: list[Tool] = []
+
+    @property
+    def tools(self) -> list[Tool]:
+        """The tools of the server, as it listed them when it was opened.
+
+        Raises:
+            PuterInputError: It is not open.
+        """
+        if self._open is None:
+            raise PuterInputError(
+                f"{self._label} is not open", hint="Use it inside `with` or `async with`."
+            )
+        return list(self._tools)
+
+    @overload
+    def __getitem__(self, index: int) -> Tool: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Tool]: ...
+    def __getitem__(self, index: int | slice) -> Tool | list[Tool]:
+        """By place; so ``[*mcp, my_function]`` and ``mcp[:3]`` are lists of tools."""
+        return self.tools[index]
+
+    def __len__(self) -> int:
+        return len(self.tools)
+
+    def __enter__(self) -> Self:
+        """Start the server, and list its tools.
+
+        Raises:
+            McpError: It cannot be started, or is silent for ``timeout`` seconds.
+            PuterConfigError: The library mcp is missing.
+        """
+        self._begin(self._connection(), _in_this_thread)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    async def __aenter__(self) -> Self:
+        """As ``with``, without blocking the event loop."""
+        connection = self._connection()
+        try:
+            await in_thread(self._begin, connection, _in_this_loop)
+        except BaseException:
+            connection.end(wait=False)
+            self._forget(connection)
+            raise
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await in_thread(self.close)
+
+    def close(self) -> None:
+        """End the server, and what is being called; does nothing where it is not open."""
+        with self._lock:
+            connection, self._open = self._open, None
+        if connection is not None:
+            connection.end()
+
+    def _forget(self, connection: _Connection) -> None:
+        with self._lock:
+            if self._open is connection:
+                self._open = None
+
+    def __repr__(self) -> str:
+        state = "closed" if self._open is None else f"{len(self._tools)} tools"
+        return f"<{self._label} ({state})>"
+
+    @property
+    def _label(self) -> str:
+        """Which it is, without what may be secret: arguments, user names, queries."""
+        if self._url is None:
+            return f"McpTools {os.path.basename(self._command[0])}"
+        parts = urlsplit(self._url)
+        port = f":{parts.port}" if parts.port else ""
+        return f"McpTools {parts.scheme}://{parts.hostname}{port}{parts.path}"
+
+    def _error(self, what: str, error: BaseException | None = None) -> McpError:
+        """The error, with what is secret taken out."""
+        while (inner := getattr(error, "exceptions", None)) is not None:  # of a group of tasks
+            error = inner[0]
+        words = f": {words_of(error)}" if error is not None else ""
+        for secret in (*self._headers.values(), *self._env.values(), *self._command[1:]):
+            if len(secret) > 3:
+                words = words.replace(secret, "***")
+        if self._url is not None:
+            words = words.replace(self._url, self._label)
+        return McpError(f"{self._label} {what}{words}")
+
+    def _connection(self) -> _Connection:
+        try:
+            with loading():
+                from mcp import Client, StdioServerParameters, stdio_client
+                from mcp.client.streamable_http import streamable_http_client
+                from mcp.shared._httpx_utils import create_mcp_http_client
+        except ImportError:
+            raise PuterConfigError(
+                "McpTools needs the library mcp, version 2 or later",
+                hint="pip install 'mcp>=2' (the extra puter-python-sdk[mcp]).",
+            ) from None
+
+        async def connect(stack: AsyncExitStack) -> Client:
+            if self._url is None:
+                program, *arguments = self._command
+                parameters = StdioServerParameters(
+                    command=program,
+                    args=arguments,
+                    env=self._env,
+                    cwd=None if self._cwd is None else os.fspath(self._cwd),
+                )
+                transport: Any = stdio_client(parameters, stack.enter_context(_stderr()))
+            else:
+                http = await stack.enter_async_context(create_mcp_http_client(self._headers))
+                http.timeout = max(self.timeout, 300.0)  # ours ends what takes too long
+                transport = streamable_http_client(self._url, http_client=http)
+            return await stack.enter_async_context(Client(transport))
+
+        return _Connection(connect)
+
+    def _begin(self, connection: _Connection, door: _Door) -> None:
+        with self._lock:
+            if self._open is not None:
+                raise PuterInputError(f"{self._label} is open already")
+            self._open = connection
+        try:
+            listed = connection.start(self.timeout)
+        except BaseException as error:
+            connection.end(wait=False)
+            self._forget(connection)
+            if isinstance(error, concurrent.futures.TimeoutError):
+                what = f"did not answer within {self.timeout:g} s"
+                raise self._error(what) from None
+            if isinstance(error, (Exception, concurrent.futures.CancelledError)):
+                raise self._error("cannot be opened", error) from None
+            raise
+        names: set[str] = set()
+        self._tools = [self._tool(connection, tool, door, names) for tool in listed]
+
+    def _tool(self, connection: _Connection, listed: Any, door: _Door, names: set[str]) -> Tool:
+        name = whole = _UNUSABLE.sub("_", self.prefix + listed.name)[:_LONGEST_NAME]
+        number = 1
+        while name in names:
+            number += 1
+            name = f"{whole[: _LONGEST_NAME - len(str(number)) - 1]}_{number}"
+        names.add(name)
+
+        async def ask(arguments: dict[str, Any]) -> Any:
+            import asyncio
+
+            import anyio
+
+            try:
+                with anyio.fail_after(self.timeout):
+                    result = await connection.client.call_tool(listed.name, arguments)
+            except TimeoutError:
+                what = f"{listed.name} did not answer within {self.timeout:g} s"
+                raise self._error(what) from None
+            except asyncio.CancelledError:  # with the loop: who cancels a call waits no more
+                raise self._error("is closed") from None
+            except Exception as error:  # noqa: BLE001 - the server's, or of the way to it
+                raise self._error(f"{listed.name} failed", error) from None
+            if result.is_error:
+                raise McpError(str(_text_of(result.content)) or f"{listed.name} failed")
+            return _value_of(result)
+
+        function = door(connection, ask, lambda: self._error("is closed"))
+        description = listed.description or listed.title or ""
+        return Tool(function, name=name, description=description, parameters=listed.input_schema)
+
+
+class _Connection:
+    """A client in an event loop of its own, which outlives no ``with`` and blocks nobody's."""
+
+    client: Client
+    _loop: asyncio.AbstractEventLoop
+    _task: asyncio.Task[None]
+
+    def __init__(self, connect: Callable[[AsyncExitStack], Coroutine[Any, Any, Client]]) -> None:
+        self._connect = connect
+        self._pid = os.getpid()
+        self._listed: concurrent.futures.Future[list[Any]] = concurrent.futures.Future()
+        self._begun = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="McpTools", daemon=True)
+
+    def start(self, timeout: float) -> list[Any]:
+        """Connect, and list the tools. Raises whatever goes wrong, TimeoutError among it."""
+        self._thread.start()
+        return self._listed.result(timeout)
+
+    def _run(self) -> None:
+        import asyncio
+
+        try:
+            asyncio.run(self._serve())
+        except BaseException as error:  # noqa: BLE001 - whoever waits has it
+            if not self._listed.done():
+                self._listed.set_exception(error)
+        finally:
+            self._begun.set()
+
+    async def _serve(self) -> None:
+        """All of the client's life in one task, as its library wants it."""
+        import asyncio
+
+        self._loop = asyncio.get_running_loop()
+        task = asyncio.current_task()
+        assert task is not None  # noqa: S101 - this is one
+        self._task = task
+        self._begun.set()
+        async with AsyncExitStack() as stack:
+            self.client = await self._connect(stack)
+            listed: list[Any] = []
+            cursor: str | None = None
+            for _ in range(_MOST_PAGES):
+                page = await self.client.list_tools(cursor=cursor)
+                listed += page.tools
+                if (cursor := page.next_cursor) is None:
+                    break
+            self._listed.set_result(listed)
+            await asyncio.get_running_loop().create_future()  # until it is cancelled
+
+    def submit(self, work: Coroutine[Any, Any, Any]) -> concurrent.futures.Future[Any]:
+        """Begin something in the loop. Raises RuntimeError when it has ended."""
+        import asyncio
+
+        if self._pid != os.getpid() or not self._thread.is_alive():
+            work.close()
+            raise RuntimeError
+        return asyncio.run_coroutine_threadsafe(work, self._loop)
+
+    def end(self, *, wait: bool = True) -> None:
+        """Cancel everything, which ends the server."""
+        if self._pid != os.getpid() or not self._thread.ident:
+            return
+        self._begun.wait(_ENDING)
+        if self._thread.is_alive():
+            self._loop.call_soon_threadsafe(self._task.cancel)
+            if wait:
+                self._thread.join(_ENDING)
+
+
+_Ask = Callable[[dict[str, Any]], Coroutine[Any, Any, Any]]
+_Door = Callable[[_Connection, _Ask, Callable[[], McpError]], Callable[..., Any]]
+
+
+def _in_this_thread(
+    connection: _Connection, ask: _Ask, closed: Callable[[], McpError]
+) -> Callable[..., Any]:
+    def call(**arguments: Any) -> Any:
+        try:
+            outcome = connection.submit(ask(arguments))
+        except RuntimeError:
+            raise closed() from None
+        try:
+            return outcome.result()
+        except concurrent.futures.CancelledError:
+            raise closed() from None
+        finally:
+            outcome.cancel()  # whoever is interrupted does not want it any more
+
+    return call
+
+
+def _in_this_loop(
+    connection: _Connection, ask: _Ask, closed: Callable[[], McpError]
+) -> Callable[..., Any]:
+    async def call(**arguments: Any) -> Any:
+        import asyncio
+
+        try:
+            outcome = connection.submit(ask(arguments))
+        except RuntimeError:
+            raise closed() from None
+        return await asyncio.wrap_future(outcome)  # which a cancelled task cancels
+
+    return call
+
+
+@contextmanager
+def _stderr() -> Generator[TextIO]:
+    """Where a server may complain: this program's own stderr, where it is a file."""
+    stderr = sys.__stderr__
+    try:
+        fileno = -1 if stderr is None else stderr.fileno()
+    except (OSError, ValueError):
+        fileno = -1
+    if stderr is not None and fileno >= 0:
+        yield stderr
+    else:
+        with open(os.devnull, "w") as nowhere:
+            yield nowhere
+
+
+def _value_of(result: Any) -> Any:
+    """What a tool returned, as our own tools return it: texts, pictures and other bytes."""
+    found = [one for one in map(_part_of, result.content) if one is not None]
+    if not found:
+        return result.structured_content  # else it stands in the text as well
+    texts = [one for one in found if isinstance(one, str)]
+    if len(texts) == len(found):
+        return "\n".join(texts)
+    return found[0] if len(found) == 1 else found
+
+
+def _text_of(content: Sequence[Any]) -> str:
+    return "\n".join(one.text for one in content if one.type == "text")
+
+
+def _part_of(part: Any) -> str | bytes | None:
+    if part.type == "text":
+        return str(part.text)
+    if part.type in ("image", "audio"):
+        return base64.b64decode(part.data)
+    if part.type == "resource_link":
+        about = " ".join(filter(None, (part.title or part.name, part.mime_type)))
+        return f"<{about}: {part.uri}>"
+    if part.type == "resource":
+        text = getattr(part.resource, "text", None)
+        return base64.b64decode(part.resource.blob) if text is None else str(text)
+    return f"<{part.type}>"

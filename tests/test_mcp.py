@@ -1,0 +1,328 @@
+"""``McpTools`` against real servers of the official package, on stdio and on streamable HTTP."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+import puter
+from puter.mcp import McpError, McpTools
+from puter.testing import LocalPuter, Reply
+from tests.door import Door, chat_body, until_done
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+pytest.importorskip("mcp")
+
+SERVER = str(Path(__file__).parent / "fixtures" / "mcp_server.py")
+SECRET = "very-secret"
+STDIO = [sys.executable, SERVER, "stdio"]
+
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:mcp", "ignore::ResourceWarning")
+
+
+def until(condition: Callable[[], object]) -> None:
+    end = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+def is_alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().split()[2] != "Z"
+    except OSError:
+        return False
+
+
+def threads() -> list[str]:
+    return [one.name for one in threading.enumerate() if one.name == "McpTools"]
+
+
+@pytest.fixture(scope="module")
+def url() -> Iterator[str]:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    with subprocess.Popen(
+        [sys.executable, SERVER, "http", str(port)], stderr=subprocess.DEVNULL
+    ) as process:
+
+        def listens() -> bool:
+            with socket.socket() as probe:
+                return probe.connect_ex(("127.0.0.1", port)) == 0
+
+        until(listens)
+        yield f"http://127.0.0.1:{port}/mcp"
+        process.kill()
+
+
+@pytest.fixture(scope="module")
+def stdio() -> Iterator[McpTools]:
+    """One server for all tests that do it no harm."""
+    environment = {"SHOWN": SECRET, "PYTHONWARNINGS": "ignore"}
+    with McpTools(
+        command=STDIO, env=environment, cwd=str(Path(SERVER).parent), prefix="my_"
+    ) as tools:
+        yield tools
+
+
+@pytest.fixture(params=["stdio", "http"])
+def tools(request: pytest.FixtureRequest) -> Iterator[McpTools]:
+    if request.param == "stdio":
+        yield request.getfixturevalue("stdio")
+    else:
+        with McpTools(url=request.getfixturevalue("url"), prefix="my_") as tools:
+            yield tools
+
+
+def by_name(tools: McpTools, name: str) -> Callable[..., Any]:
+    return next(one for one in tools if one.name == f"{tools.prefix}{name}")
+
+
+# ------------------------------------------------------------------ what a chat makes of them
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_a_chat_calls_them(door: Door, tools: McpTools, stream: bool) -> None:
+    def own(word: str) -> str:
+        return word
+
+    with LocalPuter(tier=None) as server:
+        server.reply_with(
+            Reply(
+                tool_calls=[
+                    {"name": "my_add", "arguments": {"a": 1, "b": 2}},
+                    {"name": "my_divide", "arguments": {"a": 1, "b": 0}},
+                    {"name": "my_picture", "arguments": {}},
+                ]
+            ),
+            "done",
+        )
+        ai = server.client(default_model="claude-haiku-4-5")
+        reply = await door(ai, "chat", "Go", tools=[*tools, own], stream=stream)
+        reply = await until_done(reply) if stream else reply
+        await door(ai, "close")
+    assert reply == "done"
+    results = [one["content"] for one in ai.chat_history if one["role"] == "tool"]
+    assert results[:2] == ["3", "Error: McpError: Error executing tool divide"]
+    assert results[2][0]["image_url"]["url"].startswith("data:image/png;base64,iVBOR")
+
+
+async def test_what_is_sent_to_the_model(door: Door, tools: McpTools) -> None:
+    await door(door.client(), "chat", "Hi", tools=tools)
+    sent = {one["function"]["name"]: one["function"] for one in door.sent[0].args["tools"]}
+    assert sent["my_add"]["description"] == "Add two numbers."
+    assert sent["my_add"]["parameters"]["required"] == ["a", "b"]
+    assert sent["my_add"]["parameters"]["properties"]["a"]["type"] == "integer"
+    assert {"my_get_weather", "my_get_weather_2"} <= sent.keys()
+
+
+async def test_its_errors_may_end_the_chat(door: Door, tools: McpTools) -> None:
+    call = {"id": "c", "type": "function"}
+    function = {"name": "my_divide", "arguments": '{"a": 1, "b": 0}'}
+    body = chat_body(None, message={"tool_calls": [{**call, "function": function}]})
+    door.answers(body)
+    with pytest.raises(McpError, match="Error executing tool divide"):
+        await door(door.client(), "chat", "Go", tools=tools, raise_tool_errors=(McpError,))
+    assert len(door.sent) == 1
+
+
+def test_results(tools: McpTools) -> None:
+    assert by_name(tools, "add")(a=1, b=2) == "3"
+    assert by_name(tools, "get_weather")(city="Oslo") == "Rain in Oslo"
+    assert by_name(tools, "get_weather_2")(city="Oslo") == "Sun in Oslo"
+    text, picture, inside, link = by_name(tools, "mixed")()
+    assert (text, inside, link) == ("look:", "inside", "<book text/html: memo://2>")
+    assert picture.startswith(b"\x89PNG")
+    assert by_name(tools, "bare")() == {"t": 20}
+    with pytest.raises(McpError, match=r"(?s)validation error.*Input should be a valid integer"):
+        by_name(tools, "add")(a="x", b=1)
+
+
+def test_threads_and_tasks_share_them(tools: McpTools) -> None:
+    add = by_name(tools, "add")
+    with ThreadPoolExecutor(8) as pool:
+        assert list(pool.map(lambda n: add(a=n, b=1), range(40))) == [str(n + 1) for n in range(40)]
+
+
+# ------------------------------------------------------------------ calls that do not end well
+
+
+def test_a_call_that_takes_too_long_is_made_once(url: str, tmp_path: Path) -> None:
+    with McpTools(url=url, timeout=2) as tools:
+        with pytest.raises(McpError, match=r"count did not answer within 2 s"):
+            by_name(tools, "count")(path=str(tmp_path / "calls"), seconds=60)
+        assert by_name(tools, "add")(a=1, b=2) == "3"
+    assert (tmp_path / "calls").read_text().count("begun") == 1
+
+
+async def test_a_cancelled_chat_cancels_the_call(url: str, tmp_path: Path) -> None:
+    calls = tmp_path / "calls"
+    async with McpTools(url=url) as tools:
+        call = asyncio.create_task(by_name(tools, "count")(path=str(calls), seconds=60))
+        await asyncio.to_thread(until, calls.exists)
+        call.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await call
+        await asyncio.to_thread(until, lambda: "cancelled" in calls.read_text())
+        assert await by_name(tools, "add")(a=1, b=2) == "3"
+    assert calls.read_text() == "begun\ncancelled\n"
+
+
+async def test_closing_ends_what_is_called(url: str, tmp_path: Path) -> None:
+    calls = tmp_path / "calls"
+    async with McpTools(url=url) as tools:
+        add = by_name(tools, "add")
+        one = asyncio.create_task(by_name(tools, "count")(path=str(calls), seconds=60))
+        await asyncio.to_thread(until, calls.exists)
+    with pytest.raises(McpError, match=r"(?i)closed"):
+        await one
+    with pytest.raises(McpError, match="is closed"):
+        await add(a=1, b=2)
+
+
+async def test_a_server_that_dies_in_the_middle(tmp_path: Path) -> None:
+    """Asynchronous tools of a process of its own; the chat goes on with what it is told."""
+    async with McpTools(command=STDIO, timeout=60) as tools:
+        about = json.loads(await by_name(tools, "about")())
+        calls = tmp_path / "calls"
+        waiting = asyncio.create_task(by_name(tools, "count")(path=str(calls), seconds=60))
+        await asyncio.to_thread(until, calls.exists)
+        os.kill(about["pid"], signal.SIGKILL)
+        with pytest.raises(McpError, match="count failed: Connection closed"):
+            await waiting
+        with LocalPuter(tier=None) as server:
+            server.reply_with(
+                Reply(tool_calls=[{"name": "add", "arguments": {"a": 1, "b": 2}}]), "a pity"
+            )
+            async with server.client() as ai:
+                assert await ai.async_chat("Go", tools=tools) == "a pity"
+        assert "add failed: Connection closed" in str(ai.chat_history[-2]["content"])
+        with pytest.raises(puter.PuterInputError, match="asynchronous"):
+            puter.PuterAI(token="t").chat("Hi", tools=tools)
+    assert calls.read_text() == "begun\n"  # once
+
+
+def test_what_is_left_behind(stdio: McpTools) -> None:
+    """Closing ends the process; and so does the end of the program that forgot to."""
+    assert json.loads(by_name(stdio, "about")())["cwd"] == os.path.realpath(Path(SERVER).parent)
+    program = f"""if True:
+        from puter.mcp import McpTools
+        tools = McpTools(command={STDIO!r}).__enter__()
+        [about] = [one for one in tools if one.name == "about"]
+        print(about(), flush=True)
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=50, check=False
+    )
+    assert done.returncode == 0
+    pid = json.loads(done.stdout)["pid"]  # nothing else of the server is on stdout
+    assert "a word on stderr" in done.stderr
+    until(lambda: not is_alive(pid))
+
+
+# ------------------------------------------------------------------ beginning
+
+
+@pytest.mark.parametrize(
+    ("command", "timeout", "words"),
+    [
+        ([sys.executable, SERVER, "crash"], 50, "cannot be opened: Connection closed"),
+        ([sys.executable, SERVER, "silent", SECRET], 0.5, r"did not answer within 0\.5 s"),
+        (["no-such-program", SECRET], 50, "cannot be opened: .*No such file"),
+    ],
+)
+async def test_a_server_that_does_not_begin(
+    door: Door, command: list[str], timeout: float, words: str
+) -> None:
+    tools = McpTools(command=command, timeout=timeout)
+    with pytest.raises(McpError, match=words) as caught:
+        tools.__enter__() if door.kind == "sync" else await tools.__aenter__()
+    assert SECRET not in f"{caught.value!r} {caught.value} {tools}"
+    with pytest.raises(puter.PuterInputError, match="is not open"):
+        list(tools)
+
+
+def test_nobody_listens() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    address = f"http://user:{SECRET}@127.0.0.1:{port}/mcp?key={SECRET}"
+    tools = McpTools(url=address, headers={"Authorization": f"Bearer {SECRET}"})
+    with pytest.raises(McpError, match=f"McpTools http://127.0.0.1:{port}/mcp cannot") as caught:
+        tools.__enter__()
+    assert SECRET not in f"{caught.value!r} {caught.value} {tools} {vars(caught.value)}"
+
+
+async def test_who_is_cancelled_while_it_begins_leaves_nothing() -> None:
+    tools = McpTools(command=[sys.executable, SERVER, "silent"])
+    before = len(threads())
+    beginning = asyncio.create_task(tools.__aenter__())
+    await asyncio.to_thread(until, lambda: len(threads()) > before)
+    beginning.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await beginning
+    await asyncio.to_thread(until, lambda: len(threads()) == before)
+
+
+def test_it_opens_again_and_not_twice(url: str) -> None:
+    tools = McpTools(url=url, headers={"X-Key": SECRET})
+    assert repr(tools) == f"<McpTools {url} (closed)>"
+    for _ in range(2):
+        with tools:
+            assert repr(tools) == f"<McpTools {url} ({len(tools)} tools)>"
+            with pytest.raises(puter.PuterInputError, match="is open already"), tools:
+                pass
+            assert by_name(tools, "add")(a=1, b=2) == "3"
+    tools.close()
+
+
+def test_two_servers_have_names_of_their_own(url: str, stdio: McpTools) -> None:
+    with McpTools(url=url) as one, McpTools(url=url) as same:
+        ai = puter.PuterAI(token="t")
+        with pytest.raises(puter.PuterInputError, match="Two tools are named 'add'"):
+            ai.chat("Hi", tools=[*one, *same])
+        assert len(puter.tools.Toolbox([*one, *stdio]).names) == 2 * len(one)
+    assert by_name(stdio, "environment")(name="SHOWN") == SECRET
+    assert SECRET not in repr(stdio)
+
+
+def test_the_environment_is_not_passed_on(stdio: McpTools, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert by_name(stdio, "environment")(name="PYTEST_CURRENT_TEST") == "nothing"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({}, "a command or a url"),
+        ({"command": ["x"], "url": "http://x"}, "a command or a url"),
+        ({"command": "uvx server"}, "must be a list of words"),
+        ({"command": []}, "must be a list of words"),
+        ({"url": "localhost:80"}, "must begin with https"),
+        ({"command": ["x"], "headers": {"a": "b"}}, "headers go with url"),
+        ({"url": "http://x", "env": {"a": "b"}}, "env and cwd go with command"),
+        ({"command": ["x"], "timeout": 0}, "above 0"),
+        ({"command": ["x"], "prefix": "a.b"}, "cannot begin the name"),
+    ],
+)
+def test_wrong_arguments(arguments: dict[str, Any], words: str) -> None:
+    with pytest.raises(puter.PuterInputError, match=words):
+        McpTools(**arguments)
+
+
+def test_the_library_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "mcp", None)
+    with pytest.raises(puter.PuterConfigError, match=r"pip install 'mcp>=2' .*\[mcp\]"):
+        McpTools(command=["x"]).__enter__()
