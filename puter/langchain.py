@@ -42,7 +42,8 @@ try:
     from pydantic import AliasChoices, ConfigDict, Field, SecretStr, model_validator
 except ImportError as error:
     raise ImportError(
-        "puter.langchain needs langchain-core: pip install 'puter-python-sdk[langchain]'"
+        "puter.langchain needs langchain-core: pip install langchain-core "
+        "(the extra puter-python-sdk[langchain])"
     ) from error
 
 _ROLES = {"human": "user", "system": "system", "function": "function"}
@@ -68,10 +69,14 @@ class ChatPuter(BaseChatModel):
         api_base: Where Puter's API is; also as ``base_url``. Default: as in ``PuterConfig``.
         client: The client to ask with: its limits, extensions and ledger count here, too. Default:
             one is made of ``token`` and ``api_base``.
-        temperature, max_tokens, stop, timeout: Options of ``PuterAI.chat()``.
+        temperature: Randomness of the choice of words, about 0 to 2.
+        max_tokens: Most tokens in an answer, 1 or more.
+        stop: Texts at which an answer ends; also as ``stop_sequences``.
+        timeout: Seconds of silence allowed; also as ``request_timeout``.
         max_retries: How often a request is sent again at most.
         streaming: Whether ``invoke`` streams as well; False keeps all calls from it.
-        model_kwargs: More options of ``PuterAI.chat()``; they may also be given one by one.
+        model_kwargs: More options of ``PuterAI.chat()``.
+        **options: The same one by one, and what all of LangChain's models take.
 
     Raises:
         TypeError: An option is unknown; the message suggests the nearest.
@@ -126,6 +131,13 @@ class ChatPuter(BaseChatModel):
             api_base: str | None = None,
             base_url: str | None = None,
             client: PuterAI | None = None,
+            temperature: float | None = None,
+            max_tokens: int | None = None,
+            stop: str | list[str] | None = None,
+            timeout: float | None = None,
+            max_retries: int | None = None,
+            streaming: bool = False,
+            model_kwargs: dict[str, Any] = ...,
             **options: Any,
         ) -> None: ...
 

@@ -64,7 +64,8 @@ try:
     from pydantic_ai.usage import RequestUsage
 except ImportError as error:
     raise ImportError(
-        "puter.pydantic_ai needs pydantic-ai-slim: pip install 'puter-python-sdk[pydantic-ai]'"
+        "puter.pydantic_ai needs pydantic-ai-slim: pip install pydantic-ai-slim "
+        "(the extra puter-python-sdk[pydantic-ai])"
     ) from error
 
 _KEPT = "puter"

@@ -9,7 +9,9 @@ from importlib.util import find_spec
 try:
     from llm import hookimpl
 except ImportError as error:
-    raise ImportError("puter.llm_plugin needs llm: pip install 'puter-python-sdk[llm]'") from error
+    raise ImportError(
+        "puter.llm_plugin needs llm: pip install llm (the extra puter-python-sdk[llm])"
+    ) from error
 
 
 @hookimpl
