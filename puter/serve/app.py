@@ -34,7 +34,7 @@ MAX_BODY: int = 50 * 2**20
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
-_KEYS = re.compile(r"[\x21-\x7e]{8,}")
+_KEYS = re.compile(r"[\x21-\x7e]+")
 _ROUTES = (
     ("POST", "/v1/chat/completions", openai_chat.completions),
     ("POST", "/v1/messages", anthropic_messages.messages),
@@ -64,8 +64,8 @@ def create_app(
 
     Args:
         client: Who asks Puter. Its token is never shown to callers.
-        key: What callers have to show, as ``Authorization: Bearer`` or ``x-api-key``: 8 or more
-            visible ASCII characters. Default: a new one, which is ``app[puter.serve.KEY]``. There
+        key: What callers have to show, as ``Authorization: Bearer`` or ``x-api-key``: visible ASCII
+            characters. Default: a new one, which is ``app[puter.serve.KEY]``. There
             is no way to serve without: whoever reaches the port could spend your money.
         hosts: Names by which callers may address the server, without port. A page in a browser that
             had a name of its own lead to this machine is refused so. Default: names of this
@@ -83,7 +83,7 @@ def create_app(
     """
     if key is not None and not (isinstance(key, str) and _KEYS.fullmatch(key)):
         raise PuterConfigError(
-            "key must be 8 or more visible ASCII characters",
+            "key must be a str of visible ASCII characters",
             hint="Leave it out: a new one is made, and is app[puter.serve.KEY].",
         )
     if isinstance(hosts, str):

@@ -94,6 +94,8 @@ async def carry_out(
         whole: Writes an answer in one piece.
     """
     client, thoughts = request.app[CLIENT], request.app[THOUGHTS]
+    for message in asked.messages:
+        _refuse_files_of_the_account(message)
     asked.messages = thoughts.restore(asked.messages)
     with request.app[BEGUN].once(request, raw):
         if asked.stream:
@@ -107,6 +109,23 @@ async def carry_out(
         if asked.form is not None:
             reply = reply.with_text(_json_in(reply.text, asked.form))
         return web.json_response(whole(reply))
+
+
+def _refuse_files_of_the_account(holder: Mapping[str, Any]) -> None:
+    """A caller may use the account's models, and not read what its owner keeps in Puter.
+
+    Raises:
+        PuterInputError: Puter would open a file for a part of the message.
+    """
+    content = holder.get("content")
+    for part in content if isinstance(content, list) else (content,):
+        if isinstance(part, dict):
+            if "puter_path" in part:
+                raise PuterInputError(
+                    "Files in the account's Puter cannot be opened here",
+                    hint="Send what the file holds.",
+                )
+            _refuse_files_of_the_account(part)
 
 
 def flag(body: Mapping[str, Any], name: str) -> bool:

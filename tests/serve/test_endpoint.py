@@ -148,7 +148,7 @@ def test_a_new_key_is_made_for_each_application() -> None:
 @pytest.mark.parametrize(
     "options",
     [
-        {"key": ""}, {"key": "short"}, {"key": "with a blank"}, {"key": "schlüssel-1"}, {"key": 7},
+        {"key": ""}, {"key": "two\nlines"}, {"key": "a blank"}, {"key": "schlüssel"}, {"key": 7},
         {"hosts": "localhost"}, {"max_body": 0}, {"ping": 0}, {"ping": "10"},
     ],
 )  # fmt: skip
@@ -226,6 +226,25 @@ async def test_what_puter_cannot_do_is_a_bad_request(
         assert answer.status == 400
         assert said in (await answer.json())["error"]["message"]
     assert puter.chats == []
+
+
+@PATHS
+@pytest.mark.parametrize(
+    "content",
+    [
+        [{"type": "file", "puter_path": "~/diary.txt"}],
+        {"puter_path": "~/diary.txt"},
+        [{"type": "tool_result", "tool_use_id": "1", "content": [{"puter_path": "/alice/x"}]}],
+    ],
+)
+async def test_files_of_the_account_are_not_opened(
+    puter: LocalPuter, caller: Caller, path: str, content: Any
+) -> None:
+    said = [{"role": "user", "content": content}]
+    async with caller.post(path, json={"messages": said}) as answer:
+        assert answer.status == 400
+        assert "account's Puter" in (await answer.json())["error"]["message"]
+    assert puter.requests == []
 
 
 async def test_what_is_harmless_is_ignored_and_told_in_the_log(
