@@ -12,7 +12,7 @@ import threading
 import tracemalloc
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import CancelledError, ThreadPoolExecutor
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
@@ -202,6 +202,7 @@ REFUSED: list[tuple[Any, dict[str, Any], type[Exception], str]] = [
     (["a"], {"on_error": "ignore"}, PuterInputError, "on_error must be"),
     (["a"], {"progress": 1}, PuterInputError, "progress must be"),
     (["a"], {"executor": object()}, PuterInputError, "get_executor"),
+    (type("DataFrame", (list,), {})(), {}, PuterInputError, r"to_dict..records"),
     ([object()], {"output": "x.jsonl", "template": str}, PuterInputError, "cannot be written"),
     (["a"], {"output": "no/such/folder/x.jsonl"}, OSError, "folder"),
 ]
@@ -367,6 +368,31 @@ async def test_a_failure_is_kept_in_its_place(
     failed = next(one for one in records(output) if one["item"] == "b")
     assert failed["error"].startswith("PuterBadRequestError: Nothing for b")
     assert (failed["text"], failed["cost"]) == (None, None)
+
+
+async def test_no_secret_is_written(door: Door, ai: PuterAI, output: Path) -> None:
+    def leak(_client: PuterAI, item: str) -> None:
+        raise ValueError(f"GET https://example.org/?token={item} with test-token-secret failed")
+
+    (error,) = await door(ai, "batch", ["a"], function=leak, output=output)
+    assert "test-token-secret" in str(error)  # the user's own exception stays as it is
+    (record,) = records(output)
+    assert "test-token-secret" not in str(record)
+    assert record["error"].startswith("ValueError: GET https://example.org/")
+
+
+async def test_a_closed_client_asks_nothing(door: Door, ai: PuterAI, output: Path) -> None:
+    ai.close()
+    with pytest.raises(PuterError, match="closed"):
+        await door(ai, "batch", ["a"], output=output)
+
+
+def test_calls_that_an_executor_drops_are_told(ai: PuterAI, server: Server) -> None:
+    pool = ThreadPoolExecutor(1)
+    server.each = lambda _: pool.shutdown(wait=False, cancel_futures=True)
+    results = ai.batch(["a", "b"], executor=pool, concurrency=2)
+    assert results[0] == "<a>"
+    assert isinstance(results[1], CancelledError)
 
 
 async def test_raise_ends_the_batch_at_the_first_failure(

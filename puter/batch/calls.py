@@ -25,6 +25,7 @@ from puter.exceptions import PuterInputError, repr_of
 from puter.keywords import unexpected
 from puter.options import CHAT_HINTS, ChatOptions
 from puter.threads import running_loop
+from puter.wire.redact import Redactor
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -130,6 +131,11 @@ class Run:
                 f"items must be a list or another iterable, not {repr_of(items)}",
                 hint="One question is chat(prompt); lines of a file are open(path).",
             )
+        if type(items).__name__ == "DataFrame":  # which iterates over names of columns
+            raise PuterInputError(
+                "items is a DataFrame", hint='Pass its rows: frame.to_dict("records").'
+            )
+        client._shared.transports.check_open()
         checks.one_of(("keep", "raise"))("on_error", on_error)
         checks.one_of((None, True, False))("progress", progress)
         if executor is not None and not isinstance(executor, futures.Executor):
@@ -202,6 +208,7 @@ class Run:
                     raises=self._raises,
                     begin=begin,
                     changed=changed,
+                    redact=Redactor(self._client._shared.credentials.secrets(self._client.config)),
                 )
                 made.bar = bar
                 yield made

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable
-from concurrent.futures import BrokenExecutor
+from concurrent.futures import BrokenExecutor, CancelledError
 from contextlib import suppress
 from decimal import Decimal
 from functools import partial
@@ -29,6 +29,7 @@ from puter.exceptions import (
 from puter.records import dataclass
 from puter.schema import to_json
 from puter.types.replies import ChatReply
+from puter.wire.redact import Redactor
 
 STOPS = (
     PuterAuthError,
@@ -39,6 +40,8 @@ STOPS = (
     BrokenExecutor,
 )
 """Errors that every other item would meet as well."""
+_LONGEST_ERROR = 1000
+"""Characters of an error in the file at most."""
 
 
 @dataclass(slots=True, eq=False)
@@ -66,6 +69,7 @@ class Batch:
         raises: The first failure ends the batch.
         begin: Begins a call: a future, of a thread or of asyncio.
         changed: Called after each answer, in any thread.
+        redact: Takes secrets out of what an error says.
     """
 
     def __init__(
@@ -77,9 +81,10 @@ class Batch:
         raises: bool,
         begin: Callable[[Ask], Any],
         changed: Callable[[], object],
+        redact: Redactor,
     ) -> None:
         self._prompts, self._file, self._most = prompts, file, concurrency
-        self._raises, self._begin, self._changed = raises, begin, changed
+        self._raises, self._begin, self._changed, self._redact = raises, begin, changed, redact
         self.results = BatchResults()
         self.running: dict[Job, Any] = {}
         self.bar: Any = None
@@ -178,7 +183,8 @@ class Batch:
         try:
             with self._lock:
                 self.running.pop(job, None)
-                if future.cancelled():
+                if future.cancelled():  # by whoever shuts an executor down
+                    self._settle(job.index, CancelledError())
                     return
                 error = future.exception()
                 outcome = future.result() if error is None else error
@@ -230,7 +236,10 @@ class Batch:
         try:
             plain = isinstance(outcome, (ChatReply, BaseException))
             written = outcome if plain else to_json(outcome)
-            file.write(record_of(ask.key, ask.shown, written))
+            record = record_of(ask.key, ask.shown, written)
+            if record["error"] is not None:  # it may be a function's own, or a library's
+                record["error"] = self._redact(record["error"], _LONGEST_ERROR)
+            file.write(record)
         except OSError as error:
             self.stop(error)
         except Exception as error:  # noqa: BLE001 - of a class of the user's

@@ -71,7 +71,7 @@ def conceal(error: BaseException, secrets: Iterable[Secret]) -> None:
             _conceal_library(redactor, one)
 
 
-_USERS = frozenset(("partial", "reply", "messages", "suggestions"))
+_USERS = frozenset(("partial", "reply", "results", "messages", "suggestions"))
 _LONGEST = {"message": 1000, "hint": 1000, "body": 500, "code": 200, "reason": 200}
 """Characters of the texts of an error at most; ``Redactor`` bounds a decoded body."""
 

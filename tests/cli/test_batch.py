@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from puter.testing import Failure, LocalPuter
+import puter
+from puter.testing import Failure, LocalPuter, Reply
 from tests.cli.conftest import Cli
+
+ROOT = Path(puter.__file__).parents[1]
 
 
 @pytest.fixture
@@ -111,3 +118,20 @@ def test_a_chart(echo: LocalPuter, cli: Cli) -> None:
     Path("in.txt").write_text("a\n")
     assert cli("batch", "in.txt", "--chart", "batch.svg").code == 0
     assert "<svg" in Path("batch.svg").read_text(encoding="utf-8")
+
+
+def test_ctrl_c_waits_for_what_is_paid(signed_in: LocalPuter) -> None:
+    """As a process of its own, with the signal of a terminal."""
+    Path("in.txt").write_text("\n".join(map(str, range(50))))
+    signed_in.reply_with(*[Reply(text="ok", delay=0.5) for _ in range(50)])
+    command = [sys.executable, "-m", "puter", "batch", "in.txt", "--concurrency", "2"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment) as program:
+        signed_in.wait_for(2, timeout=40)
+        program.send_signal(signal.SIGINT)
+        _, err = program.communicate(timeout=40)
+    assert program.returncode == 130
+    assert err.startswith("Interrupted: 2 calls under way are waited for, as they are paid.")
+    assert "The same batch goes on where answers.jsonl ends." in err
+    assert "Traceback" not in err
+    assert len(answers()) == len(signed_in.chats) == 2
