@@ -388,8 +388,20 @@ async def test_a_closed_client_asks_nothing(door: Door, ai: PuterAI, output: Pat
 
 
 def test_calls_that_an_executor_drops_are_told(ai: PuterAI, server: Server) -> None:
-    pool = ThreadPoolExecutor(1)
-    server.each = lambda _: pool.shutdown(wait=False, cancel_futures=True)
+    class Pool(ThreadPoolExecutor):
+        def submit(self, *args: Any, **kwargs: Any) -> Any:
+            future = super().submit(*args, **kwargs)
+            handed_in.release()
+            return future
+
+    def drop(_: str) -> None:
+        for _time in range(2):
+            assert handed_in.acquire(timeout=20)
+        pool.shutdown(wait=False, cancel_futures=True)
+
+    handed_in = threading.Semaphore(0)
+    pool = Pool(1)
+    server.each = drop
     results = ai.batch(["a", "b"], executor=pool, concurrency=2)
     assert results[0] == "<a>"
     assert isinstance(results[1], CancelledError)

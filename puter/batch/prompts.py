@@ -67,7 +67,8 @@ class Prompts:
         arguments: dict[str, Any],
     ) -> None:
         self._template, self._function = template, function
-        self.model, self._arguments = model, arguments
+        self.model: str = model
+        self._arguments = arguments
         self._fields: frozenset[str] = frozenset()
         self._times: Counter[bytes] = Counter()
         for name, reason in _ALONE.items():

@@ -85,7 +85,7 @@ class Batch:
     ) -> None:
         self._prompts, self._file, self._most = prompts, file, concurrency
         self._raises, self._begin, self._changed, self._redact = raises, begin, changed, redact
-        self.results = BatchResults()
+        self.results: BatchResults = BatchResults()
         self.running: dict[Job, Any] = {}
         self.bar: Any = None
         self.told: bool = False
