@@ -9,39 +9,21 @@ import click
 from puter.cli.live import show, show_text
 from puter.cli.parameters import (
     STDIN,
-    check_names,
+    chat_options,
+    chosen,
     cost_option,
-    model_option,
-    more_options,
     source_of,
     tell_cost,
     text_of,
 )
 from puter.cli.session import Session, pass_session
 from puter.cli.text import write_json
-from puter.options import ChatOptions
 from puter.types.replies import ChatReply
 
 
 @click.command()
 @click.argument("prompt", nargs=-1)
-@model_option()
-@click.option("-s", "--system", metavar="TEXT", help="Instructions for the model.")
-@click.option(
-    *("-i", "--image", "images"),
-    multiple=True,
-    metavar="FILE|URL",
-    help="An image to show, - for one piped in. May be repeated.",
-)
-@click.option(
-    *("-f", "--file", "files"),
-    multiple=True,
-    metavar="FILE|URL",
-    help="A file to send along, - for one piped in. May be repeated.",
-)
-@click.option("--temperature", type=float, metavar="NUMBER", help="Randomness, about 0 to 2.")
-@click.option("--max-tokens", type=int, metavar="NUMBER", help="Most tokens in the answer.")
-@more_options("-o", "--option")
+@chat_options(", - for one piped in")
 @click.option("--json", "as_json", is_flag=True, help="Print text, model, usage and cost as JSON.")
 @cost_option
 @click.option("--no-stream", is_flag=True, help="Print the answer when it is complete.")
@@ -65,8 +47,7 @@ def ask(
     The answer is printed as it comes. A first word that is no command is a prompt, so `ask` may be
     left out.
     """
-    check_names(options, list(ChatOptions.__annotations__))
-    options = {"temperature": temperature, "max_tokens": max_tokens, **options}
+    options = chosen(options, temperature=temperature, max_tokens=max_tokens)
     sources = [*images, *files]
     if sources.count(STDIN) > 1:
         raise click.UsageError("Standard input can be one file only.")

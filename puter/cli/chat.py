@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from puter.cli.app import _sentence
+from puter.cli.parameters import STDIN, chat_options, chosen
 from puter.cli.prompts import History, Keyboard, history_path, read_message, read_piped_line
 from puter.cli.session import Session, pass_session
 from puter.cli.talk import Talk
@@ -17,8 +18,7 @@ from puter.exceptions import PuterInputError
 
 
 @click.command()
-@click.option("-m", "--model", metavar="NAME", help="Which model. Default: the configured one.")
-@click.option("-s", "--system", metavar="TEXT", help="Instructions for the model.")
+@chat_options(" with the first message")
 @click.option("--load", metavar="FILE", help="Go on with a conversation that /save wrote.")
 @click.option("--no-history", is_flag=True, help="Keep nothing that is typed in a file.")
 @pass_session
@@ -27,15 +27,22 @@ def chat(
     /,
     model: str | None,
     system: str | None,
+    images: tuple[str, ...],
+    files: tuple[str, ...],
+    temperature: float | None,
+    max_tokens: int | None,
+    options: dict[str, Any],
     load: str | None,
     no_history: bool,
-    **options: Any,
 ) -> None:
     """Talk with a model; /help lists what can be typed.
 
     Each line of standard input is a message or a command. At a terminal Ctrl-C stops an answer,
     and Ctrl-D leaves.
     """
+    if STDIN in (*images, *files):
+        raise click.UsageError("Standard input is what is said, and no file.")
+    options = chosen(options, temperature=temperature, max_tokens=max_tokens)
     interactive = sys.stdin is not None and sys.stdin.isatty()  # None: it was closed
     with session.client() as ai, ExitStack() as stack:
         conversation = ai.load_conversation(load) if load else ai.conversation()
@@ -49,6 +56,7 @@ def chat(
         else:
             read = partial(read_message, read_piped_line)
         talk = Talk(session, ai, conversation, read, interactive=interactive, options=options)
+        talk.images, talk.files = list(images), list(files)
         if interactive:
             talk.remark(f"{talk.model} answers. /help lists commands, Ctrl-D leaves.")
         talk.run()

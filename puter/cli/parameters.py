@@ -12,6 +12,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from puter.checks import did_you_mean, near_misses
+from puter.options import ChatOptions
 
 if TYPE_CHECKING:
     from puter.ai import PuterAI
@@ -68,6 +69,52 @@ def _pair(text: str) -> tuple[str, Any]:
         return name.replace("-", "_"), json.loads(value)
     except (ValueError, RecursionError):
         return name.replace("-", "_"), value
+
+
+def chat_options(sources: str) -> Callable[[F], F]:
+    """The options of a chat: ``ask`` and ``chat`` have the same.
+
+    Args:
+        sources: What help adds on images and files.
+    """
+    options = (
+        model_option(),
+        click.option("-s", "--system", metavar="TEXT", help="Instructions for the model."),
+        click.option(
+            *("-i", "--image", "images"),
+            multiple=True,
+            metavar="FILE|URL",
+            help=f"An image to show{sources}. May be repeated.",
+        ),
+        click.option(
+            *("-f", "--file", "files"),
+            multiple=True,
+            metavar="FILE|URL",
+            help=f"A file to send along{sources}. May be repeated.",
+        ),
+        click.option(
+            "--temperature", type=float, metavar="NUMBER", help="Randomness, about 0 to 2."
+        ),
+        click.option("--max-tokens", type=int, metavar="NUMBER", help="Most tokens in the answer."),
+        more_options("-o", "--option"),
+    )
+
+    def decorate(command: F) -> F:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return decorate
+
+
+def chosen(options: dict[str, Any], **named: Any) -> dict[str, Any]:
+    """Options of a chat that were given, by name or as ``-o``.
+
+    Raises:
+        click.UsageError: There is no option of such a name.
+    """
+    check_names(options, list(ChatOptions.__annotations__))
+    return {**{name: value for name, value in named.items() if value is not None}, **options}
 
 
 def check_names(options: dict[str, Any], allowed: Sequence[str] | Callable[..., Any]) -> None:

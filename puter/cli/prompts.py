@@ -200,7 +200,9 @@ class Keyboard:
 
         libedit = "libedit" in (readline.__doc__ or "")
         readline.parse_and_bind("bind ^I rl_complete" if libedit else "tab: complete")
-        if os.environ.get("TERM", "dumb") != "dumb":  # what is pasted is one message
+        if (
+            not libedit and os.environ.get("TERM", "dumb") != "dumb"
+        ):  # what is pasted is one message
             readline.parse_and_bind("set enable-bracketed-paste on")  # Python turns it off
         readline.set_completer_delims(" ")
         readline.set_completer(self._complete)

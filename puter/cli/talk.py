@@ -112,6 +112,8 @@ class Talk:
         self.conversation: Conversation = conversation
         self.images: list[str] = []
         """What is shown with the next message."""
+        self.files: list[str] = []
+        """What is sent along with it."""
         self.failed: bool = False
         """Whether anything did not work."""
         self._session, self._ai, self._read = session, ai, read
@@ -172,11 +174,16 @@ class Talk:
         self._session.tell(_sentence(error), style="bold red")
 
     def _ask(self, text: str, *more: str) -> None:
-        """One turn; images go with it, whatever becomes of it."""
-        images, self.images = [*self.images, *more], []
+        """One turn; images and files go with it, whatever becomes of it."""
+        images, files = [*self.images, *more], self.files
+        self.images, self.files = [], []
         self._answering = True
-        chat = self.conversation.chat
-        with chat(text, stream=True, images=images or None, **self._options) as stream:
+        arguments: dict[str, Any] = {
+            **self._options,
+            "images": images or None,
+            "files": files or None,
+        }
+        with self.conversation.chat(text, stream=True, **arguments) as stream:
             show(stream, self._session)
         self._answering = False
 
@@ -253,8 +260,11 @@ class Talk:
 
     def _clear(self, _: str) -> None:
         self.conversation.clear()
-        self.images.clear()
+        self._drop_sources()
         self._tell("Everything said so far is forgotten.")
+
+    def _drop_sources(self) -> None:
+        self.images, self.files = [], []
 
     def _save(self, path: str) -> None:
         path = _path(path)
@@ -264,7 +274,7 @@ class Talk:
 
     def _load(self, path: str) -> None:
         self.conversation = self._ai.load_conversation(_path(path))
-        self.images.clear()
+        self._drop_sources()
         self._tell(f"{len(self.conversation.messages)} messages, {self.model} answers")
 
     def _cost(self, _: str) -> None:

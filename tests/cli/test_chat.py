@@ -19,7 +19,7 @@ from rich.cells import cell_len
 
 from puter.cli import main
 from puter.cli.talk import STOPPED
-from puter.testing import Gate, LocalPuter, Reply, faults
+from puter.testing import Gate, LocalPuter, Reply, faults, samples
 from tests.cli.conftest import Cli, Done
 from tests.terminal import CTRL_C, CTRL_D, MORE, UP, Terminal
 
@@ -111,9 +111,25 @@ def test_options_begin_a_talk_or_go_on_with_one(server: LocalPuter, cli: Cli) ->
     assert [len(one["messages"]) for one in sent] == [2, 4, 4]
 
 
+def test_options_of_a_chat_go_with_every_message_and_files_with_the_first(
+    server: LocalPuter, cli: Cli
+) -> None:
+    Path("cat.png").write_bytes(samples.PNG)
+    Path("list.txt").write_text("Bread, milk")
+    options = ("--temperature", "0.5", "-o", "max_tokens=9")
+    done = cli("chat", *options, "-i", "cat.png", "-f", "list.txt", stdin="One\nTwo\n")
+    assert (done.code, done.err) == (0, "")
+    sent = [one.json["args"] for one in server.chats]
+    assert [(one["temperature"], one["max_tokens"]) for one in sent] == [(0.5, 9)] * 2
+    said = [json.dumps(one["messages"][-1]) for one in sent]
+    assert ["image" in one and "Bread, milk" in one for one in said] == [True, False]
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "told"),
     [
+        (["-i", "-"], 2, "Standard input is what is said"),
+        (["-o", "temprature=1"], 2, "Did you mean 'temperature'?"),
         (["--load", "nowhere.json"], 1, "nowhere.json: No such file"),
         (["--load", __file__], 1, "not JSON"),
         (["hello"], 2, "puter-ai chat --help"),
