@@ -14,7 +14,7 @@ def test_the_page_and_its_pictures_are_what_a_terminal_shows() -> None:
     page = transcript.PAGE.read_text("utf-8")
     now, pictures = transcript.written(page)
     assert page == now, HOW
-    assert {"one-shot", "models", "chat"} <= {path[:-4].split("/")[1] for path in pictures}
+    assert {"one-shot", "models", "chat", "usage"} <= {path[:-4].split("/")[1] for path in pictures}
     for path, picture in pictures.items():
         assert (transcript.PAGE.parent / path).read_text("utf-8") == picture, HOW
         assert "http" not in picture.replace("http://www.w3.org/2000/svg", "")
