@@ -9,7 +9,7 @@ import re
 import sys
 import threading
 from collections.abc import Callable, Coroutine, Generator, Mapping, Sequence
-from contextlib import AsyncExitStack, contextmanager
+from contextlib import AsyncExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING, Any, TextIO, overload
 from urllib.parse import urlsplit
 
@@ -287,6 +287,8 @@ class _Connection:
     """A client in an event loop of its own, which outlives no ``with`` and blocks nobody's."""
 
     client: Client
+    longest: float
+    """Seconds after which nobody waits for a call: its loop ended before it began."""
     _loop: asyncio.AbstractEventLoop
     _task: asyncio.Task[None]
 
@@ -299,6 +301,7 @@ class _Connection:
 
     def start(self, timeout: float) -> list[Any]:
         """Connect, and list the tools. Raises whatever goes wrong, TimeoutError among it."""
+        self.longest = timeout + _ENDING
         self._thread.start()
         return self._listed.result(timeout)
 
@@ -338,20 +341,23 @@ class _Connection:
         """Begin something in the loop. Raises RuntimeError when it has ended."""
         import asyncio
 
-        if self._pid != os.getpid() or not self._thread.is_alive():
+        try:
+            if self._pid != os.getpid():
+                raise RuntimeError("this process has no such thread")
+            return asyncio.run_coroutine_threadsafe(work, self._loop)
+        except RuntimeError:
             work.close()
-            raise RuntimeError
-        return asyncio.run_coroutine_threadsafe(work, self._loop)
+            raise
 
     def end(self, *, wait: bool = True) -> None:
         """Cancel everything, which ends the server."""
         if self._pid != os.getpid() or not self._thread.ident:
             return
         self._begun.wait(_ENDING)
-        if self._thread.is_alive():
+        with suppress(RuntimeError):  # its loop has ended by itself
             self._loop.call_soon_threadsafe(self._task.cancel)
-            if wait:
-                self._thread.join(_ENDING)
+        if wait:
+            self._thread.join(_ENDING)
 
 
 _Ask = Callable[[dict[str, Any]], Coroutine[Any, Any, Any]]
@@ -367,8 +373,8 @@ def _in_this_thread(
         except RuntimeError:
             raise closed() from None
         try:
-            return outcome.result()
-        except concurrent.futures.CancelledError:
+            return outcome.result(connection.longest)
+        except (concurrent.futures.CancelledError, concurrent.futures.TimeoutError):
             raise closed() from None
         finally:
             outcome.cancel()  # whoever is interrupted does not want it any more
@@ -386,7 +392,11 @@ def _in_this_loop(
             outcome = connection.submit(ask(arguments))
         except RuntimeError:
             raise closed() from None
-        return await asyncio.wrap_future(outcome)  # which a cancelled task cancels
+        waiting = asyncio.wrap_future(outcome)  # a cancelled task cancels it
+        try:
+            return await asyncio.wait_for(waiting, connection.longest)
+        except asyncio.TimeoutError:
+            raise closed() from None
 
     return call
 
