@@ -384,6 +384,11 @@ def _request_message(part: ModelRequestPart) -> Message:
             else [_content(one) for one in given if not isinstance(one, CachePoint)]
         )
         return {"role": "user", "content": shown}
+    if part.part_kind == "retry-prompt":  # of releases before RetryFeedbackPart
+        told: Any = part
+        if told.tool_name is not None:
+            return result_message(told.tool_call_id, told.model_response())
+        return {"role": "user", "content": told.model_response()}
     raise PuterInputError(
         f"{type(part).__name__} is no part of a chat",
         hint="An agent prepares such parts; a model alone does not.",

@@ -21,7 +21,6 @@ from pydantic_ai.messages import (
     ModelMessagesTypeAdapter,
     ModelRequest,
     ModelResponse,
-    RetryFeedbackPart,
     TextContent,
     UploadedFile,
     VideoUrl,
@@ -290,9 +289,6 @@ async def test_a_model_alone(server: LocalPuter) -> None:
     answer = await asking.request([asked], None, ModelRequestParameters())
     assert answer.text
     assert sent(server)["messages"][0] == {"role": "system", "content": "Be brief."}
-    told = ModelRequest([RetryFeedbackPart("again", retry=None)])  # type: ignore[arg-type]
-    with pytest.raises(PuterInputError, match="is no part of a chat"):
-        await asking.request([told], None, ModelRequestParameters())
 
 
 def test_a_token_is_not_shown(server: LocalPuter, tmp_path: Path) -> None:
