@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self, Unpack
 
     from puter import conversation as conversations
-    from puter import models
+    from puter import models, profiles
     from puter.api import (
         auth,
         browser_login,
@@ -68,6 +68,7 @@ else:
     events, log = late("puter.engine.events"), late("puter.engine.log")
     messages_of_chats = late("puter.wire.messages")
     models, model_types = late("puter.models"), late("puter.types.model")
+    profiles = late("puter.profiles")
     installing = late("puter.extensions.installing")
     engine_transport, signing_in = late("puter.engine.transport"), late("puter.api.auth")
 
@@ -529,11 +530,11 @@ class PuterAI(Client, ChatMethods):
         return f"<PuterAI {name}model={self.current_model!r}, {self.config.api_base}, {state}>"
 
 
-def _profile(name: str | None) -> Profile | None:
-    """What config files say, None when nobody asked for them."""
+def _profile(name: Any) -> Profile | None:
+    """What config files say, None when nobody asked for them; or what was read of them already."""
     if name is None and not os.environ.get("PUTER_PROFILE"):
         return None
-    return profile_of(None, name)
+    return name if isinstance(name, profiles.Profile) else profile_of(None, name)
 
 
 def _settings(config: Any, overrides: Any, found: Profile | None) -> PuterConfig:

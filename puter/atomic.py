@@ -28,12 +28,15 @@ class AtomicFile:
     Args:
         path: The file to write.
         extension: Added, with its dot, to a path that has none. Default: nothing is added.
+        private: Nobody but the user may read it (mode 0600), whatever mode it had.
 
     Raises:
         OSError: It cannot be written, or is a folder, a device, a pipe or a socket.
     """
 
-    def __init__(self, path: str | os.PathLike[str], extension: str = "") -> None:
+    def __init__(
+        self, path: str | os.PathLike[str], extension: str = "", *, private: bool = False
+    ) -> None:
         with _told_of(path):
             target, mode = _target(path)
         self.path: Path = Path(path)
@@ -42,6 +45,7 @@ class AtomicFile:
             self.path = self.path.with_name(self.path.name + extension)
             with _told_of(self.path):
                 target, mode = _target(self.path)
+        mode = 0o600 if private else mode
         self._target = target
         self._temporary = target.with_name(f".{uuid.uuid4().hex}.tmp")  # may be full length
         opened: list[IO[bytes]] = []
@@ -158,8 +162,10 @@ def check_writable(path: str | os.PathLike[str]) -> None:
         pass
 
 
-def write_whole(path: str | os.PathLike[str], data: bytes, extension: str = "") -> Path:
+def write_whole(
+    path: str | os.PathLike[str], data: bytes, extension: str = "", *, private: bool = False
+) -> Path:
     """Write a file so that a crash leaves the old one or the new one, never half of one."""
-    with AtomicFile(path, extension) as file:
+    with AtomicFile(path, extension, private=private) as file:
         file.write(data)
         return file.done()

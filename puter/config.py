@@ -548,10 +548,18 @@ def _derive_login(api_base: str) -> str:
     return f"{scheme}://{host.removeprefix('api.')}/login"
 
 
-def profile_of(path: str | os.PathLike[str] | None, profile: str | None) -> profiles.Profile:
-    """What config files say, see ``PuterConfig.from_file()``, with the sign-in data in them."""
+def profile_of(
+    path: str | os.PathLike[str] | None, profile: str | None, **how: bool
+) -> profiles.Profile:
+    """What config files say, see ``PuterConfig.from_file()``, with the sign-in data in them.
+
+    Args:
+        path: As there.
+        profile: As there.
+        **how: ``project`` and ``may_be_new`` of ``profiles.read()``.
+    """
     return profiles.read(
-        path, profile, check_key=_check_key, check=_check_value, is_secret=_holds_secret
+        path, profile, check_key=_check_key, check=_check_value, is_secret=_holds_secret, **how
     )
 
 

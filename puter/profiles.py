@@ -28,6 +28,9 @@ VARIABLE = "PUTER_PROFILE"
 PROJECT = os.path.join(os.curdir, "puter.toml")
 """The file of the folder that the program runs in."""
 
+SAVED = "credentials.toml"
+"""The file beside the user's own in which ``puter-ai login`` saves tokens."""
+
 KEYRING = "keyring:"
 """Begins a token or password that is in the keyring: ``keyring:service/name``."""
 
@@ -107,6 +110,8 @@ def read(
     path: str | os.PathLike[str] | None,
     profile: str | None,
     *,
+    project: bool = True,
+    may_be_new: bool = False,
     check_key: Callable[[str], None],
     check: Callable[[str, Any], Any],
     is_secret: Callable[[str, Any], bool],
@@ -116,6 +121,8 @@ def read(
     Args:
         path: The file. Default: ``./puter.toml``, and that of the user for what it does not say.
         profile: Its name, ``""`` for the top level alone. Default: ``PUTER_PROFILE``, or ``""``.
+        project: Whether ``./puter.toml`` counts; it may be a stranger's.
+        may_be_new: Whether a profile that no file has is what stands at the top.
         check_key: Refuses what is no setting or credential.
         check: Checks and tidies the value of a key.
         is_secret: Whether the value of a setting holds one.
@@ -124,23 +131,58 @@ def read(
         PuterConfigError: A file cannot be read or is no TOML; a key is unknown or its value not
             valid; a secret is in a file that others may read; no file has the profile.
     """
-    name = os.environ.get(VARIABLE, "") if profile is None else profile
+    name = chosen() if profile is None else profile
     if not isinstance(name, str):
         raise PuterConfigError(f"profile must be a str, not {repr_of(name)}")
-    own = _users_file() if path is None else os.fspath(path)
-    places = [PROJECT, own] if path is None else [own]
+    own = users_file() if path is None else os.fspath(path)
+    places = [PROJECT, own] if path is None and project else [own]
     files = [one for place in places if (one := _load(place, missing_ok=path is None))]
-    for file in files:
+    saved = _load(users_file(SAVED), missing_ok=True) if path is None else None
+    for file in [*files, *([saved] if saved else [])]:
         file.check(check_key, is_secret)
-    if name and not any(name in file.tables for file in files):
+    if saved:
+        files = _with(files, own, saved.tables)
+    if name and not may_be_new and not any(name in file.tables for file in files):
         raise _no_profile(name, files, places)
     return Profile([(file.path, file.said(name, check)) for file in files], own)
 
 
-def _users_file() -> str:
-    with _library("platformdirs", "config"):
+def chosen() -> str:
+    """The profile that the environment names, ``""`` where it names none."""
+    return os.environ.get(VARIABLE, "")
+
+
+def users_file(name: str = "config.toml") -> str:
+    """The path of a file of the user's own.
+
+    Raises:
+        PuterConfigError: The package platformdirs is missing.
+    """
+    with library("platformdirs", "config"):
         import platformdirs
-    return os.path.join(platformdirs.user_config_dir("puter", appauthor=False), "config.toml")
+    return os.path.join(platformdirs.user_config_dir("puter", appauthor=False), name)
+
+
+def saved_tables() -> dict[str, dict[str, Any]]:
+    """What ``puter-ai login`` saved, by profile.
+
+    Raises:
+        PuterConfigError: The file cannot be read.
+    """
+    file = _load(users_file(SAVED), missing_ok=True)
+    return {} if file is None else {name: dict(table) for name, table in file.tables.items()}
+
+
+def _with(files: Sequence[_File], own: str, saved: Mapping[str, Mapping[str, Any]]) -> list[_File]:
+    """The files, where what was saved stands in the tables of the user's own.
+
+    So a profile's own token comes before one at the top, in whichever of the two files it is.
+    """
+    others = [file for file in files if file.path != own]
+    tables = next((file.tables for file in files if file.path == own), {})
+    names = {*tables, *saved}
+    merged = {name: {**tables.get(name, {}), **saved.get(name, {})} for name in names}
+    return [*others, _File(own, merged, others_may_read=False)]  # both are checked
 
 
 def _no_profile(name: str, files: Sequence[_File], places: Sequence[str]) -> PuterConfigError:
@@ -235,7 +277,7 @@ def _load(path: str, *, missing_ok: bool) -> _File | None:
 
 
 def _parse(path: str, data: bytes) -> dict[str, Any]:
-    with _library("tomli", "config"):
+    with library("tomli", "config"):
         if sys.version_info >= (3, 11):
             import tomllib
         else:
@@ -269,7 +311,7 @@ def _from_keyring(key: str, path: str, reference: str, *, own: bool) -> str:
             hint="A file of a project may name services such as puter and puter-work; the user's "
             "own file may name any.",
         )
-    with _library("keyring", "keyring"):
+    with library("keyring", "keyring"):
         import keyring
         from keyring.errors import KeyringError
     try:
@@ -286,7 +328,7 @@ def _from_keyring(key: str, path: str, reference: str, *, own: bool) -> str:
 
 
 @contextmanager
-def _library(package: str, extra: str) -> Generator[None, None, None]:
+def library(package: str, extra: str) -> Generator[None, None, None]:
     """Import an optional library, or say how to get it."""
     try:
         with loading():

@@ -15,7 +15,8 @@ import click
 from puter.checks import did_you_mean, near_misses
 from puter.cli import plugins
 from puter.cli.session import Session
-from puter.exceptions import PuterError
+from puter.engine.credentials import HOW_TO_SIGN_IN
+from puter.exceptions import PuterAuthError, PuterError
 from puter.version import __version__
 
 COMMANDS = {
@@ -26,6 +27,8 @@ COMMANDS = {
     "config": "puter.cli.config",
     "image": "puter.cli.image",
     "local": "puter.cli.local",
+    "login": "puter.cli.login",
+    "logout": "puter.cli.logout",
     "logs": "puter.cli.logs",
     "models": "puter.cli.models",
     "ocr": "puter.cli.ocr",
@@ -34,6 +37,7 @@ COMMANDS = {
     "transcribe": "puter.cli.transcribe",
     "usage": "puter.cli.usage",
     "video": "puter.cli.video",
+    "whoami": "puter.cli.whoami",
 }
 """Each command, and the module that has it under the same name."""
 
@@ -178,4 +182,6 @@ def _sentence(error: Exception) -> str:
         return error.format_message()
     if isinstance(error, OSError) and error.strerror:
         return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    if isinstance(error, PuterAuthError) and error.hint == HOW_TO_SIGN_IN:
+        error.hint = "Run: puter-ai login"
     return str(error)

@@ -53,8 +53,9 @@ class Session:
     def client(self, **settings: Any) -> PuterAI:
         """A client as the global options say, to be closed by whoever asks for it.
 
-        Without ``--profile`` and ``PUTER_PROFILE`` the top level of the config files counts, where
-        the package platformdirs is there to find them.
+        Without ``--profile`` and ``PUTER_PROFILE`` the top level of the user's own config file
+        counts, with what ``login`` saved, where the package platformdirs is there to find them;
+        not ``./puter.toml``: the folder may be a stranger's, and this runs in any.
 
         Args:
             **settings: Arguments of ``PuterAI``, which win.
@@ -63,12 +64,13 @@ class Session:
             PuterConfigError: A setting is not valid.
         """
         from puter.ai import PuterAI
+        from puter.config import profile_of
 
         if self.local:
             return self._logged(self.local_server().client(**settings))
-        profile = self.profile
+        profile: Any = self.profile
         if profile is None and not os.environ.get("PUTER_PROFILE") and find_spec("platformdirs"):
-            profile = ""
+            profile = profile_of(None, "", project=False)
         settings.setdefault("profile", profile)
         return self._logged(PuterAI(**settings))
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+import platformdirs
 import pytest
 
 import puter
@@ -115,8 +116,11 @@ def test_the_local_puter_is_closed_at_the_end(cli: Cli, monkeypatch: pytest.Monk
 
 
 def test_the_profile_is_that_of_the_config_files(cli: Cli, signed_in: LocalPuter) -> None:
-    Path("puter.toml").write_text('default_model = "gpt-4.1"\n[profile.work]\ndefault_model="o3"\n')
-    assert "playing gpt-4.1." in cli("Hello").out
+    own = Path(platformdirs.user_config_dir("puter", appauthor=False), "config.toml")
+    own.parent.mkdir(parents=True)
+    own.write_text('default_model = "gpt-4.1"\n')
+    Path("puter.toml").write_text('default_model = "o1"\n[profile.work]\ndefault_model = "o3"\n')
+    assert "playing gpt-4.1." in cli("Hello").out  # the folder may be a stranger's
     assert "playing o3." in cli("--profile", "work", "Hello").out
     assert "playing o3." in cli("ask", "Hello", "--profile", "work").out
     done = cli("--profile", "wrok", "Hello")

@@ -1,0 +1,177 @@
+"""``puter-ai login``: sign in, and keep the token where the user says."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from puter.checks import SECONDS
+from puter.cli import saved
+from puter.cli.accounts import hosts_to_save, own_client, profile_of_user, token_of
+from puter.cli.session import Session, pass_session
+from puter.config import PuterConfig
+from puter.engine.credentials import TOKEN_VARIABLES
+from puter.exceptions import PuterInputError
+
+if TYPE_CHECKING:
+    from puter.ai import PuterAI
+
+WAYS = {
+    "browser": "in the browser",
+    "password": "with user name and password",
+    "token": "with a token",
+}
+LONGEST = 64 * 1024
+"""Characters of the line with a token, at most."""
+
+
+def _way(name: str, *words: str, told: str) -> Callable[..., Any]:
+    return click.option(*words, "way", flag_value=name, help=told)
+
+
+def _seconds(_: click.Context, option: click.Parameter, value: float) -> float:
+    try:
+        seconds: float = SECONDS.kind(whole=False)(str(option.name), value)
+    except PuterInputError as error:
+        raise click.BadParameter(error.message) from None
+    return seconds
+
+
+@click.command()
+@_way("browser", "--browser", told="Sign in on Puter's page in the browser.")
+@_way("password", "--password", told="Sign in with user name and password, which are asked for.")
+@_way("token", "--with-token", told="Read a token from standard input.")
+@click.option("--save/--no-save", default=None, help="Save the token, in the keyring or a file.")
+@click.option("--print-token", is_flag=True, help="Print a line for the shell that exports it.")
+@click.option(
+    "--open/--no-open", "open_browser", default=True, help="Open the browser, or print the address."
+)
+@click.option(
+    "--timeout",
+    type=float,
+    default=300,
+    show_default=True,
+    metavar="SECONDS",
+    callback=_seconds,
+    help="How long to wait for the browser.",
+)
+@pass_session
+def login(
+    session: Session,
+    way: str | None,
+    save: bool | None,
+    print_token: bool,
+    open_browser: bool,
+    timeout: float,
+) -> None:
+    """Sign in to Puter.
+
+    It asks how, where there is a terminal. The token is saved only when you say so; then the other
+    commands find it, and programs with PuterAI(profile="").
+
+    \b
+    puter-ai login --browser --save
+    puter-ai login --with-token < file
+    """  # noqa: D301 - click knows this character, not its escape
+    profile = profile_of_user(session)
+    if session.local and save:
+        raise click.UsageError("--local ends with this command: there is nothing to save.")
+    if not profile.isprintable():
+        raise click.UsageError("This cannot be the name of a profile.")
+    asking = _at_terminal()
+    way = way or (_ask_how() if asking else None)
+    if way is None:
+        raise click.UsageError("Say how: --browser, --password or --with-token.")
+    with _signed_in(session, way, timeout=timeout, open_browser=open_browser) as ai:
+        account = ai.whoami()
+        where = "" if ai.config.api_base == PuterConfig().api_base else f" at {ai.config.api_base}"
+        session.tell(f"Signed in as {account.username}{where}.", style="green")
+        if save is None and asking and not print_token and not session.local:
+            save = click.confirm("Save the token on this machine?", err=True)
+        if save:
+            _save(session, profile, ai)
+        elif not print_token and not session.local:
+            session.tell("The token is not saved: --save does that, --print-token shows it.")
+        if print_token:
+            click.echo(f"export PUTER_AUTH_TOKEN={shlex.quote(token_of(ai).reveal())}")
+
+
+def _ask_how() -> str:
+    click.echo("How do you want to sign in?", err=True)
+    ways = list(WAYS)
+    for number, way in enumerate(ways, 1):
+        click.echo(f"  {number}  {WAYS[way]}", err=True)
+    numbers = click.Choice([str(number) for number in range(1, len(ways) + 1)])
+    chosen: str = click.prompt("Which", default="1", type=numbers, show_choices=False, err=True)
+    return ways[int(chosen) - 1]
+
+
+@contextmanager
+def _signed_in(
+    session: Session, way: str, *, timeout: float, open_browser: bool
+) -> Generator[PuterAI, None, None]:
+    """A client that has signed in."""
+    if way == "token":
+        with own_client(session, token=_token()) as ai:
+            yield ai
+    elif way == "browser":
+        if open_browser:
+            told = f"Waiting {timeout:g} s for you to sign in in the browser; Ctrl-C ends it."
+            session.tell(told)
+        # a token keeps it from looking for one, which may be in a keyring that is gone
+        with own_client(session, token="none-yet") as ai:  # noqa: S106
+            ai.login_with_browser(timeout=timeout, open_browser=open_browser)
+            yield ai
+    else:
+        username, password = _username_and_password()
+        with own_client(session, username=username, password=password) as ai:
+            ai.login(otp=_code if _at_terminal() else None)
+            yield ai
+
+
+def _at_terminal() -> bool:
+    """Whether somebody is there to be asked."""
+    return sys.stdin is not None and sys.stdin.isatty()
+
+
+def _token() -> str:
+    if _at_terminal():
+        return _hidden("Token")
+    try:
+        token = "" if sys.stdin is None else sys.stdin.readline(LONGEST)
+    except UnicodeDecodeError:
+        token = ""
+    if not token.strip():
+        raise click.UsageError("There is no token on standard input.")
+    return token
+
+
+def _username_and_password() -> tuple[str, str]:
+    username, password = os.environ.get("PUTER_USERNAME"), os.environ.get("PUTER_PASSWORD")
+    if not _at_terminal() and not (username and password):
+        raise click.UsageError("Set PUTER_USERNAME and PUTER_PASSWORD, or sign in at a terminal.")
+    username = username or str(click.prompt("User name or e-mail address", err=True))
+    return username, password or _hidden(f"Password of {username}")
+
+
+def _code() -> str:
+    return _hidden("Code of the second factor")
+
+
+def _hidden(question: str) -> str:
+    return str(click.prompt(question, hide_input=True, err=True))
+
+
+def _save(session: Session, profile: str, ai: PuterAI) -> None:
+    where = saved.save(profile, token_of(ai), hosts_to_save(ai.config, profile))
+    told = f"The token of the profile {profile}" if profile else "The token"
+    session.tell(f"{told} is in {where}.")
+    for name in TOKEN_VARIABLES:
+        if os.environ.get(name):
+            session.tell(f"{name} is set, and counts before it.", style="yellow")
