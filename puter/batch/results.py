@@ -71,17 +71,16 @@ class BatchResults(list[Any]):
                 "A chart needs the package matplotlib",
                 hint="pip install matplotlib (the extra puter-python-sdk[charts])",
             ) from None
-        figure: Any = Figure((9, 4), layout="constrained")
-        answers = figure.add_subplot()
-        costs = answers.twinx()
+        figure: Any = Figure((9, 5), layout="constrained")
+        answers, costs = figure.subplots(2, sharex=True)
         seconds = [0.0, *(at for at, _ in self.finished)]
         answers.step(seconds, range(len(seconds)), where="post", color="tab:blue")
-        costs.step(seconds, [0.0, *(float(paid) for _, paid in self.finished)], where="post",
-                   color="tab:orange")  # fmt: skip
+        paid = [0.0, *(float(cost) for _, cost in self.finished)]
+        costs.step(seconds, paid, where="post", color="tab:orange")
         rate = len(self.finished) / self.elapsed if self.elapsed else 0.0
         answers.set_title(f"{self.summary()}: {rate:.3g} a second", fontsize=10)
-        answers.set_xlabel("seconds")
-        answers.set_ylabel("answers", color="tab:blue")
-        costs.set_ylabel("US dollars", color="tab:orange")
+        answers.set_ylabel("answers")
+        costs.set_ylabel("US dollars")
+        costs.set_xlabel("seconds")
         figure.savefig(os.fspath(path))
         return Path(path)
