@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, ClassVar
 
 from markdown_it import MarkdownIt
+from markdown_it.token import Token
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.live import Live
 from rich.markdown import CodeBlock, Markdown, MarkdownElement
@@ -44,7 +45,7 @@ class ModelMarkdown(Markdown):
     def __init__(self, text: str) -> None:
         super().__init__("", code_theme="ansi_dark", hyperlinks=False)
         self.markup = text
-        self.parsed = _PARSER.parse(text)
+        self.parsed: list[Token] = _PARSER.parse(text)
         for token in self.parsed:
             for one in token.children or ():
                 one.content = printable(one.content)  # what was written as &#x202e; is not yet
