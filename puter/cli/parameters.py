@@ -136,10 +136,18 @@ def keywords_of(method: Callable[..., Any]) -> list[str]:
 
 
 def piped() -> str:
-    """What comes on standard input, ``""`` from a terminal."""
+    """What comes on standard input, ``""`` from a terminal.
+
+    Raises:
+        click.UsageError: It is no text.
+    """
     if sys.stdin is None or sys.stdin.isatty():  # None: it was closed
         return ""
-    return sys.stdin.read()
+    try:
+        return sys.stdin.read()
+    except UnicodeDecodeError:
+        told = "Standard input is no text. An image or a file goes along with -i - or -f -."
+        raise click.UsageError(told) from None
 
 
 def text_of(words: Sequence[str]) -> str:

@@ -65,6 +65,12 @@ def test_images_and_files_are_shown(cli: Cli, signed_in: LocalPuter) -> None:
     assert (done.code, "one file only" in done.err) == (2, True)
 
 
+def test_what_is_piped_in_and_no_text_is_not_sent(cli: Cli, signed_in: LocalPuter) -> None:
+    done = cli("What is this?", stdin=PNG)
+    assert (done.code, signed_in.requests) == (2, [])
+    assert "goes along with -i - or -f -" in done.err
+
+
 def test_json_has_text_model_usage_and_cost(cli: Cli, signed_in: LocalPuter) -> None:
     signed_in.reply_with("Paris é\x9b2J")
     done = cli("--json", "Capital of France?")
