@@ -22,7 +22,8 @@ class Bar:
     __slots__ = ("most", "value")
 
     def __init__(self, value: Decimal | None, most: Decimal) -> None:
-        self.value, self.most = value, most
+        self.value: Decimal | None = value
+        self.most: Decimal = most
 
     def html(self) -> str:
         if self.value is None:
