@@ -100,6 +100,13 @@ def failure(status: int = 400, message: str = "No", code: str | None = None) -> 
     return MockReply(status, json=error_body(message, code))
 
 
+def calls_tool(name: str, **arguments: Any) -> Any:
+    """The body of an answer that calls a tool, without a word."""
+    call = {"name": name, "arguments": json.dumps(arguments)}
+    calls = [{"id": "1", "type": "function", "function": call}]
+    return chat_body(None, message={"tool_calls": calls}, finish_reason="tool_calls")
+
+
 # ------------------------------------------------------------ order, prompts
 
 
@@ -487,6 +494,31 @@ async def test_what_others_reserve_of_a_budget_only_makes_it_wait(
     assert server.most <= 4
 
 
+async def test_what_was_begun_is_not_begun_again_for_the_budget(
+    door: Door, ai: PuterAI, server: Server
+) -> None:
+    """It would be paid, and its tools would run, once more."""
+    booked: list[str] = []
+
+    def book(city: str) -> str:
+        """Book a hotel."""
+        booked.append(city)
+        return "dear"
+
+    def refuse(_client: PuterAI, item: str) -> None:
+        booked.append(item)
+        raise PuterBudgetError("Others reserved what was left")
+
+    server.replies["a"] = MockReply(200, json=calls_tool("book", city="a"))
+    ai.use(Budget(9 * PRICE, estimate=lambda request: len(request.messages) * 3 * PRICE))
+    for arguments in ({"tools": [book]}, {"function": refuse}):
+        results = await door(ai, "batch", ["a"], concurrency=2, **arguments)
+        assert isinstance(results.stopped, PuterBudgetError)
+        assert (booked, server.asked) == (["a"], ["a"])
+        booked.clear()
+    assert ai.usage.cost == PRICE
+
+
 async def test_what_items_raise_is_raised_when_all_that_was_asked_is_written(
     door: Door, ai: PuterAI, server: Server, output: Path
 ) -> None:
@@ -508,6 +540,17 @@ async def test_what_a_failed_call_paid_counts(
     assert results.errors
     assert results.cost == PRICE
     assert Decimal(records(output)[0]["cost"]) == PRICE
+
+
+async def test_what_a_tool_turn_paid_before_it_failed_counts(
+    door: Door, ai: PuterAI, server: Server, output: Path
+) -> None:
+    server.replies |= {"a": MockReply(200, json=calls_tool("add", a=1, b=2)), "3": failure()}
+    results = await door(ai, "batch", ["a"], tools=[add], output=output)
+    assert results.errors
+    assert results.cost == PRICE
+    (record,) = records(output)
+    assert (Decimal(record["cost"]), record["model"]) == (PRICE, "gpt-5-nano")
 
 
 # ------------------------------------------------------------ the file

@@ -52,7 +52,8 @@ def record_of(key: str, item: Any, outcome: Any) -> dict[str, Any]:
 
 def paid_of(error: BaseException) -> Any:
     """What was answered, and paid, before an error: a reply, or None."""
-    return getattr(error, "partial", None) or getattr(error, "reply", None)
+    partial = getattr(error, "partial", None)  # one without text, such as a tool call, is falsy
+    return getattr(error, "reply", None) if partial is None else partial
 
 
 def outcome_of(record: dict[str, Any]) -> Any:

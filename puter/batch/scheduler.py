@@ -199,10 +199,14 @@ class Batch:
             self._changed()
 
     def _may_come_again(self, job: Job, outcome: Any) -> bool:
-        """Whether a budget refused it because others run, whose cost is not known yet."""
+        """Whether a budget refused it because others run, whose cost is not known yet.
+
+        A chat of which a round was answered would be paid twice, and its tools would run twice;
+        what a function did before nobody knows.
+        """
         if not isinstance(outcome, PuterBudgetError) or paid_of(outcome) is not None:
             return False
-        if job.limit == 1 or self.stopped is not None:
+        if job.ask.arguments is None or job.limit == 1 or self.stopped is not None:
             return False
         self._limit = max(1, min(self._limit, len(self.running)))
         self._again.append(job)
