@@ -663,6 +663,19 @@ async def test_a_full_disk_costs_no_answer(
     assert [one["item"] for one in records(output)] == ["0", "1"]
 
 
+async def test_it_does_not_read_its_own_answers(
+    door: Door, ai: PuterAI, server: Server, output: Path
+) -> None:
+    await door(ai, "batch", [], output=output)
+    with output.open() as items:
+        with pytest.raises(PuterInputError, match="one more item, without end"):
+            await door(ai, "batch", items, output=output)
+        assert await door(ai, "batch", items, output=output.with_name("other.jsonl")) == []
+    memory = io.StringIO("a")  # its fileno() is that of no file
+    assert await door(ai, "batch", memory, output=output) == ["<a>"]
+    assert server.asked == ["a"]
+
+
 async def test_two_batches_cannot_write_to_one_file(
     door: Door, ai: PuterAI, server: Server, output: Path
 ) -> None:

@@ -183,6 +183,29 @@ class AnswerFile:
                 return  # before it is read as a line
 
 
+def check_apart(source: Any, output: str | os.PathLike[str]) -> None:
+    """See that items are not read from where answers go, as each would be one more item.
+
+    Args:
+        source: What they are read from: a path, or what has ``fileno()``; anything else passes.
+        output: Where the answers go.
+
+    Raises:
+        PuterInputError: It is the same file.
+    """
+    try:
+        read = os.stat(source.fileno() if hasattr(source, "fileno") else source)
+        same = os.path.samestat(read, os.stat(output))
+    except (OSError, ValueError, TypeError):  # not there yet, or no file of the system's
+        return
+    if same:
+        raise PuterInputError(
+            f"The items are read from {os.fspath(output)}, and the answers would go there as well: "
+            "each would be one more item, without end",
+            hint="Name another file as the output.",
+        )
+
+
 def _is_torn(line: bytes) -> bool:
     return line.startswith(_BEGINS) or _BEGINS.startswith(line)
 

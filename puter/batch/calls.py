@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 from puter import checks
 from puter.api.chat import ChatArguments
 from puter.api.turn import ChatRequest
-from puter.batch.answers import AnswerFile
+from puter.batch.answers import AnswerFile, check_apart
 from puter.batch.progress import close_bar, open_bar
 from puter.batch.prompts import EACH, Ask, Prompts
 from puter.batch.results import BatchResults
@@ -199,7 +199,7 @@ class Run:
     ) -> Generator[Batch, None, None]:
         bar = open_bar(self._progress, self._total)
         try:
-            file = None if self._output is None else AnswerFile(self._output)
+            file = self._file()
             try:
                 made = Batch(
                     prompts,
@@ -217,6 +217,13 @@ class Run:
                     file.close()
         finally:
             close_bar(bar)
+
+    def _file(self) -> AnswerFile | None:
+        if self._output is None:
+            return None
+        if hasattr(self._items, "fileno"):
+            check_apart(self._items, self._output)
+        return AnswerFile(self._output)
 
     def _conclude(self, made: Batch) -> BatchResults:
         made.fill(self._total)

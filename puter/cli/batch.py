@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, TextIO
 
 import click
 
+from puter.batch.answers import check_apart
 from puter.cli.session import Session, pass_session
 from puter.exceptions import PuterInputError
 from puter.extensions.budget import Budget
@@ -89,6 +90,10 @@ def batch(
     Each answer is a line of JSON in the output. The same command goes on where it was stopped, and
     asks again what failed. The exit code is 1 when something did.
     """
+    try:
+        check_apart(sys.stdin if source == "-" else source, output)
+    except PuterInputError as error:
+        raise click.UsageError(str(error)) from None
     arguments: dict[str, Any] = {} if system is None else {"system": system}
     with session.client() as ai:
         if budget is not None:

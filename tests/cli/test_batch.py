@@ -13,6 +13,7 @@ import pytest
 
 import puter
 from puter.batch import BatchResults
+from puter.cli import main
 from puter.testing import Failure, LocalPuter, Reply
 from tests.cli.conftest import Cli
 
@@ -109,9 +110,28 @@ def test_what_cannot_be_read_is_told(
 
 def test_it_writes_over_no_file_of_another_kind(echo: LocalPuter, cli: Cli) -> None:
     Path("in.txt").write_text("a\n")
-    done = cli("batch", "in.txt", "-o", "in.txt")
-    assert (done.code, Path("in.txt").read_text()) == (1, "a\n")
-    assert "Line 1 of in.txt is no record of a batch" in done.err
+    Path("notes.txt").write_text("mine\n")
+    done = cli("batch", "in.txt", "-o", "notes.txt")
+    assert (done.code, Path("notes.txt").read_text()) == (1, "mine\n")
+    assert "Line 1 of notes.txt is no record of a batch" in done.err
+
+
+def test_it_does_not_read_its_own_answers(
+    echo: LocalPuter, cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each would be one more item, and paid, without end."""
+    Path("in.txt").write_text("a\n")
+    assert cli("batch", "in.txt").code == 0
+    Path("link.jsonl").symlink_to("answers.jsonl")
+    os.link("answers.jsonl", "hard.jsonl")
+    for name in ("answers.jsonl", "./answers.jsonl", "link.jsonl", "hard.jsonl"):
+        done = cli("batch", name, "-t", "Translate: {text}")
+        assert (done.code, "one more item" in done.err) == (2, True)
+    with open("answers.jsonl", encoding="utf-8") as opened:
+        monkeypatch.setattr(sys, "stdin", opened)
+        assert main(["batch", "-", "-t", "{text}", "--format", "jsonl"]) == 2
+    assert len(echo.chats) == len(answers()) == 1
+    assert cli("batch", "answers.jsonl", "-t", "{text}", "-o", "next.jsonl").code == 0
 
 
 def test_a_chart(echo: LocalPuter, cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
