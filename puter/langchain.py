@@ -40,11 +40,11 @@ try:
     )
     from langchain_core.utils.pydantic import is_basemodel_subclass
     from pydantic import AliasChoices, ConfigDict, Field, SecretStr, model_validator
-except ImportError as error:
+except ImportError as _error:
     raise ImportError(
         "puter.langchain needs langchain-core: pip install langchain-core "
         "(the extra puter-python-sdk[langchain])"
-    ) from error
+    ) from _error
 
 _ROLES = {"human": "user", "system": "system", "function": "function"}
 _CHOICES = {"any": "required", True: "required", False: "none"}

@@ -14,7 +14,7 @@ from collections.abc import (
 )
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 from puter.ai import PuterAI
 from puter.api.attachments import part_of
@@ -62,11 +62,11 @@ try:
     from pydantic_ai.settings import ModelSettings
     from pydantic_ai.tools import RunContext, ToolDefinition
     from pydantic_ai.usage import RequestUsage
-except ImportError as error:
+except ImportError as _error:
     raise ImportError(
         "puter.pydantic_ai needs pydantic-ai-slim: pip install pydantic-ai-slim "
         "(the extra puter-python-sdk[pydantic-ai])"
-    ) from error
+    ) from _error
 
 _KEPT = "puter"
 """Key in ``provider_details`` of what only the vendor understands of an answer."""
@@ -121,7 +121,7 @@ class PuterModel(Model[PuterAI]):
         'Paris'
     """
 
-    unsupported_settings = frozenset(
+    unsupported_settings: ClassVar[frozenset[Any]] = frozenset(
         {
             "extra_headers",
             "frequency_penalty",
@@ -257,9 +257,9 @@ class PuterStreamedResponse(StreamedResponse):
                 yield manager.handle_part(vendor_part_id=None, part=part)
         self._usage = _usage(reply)
         self._name = reply.model or self._name
-        self.provider_details = _details(reply, self._asked)
-        self.provider_response_id = reply.request_id
-        self.finish_reason = _FINISHED.get(reply.finish_reason)
+        self.provider_details: dict[str, Any] | None = _details(reply, self._asked)
+        self.provider_response_id: str | None = reply.request_id
+        self.finish_reason: FinishReason | None = _FINISHED.get(reply.finish_reason)
 
     async def close_stream(self) -> None:
         """Free the connection; what is left is not read."""

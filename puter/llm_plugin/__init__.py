@@ -8,10 +8,10 @@ from importlib.util import find_spec
 
 try:
     from llm import hookimpl
-except ImportError as error:
+except ImportError as _error:
     raise ImportError(
         "puter.llm_plugin needs llm: pip install llm (the extra puter-python-sdk[llm])"
-    ) from error
+    ) from _error
 
 
 @hookimpl

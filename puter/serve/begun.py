@@ -12,7 +12,8 @@ from contextlib import contextmanager
 
 from aiohttp import web
 
-from puter.serve.errors import Refused
+from puter.exceptions import PuterError
+from puter.serve.errors import ONCE, Refused, may_come_again
 
 _TRIES = "x-stainless-retry-count"
 _MOST = 1000
@@ -23,41 +24,57 @@ class Begun:
     """The requests under way, and those given up, by their bodies."""
 
     def __init__(self) -> None:
-        self._seen: dict[bytes, int] = {}
+        self._running: dict[bytes, list[web.Request]] = {}
+        self._lost: dict[bytes, None] = {}
 
     @contextmanager
     def once(self, request: web.Request, body: bytes) -> Generator[None]:
         """While the request is carried out.
 
-        It is forgotten when its answer, or its error, has reached the caller.
+        It is lost when its caller has left before the answer, or the error. An error after which
+        callers may ask again lets them: whose repetition then comes cannot be told.
 
         Raises:
             Refused: It is the repetition of one that may have been billed.
         """
         name = hashlib.sha256(request.path.encode() + b"\n" + body).digest()
-        if request.headers.get(_TRIES, "0") != "0" and name in self._seen:
+        running = self._running.get(name, [])
+        if request.headers.get(_TRIES, "0") != "0" and (
+            name in self._lost or any(map(_has_left, running))
+        ):
             raise Refused(
                 409,
                 "This request was sent before, and its caller left before the answer: it may be "
                 "billed, so it was not asked again. Raise the timeout of your client, or send it "
                 "anew.",
                 "answer_lost",
-                {"x-should-retry": "false"},
+                ONCE,
             )
-        self._seen[name] = self._seen.pop(name, 0) + 1  # the latest last
-        if len(self._seen) > _MOST:
-            del self._seen[next(iter(self._seen))]
+        self._running[name] = [*running, request]
+        lost = True  # when it is cancelled: the caller has left
         try:
             yield
-        except Exception:  # but no cancellation: the caller has left
-            self._done(request, name)
+            lost = _has_left(request)
+        except Exception as error:
+            lost = _has_left(request)
+            if isinstance(error, PuterError) and may_come_again(error):
+                lost = False
+                self._lost.pop(name, None)
             raise
-        else:
-            self._done(request, name)
+        finally:
+            self._end(name, request, lost=lost)
 
-    def _done(self, request: web.Request, name: bytes) -> None:
-        if request.transport is None or request.transport.is_closing():
-            return  # nobody is there to hear it
-        left = self._seen.pop(name, 1) - 1
-        if left > 0:
-            self._seen[name] = left
+    def _end(self, name: bytes, request: web.Request, *, lost: bool) -> None:
+        self._running[name] = [one for one in self._running[name] if one is not request]
+        if not self._running[name]:
+            del self._running[name]
+        if lost:
+            self._lost.pop(name, None)
+            self._lost[name] = None  # the latest last
+            if len(self._lost) > _MOST:
+                del self._lost[next(iter(self._lost))]
+
+
+def _has_left(request: web.Request) -> bool:
+    """Whether nobody is there to hear the answer."""
+    return request.transport is None or request.transport.is_closing()

@@ -118,7 +118,7 @@ def problem_of(error: BaseException) -> Problem:
         return Problem(error.status, str(error), error.code, "", error.headers)
     if not isinstance(error, PuterError):
         message = "The endpoint failed; its log tells more."
-        return Problem(500, message, "internal_error", "", _ONCE)
+        return Problem(500, message, "internal_error", "", ONCE)
     status = next(_STATUS[kind] for kind in type(error).__mro__ if kind in _STATUS)
     if status == 400 and error.status in _KEPT:
         status = error.status
@@ -127,7 +127,7 @@ def problem_of(error: BaseException) -> Problem:
         message = f"The Puter account behind this endpoint: {message}"
     elif isinstance(error, PuterModelNotFoundError):
         code = "model_not_found"
-    headers: dict[str, str] = {} if _may_come_again(error) else dict(_ONCE)
+    headers: dict[str, str] = {} if may_come_again(error) else dict(ONCE)
     if status == 429:
         waits = error.retry_after if isinstance(error, PuterRateLimitError) else None
         seconds = _WAIT if waits is None else waits
@@ -136,9 +136,10 @@ def problem_of(error: BaseException) -> Problem:
     return Problem(status, message, code, type(error).__name__, headers)
 
 
-_ONCE: Mapping[str, str] = {"x-should-retry": "false"}
+ONCE: Mapping[str, str] = {"x-should-retry": "false"}
+"""Headers that keep the vendors' clients from asking again."""
 
 
-def _may_come_again(error: PuterError) -> bool:
+def may_come_again(error: PuterError) -> bool:
     """Whether nothing was billed, and the next try may do better."""
     return not isinstance(error, PuterAuthError) and (bills_nothing(error) or is_of_server(error))

@@ -12,8 +12,9 @@ from aiohttp import web
 
 from puter.api.images import ImageOptions
 from puter.api.speech import SpeechOptions, TranscriptionOptions
-from puter.exceptions import PuterInputError, PuterModelNotFoundError, repr_of
+from puter.exceptions import PuterError, PuterInputError, PuterModelNotFoundError, repr_of
 from puter.serve.calls import BEGUN, CLIENT, flag, read_body, tell_ignored
+from puter.serve.events import LOGGER
 from puter.types.media import Image
 from puter.wire.json import as_dict
 
@@ -63,9 +64,13 @@ async def images(request: web.Request) -> web.Response:
 
 
 async def _image(image: Image, wanted: str) -> dict[str, Any]:
-    if wanted == "url":
-        return {"url": image.url or image.data_uri()}
-    return {"b64_json": base64.b64encode(await image.async_read()).decode()}
+    """The image in the wanted form. It is paid: where its download fails, its URL is given."""
+    if wanted != "url":
+        try:
+            return {"b64_json": base64.b64encode(await image.async_read()).decode()}
+        except PuterError as error:
+            LOGGER.warning("the URL of an image is given in place of it: %s", error)
+    return {"url": image.url or image.data_uri()}
 
 
 async def speech(request: web.Request) -> web.StreamResponse:

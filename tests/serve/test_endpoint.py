@@ -496,6 +496,28 @@ async def test_what_its_caller_gave_up_is_not_asked_again_unawares(
         assert answer.status == 200
 
 
+async def test_what_failed_free_of_charge_is_asked_again(puter: LocalPuter, caller: Caller) -> None:
+    repeated = {"x-stainless-retry-count": "1"}
+    puter.reply_with(*[Reply(text="Hi", delay=30)] * 2)
+    asked = [asyncio.ensure_future(caller.post(OPENAI, json=hello())) for _ in range(2)]
+    await until(lambda: puter.running_now == 2)
+    puter.inject(faults.unavailable())
+    async with caller.post(OPENAI, json=hello()) as answer:
+        assert answer.status == 502
+        assert "x-should-retry" not in answer.headers
+    async with caller.post(OPENAI, json=hello(), headers=repeated) as answer:
+        assert answer.status == 200  # nobody left: the same is asked by others, too
+    asked.pop().cancel()
+    await until(lambda: puter.running_now == 1)
+    puter.inject(faults.unavailable())
+    async with caller.post(OPENAI, json=hello()) as answer:
+        assert answer.status == 502
+    async with caller.post(OPENAI, json=hello(), headers=repeated) as answer:
+        assert answer.status == 200  # it is the repetition of the free one
+    asked.pop().cancel()
+    await until(lambda: puter.running_now == 0)
+
+
 async def test_streams_under_way_end_with_the_server(puter: LocalPuter) -> None:
     ai = puter.client(max_retries=0)
     runner = web.AppRunner(create_app(ai, key="only-for-this-test"), shutdown_timeout=5)
@@ -602,3 +624,13 @@ async def test_images_that_cannot_be_made(puter: LocalPuter, caller: Caller) -> 
     assert puter.requests == []
     async with caller.post("/v1/images/generations", json={"prompt": "A cat"}) as answer:
         assert (await answer.json())["data"][0]["b64_json"]
+
+
+async def test_an_image_is_paid_once_where_its_download_fails(
+    puter: LocalPuter, caller: Caller, caplog: pytest.LogCaptureFixture
+) -> None:
+    puter.media_with(url := "http://127.0.0.1:9/x.png")
+    async with caller.post("/v1/images/generations", json={"prompt": "A cat"}) as answer:
+        assert (answer.status, (await answer.json())["data"]) == (200, [{"url": url}])
+    assert len(puter.requests) == 1
+    assert "in place of it" in caplog.text
