@@ -295,20 +295,25 @@ def prepared(
 ]:
     """Both methods of what is no flow, as it is made of many calls of the client."""
     load: Any = operation
+
+    def begin(self: Client, made: Callable[..., Prepared[T]], *args: Any, **given: Any) -> T:
+        return made(self, *args, **given).blocking()
+
+    async def async_begin(self: Client, made: Callable[..., Prepared[T]], *a: Any, **kw: Any) -> T:
+        return await made(self, *a, **kw).asynchronous()
+
     methods: tuple[Any, Any] = (
-        Method(lambda: _blocking(load(), "blocking")),
-        Method(lambda: _asynchronous(load(), "asynchronous")),
+        Method(lambda: _blocking(load(), begin)),
+        Method(lambda: _asynchronous(load(), async_begin)),
     )
     return methods
 
 
-def _blocking(operation: Any, run: str | None = None) -> Any:
+def _blocking(operation: Any, run: Callable[..., Any] = Client._run) -> Any:
     @functools.wraps(operation)
     def blocking(self: Client, /, *args: Any, **kwargs: Any) -> Any:
         try:
-            if run is not None:
-                return getattr(operation(self, *args, **kwargs), run)()
-            return self._run(operation, *args, **kwargs)
+            return run(self, operation, *args, **kwargs)
         finally:
             args, kwargs = (), {}  # as in Client._run
 
@@ -317,13 +322,11 @@ def _blocking(operation: Any, run: str | None = None) -> Any:
     return blocking
 
 
-def _asynchronous(operation: Any, run: str | None = None) -> Any:
+def _asynchronous(operation: Any, run: Callable[..., Any] = Client._async_run) -> Any:
     @functools.wraps(operation)
     async def asynchronous(self: Client, /, *args: Any, **kwargs: Any) -> Any:
         try:
-            if run is not None:
-                return await getattr(operation(self, *args, **kwargs), run)()
-            return await self._async_run(operation, *args, **kwargs)
+            return await run(self, operation, *args, **kwargs)
         finally:
             args, kwargs = (), {}
 
