@@ -12,7 +12,7 @@ from importlib import import_module
 from itertools import repeat
 from typing import Any, cast
 
-from puter.exceptions import PuterError
+from puter.exceptions import PuterConfigError, PuterError
 
 FORK_WAITS = 10.0
 """Seconds that a fork waits at most until what another thread loads is loaded."""
@@ -53,6 +53,23 @@ def loading() -> Generator[None, None, None]:
     with _loading:
         check_descriptors()
         yield
+
+
+@contextmanager
+def library(package: str, extra: str, what: str = "This") -> Generator[None, None, None]:
+    """Import an optional library, or say how to get it.
+
+    Raises:
+        PuterConfigError: It is not installed.
+    """
+    try:
+        with loading():
+            yield
+    except ImportError:
+        raise PuterConfigError(
+            f"{what} needs the package {package}",
+            hint=f"pip install {package} (the extra puter-python-sdk[{extra}])",
+        ) from None
 
 
 @cache

@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 from puter.atomic import open_ordinary
 from puter.checks import did_you_mean, is_loopback, near_misses
 from puter.exceptions import PuterConfigError, PuterInputError, repr_of
-from puter.process import loading
+from puter.process import library
 from puter.records import dataclass
 from puter.secret import Secret
 
@@ -325,16 +325,3 @@ def _from_keyring(key: str, path: str, reference: str, *, own: bool) -> str:
             hint=f"Put it there: keyring set {shlex.quote(service)} {shlex.quote(name)}",
         )
     return found
-
-
-@contextmanager
-def library(package: str, extra: str) -> Generator[None, None, None]:
-    """Import an optional library, or say how to get it."""
-    try:
-        with loading():
-            yield
-    except ImportError:
-        raise PuterConfigError(
-            f"This needs the package {package}",
-            hint=f"pip install {package} (the extra puter-python-sdk[{extra}])",
-        ) from None

@@ -11,7 +11,7 @@ from puter.extensions.conventions import DURATION
 from puter.extensions.single import Single
 from puter.extensions.watched import Watched, harmless
 from puter.models import registry
-from puter.process import loading, short_lock
+from puter.process import library, loading, short_lock
 
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry, Counter, Histogram
@@ -58,13 +58,8 @@ class Prometheus(Single):
     """
 
     def __init__(self, registry: CollectorRegistry | None = None) -> None:
-        try:
+        with library("prometheus-client", "prometheus", "Prometheus()"):
             import prometheus_client
-        except ImportError:
-            raise PuterConfigError(
-                "Prometheus() needs the package prometheus-client",
-                hint="pip install prometheus-client (the extra puter-python-sdk[prometheus])",
-            ) from None
         self._metrics = _metrics_in(prometheus_client.REGISTRY if registry is None else registry)
 
     def middleware(self, request: Request, call_next: CallNext) -> Flow[Any]:

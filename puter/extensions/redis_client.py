@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from puter.exceptions import PuterConfigError
-from puter.process import loading
+from puter.process import library
 
 # Seconds that Redis may take to connect and to answer, if its URL does not say.
 _CONNECT, _ANSWER = 2.0, 5.0
@@ -22,16 +22,10 @@ def connect(what: str, url: str, **options: Any) -> Any:
     Raises:
         PuterConfigError: The package redis is not installed, or the URL cannot be read.
     """
-    try:
-        with loading():
-            import redis
-            from redis.backoff import NoBackoff
-            from redis.retry import Retry
-    except ImportError:
-        raise PuterConfigError(
-            f"{what} needs the package redis",
-            hint="pip install redis (the extra puter-python-sdk[redis])",
-        ) from None
+    with library("redis", "redis", what):
+        import redis
+        from redis.backoff import NoBackoff
+        from redis.retry import Retry
     try:
         return redis.Redis.from_url(
             url,

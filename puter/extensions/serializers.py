@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from puter.exceptions import PuterConfigError
-from puter.process import loading
+from puter.process import library
 
 
 class Orjson:
@@ -22,14 +21,8 @@ class Orjson:
     """
 
     def __init__(self) -> None:
-        try:
-            with loading():
-                import orjson
-        except ImportError as error:
-            raise PuterConfigError(
-                "Orjson() needs orjson",
-                hint="pip install orjson (the extra puter-python-sdk[orjson])",
-            ) from error
+        with library("orjson", "orjson", "Orjson()"):
+            import orjson
         self._dumps: Any = orjson.dumps
         self._option = orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_DATETIME
         self.loads: Any = orjson.loads

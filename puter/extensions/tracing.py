@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from puter.engine.effects import Effect, Flow, StreamOpened, YieldChunks
 from puter.engine.failures import conceal
-from puter.exceptions import PuterConfigError, words_of
+from puter.exceptions import words_of
 from puter.extensions import conventions, recorded_messages
 from puter.extensions.conventions import Attributes, attributes_of
 from puter.extensions.single import Single
 from puter.extensions.watched import Watched, harmless
+from puter.process import library
 from puter.version import __version__
 from puter.wire.redact import Redactor, one_line
 
@@ -58,13 +59,8 @@ class OpenTelemetry(Single):
         meter_provider: MeterProvider | None = None,
         content: bool = False,
     ) -> None:
-        try:
+        with library("opentelemetry-api", "opentelemetry", "OpenTelemetry()"):
             from opentelemetry import context, metrics, trace
-        except ImportError:
-            raise PuterConfigError(
-                "OpenTelemetry() needs the package opentelemetry-api",
-                hint="pip install opentelemetry-api (the extra puter-python-sdk[opentelemetry])",
-            ) from None
         self._trace, self._context = trace, context
         about: Any = {"schema_url": conventions.SCHEMA}
         self._tracer = trace.get_tracer(
