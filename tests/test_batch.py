@@ -265,6 +265,28 @@ async def test_a_function_is_called_in_place_of_a_chat(
     assert records(output)[0]["model"] is None
 
 
+async def test_a_function_that_returns_nothing_is_called_once(
+    door: Door, ai: PuterAI, output: Path
+) -> None:
+    async def keep(_client: PuterAI, item: str) -> None:
+        kept.append(item)
+        if item == "b":
+            raise PuterBudgetError("spent")
+
+    def blocking(client: PuterAI, item: str) -> None:
+        asyncio.run(keep(client, item))
+
+    kept: list[str] = []
+    function = keep if door.kind == "async" else blocking
+    for reused in (0, 1):
+        results = await door(
+            ai, "batch", list("abc"), function=function, output=output, concurrency=1
+        )
+        assert (results[0], results.reused) == (None, reused)
+        assert results[1] is results[2] is results.stopped
+    assert kept == ["a", "b", "b"]
+
+
 async def test_a_plain_function_behind_async_batch_has_a_thread(ai: PuterAI) -> None:
     def where(_client: PuterAI, item: str) -> bool:
         return threading.current_thread() is threading.main_thread()
@@ -306,6 +328,57 @@ async def one_by_one(items: Any) -> AsyncIterator[Any]:
 
 async def test_async_items(ai: PuterAI) -> None:
     assert await ai.async_batch(one_by_one("abc")) == ["<a>", "<b>", "<c>"]
+
+
+async def test_async_items_are_not_waited_for_when_it_stops(ai: PuterAI, server: Server) -> None:
+    """Such as those of a queue, into which nobody puts anything more."""
+    server.replies["a"] = failure()
+    tasks: set[Any] = set()
+
+    async def items() -> AsyncIterator[str]:
+        try:
+            for item in ["a"] if raised else ["b", "a"]:
+                tasks.add(asyncio.current_task())
+                yield item
+            await asyncio.Event().wait()
+        finally:
+            tasks.add(asyncio.current_task())
+            closed.append(True)
+
+    closed: list[bool] = []
+    for raised in (True, False):
+        tasks.clear()
+        with pytest.raises(PuterBadRequestError):
+            await ai.async_batch(items(), on_error="raise", concurrency=1 + raised)
+        assert (closed, len(tasks)) == ([True], 1)
+        closed.clear()
+    assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
+async def test_answers_of_the_file_leave_others_their_turn(ai: PuterAI, output: Path) -> None:
+    items, turns = list(range(9)), list[int]()
+
+    async def answer(_client: PuterAI, item: int) -> int:
+        return item
+
+    async def count() -> None:
+        while True:
+            turns.append(1)
+            await asyncio.sleep(0)
+
+    await ai.async_batch(items, function=answer, output=output)
+    other = asyncio.create_task(count())
+    assert (await ai.async_batch(items, function=answer, output=output)).reused == 9
+    other.cancel()
+    assert len(turns) >= 9
+
+
+async def test_a_function_that_cancels_itself_has_failed(ai: PuterAI, output: Path) -> None:
+    async def ask(_client: PuterAI, _item: str) -> None:
+        raise asyncio.CancelledError
+
+    results = await ai.async_batch(["a", "b"], function=ask, output=output)
+    assert [type(one) for one in results.errors] == [CancelledError, CancelledError]
 
 
 @pytest.mark.parametrize("concurrency", [1, 3])

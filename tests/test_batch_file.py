@@ -66,9 +66,9 @@ def test_a_line_that_is_torn_anywhere_is_repaired(path: Path) -> None:
     for cut in (*range(0, len(torn), 3), len(torn) - 1):
         path.write_bytes(first + torn[:cut])
         file = AnswerFile(path)
-        assert file.find(KEY) == REPLY
+        assert file[KEY] == REPLY
         whole = cut == len(torn) - 1  # all but the end of the line
-        assert (file.find(OTHER) is not None) == whole
+        assert (OTHER in file) == whole
         file.write(record_of(OTHER, "again", REPLY))
         file.close()
         assert path.read_bytes().count(b"\n") == 2 + whole
@@ -81,11 +81,11 @@ def test_a_good_line_counts_wherever_it_stands(path: Path) -> None:
     for lines in ((failed, line()), (line(), failed), (line(),)):
         path.write_bytes(b"".join(lines))
         file = AnswerFile(path)
-        assert file.find(KEY) == REPLY
+        assert file[KEY] == REPLY
         file.close()
     path.write_bytes(failed)
     file = AnswerFile(path)
-    assert file.find(KEY) is None
+    assert KEY not in file
     file.close()
 
 

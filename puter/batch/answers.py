@@ -93,12 +93,13 @@ class AnswerFile:
             self.close()
             raise
 
-    def find(self, key: str) -> Any:
-        """The answer of that key, None if there is no good one."""
-        place = self._places.get(bytes.fromhex(key))
-        if place is None:
-            return None
-        self._reader.seek(place)
+    def __contains__(self, key: str) -> bool:
+        """Whether there is a good answer of that key."""
+        return bytes.fromhex(key) in self._places
+
+    def __getitem__(self, key: str) -> Any:
+        """The answer of that key; one that a function returned may be None."""
+        self._reader.seek(self._places[bytes.fromhex(key)])
         return outcome_of(json.loads(self._reader.readline()))
 
     def write(self, record: dict[str, Any]) -> None:

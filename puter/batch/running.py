@@ -7,7 +7,7 @@ import inspect
 import queue
 import signal
 import threading
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from contextlib import suppress
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -131,8 +131,44 @@ async def async_run(batch: Batch, items: Any, changed: Any) -> None:
         await changed.wait()
         changed.clear()
 
+    feeding = asyncio.ensure_future(_feed(batch, items, wait))
+    feeding.add_done_callback(lambda _: changed.set())
     try:
-        source = _each(items)
+        while not feeding.done() and batch.stopped is None:
+            await wait()
+        while batch.running:
+            await wait()
+        if batch.stopped is not None:
+            feeding.cancel()  # its source may wait for ever
+        await asyncio.gather(feeding, return_exceptions=True)
+        if batch.stopped is None or not feeding.cancelled():
+            feeding.result()
+    except GeneratorExit:  # the event loop is gone
+        raise
+    except BaseException as error:  # noqa: BLE001 - likewise
+        batch.stop(error)
+        feeding.cancel()
+        if isinstance(error, asyncio.CancelledError) and batch.running:
+            _tell(batch)
+        try:
+            while batch.running:
+                await wait()
+            await asyncio.gather(feeding, return_exceptions=True)
+        except asyncio.CancelledError:
+            calls = [feeding, *(one for one in batch.running.values() if one is not None)]
+            for one in calls:
+                one.cancel()
+            await asyncio.gather(*calls, return_exceptions=True)
+            raise
+        raise with_results(error, batch.results) from None
+
+
+async def _feed(batch: Batch, items: Any, wait: Callable[[], Awaitable[None]]) -> None:
+    """Hand in the items; one task does, as a source may hold a timeout or a task group open."""
+    import asyncio
+
+    source = aiter(items) if hasattr(items, "__aiter__") else _each(items)
+    try:
         while want := batch.wants():
             if want == "answer":
                 await wait()
@@ -143,31 +179,15 @@ async def async_run(batch: Batch, items: Any, changed: Any) -> None:
                 batch.end()
             else:
                 batch.take(item)
-    except GeneratorExit:  # the event loop is gone
-        raise
-    except BaseException as error:  # noqa: BLE001 - likewise
-        batch.stop(error)
-        if isinstance(error, asyncio.CancelledError) and batch.running:
-            _tell(batch)
-        try:
-            while batch.running:
-                await wait()
-        except asyncio.CancelledError:
-            calls = [one for one in batch.running.values() if one is not None]
-            for one in calls:
-                one.cancel()
-            await asyncio.wait(calls)
-            raise
-        raise with_results(error, batch.results) from None
+                await asyncio.sleep(0)  # answers of the file are many, and nothing waits for them
+    finally:
+        if hasattr(source, "aclose"):
+            await source.aclose()
 
 
-async def _each(items: Any) -> AsyncIterator[Any]:
-    if hasattr(items, "__aiter__"):
-        async for item in items:
-            yield item
-    else:
-        for item in items:
-            yield item
+async def _each(items: Iterable[Any]) -> AsyncIterator[Any]:
+    for item in items:
+        yield item
 
 
 def beginner(

@@ -92,6 +92,8 @@ class Batch:
         """It was said that it is interrupted."""
         self._limit = concurrency
         self._again: deque[Job] = deque()
+        self._open: set[int] = set()
+        """Places of the results that are still empty; a function may return None."""
         self._exhausted = False
         self._failed = 0
         self._lock = threading.RLock()
@@ -141,6 +143,7 @@ class Batch:
         with self._lock:
             index = len(self.results)
             self.results.append(None)
+            self._open.add(index)
         try:
             ask = self._prompts(item)
             if self._file is not None:
@@ -151,12 +154,14 @@ class Batch:
             with self._lock:
                 self._settle(index, error)
             return
-        found = None if self._file is None else self._file.find(ask.key)
-        if found is None:
+        if self.stopped is not None:  # while the item or its prompt was made
+            return
+        if self._file is None or ask.key not in self._file:
             self._start(Job(index, ask))
             return
         with self._lock:
-            self.results[index] = found
+            self.results[index] = self._file[ask.key]
+            self._open.discard(index)
             self.results.reused += 1
             advance(self.bar, self.results.cost, self._failed, reused=True)
 
@@ -216,6 +221,7 @@ class Batch:
         """Keep and write down what became of an item; without ``ask`` it was not asked."""
         results = self.results
         results[index] = outcome
+        self._open.discard(index)
         error = outcome if isinstance(outcome, BaseException) else None
         paid = outcome if error is None else paid_of(error)
         if isinstance(paid, ChatReply):
@@ -273,9 +279,8 @@ class Batch:
         results, reason = self.results, self.stopped
         if reason is None:
             return
-        for index, one in enumerate(results):
-            if one is None:
-                results[index] = reason
+        for index in self._open:
+            results[index] = reason
         results.extend([reason] * ((total or 0) - len(results)))
 
 
