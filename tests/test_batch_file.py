@@ -63,11 +63,11 @@ def test_an_error_tells_what_was_paid() -> None:
 
 def test_a_line_that_is_torn_anywhere_is_repaired(path: Path) -> None:
     first, torn = line(), line(OTHER)
-    for cut in (*range(0, len(torn), 3), len(torn) - 1):
-        path.write_bytes(first + torn[:cut])
+    for cut in (*range(0, len(torn), 9), len(torn) - 1):
+        whole = cut == len(torn) - 1  # all but the end of the line
+        path.write_bytes(first + torn[:cut] + (b"" if whole else b"\0" * (cut % 2 * 50)))
         file = AnswerFile(path)
         assert file[KEY] == REPLY
-        whole = cut == len(torn) - 1  # all but the end of the line
         assert (OTHER in file) == whole
         file.write(record_of(OTHER, "again", REPLY))
         file.close()
@@ -102,6 +102,8 @@ def test_a_good_line_counts_wherever_it_stands(path: Path) -> None:
         line().replace(b'"0.1"', b'"much"'),
         line().replace(b'"text"', b'"test"'),
         line() + b"torn by hand",
+        b'{"key": "customer-4711", "no',
+        b'{"key": "' + KEY.encode() + b'", "note": "whole, and of somebody else"}',
     ],
 )
 def test_what_is_not_ours_is_refused_and_left_alone(path: Path, content: bytes) -> None:

@@ -6,6 +6,7 @@ import errno
 import json
 import logging
 import os
+import re
 import stat
 import sys
 import weakref
@@ -17,8 +18,8 @@ from puter.process import short_lock
 from puter.types.replies import ChatReply
 
 LOGGER = logging.getLogger("puter.batch")
-_BEGINS = b'{"key": "'
-"""What each line begins with, so that a torn one is known."""
+_BEGINS = b'{"key": "' + b"0" * 32 + b'"'
+"""What each line begins with, if with other digits."""
 _MORE = ("finish_reason", "refusal", "reasoning", "images", "tool_calls")
 """Attributes of a reply that are written where they say something."""
 _USUAL = ChatReply("").to_dict()
@@ -208,7 +209,15 @@ def check_apart(source: Any, output: str | os.PathLike[str]) -> None:
 
 
 def _is_torn(line: bytes) -> bool:
-    return line.startswith(_BEGINS) or _BEGINS.startswith(line)
+    """Whether a kill, or a loss of power that left NUL bytes, may have left that of a record."""
+    begins = line.rstrip(b"\0")
+    if re.match(rb'{"key": "[0-9a-f]{32}"', begins + _BEGINS[len(begins) :]) is None:
+        return False
+    try:
+        json.loads(line)
+    except ValueError:
+        return True
+    return False  # another's, and whole
 
 
 def _record_in(line: bytes) -> Any:

@@ -6,9 +6,8 @@ import pickle
 import signal
 import sys
 import threading
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
 from typing import Any
 
 from puter.exceptions import PuterAuthError, PuterConfigError, PuterInputError, words_of
@@ -65,21 +64,21 @@ def work(sent: bytes, arguments: dict[str, Any] | None, item: Any) -> Any:
         arguments: Of the chat; None to call the function.
         item: For the function.
     """
-    with _uninterrupted():
-        client, function = _load(sent)
-        try:
-            if arguments is None:
-                return call(function, client, item)
-            credentials = client._shared.credentials
-            if not credentials.token and not credentials.password:
-                raise PuterAuthError(
-                    "A worker of the executor has no token",
-                    hint="Set PUTER_AUTH_TOKEN in the environment of the workers: a client that is "
-                    "sent to another process carries none.",
-                )
-            return chat(client, arguments)
-        except Exception as error:  # noqa: BLE001 - whatever the user's code does
-            raise _sendable(error) from None
+    _ignore_interrupts()
+    client, function = _load(sent)
+    try:
+        if arguments is None:
+            return call(function, client, item)
+        credentials = client._shared.credentials
+        if not credentials.token and not credentials.password:
+            raise PuterAuthError(
+                "A worker of the executor has no token",
+                hint="Set PUTER_AUTH_TOKEN in the environment of the workers: a client that is "
+                "sent to another process carries none.",
+            )
+        return chat(client, arguments)
+    except Exception as error:  # noqa: BLE001 - whatever the user's code does
+        raise _sendable(error) from None
 
 
 def chat(client: Any, arguments: dict[str, Any]) -> Any:
@@ -128,16 +127,12 @@ def _sendable(error: Exception) -> Exception:
     return error
 
 
-@contextmanager
-def _uninterrupted() -> Generator[None, None, None]:
-    """Ctrl-C reaches all processes of a terminal: here a call that is paid comes to its end."""
+def _ignore_interrupts() -> None:
+    """Ctrl-C reaches all processes of a terminal: here a call that is paid comes to its end.
+
+    So it stays, as a worker that ends while it is idle breaks the pool, and the others with it.
+    """
     processes = sys.modules.get("multiprocessing.process")
     child = processes is not None and processes.parent_process() is not None
-    if not child or threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
+    if child and threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import pickle
+import signal
 import threading
 from collections.abc import Iterator
 from concurrent.futures import Executor, ProcessPoolExecutor
@@ -134,6 +135,8 @@ async def test_workers_without_a_token_end_the_batch(
     assert server.token.encode() not in workers.payload(ai.with_options(), None, None)
     with ProcessPoolExecutor(1, mp_context=SPAWN) as own:
         results = await run(kind, ai, QUESTIONS, executor=own)
+        # Ctrl-C in a terminal does not end it, as that would break the pool.
+        assert own.submit(signal.getsignal, signal.SIGINT).result() is signal.SIG_IGN
     assert isinstance(results.stopped, PuterAuthError)
     assert "Set PUTER_AUTH_TOKEN in the environment of the workers" in str(results.stopped)
     assert server.chats == []
