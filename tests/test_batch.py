@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import io
 import json
 import os
@@ -409,15 +410,17 @@ async def test_a_million_items_are_not_held(door: Door, ai: PuterAI, output: Pat
 
     def items() -> Iterator[str]:
         nonlocal most
-        for number in range(400):
+        for number in range(200):
             item = Item(number)
             alive.add(item)
             yield item
             del item
-            most = max(most, len(alive))
+            if number % 50 == 49:
+                gc.collect()
+                most = max(most, len(alive))
 
     await door(ai, "batch", items(), template=lambda item: f"{item}?", output=output, concurrency=2)
-    assert 1 <= most <= 200  # a thread that has answered may still be on its way out
+    assert 1 <= most <= 100  # a thread that has answered may still be on its way out
 
 
 async def test_as_many_at_a_time_as_the_client_lets_run(door: Door, server: Server) -> None:

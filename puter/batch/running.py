@@ -181,8 +181,8 @@ async def _feed(batch: Batch, items: Any, wait: Callable[[], Awaitable[None]]) -
                 batch.take(item)
                 await asyncio.sleep(0)  # answers of the file are many, and nothing waits for them
     finally:
-        if hasattr(source, "aclose"):
-            await source.aclose()
+        if (close := getattr(source, "aclose", None)) is not None:
+            await close()
 
 
 async def _each(items: Iterable[Any]) -> AsyncIterator[Any]:
