@@ -7,6 +7,7 @@ refuses, so that no test looks at a screen that a terminal would not show.
 from __future__ import annotations
 
 import re
+import unicodedata
 
 from rich.cells import cell_len
 from rich.text import Text
@@ -21,14 +22,15 @@ Cell = tuple[str, str]
 
 
 class Screen:
-    """Lines of cells, as many as were written; none scrolls away.
+    """Lines of cells, as many as were written; those that scrolled away can no more be changed.
 
     Args:
         columns: How wide it is; longer lines are broken.
+        rows: How high it is.
     """
 
-    def __init__(self, columns: int = 80) -> None:
-        self.columns = columns
+    def __init__(self, columns: int = 80, rows: int = 50) -> None:
+        self.columns, self.rows = columns, rows
         self.cells: list[list[Cell]] = [[]]
         self.row = self.column = 0
         self._colours = ""
@@ -49,6 +51,11 @@ class Screen:
         """The text of each line, without space at its end."""
         return ["".join(character for character, _ in line).rstrip() for line in self.cells]
 
+    @property
+    def plain(self) -> str:
+        """All of it without colours; one line feed at the end."""
+        return "\n".join(self.lines).rstrip("\n") + "\n"
+
     def text(self) -> Text:
         """All of it with its colours, for rich to print."""
         found = Text(end="", no_wrap=True)
@@ -60,6 +67,8 @@ class Screen:
         return found
 
     def _put(self, character: str) -> None:
+        if unicodedata.category(character) in ("Cc", "Cf", "Zl", "Zp"):
+            raise ValueError(f"a terminal was sent {character!r}")
         width = cell_len(character)
         if self.column + width > self.columns:
             self._down()
@@ -95,7 +104,9 @@ class Screen:
                 reset = numbers in ("", "0")
                 self._colours = "" if reset else f"{self._colours};{numbers}".lstrip(";")
             case "A":
-                self.row = max(0, self.row - max(1, count))
+                self.row -= max(1, count)
+                if self.row < max(0, len(self.cells) - self.rows):
+                    raise ValueError("the cursor was sent off the screen")
             case "C":
                 self.column = min(self.columns - 1, self.column + max(1, count))
             case "D":

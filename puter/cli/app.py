@@ -14,9 +14,9 @@ import click
 
 from puter.checks import did_you_mean, near_misses
 from puter.cli import plugins
+from puter.cli.errors import sentence
 from puter.cli.session import Session
-from puter.engine.credentials import HOW_TO_SIGN_IN
-from puter.exceptions import PuterAuthError, PuterError
+from puter.exceptions import PuterError
 from puter.version import __version__
 
 COMMANDS = {
@@ -129,13 +129,13 @@ def _with_global_options(command: click.Command) -> click.Command:
 @click.version_option(__version__, prog_name="puter-ai")
 @click.pass_context
 def app(ctx: click.Context) -> None:
-    r"""Puter's AI on the command line.
+    """Puter's AI on the command line.
 
     \b
     puter-ai "Name the capital of France"
     git diff | puter-ai "Sum this up"
     puter-ai --local "Say hello"
-    """
+    """  # noqa: D301 - click knows this character, not its escape
     if ctx.invoked_subcommand is None:  # the prompt is what is piped in, or there is none
         if sys.stdin is None or sys.stdin.isatty():
             click.echo(ctx.get_help())
@@ -164,7 +164,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
     except (click.ClickException, PuterError, OSError) as error:
         if session.debug:
             traceback.print_exc()
-        session.tell(_sentence(error), style="bold red")
+        session.tell(sentence(error), style="bold red")
         return error.exit_code if isinstance(error, click.ClickException) else 1
 
 
@@ -172,16 +172,3 @@ def _help_width() -> int | None:
     """Columns of help texts where click's own least, 50, is too much."""
     columns = get_terminal_size().columns
     return columns if columns < 52 else None
-
-
-def _sentence(error: Exception) -> str:
-    """What went wrong, and what to do."""
-    if isinstance(error, click.UsageError) and error.ctx is not None:
-        return f"{error.format_message()} See: {error.ctx.command_path} --help"
-    if isinstance(error, click.ClickException):
-        return error.format_message()
-    if isinstance(error, OSError) and error.strerror:
-        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
-    if isinstance(error, PuterAuthError) and error.hint == HOW_TO_SIGN_IN:
-        error.hint = "Run: puter-ai login"
-    return str(error)

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from puter.cli.app import _sentence
+from puter.cli.errors import sentence
 from puter.cli.parameters import STDIN, chat_options, chosen
 from puter.cli.prompts import History, Keyboard, history_path, read_message, read_piped_line
 from puter.cli.session import Session, pass_session
@@ -72,5 +72,5 @@ def _history(session: Session) -> History | None:
     try:
         return History(path)
     except (OSError, PuterInputError) as error:
-        session.tell(f"No history is kept: {_sentence(error)}")
+        session.tell(f"No history is kept: {sentence(error)}")
         return None

@@ -103,9 +103,12 @@ class Session:
         return terminal and self.output.file.isatty()  # FORCE_COLOR makes no terminal of a file
 
     def tell(self, message: str, *, style: str = "") -> None:
-        """One line on standard error, begun by the name of the program."""
+        """One line on standard error, begun by the name of the program.
+
+        A terminal that it is too long for gets it broken between words.
+        """
         line = Text.assemble(("puter-ai: ", style), one_line(message))
-        self.errors.print(line, soft_wrap=True)
+        self.errors.print(line, soft_wrap=not self.errors.file.isatty())
 
     def warn(self, message: Warning | str, *_: object, **__: object) -> None:
         """What Python calls for a warning: one line of it."""

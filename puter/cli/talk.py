@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from puter.checks import did_you_mean, near_misses
-from puter.cli.app import _sentence
+from puter.cli.errors import sentence
 from puter.cli.live import show
 from puter.cli.text import printable
 from puter.exceptions import PuterError, PuterInputError
@@ -171,7 +171,7 @@ class Talk:
 
     def _fail(self, error: PuterError | OSError) -> None:
         self._answering, self.failed = False, True
-        self._session.tell(_sentence(error), style="bold red")
+        self._session.tell(sentence(error), style="bold red")
 
     def _ask(self, text: str, *more: str) -> None:
         """One turn; images and files go with it, whatever becomes of it."""

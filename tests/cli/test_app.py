@@ -64,6 +64,9 @@ def test_every_command_and_every_option_has_help(path: str, cli: Cli) -> None:
     first = (TREE[path].help or "").strip().splitlines()[0]
     assert first.endswith(".")
     assert first.rstrip(".").split()[0] in done.out
+    assert r"\b" not in done.out
+    for line in (TREE[path].help or "").partition("\b\n")[2].splitlines():
+        assert line.strip() in map(str.strip, done.out.splitlines())
     for option in TREE[path].params:
         if isinstance(option, click.Option):
             assert option.help, option.name

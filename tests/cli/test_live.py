@@ -17,13 +17,50 @@ from puter.cli import live
 from puter.cli.live import show
 from puter.cli.session import Session
 from puter.testing import MockTransport
-from tests.cli.screen import Screen, session_on
+from tests.screen import Screen
 
 
 @pytest.fixture(autouse=True)
 def draw_each_chunk(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(live, "INTERVAL", 0.0)
     monkeypatch.setattr(live, "monotonic", lambda: 0.0)
+
+
+class Terminal(io.StringIO):
+    """What rich writes to, and the screen that shows it.
+
+    Raises:
+        ValueError: Something is written that a terminal does not know, or we have no business with.
+    """
+
+    def __init__(self, columns: int = 40, rows: int = 12) -> None:
+        super().__init__()
+        self.screen = Screen(columns, rows)
+
+    def isatty(self) -> bool:
+        return True
+
+    def write(self, text: str, /) -> int:
+        if "\x1b]" in text or "\x07" in text:
+            raise ValueError(f"a title or a bell: {text!r}")
+        self.screen.feed(text.replace("\n", "\r\n"))  # as the system's driver of terminals does
+        return super().write(text)
+
+    def session(self, **environment: str) -> Session:
+        """A session whose streams are this terminal."""
+        session = Session()
+        session.output = session.errors = Console(
+            file=self,
+            force_terminal=True,
+            color_system="truecolor",
+            width=self.screen.columns,
+            height=self.screen.rows,
+            markup=False,
+            highlight=False,
+            emoji=False,
+            _environ=environment,
+        )
+        return session
 
 
 def stream_of(pieces: Sequence[Any]) -> ChatStream:
@@ -41,11 +78,11 @@ def stream_of(pieces: Sequence[Any]) -> ChatStream:
 
 
 def shown(text: str, *, width: int = 40, height: int = 12, step: int = 3) -> str:
-    screen = Screen(width, height)
+    terminal = Terminal(width, height)
     pieces = [text[n : n + step] for n in range(0, len(text), step)]
-    reply = show(stream_of(pieces), session_on(screen))
+    reply = show(stream_of(pieces), terminal.session())
     assert reply == text
-    return screen.text
+    return terminal.screen.plain
 
 
 ANSWER = """# Capitals
@@ -144,25 +181,25 @@ MARKS = "# > - 1. ``` ` | [ ] ( ) * _ ! <b> &amp; a".split()
 @settings(max_examples=25)
 def test_anything_can_be_shown(pieces: list[str]) -> None:
     text = "x" + "".join(pieces)
-    show(stream_of([text[:7], text[7:]]), session_on(Screen(20, 5)))
+    show(stream_of([text[:7], text[7:]]), Terminal(20, 5).session())
 
 
 # ------------------------------------------------------------ errors and interrupts
 
 
 @pytest.mark.parametrize("error", [PuterError("gone"), KeyboardInterrupt()])
-@pytest.mark.parametrize("terminal", [True, False])
+@pytest.mark.parametrize("on_terminal", [True, False])
 def test_what_came_before_an_error_stays(
-    error: BaseException, terminal: bool, capsys: pytest.CaptureFixture[str]
+    error: BaseException, on_terminal: bool, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    screen = Screen()
-    session = session_on(screen) if terminal else Session()
+    terminal = Terminal()
+    session = terminal.session() if on_terminal else Session()
     stream = stream_of(["Once upon ", "a **time", PuterError("gone")])
     if isinstance(error, KeyboardInterrupt):
         stream = interrupted(stream)
     with pytest.raises((PuterError, KeyboardInterrupt)):
         show(stream, session)
-    text = screen.text if terminal else capsys.readouterr().out
+    text = terminal.screen.plain if on_terminal else capsys.readouterr().out
     assert text == "Once upon a **time\n"
 
 
@@ -217,12 +254,10 @@ def test_what_the_encoding_lacks_is_a_question_mark(monkeypatch: pytest.MonkeyPa
     assert data.getvalue() == b"??!\n"
 
 
-def test_a_terminal_without_a_cursor_gets_plain_text(monkeypatch: pytest.MonkeyPatch) -> None:
-    screen = Screen()
-    session = session_on(screen)
-    session.output = Console(file=screen, force_terminal=True, _environ={"TERM": "dumb"})
-    show(stream_of(["**bold**\x1b[2J", " text"]), session)
-    assert screen.getvalue() == "**bold** text\n"
+def test_a_terminal_without_a_cursor_gets_plain_text() -> None:
+    terminal = Terminal()
+    show(stream_of(["**bold**\x1b[2J", " text"]), terminal.session(TERM="dumb"))
+    assert terminal.getvalue() == "**bold** text\n"
 
 
 def test_colours_that_are_forced_into_a_file_change_no_text(
@@ -233,12 +268,16 @@ def test_colours_that_are_forced_into_a_file_change_no_text(
     assert capsys.readouterr().out == "**bold**\x1b[2J\n"
 
 
-def test_without_colours_there_are_none(monkeypatch: pytest.MonkeyPatch) -> None:
-    screen = Screen()
-    session = session_on(screen)
-    session.output = Console(
-        file=screen, force_terminal=True, width=40, height=12, _environ={"NO_COLOR": "1"}
-    )
-    show(stream_of([ANSWER]), session)
-    assert "\x1b[3" not in screen.getvalue().replace("\x1b[3m", "")
-    assert "38;" not in screen.getvalue()
+def test_without_colours_there_are_none() -> None:
+    terminal = Terminal()
+    show(stream_of([ANSWER]), terminal.session(NO_COLOR="1"))
+    assert "\x1b[3" not in terminal.getvalue().replace("\x1b[3m", "")
+    assert "38;" not in terminal.getvalue()
+
+
+def test_a_long_error_is_broken_between_words() -> None:
+    terminal = Terminal(20)
+    terminal.session().tell("Model not found: gpt-5-nan. Did you mean 'gpt-5-nano'?")
+    assert terminal.screen.lines == [
+        "puter-ai: Model not", "found: gpt-5-nan.", "Did you mean", "'gpt-5-nano'?", "",
+    ]  # fmt: skip
