@@ -6,6 +6,7 @@ import sys
 import traceback
 import warnings
 from collections.abc import Sequence
+from contextlib import suppress
 from importlib import import_module
 from shutil import get_terminal_size
 from typing import Any
@@ -154,7 +155,8 @@ def run(arguments: Sequence[str] | None = None) -> int:
             warnings.showwarning = session.warn
             settings: dict[str, Any] = {"obj": session, "terminal_width": _help_width()}
             result = app.main(arguments, "puter-ai", standalone_mode=False, **settings)
-            sys.stdout.flush()
+            if sys.stdout is not None:  # None: it was closed
+                sys.stdout.flush()
         return result if isinstance(result, int) else 0
     except SystemExit as left:  # click and rich leave so when a pipe is closed
         return left.code if isinstance(left.code, int) else int(left.code is not None)
@@ -165,7 +167,18 @@ def run(arguments: Sequence[str] | None = None) -> int:
         if session.debug:
             traceback.print_exc()
         session.tell(sentence(error), style="bold red")
+        _let_go_of_output()
         return error.exit_code if isinstance(error, click.ClickException) else 1
+
+
+def _let_go_of_output() -> None:
+    """Close a standard output that takes no more: Python would try again at its end, and tell."""
+    try:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except OSError:
+        with suppress(OSError):
+            sys.stdout.close()
 
 
 def _help_width() -> int | None:

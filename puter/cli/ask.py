@@ -12,6 +12,7 @@ from puter.cli.parameters import (
     chat_options,
     chosen,
     cost_option,
+    need_output,
     source_of,
     tell_cost,
     text_of,
@@ -47,6 +48,7 @@ def ask(
     The answer is printed as it comes. A first word that is no command is a prompt, so `ask` may be
     left out.
     """
+    need_output()
     options = chosen(options, temperature=temperature, max_tokens=max_tokens)
     sources = [*images, *files]
     if sources.count(STDIN) > 1:

@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from puter.cli.errors import sentence
-from puter.cli.parameters import STDIN, chat_options, chosen
+from puter.cli.parameters import STDIN, chat_options, chosen, need_output
 from puter.cli.prompts import History, Keyboard, history_path, read_message, read_piped_line
 from puter.cli.session import Session, pass_session
 from puter.cli.talk import Talk
@@ -42,6 +42,7 @@ def chat(
     """
     if STDIN in (*images, *files):
         raise click.UsageError("Standard input is what is said, and no file.")
+    need_output()
     options = chosen(options, temperature=temperature, max_tokens=max_tokens)
     interactive = sys.stdin is not None and sys.stdin.isatty()  # None: it was closed
     with session.client() as ai, ExitStack() as stack:

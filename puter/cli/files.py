@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import click
 
-from puter.cli.parameters import STDIN
+from puter.cli.parameters import STDIN, need_output
 from puter.types.mime import extension_of
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ class Output:
 
     Raises:
         click.UsageError: The file is there, its folder is not, or binary data would go to a
-            terminal.
+            terminal or nowhere.
     """
 
     def __init__(self, named: str | None, text: str, *, overwrite: bool) -> None:
@@ -54,6 +54,7 @@ class Output:
         if named is None:
             return
         if named == STDIN:
+            need_output()
             if sys.stdout.isatty():
                 raise click.UsageError("A terminal cannot show this: redirect it, or name a file.")
         elif os.path.lexists(named) and not overwrite:

@@ -13,6 +13,7 @@ from puter.cli.parameters import (
     cost_option,
     model_option,
     more_options,
+    need_output,
     source_of,
     tell_cost,
 )
@@ -35,6 +36,7 @@ def ocr(
     cost: bool,
 ) -> None:
     """Read the text in an image or a document, - for one piped in."""
+    need_output()
     check_names(options, PuterAI.img2txt)
     options = {"provider": provider, "model": model, **options}
     with session.client() as ai:

@@ -163,8 +163,26 @@ def text_of(words: Sequence[str]) -> str:
 
 
 def source_of(name: str) -> str | bytes:
-    """A file or URL as the client takes it; ``-`` is what is piped in."""
-    return sys.stdin.buffer.read() if name == STDIN else name
+    """A file or URL as the client takes it; ``-`` is what is piped in.
+
+    Raises:
+        click.UsageError: Standard input is closed.
+    """
+    if name != STDIN:
+        return name
+    if sys.stdin is None:
+        raise click.UsageError("Standard input is closed.")
+    return sys.stdin.buffer.read()
+
+
+def need_output() -> None:
+    """Before a text is paid: somebody must be there to get it.
+
+    Raises:
+        click.UsageError: Standard output is closed.
+    """
+    if sys.stdout is None:
+        raise click.UsageError("Standard output is closed: nobody would get the answer.")
 
 
 def cost_option(command: F) -> F:

@@ -13,6 +13,7 @@ from puter.cli.parameters import (
     cost_option,
     model_option,
     more_options,
+    need_output,
     source_of,
     tell_cost,
 )
@@ -39,6 +40,7 @@ def transcribe(
     cost: bool,
 ) -> None:
     """Write down what is said in a recording, - for one piped in."""
+    need_output()
     check_names(options, PuterAI.speech2txt)
     given = {"provider": provider, "model": model, "language": language, "translate": translate}
     options = {**given, **options}

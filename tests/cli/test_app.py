@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import itertools
 import os
 import re
@@ -195,6 +196,40 @@ def test_no_words_show_what_there_is(cli: Cli) -> None:
     done = cli()
     assert done.code == 2
     assert "There is no text" in done.err
+
+
+@pytest.mark.parametrize(
+    ("stream", "words", "code"),
+    [
+        ("stdout", "ask 2 + 2", 2),
+        ("stdout", "ask --json 2 + 2", 2),
+        ("stdout", "chat", 2),
+        ("stdout", "say 2 + 2 -o -", 2),
+        ("stdout", "ocr nothing.png", 2),
+        ("stdout", "transcribe nothing.mp3", 2),
+        ("stdin", "ask -f - 2 + 2", 2),
+        ("stdin", "ocr -", 2),
+        ("stdin", "transcribe -", 2),
+        ("stdout", "image 2 + 2 -o four", 0),  # a file gets it
+        ("stdin", "ask 2 + 2", 0),
+        ("stderr", "ask --cost 2 + 2", 0),
+    ],
+)
+def test_with_a_closed_stream_nothing_is_paid_for_nobody(
+    signed_in: LocalPuter,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    stream: str,
+    words: str,
+    code: int,
+) -> None:
+    monkeypatch.setattr(sys, "stdin", io.StringIO())
+    monkeypatch.setattr(sys, stream, None)
+    assert main(words.split()) == code
+    sent = [one for one in signed_in.requests if "drivers" in one.path]
+    assert len(sent) == (not code)
+    told = "Standard input is closed" if stream == "stdin" else "Standard output is closed"
+    assert (told in capsys.readouterr().err) == bool(code)
 
 
 # ------------------------------------------------------------ what is loaded

@@ -87,6 +87,14 @@ def test_a_table_into_a_closed_pipe_is_no_error(start: Any) -> None:
     assert program.wait(timeout=30) == 1
 
 
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no such device")
+def test_a_disk_that_is_full_is_one_line_and_1(start: Any) -> None:
+    with open("/dev/full", "w") as full:
+        program = start("2 + 2", stdout=full)
+    assert program.communicate(timeout=30)[1] == b"puter-ai: No space left on device\n"
+    assert program.returncode == 1
+
+
 def test_a_terminal_gets_formatted_text_and_keeps_what_is_typed_for_the_shell(
     start: Any, signed_in: LocalPuter, terminal: tuple[int, int]
 ) -> None:
