@@ -10,7 +10,7 @@ import os
 import re
 import shlex
 import sys
-from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 from urllib.parse import urlsplit
@@ -55,6 +55,8 @@ class Profile:
     """Each path, and what it says by key; the first that has a key counts."""
     own: str
     """The path of the user's own; any other may be a stranger's."""
+    saved: Collection[str] = ()
+    """What the user's own says as part of it: what ``puter-ai login`` saved in a file beside it."""
 
     def values(self, names: Iterable[str]) -> dict[str, Any]:
         """What there is of these; a ``Secret`` for a token or a password."""
@@ -64,6 +66,13 @@ class Profile:
     def find(self, name: str) -> tuple[str, Any] | None:
         """The file that says something of a setting, and what; None when none does."""
         return next(((path, said[name]) for path, said in self.files if name in said), None)
+
+    def place_of(self, name: str) -> str | None:
+        """The file in which a setting stands; None when none says it."""
+        found = self.find(name)
+        if found is None:
+            return None
+        return users_file(SAVED) if name in self.saved and found[0] == self.own else found[0]
 
     def secret(self, name: str, settings_of: Callable[[Profile], Any]) -> str | None:
         """The token or the password; the keyring is asked for it now, and not before.
@@ -140,11 +149,15 @@ def read(
     saved = _load(users_file(SAVED), missing_ok=True) if path is None else None
     for file in [*files, *([saved] if saved else [])]:
         file.check(check_key, is_secret)
+    keys: set[str] = set()
     if saved:
+        theirs = next((file.tables for file in files if file.path == own), {})
+        for table in ("", name):
+            keys = (keys - {*theirs.get(table, ())}) | {*saved.tables.get(table, ())}
         files = _with(files, own, saved.tables)
     if name and not may_be_new and not any(name in file.tables for file in files):
         raise _no_profile(name, files, places)
-    return Profile([(file.path, file.said(name, check)) for file in files], own)
+    return Profile([(file.path, file.said(name, check)) for file in files], own, keys)
 
 
 def chosen() -> str:

@@ -14,7 +14,7 @@ from puter.cli.parameters import (
     cost_option,
     need_output,
     source_of,
-    tell_cost,
+    telling_cost,
     text_of,
 )
 from puter.cli.session import Session, pass_session
@@ -54,7 +54,7 @@ def ask(
     if sources.count(STDIN) > 1:
         raise click.UsageError("Standard input can be one file only.")
     text = " ".join(prompt) if STDIN in sources else text_of(prompt)
-    with session.client() as ai:
+    with session.client() as ai, telling_cost(cost, session, ai):
         arguments: dict[str, Any] = {
             "system": system,
             "images": [source_of(one) for one in images] or None,
@@ -68,8 +68,6 @@ def ask(
             show_text(ai.chat(text, model, **arguments), session)
         else:
             show(ai.chat(text, model, stream=True, **arguments), session)
-        if cost:
-            tell_cost(session, ai)
 
 
 def _data(reply: ChatReply) -> dict[str, Any]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -12,7 +11,7 @@ from rich.table import Table
 
 from puter.cli.session import Session, pass_session
 from puter.cli.text import one_line, write_json
-from puter.config import _public, profile_of
+from puter.config import _public
 from puter.engine.credentials import TOKEN_VARIABLES
 
 if TYPE_CHECKING:
@@ -29,7 +28,7 @@ HIDDEN = "***"
 def config(session: Session, as_json: bool) -> None:
     """Show the settings and where each comes from, but no secret."""
     with session.client() as ai:
-        found = _profile(session)
+        found = session.found()
         rows = [*_credentials(session, found), *_settings(session, ai.config, found)]
     if as_json:
         data = {name: {"value": value, "from": source} for name, value, source in rows}
@@ -61,9 +60,9 @@ def _credentials(session: Session, found: Profile | None) -> Iterator[Row]:
         elif variable := next((one for one in names if os.environ.get(one)), None):
             value = os.environ[variable] if name == "username" else HIDDEN
             yield name, value, variable
-        elif said := _said(found, name):
-            path, value = said
-            yield name, value if name == "username" else HIDDEN, path
+        elif found is not None and (said := found.find(name)):
+            value = said[1] if name == "username" else HIDDEN
+            yield name, value, found.place_of(name) or ""
         else:
             yield name, None, "not set"
 
@@ -77,21 +76,6 @@ def _settings(session: Session, settings: PuterConfig, found: Profile | None) ->
             source = "--local"
         elif os.environ.get(variable) or (variable == "PUTER_PROXY" and variable in os.environ):
             source = variable
-        elif said := _said(found, name):
-            source, _ = said
         else:
-            source = "default"
+            source = (found and found.place_of(name)) or "default"
         yield name, value, source
-
-
-def _said(found: Profile | None, name: str) -> tuple[str, Any] | None:
-    """The file that says something of a setting, and what."""
-    return None if found is None else found.find(name)
-
-
-def _profile(session: Session) -> Profile | None:
-    """What ``session.client()`` reads of the config files."""
-    name = session.profile or os.environ.get("PUTER_PROFILE")
-    if session.local or not (name or find_spec("platformdirs")):
-        return None
-    return profile_of(None, name or "")

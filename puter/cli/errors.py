@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
+
 import click
 
-from puter.engine.credentials import HOW_TO_SIGN_IN
+from puter.engine.credentials import HOW_TO_SIGN_IN, TOKEN_VARIABLES
+from puter.wire.errors import SIGN_IN_AGAIN
 
 
 def sentence(error: Exception) -> str:
@@ -20,4 +23,17 @@ def sentence(error: Exception) -> str:
         return error.format_message()
     if isinstance(error, OSError) and error.strerror:
         return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
-    return str(error).replace(HOW_TO_SIGN_IN, "Run: puter-ai login")
+    told = str(error)
+    for hint in (HOW_TO_SIGN_IN, SIGN_IN_AGAIN):
+        told = told.replace(hint, _how_to_sign_in())
+    return told
+
+
+def _how_to_sign_in() -> str:
+    named = next((one for one in TOKEN_VARIABLES if os.environ.get(one)), None)
+    login = "puter-ai login"
+    return (
+        f"Put another token into {named}, or unset it and run: {login}"
+        if named
+        else f"Run: {login}"
+    )

@@ -14,7 +14,7 @@ from puter.cli.parameters import (
     model_option,
     more_options,
     source_of,
-    tell_cost,
+    telling_cost,
     text_of,
 )
 from puter.cli.session import Session, pass_session
@@ -53,7 +53,5 @@ def image(
     place = Output(output, text, overwrite=overwrite)
     sources = [source_of(one) for one in images] or None
     options = {"provider": provider, "ratio": ratio, "input_images": sources, **options}
-    with session.client() as ai:
+    with session.client() as ai, telling_cost(cost, session, ai):
         place.save(ai.txt2img(text, model, **options))
-        if cost:
-            tell_cost(session, ai)

@@ -26,6 +26,11 @@ COLUMNS = (
 )  # fmt: skip
 """What is known of a call; ``cost`` is a text with US dollars, which is exact."""
 
+BILLED = frozenset(
+    ("chat", "parse", "img2txt", "speech2speech", "speech2txt", "txt2img", "txt2speech", "txt2vid")
+)
+"""Operations that are logged: those that answer a prompt."""
+
 _SCHEMA = f"CREATE TABLE IF NOT EXISTS calls (id INTEGER PRIMARY KEY, {', '.join(COLUMNS[1:])})"
 _OFF, _ON = 0, 1  # in user_version, so that the file says whether it is in use
 
@@ -119,6 +124,8 @@ def logging_to(path: str, tell: Callable[[str], None]) -> Callable[..., Flow[Any
         pass
 
     def log(request: Request, call_next: Callable[[Request], Flow[Any]]) -> Flow[Any]:
+        if request.operation not in BILLED:
+            return (yield from call_next(request))
         began, answer = monotonic(), None
         error: str | None = "interrupted"
         try:

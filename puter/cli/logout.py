@@ -34,7 +34,14 @@ def logout(session: Session) -> None:
     try:
         with own_client(session, **settings) as ai, own_client(session, **settings) as after:
             signed_in = ai._shared.credentials.token is not None
-            ai.logout()
+            try:
+                ai.logout()
+            except PuterError:
+                session.tell(
+                    "The session may still be open: it can be ended in Puter's settings.",
+                    style="yellow",
+                )
+                raise
             revoked = _is_revoked(after) if signed_in else None
     finally:
         if keeps:

@@ -15,7 +15,7 @@ from puter.cli.parameters import (
     more_options,
     need_output,
     source_of,
-    tell_cost,
+    telling_cost,
 )
 from puter.cli.session import Session, pass_session
 
@@ -39,7 +39,5 @@ def ocr(
     need_output()
     check_names(options, PuterAI.img2txt)
     options = {"provider": provider, "model": model, **options}
-    with session.client() as ai:
+    with session.client() as ai, telling_cost(cost, session, ai):
         write_text(ai.img2txt(source_of(document), **options), session)
-        if cost:
-            tell_cost(session, ai)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import inspect
 import json
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -190,9 +191,18 @@ def cost_option(command: F) -> F:
     return click.option("--cost", is_flag=True, help=told)(command)
 
 
-def tell_cost(session: Session, ai: PuterAI) -> None:
-    """One line on what the client spent."""
+@contextmanager
+def telling_cost(wanted: bool, session: Session, ai: PuterAI) -> Generator[None, None, None]:
+    """Tell at the end what the client spent, also for an answer that failed or was stopped."""
+    try:
+        yield
+    finally:
+        if wanted:
+            session.tell(_spent(ai))
+
+
+def _spent(ai: PuterAI) -> str:
     spent = ai.usage.total
     unknown = "cost not known" if spent.unpriced and not spent.cost else f"{spent.cost:f} USD"
     tokens = f"{spent.input_tokens:,} tokens in, {spent.output_tokens:,} out"
-    session.tell(f"{unknown}, {tokens}" if spent.output_tokens else unknown)
+    return f"{unknown}, {tokens}" if spent.output_tokens else unknown

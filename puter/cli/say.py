@@ -13,7 +13,7 @@ from puter.cli.parameters import (
     cost_option,
     model_option,
     more_options,
-    tell_cost,
+    telling_cost,
     text_of,
 )
 from puter.cli.session import Session, pass_session
@@ -47,7 +47,5 @@ def say(
     place = Output(output, words, overwrite=overwrite)
     given = {"provider": provider, "model": model, "voice": voice, "language": language}
     options = {**given, **options}
-    with session.client() as ai:
+    with session.client() as ai, telling_cost(cost, session, ai):
         place.save(ai.txt2speech(words, **options))
-        if cost:
-            tell_cost(session, ai)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from puter.ai import PuterAI
+    from puter.profiles import Profile
     from puter.testing.server import LocalPuter
 
 WIDE = 10_000
@@ -64,15 +65,21 @@ class Session:
             PuterConfigError: A setting is not valid.
         """
         from puter.ai import PuterAI
-        from puter.config import profile_of
 
         if self.local:
             return self._logged(self.local_server().client(**settings))
-        profile: Any = self.profile
-        if profile is None and not os.environ.get("PUTER_PROFILE") and find_spec("platformdirs"):
-            profile = profile_of(None, "", project=False)
-        settings.setdefault("profile", profile)
+        if "profile" not in settings:
+            settings["profile"] = self.found()
         return self._logged(PuterAI(**settings))
+
+    def found(self) -> Profile | None:
+        """What clients read of the config files; None when they read none."""
+        from puter.config import profile_of
+
+        name = self.profile or os.environ.get("PUTER_PROFILE") or ""
+        if self.local or not (name or find_spec("platformdirs")):
+            return None
+        return profile_of(None, name, project=bool(name))
 
     def _logged(self, client: PuterAI) -> PuterAI:
         """The client, which logs its calls if the user wants that."""

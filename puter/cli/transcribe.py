@@ -15,7 +15,7 @@ from puter.cli.parameters import (
     more_options,
     need_output,
     source_of,
-    tell_cost,
+    telling_cost,
 )
 from puter.cli.session import Session, pass_session
 
@@ -44,7 +44,5 @@ def transcribe(
     check_names(options, PuterAI.speech2txt)
     given = {"provider": provider, "model": model, "language": language, "translate": translate}
     options = {**given, **options}
-    with session.client() as ai:
+    with session.client() as ai, telling_cost(cost, session, ai):
         write_text(ai.speech2txt(source_of(audio), **options), session)
-        if cost:
-            tell_cost(session, ai)

@@ -14,7 +14,7 @@ from puter.cli.parameters import (
     model_option,
     more_options,
     source_of,
-    tell_cost,
+    telling_cost,
     text_of,
 )
 from puter.cli.session import Session, pass_session
@@ -48,7 +48,5 @@ def video(
     place = Output(output, text, overwrite=overwrite)
     source = source_of(image) if image else None
     options = {"seconds": seconds, "size": size, "input_reference": source, **options}
-    with session.client() as ai:
+    with session.client() as ai, telling_cost(cost, session, ai):
         place.save(ai.txt2vid(text, model, **options))
-        if cost:
-            tell_cost(session, ai)

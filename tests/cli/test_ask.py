@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from puter.testing import LocalPuter, Reply
+from puter.testing import LocalPuter, Reply, faults
 from puter.testing.samples import PNG
 from tests.cli.conftest import Cli
 
@@ -88,6 +88,14 @@ def test_the_cost_is_told_on_standard_error(cli: Cli, signed_in: LocalPuter) -> 
     assert done.err.startswith("puter-ai: 0.0000")
     assert " USD, " in done.err
     assert done.err.endswith(" out\n")
+    signed_in.inject(faults.insufficient_funds(), operation="chat", times=1)
+    refused = cli("--cost", "Capital of France?")
+    signed_in.reply_with("Paris, it is said")
+    signed_in.inject(faults.cut_body(), operation="chat", times=1)
+    cut = cli("--cost", "Capital of France?")
+    assert (cut.code, refused.code) == (1, 1)
+    assert cut.err.startswith("puter-ai: cost not known")
+    assert refused.err.startswith("puter-ai: 0 USD\n")
 
 
 @pytest.mark.parametrize(

@@ -182,6 +182,9 @@ def test_config_tells_where_each_setting_comes_from_and_no_secret(
     for text in (done.out, table):
         assert "hush" not in text
     assert cli("--local", "config", "--json").json["api_base"]["from"] == "--local"
+    own = cli("config", "--json").json  # the folder may be a stranger's: other commands do not look
+    assert own["max_retries"]["from"] == own["headers"]["from"] == "default"
+    assert own["password"] == {"value": None, "from": "not set"}
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])

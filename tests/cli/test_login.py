@@ -577,8 +577,17 @@ def test_an_api_token_cannot_revoke_itself(cli: Cli, server: LocalPuter) -> None
     assert not file().exists()
 
 
-def test_who_is_not_signed_in_is_told_the_command(cli: Cli, server: LocalPuter) -> None:
+def test_who_is_not_signed_in_is_told_the_command(
+    cli: Cli, server: LocalPuter, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert cli("whoami").err == "puter-ai: Not signed in. Run: puter-ai login\n"
+    assert cli("login", "--with-token", "--save", stdin=server.token).code == 0
+    assert cli("config", "--json").json["token"] == {"value": "***", "from": str(file())}
+    server.revoke(server.token)
+    assert cli("whoami").err.endswith(" Run: puter-ai login\n")
+    monkeypatch.setenv("PUTER_AUTH_TOKEN", server.token)
+    told = " Put another token into PUTER_AUTH_TOKEN, or unset it and run: puter-ai login\n"
+    assert cli("whoami").err.endswith(told)
 
 
 def test_the_help_keeps_its_examples_apart(cli: Cli) -> None:
@@ -618,6 +627,7 @@ def test_a_server_that_cannot_be_reached_leaves_nothing_on_this_machine(
     done = cli("logout")
     assert done.code == 1
     assert "The saved token is removed." in done.err
+    assert "The session may still be open" in done.err
     assert not file().exists()
 
 

@@ -37,7 +37,7 @@ def test_calls_are_kept_with_what_they_cost(cli: Cli, signed_in: LocalPuter, log
     signed_in.reply_with("Paris", "Madrid")
     assert cli("-s", "Be brief.", "Capital of France?").code == 0
     assert cli("--json", "-m", "gpt-4.1", "Capital of Spain?").code == 0
-    assert cli("image", "A cat").code == 0
+    assert cli("image", "A cat").code == cli("models").code == cli("whoami").code == 0
     assert stat.S_IMODE(logging.stat().st_mode) == 0o600
     first, second, third = cli("logs", "--json").json
     assert (first["prompt"], first["system"]) == ("Capital of France?", "Be brief.")
