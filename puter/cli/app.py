@@ -173,12 +173,13 @@ def run(arguments: Sequence[str] | None = None) -> int:
 
 def _let_go_of_output() -> None:
     """Close a standard output that takes no more: Python would try again at its end, and tell."""
+    output = sys.stdout
     try:
-        if sys.stdout is not None:
-            sys.stdout.flush()
+        if output is not None:
+            output.flush()
     except OSError:
         with suppress(OSError):
-            sys.stdout.close()
+            output.close()
 
 
 def _help_width() -> int | None:

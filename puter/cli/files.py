@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import click
 
+from puter.atomic import check_writable
 from puter.cli.parameters import STDIN, need_output
 from puter.types.mime import extension_of
 
@@ -46,12 +47,14 @@ class Output:
     Raises:
         click.UsageError: The file is there, its folder is not, or binary data would go to a
             terminal or nowhere.
+        OSError: Nothing can be written there.
     """
 
     def __init__(self, named: str | None, text: str, *, overwrite: bool) -> None:
         self._name, self._overwrite = named or _name_of(text), overwrite
         self._may_number = named is None
         if named is None:
+            check_writable(self._name)
             return
         if named == STDIN:
             need_output()
@@ -61,6 +64,8 @@ class Output:
             raise click.UsageError(f"{named} is there already: name another, or use --overwrite.")
         elif not os.path.isdir(os.path.dirname(named) or os.curdir):
             raise click.UsageError(f"There is no folder {os.path.dirname(named)}.")
+        else:
+            check_writable(named)
 
     def save(self, media: Media) -> None:
         """Write it, and print the name of the file."""

@@ -32,13 +32,15 @@ BILLED = frozenset(
 """Operations that are logged: those that answer a prompt."""
 
 _SCHEMA = f"CREATE TABLE IF NOT EXISTS calls (id INTEGER PRIMARY KEY, {', '.join(COLUMNS[1:])})"
+_MOST = 2**31  # rows
 _OFF, _ON = 0, 1  # in user_version, so that the file says whether it is in use
 
 
 def place() -> str:
     """The file, whether a log is kept or not."""
     state = os.environ.get("XDG_STATE_HOME") or os.path.expanduser("~/.local/state")
-    return os.environ.get(VARIABLE) or os.path.join(state, "puter", "log.sqlite")
+    named = os.environ.get(VARIABLE)
+    return os.path.expanduser(named) if named else os.path.join(state, "puter", "log.sqlite")
 
 
 def kept() -> bool:
@@ -71,6 +73,7 @@ class Log:
             self._database = sqlite3.connect(path, timeout=10, isolation_level=None)
             try:
                 self._database.execute(_SCHEMA)
+                self._database.execute(f"SELECT {', '.join(COLUMNS)} FROM calls LIMIT 0")  # noqa: S608
             except BaseException:
                 self._database.close()
                 raise
@@ -94,7 +97,7 @@ class Log:
         marks = ", ".join("?" * len(names))
         self._database.execute(
             f"INSERT INTO calls ({', '.join(names)}) VALUES ({marks})",  # noqa: S608 - our names
-            [call[name] for name in names],
+            [_storable(call[name]) for name in names],
         )
 
     def find(self, text: str | None = None, count: int = 20) -> list[dict[str, Any]]:
@@ -103,7 +106,7 @@ class Log:
         rows = self._database.execute(
             f"SELECT {', '.join(COLUMNS)} FROM calls WHERE prompt || '\n' || coalesce(answer, '')"  # noqa: S608
             " || '\n' || coalesce(model, '') LIKE ? ESCAPE '~' ORDER BY id DESC LIMIT ?",
-            (wanted, count),
+            (_storable(wanted), min(count, _MOST)),
         )
         return [dict(zip(COLUMNS, row, strict=True)) for row in reversed(rows.fetchall())]
 
@@ -144,6 +147,13 @@ def logging_to(path: str, tell: Callable[[str], None]) -> Callable[..., Flow[Any
         return answer
 
     return log
+
+
+def _storable(value: Any) -> Any:
+    """A value as SQLite takes it: no halves of characters, and no NUL, where its search ends."""
+    if not isinstance(value, str):
+        return value
+    return value.encode("utf-8", "replace").decode().replace("\0", "\ufffd")
 
 
 def _asked(request: Request) -> dict[str, Any]:

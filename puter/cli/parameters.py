@@ -145,8 +145,10 @@ def piped() -> str:
     if sys.stdin is None or sys.stdin.isatty():  # None: it was closed
         return ""
     try:
-        return sys.stdin.read()
-    except UnicodeDecodeError:
+        text = sys.stdin.read()
+        text.encode()  # in some locales bytes that are no text are read as halves of characters
+        return text
+    except UnicodeError:
         told = "Standard input is no text. An image or a file goes along with -i - or -f -."
         raise click.UsageError(told) from None
 

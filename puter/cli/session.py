@@ -67,7 +67,7 @@ class Session:
         from puter.ai import PuterAI
 
         if self.local:
-            return self._logged(self.local_server().client(**settings))
+            return self.local_server().client(**settings)
         if "profile" not in settings:
             settings["profile"] = self.found()
         return self._logged(PuterAI(**settings))

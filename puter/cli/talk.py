@@ -269,7 +269,11 @@ class Talk:
     def _save(self, path: str) -> None:
         path = _path(path)
         if os.path.exists(path):
-            self._ai.load_conversation(path)  # or it is something else, and not replaced
+            try:
+                self._ai.load_conversation(path)
+            except PuterInputError as error:
+                told = f"{path} holds no conversation, and is left as it is"
+                raise PuterInputError(told, hint="Name another file.") from error
         self._tell(f"Written to {self.conversation.save(path)}")
 
     def _load(self, path: str) -> None:

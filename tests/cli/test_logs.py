@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 import stat
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -48,6 +50,32 @@ def test_calls_are_kept_with_what_they_cost(cli: Cli, signed_in: LocalPuter, log
     assert (second["answer"], second["model"]) == ("Madrid", "gpt-4.1")
     assert (third["operation"], third["prompt"], third["cost"]) == ("txt2img", "A cat", None)
     assert signed_in.token not in logging.read_bytes().decode("latin-1")
+
+
+def test_what_sqlite_cannot_keep_is_kept_with_marks(
+    cli: Cli, signed_in: LocalPuter, logging: Path
+) -> None:
+    signed_in.reply_with("a\0b")
+    assert cli("caf\udce9").err.count("\n") == 1
+    assert cli("Hello").code == 0
+    first, second = cli("logs", "-n", "9" * 30, "--json").json
+    assert first["prompt"] == "caf?"
+    assert cli("logs", "--search", "b", "--json").json == [second]
+    assert cli("logs", "--search", "\udce9", "--json").json == [first]
+
+
+def test_a_database_of_another_program_is_refused_before_anything_is_sent(
+    cli: Cli, signed_in: LocalPuter, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("PUTER_AI_LOG", "~/theirs.sqlite")
+    with closing(sqlite3.connect(tmp_path / "theirs.sqlite")) as theirs:
+        theirs.execute("CREATE TABLE calls (number)")
+    for words in (("Hello",), ("logs",)):
+        done = cli(*words)
+        assert (done.code, done.err.count("\n")) == (1, 1)
+        assert "theirs.sqlite cannot be used" in done.err
+    assert signed_in.requests == []
 
 
 def test_the_log_is_searched_and_shown(

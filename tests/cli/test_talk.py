@@ -204,8 +204,9 @@ def test_save_replaces_nothing_but_a_conversation(
     other = tmp_path / "letter.json"
     other.write_text('{"dear": "diary"}')
     typing.type("One", f"/save {other}")
+    typing.type(f"/save {__file__}")
     assert json.loads(other.read_text()) == {"dear": "diary"}
-    assert "holds no conversation" in capsys.readouterr().err
+    assert capsys.readouterr().err.count("holds no conversation, and is left as it is") == 2
 
 
 def test_a_file_that_holds_no_conversation_leaves_the_present_one(
