@@ -16,6 +16,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import CancelledError, ThreadPoolExecutor
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -190,6 +191,8 @@ REFUSED: list[tuple[Any, dict[str, Any], type[Exception], str]] = [
     ([{"b": 1}], {"template": "{a}"}, PuterInputError, "the field {a}.*has: b.*{{ or }}"),
     ([{"a": 1}, {"b": 1}], {"template": "{a}"}, PuterInputError, "the field {a}.*has: b"),
     ([{"a": 1}], {}, PuterInputError, "the field {item}"),
+    ([{"a": 1}, {"a": None, "b": 2}], {"template": "{a}"}, PuterInputError, "{a}.*has: b"),
+    (["a"], {"template": "{item:>999999999999999}"}, PuterInputError, "does not fit 'a'"),
     (["a"], {"template": "{item"}, PuterInputError, "cannot be read.*{{ or }}"),
     (["a"], {"template": "{}"}, PuterInputError, "names no field"),
     (["a"], {"template": "Same for all"}, PuterInputError, "names no field"),
@@ -684,6 +687,49 @@ async def test_another_question_is_another_key(
     assert len(server.asked) == 2
 
 
+class Asker:
+    def __call__(self, _client: PuterAI, item: str) -> str:
+        return f"Asker {item}"
+
+
+class OtherAsker(Asker):
+    pass
+
+
+def in_language(_client: PuterAI, item: str, language: str = "") -> str:
+    return f"{language} {item}"
+
+
+def asks_in(language: str) -> Any:
+    """Two functions that differ in what they hold, beside a count that they change."""
+    count = 0
+
+    def ask(_client: PuterAI, item: str) -> str:
+        nonlocal count
+        count += 1
+        return f"{language} {item}"
+
+    return ask
+
+
+async def test_another_function_is_another_key(door: Door, ai: PuterAI, output: Path) -> None:
+    functions: list[Any] = [
+        Asker(),
+        OtherAsker(),
+        partial(in_language, language="French"),
+        partial(in_language, language="German"),
+        asks_in("French"),
+        asks_in("German"),
+        *(lambda _client, item: f"1 {item}", lambda _client, item: f"2 {item}"),
+    ]
+    if door.kind == "async":
+        functions = functions[:4]
+    for reused in (0, 1):
+        for function in functions:
+            (answer,) = results = await door(ai, "batch", ["a"], function=function, output=output)
+            assert (results.reused, answer) == (reused, function(ai, "a"))
+
+
 async def test_equal_items_are_asked_each(
     door: Door, ai: PuterAI, server: Server, output: Path
 ) -> None:
@@ -933,6 +979,8 @@ def test_a_chart_for_those_who_want_one(
     monkeypatch.undo()
     pytest.importorskip("matplotlib")
     assert results.save_chart(tmp_path / "batch.svg").read_text(encoding="utf-8").count("<svg")
+    with pytest.raises(PuterInputError, match=r"batch\.foo: .*foo"):
+        results.save_chart(tmp_path / "batch.foo")
     assert [round(float(cost / PRICE)) for _, cost in results.finished] == [1, 2, 3]
 
 

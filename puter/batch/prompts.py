@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import dis
+import functools
 import hashlib
+import inspect
 import json
 import string
 from collections import Counter
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any
 
 from puter.api.chat import chat_request
@@ -101,8 +105,7 @@ class Prompts:
                 f"batch() takes function= or {given}=, not both",
                 hint="The function says itself what it asks: client.chat(...).",
             )
-        place = getattr(function, "__module__", ""), getattr(function, "__qualname__", "")
-        self._what = ["function", *map(str, place if any(place) else (type(function).__name__,))]
+        self._what = ["function", *_identity(function)]
 
     def check(self, items: Any) -> None:
         """See that each item has the fields of the template, where that costs nothing.
@@ -162,7 +165,7 @@ class Prompts:
         elif self._template != EACH or isinstance(item, Mapping) or not _is_conversation(item):
             try:
                 said = self._template.format_map(self._values(item))
-            except (LookupError, ValueError, TypeError, AttributeError) as error:
+            except (LookupError, ValueError, TypeError, AttributeError, MemoryError) as error:
                 raise PuterInputError(
                     f"The template does not fit {repr_of(item, 80)}: {words_of(error)}"
                 ) from None
@@ -173,11 +176,11 @@ class Prompts:
 
     def _values(self, item: Any) -> Mapping[str, Any]:
         values = item if isinstance(item, Mapping) else {"item": item}
-        if missing := self._fields - values.keys():
-            there = ", ".join(map(str, values)) or "nothing"
+        there = {name for name, value in values.items() if value is not None}
+        if missing := self._fields - there:
             raise PuterInputError(
                 f"The template has the field {{{min(missing)}}}, and {repr_of(item, 80)} has: "
-                f"{there}",
+                f"{', '.join(str(one) for one in values if one in there) or 'nothing'}",
                 hint="Fields of a mapping are {name}, any other item is {item}; "
                 "a brace itself is {{ or }}.",
             )
@@ -203,6 +206,30 @@ def _fields_of(template: str) -> frozenset[str]:
             hint="Write {item} where the item goes, or {field} for one of a mapping.",
         )
     return frozenset(fields)
+
+
+_SETTINGS = (str, bytes, int, float, type(None))
+
+
+def _identity(function: Any) -> list[Any]:
+    """What tells a function from another, as JSON, in this run of a program and in the next."""
+    if isinstance(function, functools.partial):
+        bound = [list(function.args), function.keywords]
+        return ["partial", _identity(function.func), _plain(bound)]
+    named = function if hasattr(function, "__qualname__") else type(function)
+    found: list[Any] = [str(named.__module__), str(named.__qualname__)]
+    if not inspect.isfunction(function):
+        return found
+    code = function.__code__
+    changes = {one.argval for one in dis.get_instructions(code) if one.opname == "STORE_DEREF"}
+    for name, cell in zip(code.co_freevars, function.__closure__ or (), strict=True):
+        with suppress(ValueError):  # not there yet
+            if name not in changes and isinstance(cell.cell_contents, _SETTINGS):
+                found.append(_plain([name, cell.cell_contents]))
+    if code.co_name == "<lambda>":
+        found += [code.co_code.hex(), [*code.co_names]]
+        found += [_plain(one) for one in code.co_consts if isinstance(one, _SETTINGS)]
+    return found
 
 
 def _plain(arguments: Any) -> Any:

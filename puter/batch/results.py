@@ -7,7 +7,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from puter.exceptions import PuterConfigError
+from puter.exceptions import PuterConfigError, PuterInputError, words_of
 from puter.process import loading
 
 
@@ -61,6 +61,7 @@ class BatchResults(list[Any]):
 
         Raises:
             PuterConfigError: matplotlib is not installed.
+            PuterInputError: Its ending names no format.
             OSError: It cannot be written.
         """
         try:
@@ -82,5 +83,8 @@ class BatchResults(list[Any]):
         answers.set_ylabel("answers")
         costs.set_ylabel("US dollars")
         costs.set_xlabel("seconds")
-        figure.savefig(os.fspath(path))
+        try:
+            figure.savefig(os.fspath(path))
+        except ValueError as error:  # of its ending
+            raise PuterInputError(f"{os.fspath(path)}: {words_of(error)}") from None
         return Path(path)

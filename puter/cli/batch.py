@@ -5,20 +5,18 @@ from __future__ import annotations
 import csv
 import json
 import sys
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterable
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TextIO
+from typing import Any, Literal, TextIO
 
 import click
 
 from puter.batch.answers import check_apart
+from puter.batch.results import BatchResults
 from puter.cli.session import Session, pass_session
 from puter.exceptions import PuterInputError
 from puter.extensions.budget import Budget
-
-if TYPE_CHECKING:
-    from puter.batch import BatchResults
 
 FORMATS = {".jsonl": "jsonl", ".ndjson": "jsonl", ".csv": "csv"}
 """What endings of names mean; any other file has an item in each line."""
@@ -95,11 +93,16 @@ def batch(
     except PuterInputError as error:
         raise click.UsageError(str(error)) from None
     arguments: dict[str, Any] = {} if system is None else {"system": system}
+    items: Iterable[Any] = read(source, form or FORMATS.get(Path(source).suffix.lower(), "lines"))
+    if source != "-" and Path(source).is_file():
+        items = list(items)  # all are looked at before any is paid, and the bar knows how many
+    if chart is not None:
+        BatchResults().save_chart(chart)  # what cannot be drawn is told before anything is paid
     with session.client() as ai:
         if budget is not None:
             ai.use(budget)
         results = ai.batch(
-            Items(source, form or FORMATS.get(Path(source).suffix.lower(), "lines")).counted(),
+            items,
             template=template,
             model=model,
             output=output,
@@ -128,58 +131,50 @@ _SHOWN = 20
 """Failures of which the different ones are told."""
 
 
-class Items:
+def read(source: str, form: str) -> Generator[Any, None, None]:
     """The items of a file, read as they are needed.
 
     Args:
         source: Its path; ``-`` for standard input.
         form: ``lines``, ``jsonl`` or ``csv``.
+
+    Raises:
+        PuterInputError: It is not what it is said to be.
     """
-
-    def __init__(self, source: str, form: str) -> None:
-        self._source, self._form = source, form
-
-    def counted(self) -> Items:
-        """The same, of known length where that can be known: then the bar tells the time left."""
-        if self._source == "-" or not Path(self._source).is_file():
-            return self
-        return CountedItems(self._source, self._form)
-
-    def __iter__(self) -> Iterator[Any]:
-        with self._opened() as file:
-            try:
-                if self._form == "csv":
-                    yield from csv.DictReader(file, strict=True)
-                else:
-                    for number, line in enumerate(file, 1):
-                        if line.strip():
-                            yield self._item(number, line)
-            except (UnicodeDecodeError, csv.Error) as error:
-                raise PuterInputError(f"{self._source} cannot be read: {error}") from None
-
-    def _item(self, number: int, line: str) -> Any:
-        if self._form == "lines":
-            return line.rstrip("\r\n")
+    with _opened(source) as file:
         try:
-            return json.loads(line)
-        except ValueError as error:
-            raise PuterInputError(f"{self._source}, line {number} is no JSON: {error}") from None
-
-    @contextmanager
-    def _opened(self) -> Generator[TextIO, None, None]:
-        if self._source == "-":
-            yield sys.stdin
-            return
-        with open(self._source, encoding="utf-8-sig", newline="") as file:
-            yield file
+            if form == "csv":
+                yield from _rows(source, file)
+                return
+            for number, line in enumerate(file, 1):
+                if line.strip():
+                    yield line.rstrip("\r\n") if form == "lines" else _json(source, number, line)
+        except (UnicodeDecodeError, csv.Error) as error:
+            raise PuterInputError(f"{source} cannot be read: {error}") from None
 
 
-class CountedItems(Items):
-    """Items that were counted."""
+def _rows(source: str, file: TextIO) -> Generator[dict[str, str], None, None]:
+    csv.field_size_limit(2**31 - 1)
+    reader = csv.DictReader(file, strict=True)
+    for row in reader:
+        if None in row or None in row.values():
+            raise PuterInputError(
+                f"{source}, line {reader.line_num} has not as many cells as the first line"
+            )
+        yield row
 
-    def __init__(self, source: str, form: str) -> None:
-        super().__init__(source, form)
-        self._count = sum(1 for _ in Items(source, form))
 
-    def __len__(self) -> int:
-        return self._count
+def _json(source: str, number: int, line: str) -> Any:
+    try:
+        return json.loads(line)
+    except ValueError as error:
+        raise PuterInputError(f"{source}, line {number} is no JSON: {error}") from None
+
+
+@contextmanager
+def _opened(source: str) -> Generator[TextIO, None, None]:
+    if source == "-":
+        yield sys.stdin
+        return
+    with open(source, encoding="utf-8-sig", newline="") as file:
+        yield file

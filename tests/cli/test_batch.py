@@ -40,6 +40,7 @@ def answers(name: str = "answers.jsonl") -> list[tuple[str, str]]:
         ("in.csv", "id,q\n1,a\n2,b c\n", ("--template", "{q}")),
         ("in.csv", "\ufeffq\na\nb c\n", ("-t", "{q}")),
         ("rows", "q\na\nb c\n", ("-t", "{q}", "--format", "csv")),
+        ("in.csv", f"{'x' * 140_000},q\n1,a\n2,b c\n", ("-t", "{q}")),
         ("-", "a\nb c\n", ()),
     ],
 )
@@ -94,6 +95,9 @@ def test_a_budget_stops_it(echo: LocalPuter, cli: Cli) -> None:
         ("in.txt", b"\xff\xfe\x00", "in.txt cannot be read"),
         ("in.csv", b'a\n"x', "in.csv cannot be read"),
         ("in.csv", b"a\nx\n", "The template has the field {item}"),
+        ("in.csv", b"item,b\nx,y\nx\n", "in.csv, line 3 has not as many cells"),
+        ("in.csv", b"item\nx,y\n", "in.csv, line 2 has not as many cells"),
+        ("in.jsonl", b'{"item": "a"}\n{"b": 1}\n', "The template has the field {item}"),
     ],
 )
 def test_what_cannot_be_read_is_told(
@@ -141,7 +145,7 @@ def test_a_chart(echo: LocalPuter, cli: Cli, monkeypatch: pytest.MonkeyPatch) ->
     )
     Path("in.txt").write_text("a\n")
     assert cli("batch", "in.txt", "--chart", "batch.svg").code == 0
-    assert drawn == [(1, "batch.svg")]
+    assert drawn == [(0, "batch.svg"), (1, "batch.svg")]  # the first before anything is paid
 
 
 def test_ctrl_c_waits_for_what_is_paid(signed_in: LocalPuter) -> None:
