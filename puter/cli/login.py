@@ -6,7 +6,7 @@ import os
 import shlex
 import sys
 from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -17,7 +17,7 @@ from puter.cli.accounts import hosts_to_save, own_client, profile_of_user, token
 from puter.cli.session import Session, pass_session
 from puter.config import PuterConfig
 from puter.engine.credentials import TOKEN_VARIABLES
-from puter.exceptions import PuterInputError
+from puter.exceptions import PuterError, PuterInputError
 
 if TYPE_CHECKING:
     from puter.ai import PuterAI
@@ -88,7 +88,12 @@ def login(
     way = way or (_ask_how() if asking else None)
     if way is None:
         raise click.UsageError("Say how: --browser, --password or --with-token.")
-    with _signed_in(session, way, timeout=timeout, open_browser=open_browser) as ai:
+    with (
+        _signed_in(session, way, timeout=timeout, open_browser=open_browser) as ai,
+        ExitStack() as unless_kept,
+    ):
+        if way == "password":  # its session is new, and nobody could end it without its token
+            unless_kept.callback(_end_session, ai)
         account = ai.whoami()
         where = "" if ai.config.api_base == PuterConfig().api_base else f" at {ai.config.api_base}"
         session.tell(f"Signed in as {account.username}{where}.", style="green")
@@ -96,10 +101,17 @@ def login(
             save = click.confirm("Save the token on this machine?", err=True)
         if save:
             _save(session, profile, ai)
+            unless_kept.pop_all()
         elif not print_token and not session.local:
             session.tell("The token is not saved: --save does that, --print-token shows it.")
         if print_token:
             click.echo(f"export PUTER_AUTH_TOKEN={shlex.quote(token_of(ai).reveal())}")
+            unless_kept.pop_all()
+
+
+def _end_session(ai: PuterAI) -> None:
+    with suppress(PuterError):
+        ai.logout()
 
 
 def _ask_how() -> str:

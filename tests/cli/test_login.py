@@ -134,7 +134,9 @@ def test_name_and_password_of_the_environment(
 ) -> None:
     monkeypatch.setenv("PUTER_USERNAME", "alice")
     monkeypatch.setenv("PUTER_PASSWORD", "correct horse")
-    assert "Signed in as alice" in cli("login", "--password").err
+    for words, kept in (((), False), (("--save",), True), (("--print-token",), True)):
+        assert "Signed in as alice" in cli("login", "--password", *words).err
+        assert (server.requests[-1].path != "/logout") == kept  # or nobody could end the session
     monkeypatch.setenv("PUTER_PASSWORD", "wrong horse")
     done = cli("login", "--password", "--save")
     assert done.code == 1
