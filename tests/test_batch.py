@@ -426,6 +426,24 @@ async def test_a_million_items_are_not_held(door: Door, ai: PuterAI, output: Pat
     assert 1 <= most <= 100  # a thread that has answered may still be on its way out
 
 
+def test_no_more_than_one_queues_as_it_is_sent_after_a_stop(ai: PuterAI, server: Server) -> None:
+    together, queued = threading.Barrier(3, timeout=20), list[float]()
+    server.each = lambda said: together.wait() if said in {"0", "1", "2"} else None
+
+    def items() -> Iterator[str]:
+        for number in range(60):
+            taken = number + 1 - answered()
+            queued.append(taken - ai._throttle.max_concurrency)
+            yield str(number)
+
+    def answered() -> int:
+        with server._lock:
+            return len(server.asked) - server._running
+
+    assert ai.batch(items()).errors == []
+    assert max(queued) <= 1
+
+
 async def test_as_many_at_a_time_as_the_client_lets_run(door: Door, server: Server) -> None:
     ai = server.client(max_concurrency=2)
     await door(ai, "batch", map(str, range(20)))

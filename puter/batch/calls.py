@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 import os
 from collections.abc import AsyncIterable, Callable, Generator, Iterable
 from concurrent import futures
@@ -208,6 +209,7 @@ class Run:
                     raises=self._raises,
                     begin=begin,
                     changed=changed,
+                    admitted=self._admitted,
                     redact=Redactor(self._client._shared.credentials.secrets(self._client.config)),
                 )
                 made.bar = bar
@@ -224,6 +226,12 @@ class Run:
         if hasattr(self._items, "fileno"):
             check_apart(self._items, self._output)
         return AnswerFile(self._output)
+
+    def _admitted(self) -> float:
+        """As many chats as the client lets run, and one that queues, by which it tries for more."""
+        if self._function is not None or self._executor is not None:
+            return math.inf
+        return float(self._client._throttle.max_concurrency) + 1
 
     def _conclude(self, made: Batch) -> BatchResults:
         made.fill(self._total)

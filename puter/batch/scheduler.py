@@ -69,6 +69,7 @@ class Batch:
         raises: The first failure ends the batch.
         begin: Begins a call: a future, of a thread or of asyncio.
         changed: Called after each answer, in any thread.
+        admitted: How many are worth beginning now: what only queues is still sent after a stop.
         redact: Takes secrets out of what an error says.
     """
 
@@ -81,10 +82,12 @@ class Batch:
         raises: bool,
         begin: Callable[[Ask], Any],
         changed: Callable[[], object],
+        admitted: Callable[[], float],
         redact: Redactor,
     ) -> None:
         self._prompts, self._file, self._most = prompts, file, concurrency
         self._raises, self._begin, self._changed, self._redact = raises, begin, changed, redact
+        self._admitted = admitted
         self.results: BatchResults = BatchResults()
         self.running: dict[Job, Any] = {}
         self.bar: Any = None
@@ -120,7 +123,8 @@ class Batch:
         """What it needs to go on; None when it is over."""
         while True:
             with self._lock:
-                running, full = len(self.running), len(self.running) >= self._limit
+                running = len(self.running)
+                full = running >= min(self._limit, self._admitted())
                 job = None
                 if self.stopped is None and not full and self._again:
                     job = self._again.popleft()
