@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 pytest.importorskip("mcp")
+uvicorn = pytest.importorskip("uvicorn")  # which mcp brings
 
 SERVER = str(Path(__file__).parent / "fixtures" / "mcp_server.py")
 SECRET = "very-secret"
@@ -54,19 +55,16 @@ def threads() -> list[str]:
 
 @pytest.fixture(scope="module")
 def url() -> Iterator[str]:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    with subprocess.Popen(
-        [sys.executable, SERVER, "http", str(port)], stderr=subprocess.DEVNULL
-    ) as process:
+    from tests.fixtures import mcp_server
 
-        def listens() -> bool:
-            with socket.socket() as probe:
-                return probe.connect_ex(("127.0.0.1", port)) == 0
-
-        until(listens)
-        yield f"http://127.0.0.1:{port}/mcp"
-        process.kill()
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        app = mcp_server.server.streamable_http_app()
+        http = uvicorn.Server(uvicorn.Config(app, log_config=None))
+        thread = threading.Thread(target=http.run, args=([listener],))
+        thread.start()
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}/mcp"
+        http.should_exit = True
+        thread.join()
 
 
 @pytest.fixture(scope="module")
@@ -152,19 +150,47 @@ def test_results(tools: McpTools) -> None:
         by_name(tools, "add")(a="x", b=1)
 
 
-def test_threads_and_tasks_share_them(tools: McpTools) -> None:
-    add = by_name(tools, "add")
+def test_threads_share_them(tools: McpTools) -> None:
+    """All call at once: each gets an answer, its own, when the last one has come."""
+    names = [str(number) for number in range(8)]
+    meet = by_name(tools, "meet")
     with ThreadPoolExecutor(8) as pool:
-        assert list(pool.map(lambda n: add(a=n, b=1), range(40))) == [str(n + 1) for n in range(40)]
+        answers = pool.map(lambda name: meet(place="threads", name=name, number=8), names)
+        assert list(answers) == names
+
+
+async def test_tasks_share_them(url: str, tmp_path: Path) -> None:
+    def asks_first(call: Any) -> Reply:
+        if call.messages[-1]["role"] == "tool":
+            return Reply(text=call.messages[-1]["content"])
+        arguments = {"place": "tasks", "name": call.last_text, "number": 9}
+        return Reply(tool_calls=[{"name": "meet", "arguments": arguments}])
+
+    names, calls = [str(number) for number in range(8)], tmp_path / "calls"
+    async with McpTools(url=url) as tools:
+        with LocalPuter(tier=None) as server:
+            server.respond(asks_first)
+            async with server.client() as ai:
+                chats = [
+                    asyncio.create_task(ai.async_chat(name, tools=tools, remember=False))
+                    for name in names
+                ]
+                count = asyncio.create_task(by_name(tools, "count")(path=str(calls), seconds=60))
+                await asyncio.to_thread(until, calls.exists)
+                count.cancel()  # which ends this one call
+                last = by_name(tools, "meet")(place="tasks", name="last", number=9)
+                assert await asyncio.gather(last, *chats) == ["last", *names]
 
 
 # ------------------------------------------------------------------ calls that do not end well
 
 
 def test_a_call_that_takes_too_long_is_made_once(url: str, tmp_path: Path) -> None:
-    with McpTools(url=url, timeout=2) as tools:
-        with pytest.raises(McpError, match=r"count did not answer within 2 s"):
+    with McpTools(url=url) as tools:
+        tools.timeout, usual = 0.4, tools.timeout
+        with pytest.raises(McpError, match=r"count did not answer within 0\.4 s"):
             by_name(tools, "count")(path=str(tmp_path / "calls"), seconds=60)
+        tools.timeout = usual
         assert by_name(tools, "add")(a=1, b=2) == "3"
     assert (tmp_path / "calls").read_text().count("begun") == 1
 
