@@ -7,6 +7,7 @@ import contextlib
 import encodings.idna
 import importlib
 import io
+import itertools
 import math
 import os
 import select
@@ -134,7 +135,7 @@ class AiohttpTransport(Transport):
         if current is None or current.session.closed:
             for other in list(self._sessions):
                 if other[0] == key[0] and other[1].is_closed():
-                    self._sessions.pop(other).abandon()
+                    self._sessions.pop(other).close()
             current = self._sessions[key] = _LoopSession()
             await current.start()  # does not suspend
         if self._closed:
@@ -143,11 +144,9 @@ class AiohttpTransport(Transport):
         return current
 
     async def async_close(self) -> None:
-        """Close as ``close()`` does, and wait for what is idle on the running loop."""
-        current = self._sessions.get((os.getpid(), asyncio.get_running_loop()))
+        """Close as ``close()`` does, and let the running loop close the sockets."""
         self.close()
-        if current is not None and not current.under_way:
-            await current.close()
+        await asyncio.sleep(0)
 
     def close(self) -> None:
         """End open streams now, and each session with the last of its requests."""
@@ -560,45 +559,44 @@ class _LoopSession:
         self._is_closing = True
         if self.under_way or self._generator is None:
             return
-        if self._loop.is_running():
-            _spawn(self._loop, self.close)
-        else:
-            self.abandon()
-
-    async def close(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-        generator, self._generator = self._generator, None
-        if generator is not None:
-            await generator.aclose()
+        self.close()
 
     def close_from_outside(self) -> None:
         if self._loop.is_running():
-            self._loop.call_soon_threadsafe(self.close_when_idle)
+            self.on_its_loop(self.close_when_idle)
             return
-        self.abandon()
+        self.close()
         if not self._loop.is_closed():  # it may go on
             for exchange in self.under_way:
                 exchange.abort("client")
 
-    def abandon(self) -> None:
+    def close(self) -> None:
         """Close what can be closed without the loop, silently."""
-        connector = self.session.connector
-        if connector is None or self.session.closed:
-            return
-        self.session.detach()
-        with contextlib.suppress(RuntimeError):  # its loop is closed
-            # close() leaves a task to a loop that may never run; TCPConnector's cancels lookups
-            aiohttp.BaseConnector._close(connector)
-        with contextlib.suppress(StopIteration, RuntimeError):
-            self.close().send(None)  # nothing left to await: no hook need finish it later
+        if self._timer is not None:
+            self._timer.cancel()
+        generator, self._generator = self._generator, None
+        if generator is not None:
+            with contextlib.suppress(StopIteration, RuntimeError):
+                generator.aclose().send(None)  # it awaits nothing: no hook need finish it later
 
 
 async def _closing(session: aiohttp.ClientSession) -> AsyncGenerator[None, None]:
     try:
         yield
     finally:
-        await session.close()
+        _close(session)
+
+
+def _close(session: aiohttp.ClientSession) -> None:
+    """What aiohttp's own does, without the task that waits: its loop may end before it."""
+    connector: Any = session.connector
+    session.detach()
+    idle = itertools.chain.from_iterable(connector._conns.values())
+    transports = [protocol.transport for protocol, *_ in idle]
+    with contextlib.suppress(RuntimeError):  # its loop is closed
+        aiohttp.BaseConnector._close(connector)  # TCPConnector's cancels lookups
+        for transport in filter(None, transports):
+            transport.abort()  # TLS would wait for the other side
 
 
 def _look(reference: weakref.ref[_LoopSession]) -> None:
@@ -609,19 +607,12 @@ def _look(reference: weakref.ref[_LoopSession]) -> None:
 
 _WAKING = 0.3
 """Seconds that the loop of a notebook sleeps at most, while a request is under way."""
-_closers: set[asyncio.Task[None]] = set()
-
-
-def _spawn(loop: asyncio.AbstractEventLoop, close: Callable[[], Any]) -> None:
-    task = loop.create_task(close())
-    _closers.add(task)  # a task nobody holds may vanish before it runs
-    task.add_done_callback(_closers.discard)
 
 
 def _abandon_all(sessions: dict[tuple[int, asyncio.AbstractEventLoop], _LoopSession]) -> None:
     for (pid, loop), one in list(sessions.items()):
         if pid == os.getpid() and not loop.is_running():
-            one.abandon()
+            one.close()
     sessions.clear()
 
 

@@ -75,7 +75,7 @@ async def test_before_anything_was_written(method: str) -> None:
         transport = ai._shared.transports["async"]
         assert isinstance(transport, AiohttpTransport)
         for session in transport._sessions.values():
-            await session.close()  # so that it has to connect anew
+            session.close()  # so that it has to connect anew
         async with nothing_left(ai):
             task = asyncio.ensure_future(getattr(ai, f"async_{method}")("Hi"))
             await asyncio.sleep(0)

@@ -196,6 +196,22 @@ async def test_closing_ends_the_connections(live: Live) -> None:
         assert await asyncio.to_thread(ended.wait, 5)
 
 
+@pytest.mark.parametrize("stream", [False, True])
+def test_closing_without_waiting_in_a_loop_that_ends(server: LocalPuter, stream: bool) -> None:
+    programs.run(
+        server,
+        f"""
+        async def main():
+            with PuterAI(proxy="") as ai:
+                reply = await ai.async_chat("Hi", stream={stream})
+                if {stream}:
+                    async with reply:
+                        await anext(reply)
+        run(main())
+        """,
+    )
+
+
 NEVER_CLOSED = {
     "sync": 'ai.chat("Hi")',
     "async": 'run(ai.async_chat("Hi"))',
