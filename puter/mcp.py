@@ -17,6 +17,7 @@ from puter.exceptions import PuterConfigError, PuterError, PuterInputError, repr
 from puter.process import loading
 from puter.threads import in_thread
 from puter.tools import Tool
+from puter.wire.redact import Redactor
 
 if TYPE_CHECKING:
     import asyncio
@@ -183,24 +184,27 @@ class McpTools(Sequence[Tool]):
 
     @property
     def _label(self) -> str:
-        """Which it is, without what may be secret: arguments, user names, queries."""
+        """Which it is, without what may be secret: arguments, user names, paths, queries."""
         if self._url is None:
             return f"McpTools {os.path.basename(self._command[0])}"
         parts = urlsplit(self._url)
         port = f":{parts.port}" if parts.port else ""
-        return f"McpTools {parts.scheme}://{parts.hostname}{port}{parts.path}"
+        return f"McpTools {parts.scheme}://{parts.hostname}{port}"
 
     def _error(self, what: str, error: BaseException | None = None) -> McpError:
         """The error, with what is secret taken out."""
         while (inner := getattr(error, "exceptions", None)) is not None:  # of a group of tasks
             error = inner[0]
         words = f": {words_of(error)}" if error is not None else ""
-        for secret in (*self._headers.values(), *self._env.values(), *self._command[1:]):
-            if len(secret) > 3:
-                words = words.replace(secret, "***")
+        return McpError(f"{self._label} {what}{self._redacted(words)}")
+
+    def _redacted(self, words: str) -> str:
+        whole = [*self._headers.values(), *self._env.values(), *self._command[1:]]
+        bare = [value.rpartition(" ")[2] for value in whole]  # without a scheme such as Bearer
         if self._url is not None:
             words = words.replace(self._url, self._label)
-        return McpError(f"{self._label} {what}{words}")
+            whole.append(urlsplit(self._url).path)
+        return str(Redactor([*whole, *bare])(words))
 
     def _connection(self) -> _Connection:
         try:
@@ -275,7 +279,7 @@ class McpTools(Sequence[Tool]):
             except Exception as error:  # noqa: BLE001 - the server's, or of the way to it
                 raise self._error(f"{listed.name} failed", error) from None
             if result.is_error:
-                raise McpError(str(_text_of(result.content)) or f"{listed.name} failed")
+                raise McpError(self._redacted(_text_of(result.content)) or f"{listed.name} failed")
             return _value_of(result)
 
         function = door(connection, ask, lambda: self._error("is closed"))

@@ -150,6 +150,14 @@ def test_results(tools: McpTools) -> None:
         by_name(tools, "add")(a="x", b=1)
 
 
+def test_a_secret_that_a_server_tells_is_no_part_of_an_error(url: str) -> None:
+    with (
+        McpTools(url=url, headers={"Authorization": f"Bearer {SECRET}"}) as tools,
+        pytest.raises(McpError, match="no right for <redacted>"),
+    ):
+        by_name(tools, "refuse")(words=f"no right for {SECRET}")
+
+
 def test_threads_share_them(tools: McpTools) -> None:
     """All call at once: each gets an answer, its own, when the last one has come."""
     names = [str(number) for number in range(8)]
@@ -285,9 +293,9 @@ async def test_a_server_that_does_not_begin(
 def test_nobody_listens() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-    address = f"http://user:{SECRET}@127.0.0.1:{port}/mcp?key={SECRET}"
+    address = f"http://user:{SECRET}@127.0.0.1:{port}/{SECRET}/mcp?key={SECRET}"
     tools = McpTools(url=address, headers={"Authorization": f"Bearer {SECRET}"})
-    with pytest.raises(McpError, match=f"McpTools http://127.0.0.1:{port}/mcp cannot") as caught:
+    with pytest.raises(McpError, match=f"McpTools http://127.0.0.1:{port} cannot") as caught:
         tools.__enter__()
     assert SECRET not in f"{caught.value!r} {caught.value} {tools} {vars(caught.value)}"
 
@@ -305,10 +313,11 @@ async def test_who_is_cancelled_while_it_begins_leaves_nothing() -> None:
 
 def test_it_opens_again_and_not_twice(url: str) -> None:
     tools = McpTools(url=url, headers={"X-Key": SECRET})
-    assert repr(tools) == f"<McpTools {url} (closed)>"
+    label = url.removesuffix("/mcp")
+    assert repr(tools) == f"<McpTools {label} (closed)>"
     for _ in range(2):
         with tools:
-            assert repr(tools) == f"<McpTools {url} ({len(tools)} tools)>"
+            assert repr(tools) == f"<McpTools {label} ({len(tools)} tools)>"
             with pytest.raises(puter.PuterInputError, match="is open already"), tools:
                 pass
             assert by_name(tools, "add")(a=1, b=2) == "3"
