@@ -19,7 +19,8 @@ from typing import Any, ClassVar
 from puter.ai import PuterAI
 from puter.api.attachments import part_of
 from puter.api.output_types import asking_for
-from puter.exceptions import PuterAPIError, PuterInputError
+from puter.exceptions import PuterAPIError, PuterError, PuterInputError
+from puter.extensions.fallback import bills_nothing, is_of_server
 from puter.models import registry
 from puter.options import ChatOptions
 from puter.streaming import AsyncChatStream
@@ -169,10 +170,10 @@ class PuterModel(Model[PuterAI]):
     ) -> ModelResponse:
         """Ask for a whole answer."""
         check_allow_model_requests()
-        asked, _ = self._asked(messages, model_settings, model_request_parameters)
+        asked, parameters = self._asked(messages, model_settings, model_request_parameters)
         with _errors_of(self._name):
             reply = await self.client.async_chat(**asked)
-            parts = [part async for part in _parts(reply)]
+        parts = [part async for part in _parts(reply, parameters)]
         return ModelResponse(
             parts=parts,
             usage=_usage(reply),
@@ -252,9 +253,9 @@ class PuterStreamedResponse(StreamedResponse):
                         args=as_written(call),
                         tool_call_id=call.id,
                     )
-            reply = self._stream.reply
-            async for part in _files(reply):
-                yield manager.handle_part(vendor_part_id=None, part=part)
+        reply = self._stream.reply
+        async for part in _files(reply, self.model_request_parameters):
+            yield manager.handle_part(vendor_part_id=None, part=part)
         self._usage = _usage(reply)
         self._name = reply.model or self._name
         self.provider_details: dict[str, Any] | None = _details(reply, self._asked)
@@ -302,10 +303,16 @@ def _profile_of(name: str) -> ModelProfile:
 
 @contextmanager
 def _errors_of(model: str) -> Generator[None]:
-    """Errors of the server as pydantic-ai has them: for its fallback models, and its retries."""
+    """Errors of the server as pydantic-ai has them, unless the chat may have run.
+
+    Its fallback models ask the next one after them: what may be billed is not paid twice.
+    """
     try:
         yield
     except PuterAPIError as error:
+        refused = error.status is not None and 400 <= error.status < 500
+        if not (refused or bills_nothing(error) or is_of_server(error)):
+            raise
         if error.status is not None and error.status >= 400:
             raise ModelHTTPError(error.status, model, error.body or str(error)) from error
         raise ModelAPIError(model, str(error)) from error
@@ -412,21 +419,33 @@ def _content(item: Any) -> dict[str, Any]:
 # ---------------------------------------------------------------- and answered
 
 
-async def _parts(reply: ChatReply) -> AsyncIterator[ModelResponsePart]:
+async def _parts(
+    reply: ChatReply, parameters: ModelRequestParameters
+) -> AsyncIterator[ModelResponsePart]:
     if reply.reasoning:
         yield ThinkingPart(reply.reasoning)
     if reply:
         yield TextPart(reply.text)
-    async for part in _files(reply):
+    async for part in _files(reply, parameters):
         yield part
     for call in reply.tool_calls:
         yield ToolCallPart(call.name, as_written(call), call.id)
 
 
-async def _files(reply: ChatReply) -> AsyncIterator[FilePart]:
+async def _files(
+    reply: ChatReply, parameters: ModelRequestParameters
+) -> AsyncIterator[FilePart | TextPart]:
+    """The images; the address of one that cannot be fetched, where texts will do: it is paid."""
     for image in reply.images:
-        data = await image.async_read()
-        yield FilePart(BinaryContent(data, media_type=image.mime_type))
+        try:
+            data = await image.async_read()
+        except PuterError as error:
+            if not parameters.allow_text_output:
+                error.partial = reply
+                raise
+            yield TextPart(f"\n![image]({image.url})")
+        else:
+            yield FilePart(BinaryContent(data, media_type=image.mime_type))
 
 
 def _usage(reply: ChatReply) -> RequestUsage:

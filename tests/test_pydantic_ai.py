@@ -27,13 +27,21 @@ from pydantic_ai.messages import (
 )
 from pydantic_ai.models import ModelRequestParameters
 from pydantic_ai.models.fallback import FallbackModel
+from pydantic_ai.profiles import ModelProfile
 from pydantic_ai.settings import ToolOrOutput
 from pydantic_ai.tools import ToolDefinition
 
-from puter import PuterBudgetError, PuterInputError, PuterRateLimitError
+from puter import (
+    ChatReply,
+    PuterAPIError,
+    PuterBudgetError,
+    PuterConnectionError,
+    PuterInputError,
+    PuterRateLimitError,
+)
 from puter.extensions import Budget
 from puter.pydantic_ai import PuterModel, PuterModelSettings
-from puter.testing import LocalPuter, Reply, UpstreamFailure
+from puter.testing import LocalPuter, Reply, UpstreamFailure, faults
 
 CLAUDE = "claude-sonnet-4-6"
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(20)
@@ -207,6 +215,25 @@ async def test_pictures_of_an_answer(server: LocalPuter, way: str) -> None:
     assert sent(server)["messages"][1] == {"role": "assistant", "content": "Here."}
 
 
+@ways
+async def test_a_picture_that_cannot_be_fetched_costs_no_second_answer(
+    server: LocalPuter, way: str
+) -> None:
+    url = "http://127.0.0.1:9/a.png"
+    server.reply_with(*[Reply(text="Here.", images=[url])] * 2)
+    client = server.client(max_retries=0)
+    asking = FallbackModel(PuterModel("gpt-4.1-mini", client=client), model(server))
+    (*_, answer) = (await ask(Agent(asking), "Draw", way)).all_messages()
+    assert "".join(one.content for one in answer.parts) == f"Here.\n![image]({url})"
+    seen = ModelProfile(supports_image_output=True)
+    draws = Agent(PuterModel("gpt-4.1-mini", client=client, profile=seen), output_type=BinaryImage)
+    with pytest.raises(PuterConnectionError) as caught:  # no text will do: its address is there
+        await ask(draws, "Draw", way)
+    assert isinstance(caught.value.partial, ChatReply)
+    assert caught.value.partial.images[0].url == url
+    assert len(server.chats) == 2
+
+
 @pytest.mark.parametrize(
     ("choice", "told", "names"),
     [
@@ -261,11 +288,17 @@ async def test_errors_are_those_of_pydantic_ai_and_tell_their_cause(
         await ask(Agent(PuterModel(CLAUDE, client=nobody)), "Hi", way)
 
 
-async def test_a_fallback_model_is_asked_next_and_a_budget_stops_both(server: LocalPuter) -> None:
+async def test_a_fallback_model_is_asked_next_unless_that_may_pay_twice(server: LocalPuter) -> None:
     client = server.client(max_retries=0)
     both = FallbackModel(PuterModel(CLAUDE, client=client), PuterModel("gpt-5-nano", client=client))
     server.reply_with(UpstreamFailure(503), "Hello.")
     assert (await Agent(both).run("Hi")).output == "Hello."
+    for fault in (faults.lost_answer(), faults.status(500)):  # it may be billed
+        server.clear_requests()
+        server.inject(fault)
+        with pytest.raises(PuterAPIError):
+            await Agent(both).run("Hi")
+        assert len(server.chats) == 1
     client.use(Budget("0.0000001"))
     with pytest.raises(PuterBudgetError):
         await Agent(both).run("Hi")

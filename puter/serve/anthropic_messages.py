@@ -28,6 +28,7 @@ from puter.serve.calls import (
 )
 from puter.serve.errors import Problem
 from puter.serve.events import event
+from puter.threads import in_thread
 from puter.types.replies import ChatChunk, ChatReply, ToolCall, Usage
 from puter.wire.dialects.base import THOUGHTS
 from puter.wire.dialects.completions import named
@@ -53,7 +54,7 @@ _REASONS = {
 async def messages(request: web.Request) -> web.StreamResponse:
     """Answer a chat, in one piece or as it comes."""
     raw, body = await read_body(request)
-    asked = read_chat(body)
+    asked = await in_thread(read_chat, body)  # a schema may take seconds
     model = asked.model or request.app[CLIENT].current_model
     return await carry_out(
         request, raw, asked, _Writer(model), lambda reply: message_of(reply, model)

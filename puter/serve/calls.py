@@ -16,6 +16,7 @@ from puter.schema import TypeAdapter
 from puter.serve.begun import Begun
 from puter.serve.events import LOGGER, Writer, cut_short, relay
 from puter.serve.thoughts import Thoughts
+from puter.threads import in_thread
 from puter.types.replies import ChatReply
 from puter.wire.json import as_dict, read_json
 from puter.wire.messages import Message
@@ -107,7 +108,7 @@ async def carry_out(
             reply = cut_short(error)
         thoughts.keep(reply)
         if asked.form is not None:
-            reply = reply.with_text(_json_in(reply.text, asked.form))
+            reply = reply.with_text(await in_thread(_json_in, reply.text, asked.form))
         return web.json_response(whole(reply))
 
 

@@ -24,6 +24,7 @@ from puter.serve.calls import (
 )
 from puter.serve.errors import Problem
 from puter.serve.events import event
+from puter.threads import in_thread
 from puter.types.media import Image
 from puter.types.replies import ChatChunk, ChatReply, ToolCall, Usage
 from puter.wire.dialects.base import THOUGHTS
@@ -54,7 +55,7 @@ _MESSAGE_KEYS = ("role", "content", "name", "tool_calls", "tool_call_id")
 async def completions(request: web.Request) -> web.StreamResponse:
     """Answer a chat, in one piece or as it comes."""
     raw, body = await read_body(request)
-    asked = read_chat(body)
+    asked = await in_thread(read_chat, body)  # a schema may take seconds
     model = asked.model or request.app[CLIENT].current_model
     usage = bool(as_dict(body.get("stream_options")).get("include_usage"))
     writer = _Writer(model, usage=usage)

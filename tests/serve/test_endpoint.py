@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import importlib
 import json
 import logging
 import threading
@@ -282,6 +283,29 @@ async def test_what_is_not_there(caller: Caller, method: str, path: str, status:
         assert answer.status == status
         assert body["error"]["message"]
         assert ("type" in body) is path.startswith(ANTHROPIC)
+
+
+@pytest.mark.parametrize(
+    ("path", "module"), [(OPENAI, "openai_chat"), (ANTHROPIC, "anthropic_messages")]
+)
+async def test_a_request_that_takes_long_to_read_keeps_no_other_caller_waiting(
+    caller: Caller, monkeypatch: pytest.MonkeyPatch, path: str, module: str
+) -> None:
+    reading, done = threading.Event(), threading.Event()
+    read = importlib.import_module(f"puter.serve.{module}").read_chat
+
+    def slow(body: Any) -> Any:
+        reading.set()
+        assert done.wait(20)
+        return read(body)
+
+    monkeypatch.setattr(f"puter.serve.{module}.read_chat", slow)
+    asked = asyncio.ensure_future(caller.post(path, json=hello()))
+    await until(reading.is_set)
+    async with caller.get("/v1/models/gpt-5-nano") as answer:
+        assert answer.status == 200
+    done.set()
+    assert (await asked).status == 200
 
 
 async def test_a_failure_of_our_own_is_told_in_the_log_alone(
