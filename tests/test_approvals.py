@@ -1,6 +1,6 @@
 """A turn waits for an approval in a JSON file, and another process finishes it.
 
-Run as a script, this file is those processes: `python test_approvals.py ask async stream folder`.
+Run as a script, this file is that process.
 """
 
 from __future__ import annotations
@@ -124,17 +124,45 @@ async def approve(door: str, way: str, left: str, folder: Path) -> None:
 STEPS: dict[str, Callable[..., Coroutine[Any, Any, None]]] = {"ask": ask, "approve": approve}
 
 
-@pytest.mark.timeout(120)  # two processes are started
+def run(step: str, door: str, way: str, left: str, folder: Path) -> None:
+    steps = STEPS[step](door, way, left, folder)
+    if door == "async":
+        asyncio.run(steps)
+    else:
+        with contextlib.suppress(StopIteration):  # it awaits nothing, and there is no event loop
+            steps.send(None)
+
+
+def run_elsewhere(*words: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-W", "error", __file__, *words],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=50,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])},
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.timeout(120)  # a process is started
 @pytest.mark.parametrize(
-    ("door", "way", "left"),
+    ("door", "way", "left", "elsewhere"),
     [
-        ("sync", "whole", "by an error"),
-        ("async", "stream", "by an error"),
-        ("sync", "stream", "to the caller"),
-        ("async", "whole", "to the caller"),
+        ("sync", "whole", "by an error", True),
+        ("async", "stream", "by an error", False),
+        ("sync", "stream", "to the caller", False),
+        ("async", "whole", "to the caller", True),
     ],
 )
-def test_another_process_finishes_the_turn(door: str, way: str, left: str, tmp_path: Path) -> None:
+def test_another_process_finishes_the_turn(
+    door: str,
+    way: str,
+    left: str,
+    elsewhere: bool,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     wishes = [
         {"name": "pay", "arguments": {"amount": 4.5}},
         {"name": "thank", "arguments": {"whom": "Ada"}},
@@ -143,23 +171,13 @@ def test_another_process_finishes_the_turn(door: str, way: str, left: str, tmp_p
     buy = Reply(text="I buy it.", reasoning="A cup.", tool_calls=wishes, signed=True)
     with LocalPuter(tier=None) as puter:
         puter.reply_with("Hello!", *([show] if left == "by an error" else []), buy, "It is yours.")
-        token = puter.client()._shared.credentials.token
-        assert token is not None
-        for step in STEPS:
-            done = subprocess.run(
-                [sys.executable, "-W", "error", __file__, step, door, way, left, str(tmp_path)],
-                capture_output=True,
-                text=True,
-                check=False,
-                timeout=50,
-                env={
-                    **os.environ,
-                    "PYTHONPATH": str(Path(__file__).parents[1]),
-                    "PUTER_API_BASE": puter.url,
-                    "PUTER_AUTH_TOKEN": token.reveal(),
-                },
-            )
-            assert (done.returncode, done.stderr) == (0, "")
+        monkeypatch.setenv("PUTER_API_BASE", puter.url)
+        monkeypatch.setenv("PUTER_AUTH_TOKEN", puter.token)
+        run("ask", door, way, left, tmp_path)
+        if elsewhere:
+            run_elsewhere("approve", door, way, left, str(tmp_path))
+        else:
+            run("approve", door, way, left, tmp_path)
         chats = [one for one in puter.requests if one.chat is not None]
         bills = [Decimal(str(one.usage["usd_cents"])) / 100 for one in chats if one.usage]
     turn = json.loads((tmp_path / "turn.json").read_text())
@@ -178,9 +196,4 @@ def test_another_process_finishes_the_turn(door: str, way: str, left: str, tmp_p
 
 if __name__ == "__main__":
     step, door, way, left, folder = sys.argv[1:]
-    steps = STEPS[step](door, way, left, Path(folder))
-    if door == "async":
-        asyncio.run(steps)
-    else:
-        with contextlib.suppress(StopIteration):  # it awaits nothing, and there is no event loop
-            steps.send(None)
+    run(step, door, way, left, Path(folder))

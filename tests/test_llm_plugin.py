@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import io
 import json
 import os
 import subprocess
@@ -13,8 +14,10 @@ from typing import Any
 
 import llm
 import pytest
+from llm.cli import cli
+from llm.plugins import pm
 
-import puter
+import puter.llm_plugin
 from puter import PuterInputError
 from puter.llm_plugin import models, register_models
 from puter.testing import LocalPuter, Reply
@@ -171,8 +174,55 @@ def test_every_model_of_the_registry_is_there_and_an_old_llm_goes_on(
 
 
 @pytest.fixture
-def command(server: LocalPuter, tmp_path: Path) -> Any:
-    """The real command, which finds the plugin by the entry point of this project."""
+def command(
+    server: LocalPuter,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> Iterator[Any]:
+    """The command, with this plugin alone; gives exit code, stdout and stderr."""
+    monkeypatch.setenv("LLM_USER_PATH", str(tmp_path / "user"))
+    monkeypatch.setenv("LLM_LOAD_PLUGINS", "")
+    monkeypatch.setattr("sys.stdin", io.StringIO())
+
+    def run(*arguments: str) -> tuple[Any, str, str]:
+        with pytest.raises(SystemExit) as ended:
+            cli.main([*arguments], prog_name="llm")
+        return ended.value.code, *capsys.readouterr()
+
+    pm.register(puter.llm_plugin, "puter-here")
+    yield run
+    pm.unregister(name="puter-here")
+
+
+def test_the_command(command: Any, token: str) -> None:
+    code, _, err = command("-m", "puter/gpt-5-nano", "Hello")
+    assert code == 1
+    assert "llm keys set puter" in err
+    assert command("keys", "set", "puter", "--value", token)[0] == 0
+    code, out, err = command("-m", "puter/gpt-5-nano", "-s", "Be brief.", "-u", "My name is Ada.")
+    assert (code, out.strip()) == (0, "Hello, Ada! I am LocalPuter, playing gpt-5-nano.")
+    assert '"usd"' in err
+    assert command("-c", "What is my name?")[1].strip() == "Your name is Ada."
+
+
+def test_the_token_of_the_environment_counts_and_a_tool_runs(
+    command: Any, server: LocalPuter, token: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PUTER_AUTH_TOKEN", token)
+    wish = {"name": "double", "arguments": {"number": 21}}
+    server.reply_with(Reply(tool_calls=[wish]), "It is 42.")
+    source = "def double(number: int) -> int:\n    return 2 * number"
+    code, out, err = command("-m", f"puter/{CLAUDE}", "Double 21", "--functions", source, "--td")
+    assert (code, out.strip()) == (0, "It is 42.")
+    assert "42" in err
+    assert token not in out + err
+
+
+@pytest.mark.timeout(120)  # it takes seconds to start
+def test_the_real_command_finds_the_plugin_and_lists_the_models_without_network(
+    tmp_path: Path,
+) -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     metadata = tmp_path / "site" / "puter_here-1.0.dist-info"
     metadata.mkdir(parents=True)
@@ -183,54 +233,14 @@ def command(server: LocalPuter, tmp_path: Path) -> Any:
         "PYTHONPATH": os.pathsep.join([str(metadata.parent), str(ROOT)]),
         "LLM_LOAD_PLUGINS": "puter-here",
         "LLM_USER_PATH": str(tmp_path / "user"),
-        "PUTER_API_BASE": server.url,
+        "PUTER_API_BASE": "http://127.0.0.1:9",
     }
-
-    def run(*arguments: str, says: str = "", **more: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-m", "llm", *arguments],
-            input=says,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=50,
-            env={**os.environ, **settings, **more},
-        )
-
-    return run
-
-
-@pytest.mark.timeout(180)  # it is started four times, and takes seconds each time
-def test_the_command(command: Any, server: LocalPuter, token: str) -> None:
-    missing = command("-m", "puter/gpt-5-nano", "Hello")
-    assert missing.returncode == 1
-    assert "llm keys set puter" in missing.stderr
-    assert command("keys", "set", "puter", "--value", token).returncode == 0
-    first = command("-m", "puter/gpt-5-nano", "-s", "Be brief.", "-u", "My name is Ada.")
-    assert (first.stdout.strip(), first.returncode) == (
-        "Hello, Ada! I am LocalPuter, playing gpt-5-nano.",
-        0,
+    listed = subprocess.run(
+        [sys.executable, "-m", "llm", "models", "list"],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=90,
+        env={**os.environ, **settings},
     )
-    assert '"usd"' in first.stderr
-    again = command("-c", "What is my name?")
-    assert again.stdout.strip() == "Your name is Ada."
-
-
-def test_the_command_lists_the_models_without_network(command: Any) -> None:
-    listed = command("models", "list", PUTER_API_BASE="http://127.0.0.1:9")
-    assert listed.returncode == 0
     assert "PuterModel: puter/claude-sonnet-4-6" in listed.stdout
-
-
-def test_the_token_of_the_environment_counts_and_a_tool_runs(
-    command: Any, server: LocalPuter, token: str
-) -> None:
-    wish = {"name": "double", "arguments": {"number": 21}}
-    server.reply_with(Reply(tool_calls=[wish]), "It is 42.")
-    code = "def double(number: int) -> int:\n    return 2 * number"
-    answer = command(
-        "-m", f"puter/{CLAUDE}", "Double 21", "--functions", code, "--td", PUTER_AUTH_TOKEN=token
-    )
-    assert (answer.stdout.strip(), answer.returncode) == ("It is 42.", 0)
-    assert "42" in answer.stderr
-    assert token not in answer.stdout + answer.stderr
