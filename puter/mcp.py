@@ -62,10 +62,7 @@ class McpTools(Sequence[Tool]):
         PuterInputError: Neither or both of ``command`` and ``url`` are given, or one is not usable.
 
     Examples:
-        >>> tools = McpTools(command=["uvx", "mcp-server-time"])
-        >>> with tools: # doctest: +SKIP
-        ...     ai.chat("What time is it in Tokyo?", tools=tools)
-        >>> tools
+        >>> McpTools(command=["uvx", "mcp-server-time"])  # `with` starts it: docs/how-to/mcp.md
         <McpTools uvx (closed)>
     """
 
