@@ -244,14 +244,14 @@ _HTML = f"""<!doctype html>
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width">
-<title>Signed in to Puter</title>
+<title>Your program has the token</title>
 <link rel="icon" href="data:,">
 <style>{_STYLE}</style>
 <script>{_SCRIPT}</script>
 </head>
 <body>
-<h1>You are signed in to Puter</h1>
-<p>Your program goes on. This tab may be closed.</p>
+<h1>Your program has the token</h1>
+<p>It tells whether Puter takes it. This tab may be closed.</p>
 </body>
 </html>
 """

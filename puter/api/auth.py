@@ -194,7 +194,7 @@ def logout(call: CallContext) -> Flow[None]:
 
     Raises:
         PuterConnectionError: No answer, so the session may still be open; the token is forgotten.
-        PuterServerError: The server failed; the same holds.
+        PuterServerError, PuterRateLimitError: The server failed or is busy; the same holds.
 
     Examples:
         >>> ai.logout()
@@ -209,7 +209,7 @@ def logout(call: CallContext) -> Flow[None]:
         payload = {"anti_csrf": proof}
         yield from exchange(call, build_request(call.config, "POST", url, payload, expect="any"))
     except PuterAPIError as error:
-        if error.status is None or error.status >= 500:
+        if error.status in (None, 429) or error.status >= 500:
             raise  # the session may still be open: say so
     except PuterAuthError:
         pass  # it is over already

@@ -45,11 +45,12 @@ def login_with_browser(
     seconds = SECONDS.kind(whole=False)("timeout", timeout)
     flag("open_browser", open_browser)
     who, left = call.shared.credentials, call.time_left()
-    if who.closed:
-        raise client_closed()
     seconds = seconds if left is None else min(seconds, left)
     callback = Callback()
+    who.at_closing.append(callback.stop)
     try:
+        if who.closed:
+            raise client_closed()
         address = yield from do(Invoke(callback.open, inline=True))
         page = f"{origin_of(call.config.login_url)}/?action=authme&redirectURL="
         page += quote(address, safe="")
@@ -60,15 +61,16 @@ def login_with_browser(
         yield from do(begin)
         token = yield from do(Invoke(callback.wait, (seconds,), stop=callback.stop))
     finally:
+        who.at_closing.remove(callback.stop)
         callback.close()
+    if who.closed:
+        raise client_closed()
     if token is None:
         raise PuterTimeoutError(
             f"Nobody signed in in the browser within {seconds:g} s",
             hint="Call login_with_browser() again, with a longer timeout, or pass token=... . "
             "A browser on another machine needs the port forwarded.",
         )
-    if who.closed:
-        raise client_closed()
     who.sign_in(token.reveal(), call.config)
     return True
 

@@ -17,7 +17,7 @@ from puter.cli.accounts import hosts_to_save, own_client, profile_of_user, token
 from puter.cli.session import Session, pass_session
 from puter.config import PuterConfig
 from puter.engine.credentials import TOKEN_VARIABLES
-from puter.exceptions import PuterError, PuterInputError
+from puter.exceptions import PuterConfigError, PuterError, PuterInputError
 
 if TYPE_CHECKING:
     from puter.ai import PuterAI
@@ -88,12 +88,12 @@ def login(
     way = way or (_ask_how() if asking else None)
     if way is None:
         raise click.UsageError("Say how: --browser, --password or --with-token.")
-    with (
-        _signed_in(session, way, timeout=timeout, open_browser=open_browser) as ai,
-        ExitStack() as unless_kept,
-    ):
-        if way == "password":  # its session is new, and nobody could end it without its token
-            unless_kept.callback(_end_session, ai)
+    if save:
+        saved.check_place()
+    signed_in = _signed_in(session, way, timeout=timeout, open_browser=open_browser)
+    with signed_in as ai, ExitStack() as unless_kept:
+        if way == "password":
+            unless_kept.callback(_end, session, ai)
         account = ai.whoami()
         where = "" if ai.config.api_base == PuterConfig().api_base else f" at {ai.config.api_base}"
         session.tell(f"Signed in as {account.username}{where}.", style="green")
@@ -109,9 +109,15 @@ def login(
             unless_kept.pop_all()
 
 
-def _end_session(ai: PuterAI) -> None:
-    with suppress(PuterError):
+def _end(session: Session, ai: PuterAI) -> None:
+    """End a session whose token nobody will have."""
+    try:
         ai.logout()
+    except PuterError:
+        told = "The session may still be open: it can be ended in Puter's settings."
+        session.tell(told, style="yellow")
+    else:
+        session.tell("The session is ended, as its token is not kept.")
 
 
 def _ask_how() -> str:
@@ -181,7 +187,12 @@ def _hidden(question: str) -> str:
 
 
 def _save(session: Session, profile: str, ai: PuterAI) -> None:
+    before = None
+    with suppress(PuterConfigError):  # save() tells what stands in its way
+        before = saved.token(profile)
     where = saved.save(profile, token_of(ai), hosts_to_save(ai.config, profile))
+    if before not in (None, token_of(ai)):
+        session.tell("The token before may still be used: it can be ended in Puter's settings.")
     told = f"The token of the profile {profile}" if profile else "The token"
     session.tell(f"{told} is in {where}.")
     for name in TOKEN_VARIABLES:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
-from puter.atomic import write_whole
+from puter.atomic import check_writable, write_whole
 from puter.exceptions import PuterConfigError
 from puter.process import loading
 from puter.profiles import KEYRING, SAVED, saved_tables, users_file
@@ -17,10 +17,16 @@ from puter.secret import Secret
 OURS = ("token", "api_base", "login_url", "allow_http")
 """What ``save()`` writes."""
 
+_LOCKED = "Unlock it and try again, or let go of the token: puter-ai logout --force"
 _HEAD = """\
 # Written by `puter-ai login --save`, and by `puter-ai logout`, which takes a profile out.
 # Settings belong into config.toml beside it.
 """
+
+
+def check_place() -> None:
+    """Raise OSError unless the file of ``save()`` can be written."""
+    check_writable(_file())
 
 
 def save(profile: str, token: Secret, hosts: Mapping[str, str]) -> str:
@@ -32,48 +38,68 @@ def save(profile: str, token: Secret, hosts: Mapping[str, str]) -> str:
         hosts: Settings of the profile that say where the token goes.
 
     Raises:
-        PuterConfigError: The file holds what is not ours.
+        PuterConfigError: The file holds what is not ours, or the keyring keeps the token before.
         OSError: It cannot be written.
     """
     tables = saved_tables()
     reference = f"{KEYRING}puter/{profile}" if profile else f"{KEYRING}puter-default/token"
     in_keyring = _put_into_keyring(reference, token)
+    before = _text(tables, profile)
+    if before.startswith(KEYRING) and not in_keyring:
+        _take_out_of_keyring(before)
     text = reference if in_keyring else token.reveal()
     _write({**tables, profile: {**_others(tables, profile), **hosts, "token": text}})
     return "the keyring" if in_keyring else users_file(SAVED)
+
+
+def is_saved(profile: str) -> bool:
+    """Whether a token was saved for a profile, though the keyring may not give it now."""
+    return bool(_text(saved_tables(), profile))
 
 
 def token(profile: str) -> Secret | None:
     """The token that was saved for a profile, None when it is not there.
 
     Raises:
-        PuterConfigError: The file cannot be read.
+        PuterConfigError: The file cannot be read, or the keyring does not open.
     """
-    text = str(saved_tables().get(profile, {}).get("token", ""))
+    text = _text(saved_tables(), profile)
     found = _in_keyring(text) if text.startswith(KEYRING) else text
     return Secret(found) if found else None
 
 
-def remove(profile: str) -> bool:
-    """Remove what was saved for a profile; whether there was anything.
+def remove(profile: str) -> None:
+    """Remove what was saved for a profile.
+
+    Raises:
+        PuterConfigError: The file cannot be read, or the keyring keeps the token.
+        OSError: It cannot be written.
+    """
+    text = _text(saved_tables(), profile)
+    if text.startswith(KEYRING):
+        _take_out_of_keyring(text)
+    forget(profile)
+
+
+def forget(profile: str) -> None:
+    """Remove a profile from the file; what the keyring has of it stays.
 
     Raises:
         PuterConfigError: The file cannot be read.
         OSError: It cannot be written.
     """
     tables = saved_tables()
-    token = str(tables.get(profile, {}).get("token", ""))
-    if not token:
-        return False
     tables[profile] = _others(tables, profile)
-    if token.startswith(KEYRING):
-        _take_out_of_keyring(token)
     if any(tables.values()):
         _write(tables)
     else:
         with suppress(FileNotFoundError):
             os.unlink(users_file(SAVED))
-    return True
+
+
+def _text(tables: Mapping[str, Mapping[str, Any]], profile: str) -> str:
+    """The token of a profile as it stands in the file: it, or where the keyring has it."""
+    return str(tables.get(profile, {}).get("token", ""))
 
 
 def _others(tables: Mapping[str, Mapping[str, Any]], profile: str) -> dict[str, Any]:
@@ -82,14 +108,19 @@ def _others(tables: Mapping[str, Mapping[str, Any]], profile: str) -> dict[str, 
 
 
 def _write(tables: Mapping[str, Mapping[str, Any]]) -> None:
-    path = users_file(SAVED)
     lines = [_HEAD]
     for profile, table in sorted(tables.items()):
         if profile and table:
             lines.append(f"\n[profile.{_value(profile)}]\n")
         lines += [f"{name} = {_value(value)}\n" for name, value in table.items()]
+    write_whole(_file(), "".join(lines).encode(), private=True)
+
+
+def _file() -> str:
+    """The path of the file, in a folder that is there."""
+    path = users_file(SAVED)
     os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
-    write_whole(path, "".join(lines).encode(), private=True)
+    return path
 
 
 def _value(value: Any) -> str:
@@ -108,21 +139,31 @@ def _put_into_keyring(reference: str, token: Secret) -> bool:
     with suppress(Exception):  # backends fail with what they like: none, locked, too long
         keyring, service, name = _place(reference)
         keyring.set_password(service, name, token.reveal())
-        return bool(keyring.get_password(service, name) == token.reveal())
+        if keyring.get_password(service, name) == token.reveal():
+            return True
+        keyring.delete_password(service, name)  # what it made of the token
     return False
 
 
-def _in_keyring(reference: str) -> str | None:
-    with suppress(Exception):
+def _in_keyring(reference: str) -> str:
+    """What it has, "" when it has nothing. Raises PuterConfigError when it does not say."""
+    try:
         keyring, service, name = _place(reference)
         return str(keyring.get_password(service, name) or "")
-    return None
+    except Exception as error:  # noqa: BLE001 - as above; an error's text might tell the secret
+        raise PuterConfigError(
+            f"The keyring, which has the saved token, does not open ({type(error).__name__})",
+            hint=_LOCKED,
+        ) from None
 
 
 def _take_out_of_keyring(reference: str) -> None:
-    with suppress(Exception):  # it is gone, or the keyring is
+    """Raises PuterConfigError unless it has it no more."""
+    with suppress(Exception):  # there may be none; whether there is one is asked next
         keyring, service, name = _place(reference)
         keyring.delete_password(service, name)
+    if _in_keyring(reference):
+        raise PuterConfigError("The keyring does not remove the saved token", hint=_LOCKED)
 
 
 def _place(reference: str) -> tuple[Any, str, str]:

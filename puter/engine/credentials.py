@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
@@ -47,6 +48,8 @@ class Credentials:
         """``api_base`` and ``login_url`` that the token was last given for."""
         self._hosts: tuple[str, str] | None = None
         self.closed: bool = False
+        self.at_closing: list[Callable[[], None]] = []
+        """Ends what waits for the user, from any thread."""
         self.signed_out: bool = False
         """``logout()`` was called: only ``login()`` signs in again."""
         self.sign_in_queue: Throttle = Throttle(rate_limit=float("inf"), max_concurrency=1)
@@ -67,6 +70,8 @@ class Credentials:
         self.password = None
         self.sign_out()
         self.closed = True
+        for end in list(self.at_closing):
+            end()
 
     @property
     def can_auto_login(self) -> bool:

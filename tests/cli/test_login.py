@@ -10,6 +10,7 @@ import stat
 import sys
 import webbrowser
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +20,11 @@ import keyring.backends.fail
 import keyring.errors
 import pytest
 
-from puter import PuterAI, PuterConfigError
+from puter import PuterAI, PuterAuthError, PuterConfigError
 from puter.cli import main, saved
 from puter.profiles import saved_tables
 from puter.secret import Secret
-from puter.testing import LocalPuter
+from puter.testing import LocalPuter, faults
 from tests.cli.conftest import Cli
 from tests.consenting import allow
 from tests.terminal import CTRL_C, Terminal
@@ -440,8 +441,8 @@ def test_what_somebody_else_wrote_into_the_file_stays() -> None:
         "": {"timeout": 5, "token": "top"},
         "work": {"default_model": "x", "token": "new"},
     }
-    assert saved.remove("work")
-    assert saved.remove("")
+    saved.remove("work")
+    saved.remove("")
     assert saved_tables() == {"": {"timeout": 5}, "work": {"default_model": "x"}}
 
 
@@ -464,8 +465,9 @@ def test_any_other_name(name: str) -> None:
     saved.save("other", Secret("tok2"), {})
     assert saved_tables()[name] == {"api_base": "http://127.0.0.1:1", "token": "tok"}
     assert saved.token(name) == Secret("tok")
-    assert saved.remove(name)
-    assert not saved.remove(name)
+    assert saved.is_saved(name)
+    saved.remove(name)
+    assert not saved.is_saved(name)
     assert saved.token("other") == Secret("tok2")
 
 
@@ -620,17 +622,99 @@ def test_the_saved_one_goes_first(
     assert cli("whoami").out == "alice\n"
 
 
-def test_a_server_that_cannot_be_reached_leaves_nothing_on_this_machine(
-    cli: Cli, server: LocalPuter, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("status", [None, 429, 500])
+def test_a_token_that_could_not_be_revoked_is_kept(
+    cli: Cli, server: LocalPuter, monkeypatch: pytest.MonkeyPatch, status: int | None
 ) -> None:
+    """Nobody could revoke it later otherwise."""
     cli("login", "--with-token", "--save", stdin=server.token)
     monkeypatch.setenv("PUTER_MAX_RETRIES", "0")
-    server.stop()
+    if status is None:
+        server.stop()
+    else:
+        server.inject(faults.status(status), times=2)
     done = cli("logout")
     assert done.code == 1
-    assert "The saved token is removed." in done.err
-    assert "The session may still be open" in done.err
+    assert "The saved token is kept. Try again, or: logout --force" in done.err
+    assert "removed" not in done.err
+    assert saved.token("") == Secret(server.token)
+    if status == 429:
+        server.clear_faults()
+        assert "the token is revoked" in cli("logout").err
+    else:
+        done = cli("logout", "--force")
+        assert done.code == 0
+        assert "The token may still be used: end it in Puter's settings." in done.err
+        assert "The saved token is removed." in done.err
     assert not file().exists()
+    assert "Nobody is signed in." in cli("logout", "--force").err
+
+
+class Locking(Removing):
+    """A keyring that refuses some of what it is asked."""
+
+    refused: tuple[str, ...] = ()
+
+    def _ask(self, what: str) -> None:
+        if what in self.refused:
+            raise ValueError("locked")  # backends raise what they like
+
+    def get_password(self, service: str, username: str) -> str | None:
+        self._ask("get")
+        return super().get_password(service, username)
+
+    def set_password(self, service: str, username: str, password: str) -> None:
+        self._ask("set")
+        super().set_password(service, username, password)
+
+    def delete_password(self, service: str, username: str) -> None:
+        self._ask("delete")
+        super().delete_password(service, username)
+
+
+@pytest.mark.parametrize(
+    ("refused", "told"),
+    [
+        (("get", "set", "delete"), "does not open (ValueError)"),
+        (("delete",), "does not remove the saved token"),
+    ],
+)
+def test_what_the_keyring_keeps_is_not_said_to_be_removed(
+    cli: Cli, server: LocalPuter, refused: tuple[str, ...], told: str
+) -> None:
+    ring = Locking()
+    keyring.set_keyring(ring)
+    cli("login", "--browser", "--save")
+    token, ring.refused = saved.token(""), refused
+    done = cli("logout")
+    assert done.code == 1
+    assert told in done.err
+    assert "removed" not in done.err
+    assert saved.is_saved("")
+    ring.refused = ()
+    assert saved.token("") == token
+    ring.refused = refused
+    done = cli("logout", "--force")
+    assert done.code == 0
+    assert f"{told}: this program forgets it all the same." in done.err
+    assert "removed" not in done.err
+    assert not file().exists()
+
+
+def test_a_token_in_a_file_leaves_none_in_the_keyring(cli: Cli, server: LocalPuter) -> None:
+    ring = Locking()
+    keyring.set_keyring(ring)
+    cli("login", "--browser", "--save")
+    before, ring.refused = saved.token(""), ("get", "set", "delete")
+    done = cli("login", "--with-token", "--save", stdin=server.token)
+    assert done.code == 1
+    assert "Unlock it" in done.err
+    ring.refused = ("set",)
+    assert saved.token("") == before
+    done = cli("login", "--with-token", "--save", stdin=server.token)
+    assert f"The token is in {file()}." in done.err
+    assert "The token before may still be used" in done.err
+    assert ring.entries == {}
 
 
 def test_local_keeps_nothing(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -644,6 +728,51 @@ def test_local_keeps_nothing(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_whoami_as_json(cli: Cli, server: LocalPuter, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PUTER_AUTH_TOKEN", server.token)
     assert cli("whoami", "--json").json["email"] == "alice@example.com"
+
+
+def open_sessions(server: LocalPuter) -> list[str]:
+    """The users whose sessions were begun here and go on."""
+    tokens = {
+        value.removeprefix("Bearer ")
+        for one in server.requests
+        for name, value in one.headers.items()
+        if name.lower() == "authorization"
+    }
+    found = []
+    for token in tokens:
+        with server.client(token=token) as ai, suppress(PuterAuthError):
+            found.append(ai.whoami().username)
+    return found
+
+
+@pytest.mark.parametrize(
+    "how", ["no-save", "no folder", "disk full", "no whoami", "saved", "shown"]
+)
+def test_a_session_whose_token_nobody_has_is_ended(
+    cli: Cli, server: LocalPuter, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    monkeypatch.setenv("PUTER_USERNAME", "alice")
+    monkeypatch.setenv("PUTER_PASSWORD", "correct horse")
+    monkeypatch.setenv("PUTER_MAX_RETRIES", "0")
+    words = {"no-save": "--no-save", "no whoami": "--no-save", "shown": "--print-token"}
+    if how == "no folder":
+        file().parent.parent.mkdir(parents=True, exist_ok=True)
+        file().parent.write_text("a file in its place")
+    elif how == "disk full":
+        monkeypatch.setattr(saved, "write_whole", _full)
+    elif how == "no whoami":
+        server.inject(faults.status(500), times=1, path="/whoami")
+    done = cli("login", "--password", words.get(how, "--save"))
+    kept = how in ("saved", "shown")
+    assert done.code == (0 if kept or how == "no-save" else 1)
+    assert ("The session is ended" in done.err) is not (kept or how == "no folder")
+    if how == "no folder":
+        assert server.requests == []
+    assert open_sessions(server) == (["alice"] if kept else [])
+
+
+def _full(*_: Any, **__: Any) -> None:
+    raise OSError(errno.ENOSPC, "No space left on device")
 
 
 def test_without_platformdirs_nothing_can_be_saved(
