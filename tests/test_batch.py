@@ -20,10 +20,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import PIL.Image
 import pytest
 
 from puter import (
     ChatReply,
+    Image,
     PuterAI,
     PuterAuthError,
     PuterBadRequestError,
@@ -57,7 +59,8 @@ class Server:
     def __call__(self, request: Any) -> Any:
         args = request.json["args"]
         said = args["messages"][-1]["content"]
-        said = said if isinstance(said, str) else said[-1]["text"]
+        if not isinstance(said, str):
+            said = next(part["text"] for part in reversed(said) if "text" in part)
         with self._lock:
             self.asked.append(said)
             self.bodies.append(args)
@@ -702,6 +705,20 @@ async def test_another_question_is_another_key(
     await door(ai, "batch", ["a"], output=output, **changed)
     assert len(server.asked) == 2
     await door(ai, "batch", ["a"], output=output, timeout=9, **changed)  # asks the same
+    assert len(server.asked) == 2
+
+
+@pytest.mark.parametrize("kind", ["media", "PIL"])
+async def test_another_picture_is_another_key(
+    door: Door, ai: PuterAI, server: Server, output: Path, kind: str
+) -> None:
+    drawn = [PIL.Image.new("RGB", (2, 2), color) for color in ("red", "blue")]
+    files = [io.BytesIO(), io.BytesIO()]
+    for picture, file in zip(drawn, files, strict=True):
+        picture.save(file, "PNG")
+    pictures = drawn if kind == "PIL" else [Image(file.getvalue()) for file in files]
+    for picture in (*pictures, *pictures):
+        await door(ai, "batch", ["a"], output=output, images=picture)
     assert len(server.asked) == 2
 
 

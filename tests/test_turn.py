@@ -428,6 +428,10 @@ WHOLE = ChatReply("Done.", messages=(GO, DONE))
         ({"resume": OPEN}, "The call 'c1' of add has no result.*tool_results="),
         ({"resume": OPEN, "tools": [{"name": "add"}]}, "The call 'c1' of add has no result"),
         ({"resume": OPEN, "run_tools": False}, "The call 'c1' of add has no result"),
+        (
+            {"resume": OPEN.copy_with(tool_calls=(call("c1", 9),))},
+            "'c1' is not the same in tool_calls and in messages",
+        ),
         ({"resume": WHOLE}, "nothing to resume: the turn is complete"),
         ({"resume": WHOLE, "tool_results": {"c1": 1}}, "no open call of this turn.*none"),
         ({"resume": ChatReply("Hi")}, "resume.messages is empty"),

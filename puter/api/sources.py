@@ -206,7 +206,7 @@ def _read(source: Any, size: int) -> tuple[Iterator[bytes], str, str]:
         pieces, mime_type = from_data_uri(source)
         return pieces, "", mime_type
     if not (isinstance(source, (str, os.PathLike)) or callable(getattr(source, "read", None))):
-        if _is_pil(source):
+        if is_pil(source):
             data, kind = _read_pil(source)
             return iter((data,)), "", f"image/{kind.lower()}"
         raise PuterInputError(
@@ -294,7 +294,7 @@ def _unreadable(name: Any, error: Exception, hint: str) -> PuterInputError:
     return PuterInputError(f"{_cleaned(str(name))[:200]!r} cannot be read: {reason}", hint=hint)
 
 
-def _is_pil(source: Any) -> bool:
+def is_pil(source: Any) -> bool:
     module = sys.modules.get("PIL.Image")
     return module is not None and isinstance(source, module.Image)
 

@@ -437,6 +437,13 @@ class Turn:
             broken = {"role": "assistant", "content": resumed.text}
             if self.messages[-1:] == [broken]:
                 del self.messages[-1]  # the model is asked again
+        shown = {} if resumed is None else {one.id: one for one in resumed.tool_calls}
+        for one in self.pending:
+            if shown.get(one.id, one) != one:
+                raise PuterInputError(
+                    f"The call {one.id!r} is not the same in tool_calls and in messages of resume=",
+                    hint="Leave both as they were; before_tool may change a call, or say no.",
+                )
         waiting = [one.id for one in self.pending]
         unknown = [name for name in self.request.tool_results if name not in waiting]
         if unknown:

@@ -14,10 +14,12 @@ from contextlib import suppress
 from typing import Any
 
 from puter.api.chat import chat_request
+from puter.api.sources import is_pil
 from puter.exceptions import PuterInputError, repr_of, words_of
 from puter.records import dataclass
 from puter.schema import to_json
 from puter.tools import Toolbox
+from puter.types.media import Media
 
 EACH = "{item}"
 """The template that says the item as it is."""
@@ -234,8 +236,18 @@ def _identity(function: Any) -> list[Any]:
 
 def _plain(arguments: Any) -> Any:
     """Arguments as JSON, for the key."""
-    return to_json(
-        arguments,
-        lambda value: f"{type(value).__qualname__} {getattr(value, '__qualname__', '')}",
-        lambda data: hashlib.sha256(data).hexdigest(),
-    )
+    return to_json(arguments, _named, _hashed)
+
+
+def _named(value: Any) -> Any:
+    """What stands for a value that has no form in JSON: pictures and media by what is in them."""
+    if isinstance(value, Media):
+        data = value._in_memory()
+        return value.url if data is None else _hashed(data)
+    if is_pil(value):
+        return [value.mode, value.size, _hashed(value.tobytes())]
+    return f"{type(value).__qualname__} {getattr(value, '__qualname__', '')}"
+
+
+def _hashed(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()

@@ -15,7 +15,7 @@ from typing import Protocol
 _SUSPECT = re.compile(
     r"<(?!/?(?:b|br|em|hr|i|kbd|s|strong|sub|sup|u) ?/?>)(?=[a-z/!?])"  # a tag, or a comment
     r"|!+(?=\[)"  # an image, which is loaded unasked: its address may carry a secret away
-    r"|(?<=javascript)(?=\\?:\S)"  # a link that runs code
+    r"|(?<=javascript)(?=\\?:[^ \t\n])"  # a link that runs code: other spaces do not end it
     r"|&(?=#|colon;|tab;|newline;)",  # what hides these
     re.IGNORECASE,
 )
