@@ -10,6 +10,8 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from puter.exceptions import PuterConfigError, PuterError
+from puter.extensions import invoke
+from puter.threads import begun, running_loop
 from puter.types.replies import ChatReply
 
 if TYPE_CHECKING:
@@ -129,21 +131,37 @@ def logging_to(path: str, tell: Callable[[str], None]) -> Callable[..., Flow[Any
     def log(request: Request, call_next: Callable[[Request], Flow[Any]]) -> Flow[Any]:
         if request.operation not in BILLED:
             return (yield from call_next(request))
-        began, answer = monotonic(), None
-        error: str | None = "interrupted"
-        try:
-            answer = yield from call_next(request)
-            error = None
-        except PuterError as failed:
-            answer, error = failed.partial, str(failed)
-            raise
-        finally:
+        began = monotonic()
+
+        def write(answer: Any, error: str | None) -> None:
             call = {**_asked(request), **_answered(answer), "error": error}
             try:
                 with Log(path) as file:
                     file.add({**call, "seconds": round(monotonic() - began, 3)})
-            except (PuterConfigError, sqlite3.Error) as lost:  # the answer is worth more
-                tell(f"This call is not in the log: {lost}")
+            except (PuterConfigError, sqlite3.Error) as lost:
+                told(lost)
+
+        def told(lost: Exception) -> None:  # the answer is worth more
+            tell(f"This call is not in the log: {lost}")
+
+        def written(answer: Any, error: str | None) -> Flow[None]:
+            try:
+                yield from invoke(write, answer, error)
+            except PuterError as lost:  # no thread can be started
+                told(lost)
+
+        try:
+            answer = yield from call_next(request)
+        except PuterError as failed:
+            yield from written(failed.partial, str(failed))
+            raise
+        except BaseException:  # the flow may wait for nothing more, and the loop for no file
+            try:
+                begun(write, None, "interrupted") if running_loop() else write(None, "interrupted")
+            except PuterError as lost:
+                told(lost)
+            raise
+        yield from written(answer, None)
         return answer
 
     return log

@@ -5,14 +5,19 @@ from __future__ import annotations
 import os
 import sqlite3
 import stat
+import threading
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from puter import PuterError
 from puter.cli import log
 from puter.testing import LocalPuter, faults
+from puter.threads import running_loop
 from tests.cli.conftest import Cli
+from tests.door import USAGE, Door, error_body, shut, step, stream_answer, until_done
 
 
 @pytest.fixture(params=["variable", "command"])
@@ -149,3 +154,41 @@ def test_an_answer_is_worth_more_than_its_place_in_the_log(
     done = cli("Capital of France?")
     assert (done.code, done.out) == (0, "Paris\n")
     assert "This call is not in the log" in done.err
+
+
+@pytest.mark.parametrize("end", ["answered", "streamed", "failed", "left"])
+async def test_no_event_loop_waits_for_the_file(
+    door: Door, end: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, loops = str(tmp_path / "calls.sqlite"), []
+    ai = door.client(max_retries=0).use(log.logging_to(path, pytest.fail))
+    connect, before = sqlite3.connect, set(threading.enumerate())
+
+    def connecting(*args: Any, **options: Any) -> sqlite3.Connection:
+        loops.append(running_loop())
+        opened: sqlite3.Connection = connect(*args, **options)
+        return opened
+
+    with monkeypatch.context() as patched:
+        patched.setattr(sqlite3, "connect", connecting)
+        if end == "answered":
+            await door(ai, "chat", "Hi")
+        elif end == "failed":
+            door.answers((500, error_body("broken", None)))
+            with pytest.raises(PuterError, match="broken"):
+                await door(ai, "chat", "Hi")
+        else:
+            text = {"type": "text", "text": "Hello!"}
+            door.answers(stream_answer(text, USAGE))
+            stream = await door(ai, "chat", "Hi", stream=True)
+            await step(stream)
+            await (shut(stream) if end == "left" else until_done(stream))
+        for one in set(threading.enumerate()) - before:
+            one.join()
+    assert len(loops) == 1
+    assert loops == [None] or door.kind == "sync"  # which blocks its caller anyway
+    with log.Log(path) as file:
+        [call] = file.find()
+    wanted = {"failed": "broken", "left": "interrupted"}.get(end, "None")
+    assert wanted in str(call["error"])
+    assert call["prompt"] == "Hi"
