@@ -13,6 +13,7 @@ from contextlib import AsyncExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING, Any, TextIO, overload
 from urllib.parse import urlsplit
 
+from puter import checks
 from puter.exceptions import PuterConfigError, PuterError, PuterInputError, repr_of, words_of
 from puter.process import loading
 from puter.threads import in_thread
@@ -82,27 +83,38 @@ class McpTools(Sequence[Tool]):
                 "McpTools wants a command or a url",
                 hint="McpTools(command=['python', 'server.py']), or McpTools(url='https://...').",
             )
-        self._command: list[str] = []
-        if command is not None:
-            if isinstance(command, (str, bytes)) or not command:
-                raise PuterInputError(
-                    f"command must be a list of words, not {repr_of(command)}",
-                    hint="McpTools(command=['python', 'server.py']); shlex.split() makes one.",
-                )
-            self._command = [os.fspath(word) for word in command]
-        self._url = url
-        if url is not None and urlsplit(url).scheme not in ("http", "https"):
-            raise PuterInputError("url must begin with https:// or http://")
+        checks.SECONDS.kind(whole=False)("timeout", timeout)
+        if command is not None and (
+            isinstance(command, (str, bytes))
+            or not isinstance(command, Sequence)
+            or not command
+            or not all(isinstance(word, (str, os.PathLike)) for word in command)
+        ):
+            raise PuterInputError(
+                "command must be a list of words",  # untold: its words may be secret
+                hint="McpTools(command=['python', 'server.py']); shlex.split() makes one.",
+            )
+        if url is not None and not _is_address(url):
+            raise PuterInputError("url must begin with https:// or http:// and a host")
+        for name, pairs in (("headers", headers), ("env", env)):
+            if pairs is not None and not (
+                isinstance(pairs, Mapping)
+                and all(isinstance(one, str) for pair in pairs.items() for one in pair)
+            ):
+                raise PuterInputError(f"{name} must be a dict with str keys and str values")
+        if not isinstance(cwd, (str, os.PathLike, type(None))):
+            raise PuterInputError(f"cwd must be a path, not {repr_of(cwd)}")
         if command is not None and headers:
             raise PuterInputError("headers go with url; a command has env")
         if url is not None and (env or cwd is not None):
             raise PuterInputError("env and cwd go with command; a url has headers")
-        if not timeout > 0:
-            raise PuterInputError(f"timeout must be a number of seconds above 0, not {timeout!r}")
-        if _UNUSABLE.search(prefix):
+        if not isinstance(prefix, str) or _UNUSABLE.search(prefix):
             raise PuterInputError(
-                f"{prefix!r} cannot begin the name of a tool", hint="Use letters, digits, _ and -."
+                f"{repr_of(prefix)} cannot begin the name of a tool",
+                hint="Use letters, digits, _ and -.",
             )
+        self._command = [os.fspath(word) for word in command or ()]
+        self._url = url
         self._headers, self._env, self._cwd = dict(headers or {}), dict(env or {}), cwd
         self.prefix: str = prefix
         """What the names of its tools begin with."""
@@ -277,7 +289,10 @@ class McpTools(Sequence[Tool]):
                 raise self._error(f"{listed.name} failed", error) from None
             if result.is_error:
                 raise McpError(self._redacted(_text_of(result.content)) or f"{listed.name} failed")
-            return _value_of(result)
+            try:
+                return _value_of(result)
+            except ValueError as error:
+                raise self._error(f"{listed.name} returned what cannot be read", error) from None
 
         function = door(connection, ask, lambda: self._error("is closed"))
         description = listed.description or listed.title or ""
@@ -400,6 +415,16 @@ def _in_this_loop(
             raise closed() from None
 
     return call
+
+
+def _is_address(value: object) -> bool:
+    if not isinstance(value, str):
+        return False
+    try:
+        parts = urlsplit(value)
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # of brackets, or of a port
+        return False
 
 
 @contextmanager

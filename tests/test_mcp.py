@@ -150,6 +150,14 @@ def test_results(tools: McpTools) -> None:
         by_name(tools, "add")(a="x", b=1)
 
 
+def test_a_result_that_cannot_be_read(url: str) -> None:
+    with (
+        McpTools(url=url) as tools,
+        pytest.raises(McpError, match="unreadable returned what cannot be read: "),
+    ):
+        by_name(tools, "unreadable")()
+
+
 def test_a_secret_that_a_server_tells_is_no_part_of_an_error(url: str) -> None:
     with (
         McpTools(url=url, headers={"Authorization": f"Bearer {SECRET}"}) as tools,
@@ -345,10 +353,23 @@ def test_the_environment_is_not_passed_on(stdio: McpTools, monkeypatch: pytest.M
         ({"command": ["x"], "url": "http://x"}, "a command or a url"),
         ({"command": "uvx server"}, "must be a list of words"),
         ({"command": []}, "must be a list of words"),
+        ({"command": ["true", 5]}, "must be a list of words"),
+        ({"command": 5}, "must be a list of words"),
         ({"url": "localhost:80"}, "must begin with https"),
+        ({"url": 5}, "must begin with https"),
+        ({"url": "http://"}, "and a host"),
+        ({"url": "http://h:99999/"}, "must begin with https"),
+        ({"url": "http://[::1/x"}, "must begin with https"),
+        ({"url": "http://x", "headers": {"Authorization": None}}, "headers must be a dict"),
+        ({"url": "http://x", "headers": [("a", "b")]}, "headers must be a dict"),
+        ({"command": ["x"], "env": {"A": 5}}, "env must be a dict"),
+        ({"command": ["x"], "cwd": 5}, "cwd must be a path, not 5"),
         ({"command": ["x"], "headers": {"a": "b"}}, "headers go with url"),
         ({"url": "http://x", "env": {"a": "b"}}, "env and cwd go with command"),
         ({"command": ["x"], "timeout": 0}, "above 0"),
+        ({"command": ["x"], "timeout": "5"}, "above 0, not '5'"),
+        ({"command": ["x"], "timeout": float("inf")}, "above 0, not inf"),
+        ({"command": ["x"], "prefix": None}, "None cannot begin the name"),
         ({"command": ["x"], "prefix": "a.b"}, "cannot begin the name"),
     ],
 )
