@@ -37,7 +37,7 @@ from puter import (
     PuterModelNotFoundError,
 )
 from puter.batch import BatchResults
-from puter.extensions import Budget, Cache
+from puter.extensions import Budget, Cache, sleep
 from puter.testing import MockReply, MockTransport
 from tests.door import Door, chat_body, error_body
 
@@ -429,24 +429,6 @@ async def test_a_million_items_are_not_held(door: Door, ai: PuterAI, output: Pat
     assert 1 <= most <= 100  # a thread that has answered may still be on its way out
 
 
-def test_no_more_than_one_queues_as_it_is_sent_after_a_stop(ai: PuterAI, server: Server) -> None:
-    together, queued = threading.Barrier(3, timeout=20), list[float]()
-    server.each = lambda said: together.wait() if said in {"0", "1", "2"} else None
-
-    def items() -> Iterator[str]:
-        for number in range(60):
-            taken = number + 1 - answered()
-            queued.append(taken - ai._throttle.max_concurrency)
-            yield str(number)
-
-    def answered() -> int:
-        with server._lock:
-            return len(server.asked) - server._running
-
-    assert ai.batch(items()).errors == []
-    assert max(queued) <= 1
-
-
 async def test_as_many_at_a_time_as_the_client_lets_run(door: Door, server: Server) -> None:
     ai = server.client(max_concurrency=2)
     await door(ai, "batch", map(str, range(20)))
@@ -566,6 +548,38 @@ async def test_a_model_of_an_item_fails_alone(door: Door, ai: PuterAI, server: S
     )
     assert isinstance(results[0], PuterModelNotFoundError)
     assert results[1:] == ["<b>", "<c>"]
+
+
+@pytest.mark.parametrize("on_error", ["raise", "keep"])
+async def test_what_waits_for_the_window_is_not_sent_after_a_stop(
+    door: Door, server: Server, output: Path, on_error: str
+) -> None:
+    """Three are sent, the second fails, and seventeen wait for the next ten seconds."""
+    ai, queued = server.client(max_concurrency=None, rate_limit_requests=3), set[bool]()
+
+    def held(request: Any, call_next: Any) -> Any:
+        reply = yield from call_next(request)
+        while True not in queued:
+            queued.add(ai._throttle.waiting == 17)
+            yield from sleep(0.01)
+        return reply
+
+    ai.use(held, per_attempt=True)
+    server.replies["1"] = failure(402, "No funds", "insufficient_funds")
+    items = [str(number) for number in range(100)]
+    asked = door(ai, "batch", items, on_error=on_error, output=output, concurrency=20)
+    if on_error == "raise":
+        with pytest.raises(PuterInsufficientFundsError) as caught:
+            await asked
+        results: Any = caught.value.results
+    else:
+        results = await asked
+    assert sorted(server.asked) == ["0", "1", "2"]
+    assert ai._throttle.waiting == ai._throttle.running == 0
+    assert [results[0], results[2]] == ["<0>", "<2>"]
+    assert (len(results), len(results.errors), results.not_asked) == (100, 98, 97)
+    assert results.summary().startswith("2 answered, 1 failed, 97 not asked, 0.000156 USD")
+    assert len(records(output)) == 3
 
 
 async def test_endless_items_end_with_the_budget(door: Door, ai: PuterAI, server: Server) -> None:
@@ -747,6 +761,25 @@ def asks_in(language: str) -> Any:
     return ask
 
 
+@pytest.mark.parametrize("way", ["item", "template", "argument", "generator"])
+async def test_what_can_be_read_once_is_not_read_for_the_key(
+    door: Door, ai: PuterAI, server: Server, output: Path, tmp_path: Path, way: str
+) -> None:
+    path = tmp_path / "note.txt"
+    path.write_text("All is well.")
+    with path.open() as file:
+        ways: dict[str, dict[str, Any]] = {
+            "item": {"template": lambda _: "?"},
+            "template": {"template": lambda _: {"prompt": "?", "files": [file]}},
+            "argument": {"files": file},
+            "generator": {"template": lambda _: {"prompt": "?", "files": (one for one in [file])}},
+        }
+        with pytest.raises(PuterInputError, match="only once"):
+            await door(ai, "batch", [file if way == "item" else "a"], output=output, **ways[way])
+        assert file.read() == "All is well."
+    assert server.asked == []
+
+
 async def test_another_function_is_another_key(door: Door, ai: PuterAI, output: Path) -> None:
     functions: list[Any] = [
         Asker(),
@@ -874,6 +907,58 @@ def test_the_first_interrupt_lets_paid_answers_come(
     assert len(records(output)) == len(server.asked)
     assert "<2>" in caught.value.results  # type: ignore[attr-defined]
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_what_only_queues_is_not_sent_after_an_interrupt(server: Server, output: Path) -> None:
+    ai, over = server.client(max_concurrency=3), threading.Event()
+
+    def hold(said: str) -> None:
+        if said == "1":
+            while ai._throttle.waiting < 17 and not over.wait(0.01):
+                pass
+            signal.raise_signal(signal.SIGINT)
+        else:
+            stopped.wait(20)
+        while ai._throttle.waiting and not over.wait(0.01):
+            pass
+        stopped.set()
+
+    server.each, stopped = hold, threading.Event()
+    watch = threading.Timer(20, over.set)
+    watch.start()
+    with pytest.raises(KeyboardInterrupt) as caught:
+        ai.batch(map(str, range(100)), output=output, concurrency=20)
+    watch.cancel()
+    assert sorted(server.asked) == ["0", "1", "2"]
+    results = caught.value.results  # type: ignore[attr-defined]
+    assert results[:3] == ["<0>", "<1>", "<2>"]
+    assert results.not_asked == len(results) - 3 == 17
+    assert len(records(output)) == 3
+
+
+async def test_what_only_queues_is_not_sent_after_a_cancellation(output: Path) -> None:
+    sent: list[Any] = []
+    go_on = asyncio.Event()
+
+    async def answer(request: Any) -> MockReply:
+        sent.append(request)
+        await go_on.wait()
+        return MockReply(200, json=chat_body("Paris"))
+
+    ai = PuterAI(token="test-token-secret", transport=MockTransport(answer), max_concurrency=3)
+    task = asyncio.create_task(ai.async_batch(list("abcdefgh"), output=output, concurrency=8))
+    for _ in range(1000):
+        if len(sent) == 3 and ai._throttle.waiting == 5:
+            break
+        await asyncio.sleep(0)
+    task.cancel()
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert (ai._throttle.waiting, task.done()) == (0, False)
+    go_on.set()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert len(sent) == len(records(output)) == 3
 
 
 def test_the_second_interrupt_ends_at_once(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import math
 import os
 from collections.abc import AsyncIterable, Callable, Generator, Iterable
 from concurrent import futures
@@ -17,6 +16,7 @@ from puter.api.turn import ChatRequest
 from puter.batch.answers import AnswerFile, check_apart
 from puter.batch.progress import close_bar, open_bar
 from puter.batch.prompts import EACH, Ask, Prompts
+from puter.batch.queued import Queued
 from puter.batch.results import BatchResults
 from puter.batch.running import Blocking, async_beginner, async_run, beginner
 from puter.batch.scheduler import Batch
@@ -72,7 +72,8 @@ def batch(
         model: Which model. Default: ``current_model`` when the batch begins.
         output: A file of JSON lines, with the keys key, item, text, model, usage, cost, error.
             Default: the answers are returned alone.
-        concurrency: Calls at a time at most, 1 or more; the client's own limits hold besides.
+        concurrency: Calls at a time at most, 1 or more. Chats among them that the client's own
+            limits let not be sent yet wait for their turn, and are given up when the batch stops.
             Default: as many as these ever allow; as many as an executor has workers.
         on_error: ``"keep"``: a failed item has its exception in the results. ``"raise"``: nothing
             more is begun, and the first failure is raised with what is done as ``.results``.
@@ -152,6 +153,9 @@ class Run:
         # Settings as they are now, no history; the same throttle, ledger and extensions.
         self._client: Any = cast("Any", client).with_options()
         self._items, self._function, self._executor = items, function, executor
+        self._queued = Queued()
+        if function is None and isinstance(executor, (futures.ThreadPoolExecutor, type(None))):
+            self._client.use(self._queued).use(self._queued.attempt, per_attempt=True)
         self._template, self._model, self._arguments = template, model, arguments
         self._output, self._progress = output, progress
         self._raises = on_error == "raise"
@@ -175,7 +179,7 @@ class Run:
         begin = beginner(self._client, self._function, self._executor)
         with self._opened(prompts, begin, door.changed) as made:
             door.run(made, self._items)
-            return self._conclude(made)
+            return made.conclude(self._total)
 
     async def asynchronous(self) -> BatchResults:
         """Run it in this task."""
@@ -186,7 +190,7 @@ class Run:
         begin = async_beginner(self._client, self._function, self._executor)
         with self._opened(prompts, begin, changed.set) as made:
             await async_run(made, self._items, changed)
-            return self._conclude(made)
+            return made.conclude(self._total)
 
     def _prompts(self, method: str) -> Prompts:
         model = self._model or self._client.current_model
@@ -209,7 +213,7 @@ class Run:
                     raises=self._raises,
                     begin=begin,
                     changed=changed,
-                    admitted=self._admitted,
+                    give_up=self._queued.give_up,
                     redact=Redactor(self._client._shared.credentials.secrets(self._client.config)),
                 )
                 made.bar = bar
@@ -226,16 +230,6 @@ class Run:
         if hasattr(self._items, "fileno"):
             check_apart(self._items, self._output)
         return AnswerFile(self._output)
-
-    def _admitted(self) -> float:
-        """As many chats as the client lets run, and one that queues, by which it tries for more."""
-        if self._function is not None or self._executor is not None:
-            return math.inf
-        return float(self._client._throttle.max_concurrency) + 1
-
-    def _conclude(self, made: Batch) -> BatchResults:
-        made.fill(self._total)
-        return made.conclude()
 
 
 _KNOWN = frozenset([*ChatArguments.__annotations__, *ChatOptions.__annotations__, "stream"])

@@ -9,7 +9,7 @@ import inspect
 import json
 import string
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -135,6 +135,7 @@ class Prompts:
             PuterInputError: The item has no form in JSON.
         """
         try:
+            _check_unread(ask.item)
             ask.shown = to_json(ask.item)
         except Exception as error:  # noqa: BLE001 - of a class of the user's
             raise PuterInputError(
@@ -235,8 +236,26 @@ def _identity(function: Any) -> list[Any]:
 
 
 def _plain(arguments: Any) -> Any:
-    """Arguments as JSON, for the key."""
+    """Arguments as JSON, for the key.
+
+    Raises:
+        PuterInputError: That would use up one of them.
+    """
+    _check_unread(arguments)
     return to_json(arguments, _named, _hashed)
+
+
+def _check_unread(value: Any) -> None:
+    if isinstance(value, Mapping):
+        value = list(value.values())
+    if isinstance(value, (list, tuple)):
+        for one in value:
+            _check_unread(one)
+    elif isinstance(value, Iterator) or (isinstance(value, Iterable) and hasattr(value, "read")):
+        raise PuterInputError(
+            f"{repr_of(value, 80)} can be read only once, and a batch looks into what it asks",
+            hint="Pass the path or the bytes of a file, and a list in place of a generator.",
+        )
 
 
 def _named(value: Any) -> Any:

@@ -30,6 +30,8 @@ class BatchResults(list[Any]):
         """Answers of this run that tell no cost."""
         self.reused: int = 0
         """Items whose answer was in the file."""
+        self.not_asked: int = 0
+        """Items that were not asked, as it was stopped; the reason is in their place."""
         self.elapsed: float = 0.0
         """Seconds that this run took."""
         self.stopped: BaseException | None = None
@@ -40,16 +42,17 @@ class BatchResults(list[Any]):
 
     @property
     def errors(self) -> list[BaseException]:
-        """The exceptions among them."""
+        """The exceptions among them; the reason for each item that was not asked is one."""
         return [one for one in self if isinstance(one, BaseException)]
 
     def summary(self) -> str:
         """What it came to, in a line."""
-        failed = len(self.errors)
+        errors = len(self.errors)
+        unasked = f"{self.not_asked} not asked, " if self.not_asked else ""
         before = f" ({self.reused} of them before)" if self.reused else ""
         unknown = f" and {self.unpriced} of unknown cost" if self.unpriced else ""
         return (
-            f"{len(self) - failed} answered{before}, {failed} failed, "
+            f"{len(self) - errors} answered{before}, {errors - self.not_asked} failed, {unasked}"
             f"{self.cost:f} USD{unknown} in {self.elapsed:.1f} s"
         )
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from puter.batch import workers
 from puter.batch.answers import LOGGER
 from puter.batch.prompts import Ask
-from puter.batch.scheduler import Batch, with_results
+from puter.batch.scheduler import Batch
 from puter.threads import awaited_by, begun, in_thread
 from puter.threads import workers as waiting
 
@@ -61,7 +61,7 @@ class Blocking:
                 batch.stop(error)
                 while batch.running and self._interrupts < 2:
                     self._wait()
-                raise with_results(error, batch.results) from None
+                raise batch.ended_by(error) from None
 
     def _pull(self, source: Iterator[Any]) -> None:
         self._in_items = True
@@ -109,9 +109,8 @@ def _tell(batch: Batch) -> None:
     if not batch.told:
         batch.told = True
         LOGGER.warning(
-            "Interrupted: %d calls under way are waited for, as they are paid. Ctrl-C again gives "
+            "Interrupted: calls under way are waited for, as they are paid. Ctrl-C again gives "
             "them up. %s",
-            len(batch.running),
             batch.how_to_go_on,
         )
 
@@ -160,7 +159,7 @@ async def async_run(batch: Batch, items: Any, changed: Any) -> None:
                 one.cancel()
             await asyncio.gather(*calls, return_exceptions=True)
             raise
-        raise with_results(error, batch.results) from None
+        raise batch.ended_by(error) from None
 
 
 async def _feed(batch: Batch, items: Any, wait: Callable[[], Awaitable[None]]) -> None:

@@ -14,6 +14,7 @@ from typing import Any, Literal
 from puter.batch.answers import LOGGER, AnswerFile, paid_of, record_of
 from puter.batch.progress import advance
 from puter.batch.prompts import Ask, Prompts
+from puter.batch.queued import NotAsked
 from puter.batch.results import BatchResults
 from puter.engine.clock import monotonic
 from puter.exceptions import (
@@ -69,7 +70,7 @@ class Batch:
         raises: The first failure ends the batch.
         begin: Begins a call: a future, of a thread or of asyncio.
         changed: Called after each answer, in any thread.
-        admitted: How many are worth beginning now: what only queues is still sent after a stop.
+        give_up: Called when it stops: what was begun and only queues is not sent.
         redact: Takes secrets out of what an error says.
     """
 
@@ -82,12 +83,12 @@ class Batch:
         raises: bool,
         begin: Callable[[Ask], Any],
         changed: Callable[[], object],
-        admitted: Callable[[], float],
+        give_up: Callable[[], object],
         redact: Redactor,
     ) -> None:
         self._prompts, self._file, self._most = prompts, file, concurrency
         self._raises, self._begin, self._changed, self._redact = raises, begin, changed, redact
-        self._admitted = admitted
+        self._give_up = give_up
         self.results: BatchResults = BatchResults()
         self.running: dict[Job, Any] = {}
         self.bar: Any = None
@@ -118,13 +119,13 @@ class Batch:
         """Begin nothing more; what runs comes to its end."""
         if self.results.stopped is None:
             self.results.stopped = reason
+            self._give_up()
 
     def wants(self) -> Literal["item", "answer"] | None:
         """What it needs to go on; None when it is over."""
         while True:
             with self._lock:
-                running = len(self.running)
-                full = running >= min(self._limit, self._admitted())
+                running, full = len(self.running), len(self.running) >= self._limit
                 job = None
                 if self.stopped is None and not full and self._again:
                     job = self._again.popleft()
@@ -196,8 +197,13 @@ class Batch:
                     self._settle(job.index, CancelledError())
                     return
                 error = future.exception()
+                if isinstance(error, NotAsked):
+                    return
                 outcome = future.result() if error is None else error
                 if self._may_come_again(job, outcome):
+                    return
+                if _is_refused(job, outcome):
+                    self.stop(outcome)
                     return
                 if not isinstance(outcome, BaseException):
                     self._limit = min(self._most, self._limit + 1)
@@ -213,9 +219,7 @@ class Batch:
         A chat of which a round was answered would be paid twice, and its tools would run twice;
         what a function did before nobody knows.
         """
-        if not isinstance(outcome, PuterBudgetError) or paid_of(outcome) is not None:
-            return False
-        if job.ask.arguments is None or job.limit == 1 or self.stopped is not None:
+        if not _is_refused(job, outcome) or job.limit == 1 or self.stopped is not None:
             return False
         self._limit = max(1, min(self._limit, len(self.running)))
         self._again.append(job)
@@ -262,8 +266,11 @@ class Batch:
                 hint="Let the function return a str, a reply, or what JSON can say.",
             ) from None
 
-    def conclude(self) -> BatchResults:
+    def conclude(self, total: int | None) -> BatchResults:
         """The results.
+
+        Args:
+            total: How many items there are, where that is known.
 
         Raises:
             BaseException: What ended it, where that is raised.
@@ -272,20 +279,33 @@ class Batch:
         results.elapsed = monotonic() - self._started
         if reason is None:
             return results
+        self._fill(reason, total or 0)
         kept = (*STOPS, PuterModelNotFoundError, OSError)
         if self._raises or not isinstance(reason, kept) or isinstance(reason, PuterConfigError):
             raise with_results(reason, results)
         LOGGER.warning("The batch stopped: %s", words_of(reason))
         return results
 
-    def fill(self, total: int | None) -> None:
-        """Let those that were not asked have why not, as far as is known how many there are."""
-        results, reason = self.results, self.stopped
-        if reason is None:
-            return
-        for index in self._open:
-            results[index] = reason
-        results.extend([reason] * ((total or 0) - len(results)))
+    def ended_by(self, error: BaseException) -> BaseException:
+        """The error, with what was done before it as its ``results``."""
+        self._fill(error, 0)
+        return with_results(error, self.results)
+
+    def _fill(self, reason: BaseException, total: int) -> None:
+        """Let those that were not asked have why not."""
+        results = self.results
+        with self._lock:
+            for index in self._open:
+                results[index] = reason
+            untaken = max(0, total - len(results))
+            results.extend([reason] * untaken)
+            results.not_asked = len(self._open) + untaken
+
+
+def _is_refused(job: Job, outcome: Any) -> bool:
+    """Whether a budget refused a chat of which nothing was answered."""
+    chat = job.ask.arguments is not None
+    return chat and isinstance(outcome, PuterBudgetError) and paid_of(outcome) is None
 
 
 def with_results(error: BaseException, results: BatchResults) -> BaseException:

@@ -13,7 +13,9 @@ from typing import Any, Literal, TextIO
 import click
 
 from puter.batch.answers import check_apart
+from puter.batch.prompts import EACH, Prompts
 from puter.batch.results import BatchResults
+from puter.cli.parameters import model_option
 from puter.cli.session import Session, pass_session
 from puter.exceptions import PuterInputError
 from puter.extensions.budget import Budget
@@ -34,7 +36,7 @@ def _budget(_ctx: click.Context, _option: click.Parameter, value: str | None) ->
 @click.option(
     "-t",
     "--template",
-    default="{item}",
+    default=EACH,
     show_default=True,
     metavar="TEXT",
     help="What to say: {item} is a line, {field} one of a row. A brace itself is {{ or }}.",
@@ -46,7 +48,7 @@ def _budget(_ctx: click.Context, _option: click.Parameter, value: str | None) ->
     metavar="FILE",
     help="Where the answers go; what is there is not asked again. Default: answers.jsonl",
 )
-@click.option("-m", "--model", metavar="NAME", help="Which model. Default: the configured one.")
+@model_option()
 @click.option("-s", "--system", metavar="TEXT", help="Instructions for the model.")
 @click.option(
     "--format",
@@ -55,7 +57,7 @@ def _budget(_ctx: click.Context, _option: click.Parameter, value: str | None) ->
     help="What INPUT is. Default: as its name ends.",
 )
 @click.option("--concurrency", type=click.IntRange(1), metavar="N", help="Calls at a time at most.")
-@click.option("--budget", callback=_budget, metavar="USD", help="Stop before it costs more.")
+@click.option("--budget", callback=_budget, metavar="USD", help="Stop before this run costs more.")
 @click.option(
     "--on-error",
     type=click.Choice(["keep", "raise"]),
@@ -90,12 +92,17 @@ def batch(
     """
     try:
         check_apart(sys.stdin if source == "-" else source, output)
+        prompts = Prompts(template, None, "any", "chat", {})
     except PuterInputError as error:
         raise click.UsageError(str(error)) from None
     arguments: dict[str, Any] = {} if system is None else {"system": system}
     items: Iterable[Any] = read(source, form or FORMATS.get(Path(source).suffix.lower(), "lines"))
     if source != "-" and Path(source).is_file():
         items = list(items)  # all are looked at before any is paid, and the bar knows how many
+    try:
+        prompts.check(items)
+    except PuterInputError as error:
+        raise click.UsageError(str(error)) from None
     if chart is not None:
         BatchResults().save_chart(chart)  # what cannot be drawn is told before anything is paid
     with session.client() as ai:

@@ -172,6 +172,12 @@ class Permit:
             self.throttle._give_back(self)
             raise
 
+    def give_up(self, failure: Callable[[], Exception]) -> None:
+        """Wake whoever waits for it in the queue, if it was not admitted, with an error."""
+        with self.throttle._lock:
+            if self in self.throttle._waiting and self._tell(failure):
+                self.throttle._waiting.discard(self)
+
     def claim(self) -> None:
         """From now on this thread or task uses the stream that holds it."""
         self._parked, self._owner = False, worker()
