@@ -576,7 +576,9 @@ def _credentials(
             username = found.values(["username"]).get("username")
         if password is None and token is None:
             password = found.secret("password", settings_with)
-    return Credentials(username, password, token)
+    credentials = Credentials(username, password, token)
+    credentials.profile_read = found is not None
+    return credentials
 
 
 def _requests_transport() -> Transport:

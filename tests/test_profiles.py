@@ -16,7 +16,7 @@ import keyring.errors
 import platformdirs
 import pytest
 
-from puter import PuterAI, PuterConfig, PuterConfigError
+from puter import PuterAI, PuterAuthError, PuterConfig, PuterConfigError
 from puter.frames import chain
 from puter.testing import LocalPuter
 from tests.door import Door
@@ -656,3 +656,19 @@ def test_a_project_may_say_what_leads_nowhere_else(folder: Folder, harmless: str
     folder.project(harmless)
     folder.users(f"token = '{TOKEN}'", 0o600)
     assert ", signed in" in repr(PuterAI(profile=""))
+
+
+@pytest.mark.parametrize(
+    ("saved", "profile", "told"), [(True, None, True), (True, "", False), (False, None, False)]
+)
+async def test_who_is_not_signed_in_is_told_where_a_token_is_saved(
+    door: Door, folder: Folder, saved: bool, profile: str | None, told: bool
+) -> None:
+    if saved:
+        folder.users("")
+        folder.write(folder.user.with_name("credentials.toml"), "", 0o600)
+    ai = door.client(token=None, profile=profile)
+    with pytest.raises(PuterAuthError, match="Not signed in") as caught:
+        await door(ai, "chat", "Hi")
+    assert ('PuterAI(profile="")' in str(caught.value)) is told
+    assert door.sent == []

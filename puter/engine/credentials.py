@@ -16,8 +16,10 @@ from puter.process import late
 from puter.secret import Secret
 
 if TYPE_CHECKING:
+    from puter import profiles
     from puter.wire import redact
 else:
+    profiles = late("puter.profiles")
     redact = late("puter.wire.redact")
 
 TOKEN_VARIABLES = ("PUTER_AUTH_TOKEN", "PUTER_TOKEN", "PUTER_API_TOKEN")
@@ -52,6 +54,8 @@ class Credentials:
         """Ends what waits for the user, from any thread."""
         self.signed_out: bool = False
         """``logout()`` was called: only ``login()`` signs in again."""
+        self.profile_read: bool = False
+        """Config files were read for them."""
         self.sign_in_queue: Throttle = Throttle(rate_limit=float("inf"), max_concurrency=1)
         """One sign-in at a time: callers that waited share its outcome, good or bad."""
         self.refusals = 0
@@ -116,13 +120,28 @@ class Credentials:
         missing = ""
         if (self.username is None) is not (self.password is None):
             missing = f": the {'user name' if self.username is None else 'password'} is missing"
-        return PuterAuthError(f"Not signed in{missing}", hint=_misspelt() + HOW_TO_SIGN_IN)
+        saved = "" if missing or self.profile_read else _saved()
+        return PuterAuthError(f"Not signed in{missing}", hint=_misspelt() + saved + HOW_TO_SIGN_IN)
 
     def __repr__(self) -> str:
         return f"Credentials(username={self.username!r}, signed_in={self.token is not None})"
 
     def __reduce__(self) -> Any:
         return type(self), (self.username, None, None)
+
+
+def _saved() -> str:
+    """Where to find what ``puter-ai login --save`` saved, if it did."""
+    try:
+        saved = os.path.exists(profiles.users_file(profiles.SAVED))
+    except PuterConfigError:  # without platformdirs it saves nothing
+        return ""
+    return (
+        'PuterAI(profile="") takes the token that `puter-ai login --save` saved (or name its '
+        "profile). "
+        if saved
+        else ""
+    )
 
 
 def _misspelt() -> str:
