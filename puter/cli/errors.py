@@ -9,6 +9,14 @@ import click
 from puter.engine.credentials import HOW_TO_SIGN_IN, TOKEN_VARIABLES
 from puter.wire.errors import SIGN_IN_AGAIN
 
+_IN_A_SHELL = {
+    "See get_available_models() for names.": "Run: puter-ai models",
+    "list_models(kind='image') has": "puter-ai models --kind image has",
+    "list_models(kind='video') has": "puter-ai models --kind video has",
+    " For a file in your Puter pass PuterFile('/you/...') or '~/...'.": "",
+}
+"""Hints for programs, and what they are here."""
+
 
 def sentence(error: Exception) -> str:
     """What went wrong, and what to do.
@@ -26,6 +34,8 @@ def sentence(error: Exception) -> str:
     told = str(error)
     for hint in (HOW_TO_SIGN_IN, SIGN_IN_AGAIN):
         told = told.replace(hint, _how_to_sign_in())
+    for hint, here in _IN_A_SHELL.items():
+        told = told.replace(hint, here)
     return told
 
 

@@ -171,6 +171,23 @@ def test_an_error_of_puter_is_one_line_with_its_hint(cli: Cli, signed_in: LocalP
     assert signed_in.token not in traced.err
 
 
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("-m", "nope", "Hi"), " Run: puter-ai models\n"),
+        (("image", "-m", "nope", "A cat"), " puter-ai models --kind image has the models and "),
+        (("video", "-m", "nope", "A cat"), " puter-ai models --kind video has the models and "),
+        (("-f", "gone", "Hi"), "'gone' cannot be read: No such file or directory.\n"),
+    ],
+)
+def test_hints_are_for_a_shell(
+    cli: Cli, signed_in: LocalPuter, words: tuple[str, ...], told: str
+) -> None:
+    done = cli(*words)
+    assert done.code == 1
+    assert told in done.err
+
+
 def test_an_error_of_a_file_is_one_line(cli: Cli, signed_in: LocalPuter) -> None:
     done = cli("models", "refresh", "--output", "gone")
     assert (done.code, done.out) == (1, "")
