@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 KINDS = ("chat", "image", "video")
 
-NARROW = 70
-"""Columns below which a table has the most important columns only."""
+NARROW, NARROWEST = 70, 40
+"""Columns below which a table has the most important columns only, and names alone."""
 
 
 @click.group(invoke_without_command=True)
@@ -67,8 +67,8 @@ def models(
     if as_json:
         write_json(session.output.file, [_data(one) for one in found])
         return
-    narrow = session.output.width < NARROW
-    session.output.print(_of_chat(found, narrow) if kind == "chat" else _of_media(found, narrow))
+    table = _of_chat if kind == "chat" else _of_media
+    session.output.print(table(found, session.output.width))
 
 
 models.add_command(refresh)
@@ -81,40 +81,48 @@ def _data(model: Model) -> dict[str, Any]:
     return data
 
 
-def _of_chat(found: Sequence[Model], narrow: bool) -> Table:
-    table = _table("US dollars per million tokens")
-    for name in ("in", "out") if narrow else ("in", "out", "context"):
-        table.add_column(name, justify="right", no_wrap=True)
-    if not narrow:
+def _of_chat(found: Sequence[Model], width: int) -> Table:
+    table = _table("US dollars per million tokens", width)
+    if width >= NARROWEST:
+        table.add_column("in", justify="right", no_wrap=True)
+        table.add_column("out", justify="right", no_wrap=True)
+    if width >= NARROW:
+        table.add_column("context", justify="right", no_wrap=True)
         table.add_column("provider")
         table.add_column("reads and does")
     for one in found:
-        cells = [one.id, _number(one.input_price), _number(one.output_price)]
-        if not narrow:
-            able = [*one.inputs, *(["tools"] if one.tools else [])]
-            cells += [_number(one.context), one.provider, ", ".join(able)]
-        table.add_row(*map(one_line, cells))
-    return table
-
-
-def _of_media(found: Sequence[Model], narrow: bool) -> Table:
-    table = _table("US dollars per unit")
-    table.add_column("price", justify="right", no_wrap=True)
-    table.add_column("unit")
-    if not narrow:
-        table.add_column("provider")
-    for one in found:
-        cells = [one.id, _number(one.unit_price), one.unit, one.provider]
+        able = [*one.inputs, *(["tools"] if one.tools else [])]
+        prices = _price(one.input_price), _price(one.output_price)
+        cells = [one.id, *prices, _number(one.context), one.provider, ", ".join(able)]
         table.add_row(*map(one_line, cells[: len(table.columns)]))
     return table
 
 
-def _table(caption: str) -> Table:
+def _of_media(found: Sequence[Model], width: int) -> Table:
+    table = _table("US dollars per unit", width)
+    if width >= NARROWEST:
+        table.add_column("price", justify="right", no_wrap=True)
+        table.add_column("unit")
+    if width >= NARROW:
+        table.add_column("provider")
+    for one in found:
+        cells = [one.id, _price(one.unit_price), one.unit, one.provider]
+        table.add_row(*map(one_line, cells[: len(table.columns)]))
+    return table
+
+
+def _table(unit: str, width: int) -> Table:
+    caption = unit if width >= NARROWEST else None
     table = Table(box=None, caption=caption, caption_justify="left", pad_edge=False)
     table.add_column("model", overflow="fold")
     return table
 
 
-def _number(number: Decimal | float | None) -> str:
-    """A price or a count as people write it; "?" when it is not known."""
+def _number(number: Decimal | int | None) -> str:
+    """As people write it; "?" when it is not known."""
     return "?" if number is None else f"{Decimal(number):,f}"
+
+
+def _price(price: Decimal | None) -> str:
+    """A price in few digits: servers tell 0.28 as 0.28000000000000004; ``--json`` is exact."""
+    return _number(None if price is None else Decimal(f"{price:.6g}").normalize())

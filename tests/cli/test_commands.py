@@ -53,6 +53,12 @@ def test_tables_fit_into_40_columns(
         done = cli(*words)
         assert done.code == 0
         assert max(map(len, done.out.splitlines())) <= 40
+    names = [one["id"] for one in cli("models", "--kind", kind, "--json").json]
+    for width in (40, 24):
+        monkeypatch.setenv("COLUMNS", str(width))
+        rows = cli("models", "--kind", kind).out.splitlines()
+        assert {one[:15] for one in names} <= {row[:15].rstrip() for row in rows}
+        assert ("US dollars per" in rows[-1]) is (width == 40)
 
 
 def test_an_unknown_provider_is_told_with_those_near(cli: Cli, signed_in: LocalPuter) -> None:
