@@ -12,6 +12,7 @@ import importlib
 import pkgutil
 import wave
 import webbrowser
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -47,7 +48,19 @@ def write_files() -> None:
         file.writeframes(bytes(800))
 
 
+@pytest.fixture
+def loop() -> Iterator[None]:
+    """The one that ``run_sync`` of pydantic-ai finds; it would leave its own open."""
+    loop = asyncio.new_event_loop()
+    asyncio.set_event_loop(loop)
+    yield
+    loop.run_until_complete(asyncio.sleep(0))  # connections that are being closed
+    loop.close()
+    asyncio.set_event_loop(None)
+
+
 @pytest.mark.parametrize("name", MODULES)
+@pytest.mark.usefixtures("loop")
 def test_docstrings(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     runner = doctest.DocTestRunner(optionflags=FLAGS)
