@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 PROMPT = "> "
 MORE = "... "
+_COLOUR = {"NO_COLOR", "FORCE_COLOR"}
 TIMEOUT = 50
 CTRL_C, CTRL_D, UP = "\x03", "\x04", "\x1b[A"
 
@@ -46,7 +47,7 @@ class Terminal:
             list(command[1:]),
             cwd=None if folder is None else os.fspath(folder),
             env={
-                **os.environ,
+                **{name: os.environ[name] for name in os.environ.keys() - _COLOUR},
                 "TERM": term,
                 "LANG": "C.UTF-8",
                 "INPUTRC": os.devnull,

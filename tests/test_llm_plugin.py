@@ -190,6 +190,9 @@ def command(
             cli.main([*arguments], prog_name="llm")
         return ended.value.code, *capsys.readouterr()
 
+    if pm.is_registered(puter.llm_plugin):  # it is installed here
+        yield run
+        return
     pm.register(puter.llm_plugin, "puter-here")
     yield run
     pm.unregister(name="puter-here")

@@ -33,6 +33,7 @@ from pydantic_ai.tools import ToolDefinition
 
 from puter import (
     ChatReply,
+    PuterAI,
     PuterAPIError,
     PuterBudgetError,
     PuterConnectionError,
@@ -48,25 +49,41 @@ PNG = b"\x89PNG\r\n\x1a\n" + bytes(20)
 WEATHER: dict[str, Any] = {"name": "get_weather", "arguments": {"city": "Oslo"}}
 
 
+LOOPS: list[asyncio.AbstractEventLoop] = []
+CLIENTS: list[PuterAI] = []
+
+
 @pytest.fixture
 def server() -> Iterator[LocalPuter]:
+    LOOPS.append(asyncio.new_event_loop())
     with LocalPuter(tier=None) as running:
         yield running
+    loop = LOOPS.pop()
+    while CLIENTS:
+        loop.run_until_complete(CLIENTS.pop().async_close())
+    loop.close()
 
 
 def model(server: LocalPuter, name: str = CLAUDE, **options: Any) -> PuterModel:
-    return PuterModel(name, client=server.client(), **options)
+    CLIENTS.append(server.client())
+    return PuterModel(name, client=CLIENTS[-1], **options)
 
 
 async def ask(agent: Agent[None, Any], prompt: Any, way: str, **options: Any) -> Any:
     """The finished run of an agent, by one of the three ways."""
     if way == "run_sync":
-        return await asyncio.to_thread(lambda: agent.run_sync(prompt, **options))
+        return await asyncio.to_thread(run_sync, agent, prompt, **options)
     if way == "run":
         return await agent.run(prompt, **options)
     async with agent.run_stream(prompt, **options) as run:
         await run.get_output()
         return run
+
+
+def run_sync(agent: Agent[None, Any], prompt: Any, **options: Any) -> Any:
+    """Run in a loop that is closed later: pydantic-ai leaves the one that it makes open."""
+    asyncio.set_event_loop(LOOPS[-1])
+    return agent.run_sync(prompt, **options)
 
 
 def sent(server: LocalPuter) -> dict[str, Any]:

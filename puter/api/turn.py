@@ -439,7 +439,8 @@ class Turn:
                 del self.messages[-1]  # the model is asked again
         shown = {} if resumed is None else {one.id: one for one in resumed.tool_calls}
         for one in self.pending:
-            if shown.get(one.id, one) != one:
+            told = shown.get(one.id, one)
+            if (told.name, told.arguments) != (one.name, one.arguments):
                 raise PuterInputError(
                     f"The call {one.id!r} is not the same in tool_calls and in messages of resume=",
                     hint="Leave both as they were; before_tool may change a call, or say no.",
