@@ -15,7 +15,7 @@ import click
 from puter.batch.answers import check_apart
 from puter.batch.prompts import EACH, Prompts
 from puter.batch.results import BatchResults
-from puter.cli.parameters import model_option
+from puter.cli.parameters import answer_options, chosen, model_option, system_option
 from puter.cli.session import Session, pass_session
 from puter.exceptions import PuterInputError
 from puter.extensions.budget import Budget
@@ -49,7 +49,8 @@ def _budget(_ctx: click.Context, _option: click.Parameter, value: str | None) ->
     help="Where the answers go; what is there is not asked again. Default: answers.jsonl",
 )
 @model_option()
-@click.option("-s", "--system", metavar="TEXT", help="Instructions for the model.")
+@system_option()
+@answer_options("--option")
 @click.option(
     "--format",
     "form",
@@ -75,6 +76,9 @@ def batch(
     output: str,
     model: str | None,
     system: str | None,
+    temperature: float | None,
+    max_tokens: int | None,
+    options: dict[str, Any],
     form: str | None,
     concurrency: int | None,
     budget: Budget | None,
@@ -95,7 +99,7 @@ def batch(
         prompts = Prompts(template, None, "any", "chat", {})
     except PuterInputError as error:
         raise click.UsageError(str(error)) from None
-    arguments: dict[str, Any] = {} if system is None else {"system": system}
+    arguments = chosen(options, system=system, temperature=temperature, max_tokens=max_tokens)
     items: Iterable[Any] = read(source, form or FORMATS.get(Path(source).suffix.lower(), "lines"))
     if source != "-" and Path(source).is_file():
         items = list(items)  # all are looked at before any is paid, and the bar knows how many

@@ -78,9 +78,9 @@ def chat_options(sources: str) -> Callable[[F], F]:
     Args:
         sources: What help adds on images and files.
     """
-    options = (
+    return _all(
         model_option(),
-        click.option("-s", "--system", metavar="TEXT", help="Instructions for the model."),
+        system_option(),
         click.option(
             *("-i", "--image", "images"),
             multiple=True,
@@ -93,13 +93,26 @@ def chat_options(sources: str) -> Callable[[F], F]:
             metavar="FILE|URL",
             help=f"A file to send along{sources}. May be repeated.",
         ),
+        answer_options("-o", "--option"),
+    )
+
+
+def system_option() -> Callable[[F], F]:
+    return click.option("-s", "--system", metavar="TEXT", help="Instructions for the model.")
+
+
+def answer_options(*names: str) -> Callable[[F], F]:
+    """The options that shape an answer; the others as ``name=value`` under these names."""
+    return _all(
         click.option(
             "--temperature", type=float, metavar="NUMBER", help="Randomness, about 0 to 2."
         ),
         click.option("--max-tokens", type=int, metavar="NUMBER", help="Most tokens in the answer."),
-        more_options("-o", "--option"),
+        more_options(*names),
     )
 
+
+def _all(*options: Callable[[F], F]) -> Callable[[F], F]:
     def decorate(command: F) -> F:
         for option in reversed(options):
             command = option(command)

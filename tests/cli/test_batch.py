@@ -77,6 +77,15 @@ def test_what_failed_is_told_and_asked_again(echo: LocalPuter, cli: Cli) -> None
     assert len(answers()) == 1
 
 
+def test_options_shape_the_answers(echo: LocalPuter, cli: Cli) -> None:
+    Path("in.txt").write_text("a\n")
+    words = ("--max-tokens", "9", "--temperature", "0.5", "--option", "top_p=0.5")
+    assert cli("batch", "in.txt", *words).code == 0
+    sent = echo.chats[-1].json["args"]
+    assert (sent["max_tokens"], sent["temperature"], sent["top_p"]) == (9, 0.5, 0.5)
+    assert cli("batch", "in.txt", "--option", "temprature=1").code == 2
+
+
 def test_a_budget_stops_it(echo: LocalPuter, cli: Cli) -> None:
     Path("in.txt").write_text("a\nb\n")
     done = cli("batch", "in.txt", "--budget", "0.00000001")
