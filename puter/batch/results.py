@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 from decimal import Decimal
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from puter.exceptions import PuterConfigError, PuterInputError, words_of
-from puter.process import loading
+from puter.exceptions import PuterInputError, words_of
+from puter.process import library
 
 
 class BatchResults(list[Any]):
@@ -67,15 +68,8 @@ class BatchResults(list[Any]):
             PuterInputError: Its ending names no format.
             OSError: It cannot be written.
         """
-        try:
-            with loading():
-                from matplotlib.figure import Figure
-        except ImportError:
-            raise PuterConfigError(
-                "A chart needs the package matplotlib",
-                hint="pip install matplotlib (the extra puter-python-sdk[charts])",
-            ) from None
-        figure: Any = Figure((9, 5), layout="constrained")
+        with library("matplotlib", "charts", "A chart"):
+            figure = import_module("matplotlib.figure").Figure((9, 5), layout="constrained")
         answers, costs = figure.subplots(2, sharex=True)
         seconds = [0.0, *(at for at, _ in self.finished)]
         answers.step(seconds, range(len(seconds)), where="post", color="tab:blue")

@@ -174,9 +174,10 @@ def run(arguments: Sequence[str] | None = None) -> int:
 def _let_go_of_output() -> None:
     """Close a standard output that takes no more: Python would try again at its end, and tell."""
     output = sys.stdout
+    if output is None:
+        return
     try:
-        if output is not None:
-            output.flush()
+        output.flush()
     except OSError:
         with suppress(OSError):
             output.close()
