@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from operator import itemgetter
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, cast
 
 from puter.ai import PuterAI
 from puter.api.attachments import part_of
@@ -89,7 +89,7 @@ class ChatPuter(BaseChatModel):
         'Paris'
     """
 
-    model_config = ConfigDict(
+    model_config: ClassVar[ConfigDict] = ConfigDict(
         extra="forbid",
         populate_by_name=True,
         arbitrary_types_allowed=True,
@@ -137,7 +137,6 @@ class ChatPuter(BaseChatModel):
             timeout: float | None = None,
             max_retries: int | None = None,
             streaming: bool = False,
-            model_kwargs: dict[str, Any] = ...,
             **options: Any,
         ) -> None: ...
 

@@ -65,13 +65,15 @@ class _Puter:
     needs_key: str | None = "puter"
     key_env_var: str | None = "PUTER_AUTH_TOKEN"
     can_stream: bool = True
-    supports_schema = True
+    supports_schema: bool = True
 
     def __init__(self, model: Model) -> None:
         self.name: str = model.id
         self.model_id: str = f"puter/{model.id}"
-        self.attachment_types = {one for kind in model.inputs for one in _TYPES.get(kind, ())}
-        self.supports_tools = model.tools is not False
+        self.attachment_types: set[str] = {
+            one for kind in model.inputs for one in _TYPES.get(kind, ())
+        }
+        self.supports_tools: bool = model.tools is not False
 
 
 class PuterModel(_Puter, llm.KeyModel):  # type: ignore[misc]
