@@ -86,7 +86,7 @@ async def _signalled() -> int:
     try:
         return await came
     finally:
-        with contextlib.suppress(NotImplementedError):
+        with contextlib.suppress(NotImplementedError):  # likewise
             for number in codes:
                 loop.remove_signal_handler(number)
 

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from aiohttp import web
 
-from puter.checks import Range
+from puter.checks import Range, whole_number
 from puter.exceptions import PuterConfigError, PuterError, PuterInputError
 from puter.serve import anthropic_messages, media, models, openai_chat
 from puter.serve.begun import Begun
@@ -19,6 +19,7 @@ from puter.serve.calls import BEGUN, CLIENT, THOUGHTS
 from puter.serve.errors import Refused, problem_of
 from puter.serve.events import LOGGER, PING, STREAMS, close_streams
 from puter.serve.thoughts import Thoughts
+from puter.wire.json import MAX_BODY
 
 if TYPE_CHECKING:
     from puter.ai import PuterAI
@@ -29,8 +30,6 @@ _HOSTS: web.AppKey[frozenset[str] | None] = web.AppKey("hosts", frozenset)
 
 LOOPBACK: tuple[str, ...] = ("localhost", "127.0.0.1", "::1")
 """Names under which this machine calls itself."""
-MAX_BODY: int = 50 * 2**20
-"""Bytes of a request at most: what Puter takes."""
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -89,7 +88,7 @@ def create_app(
     if isinstance(hosts, str):
         raise PuterConfigError("hosts must be a list of names", hint=f"Pass [{hosts!r}].")
     try:
-        Range(1).kind(whole=True)("max_body", max_body)
+        whole_number("max_body", max_body, 1)
         Range(0, above=True).kind(whole=False)("ping", ping)
     except PuterInputError as error:
         raise PuterConfigError(error.message) from None
