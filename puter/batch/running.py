@@ -208,7 +208,7 @@ def beginner(
         awaited_by(line)
         if function is not None:
             return workers.call(function, client, ask.item)
-        return workers.chat(client, ask.arguments or {})
+        return client.chat(**(ask.arguments or {}), remember=False)
 
     if executor is not None:
         return lambda ask: executor.submit(contextvars.copy_context().run, here, ask)
@@ -227,8 +227,7 @@ def async_beginner(
 
     async def here(ask: Ask) -> Any:
         if function is None:
-            given = dict(ask.arguments or {})
-            return await client.async_chat(given.pop("prompt", None), remember=False, **given)
+            return await client.async_chat(**(ask.arguments or {}), remember=False)
         if inspect.iscoroutinefunction(function):
             return await function(client, ask.item)
         value = await in_thread(function, client, ask.item)

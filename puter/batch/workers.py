@@ -76,14 +76,9 @@ def work(sent: bytes, arguments: dict[str, Any] | None, item: Any) -> Any:
                 hint="Set PUTER_AUTH_TOKEN in the environment of the workers: a client that is "
                 "sent to another process carries none.",
             )
-        return chat(client, arguments)
+        return client.chat(**arguments, remember=False)
     except Exception as error:  # noqa: BLE001 - whatever the user's code does
         raise _sendable(error) from None
-
-
-def chat(client: Any, arguments: dict[str, Any]) -> Any:
-    given = dict(arguments)
-    return client.chat(given.pop("prompt", None), remember=False, **given)
 
 
 def call(function: Callable[..., Any], client: Any, item: Any) -> Any:

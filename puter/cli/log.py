@@ -9,6 +9,7 @@ from datetime import datetime, timezone
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
+from puter.cli.state import state_file
 from puter.exceptions import PuterConfigError, PuterError
 from puter.extensions import invoke
 from puter.threads import begun, running_loop
@@ -40,9 +41,8 @@ _OFF, _ON = 0, 1  # in user_version, so that the file says whether it is in use
 
 def place() -> str:
     """The file, whether a log is kept or not."""
-    state = os.environ.get("XDG_STATE_HOME") or os.path.expanduser("~/.local/state")
     named = os.environ.get(VARIABLE)
-    return os.path.expanduser(named) if named else os.path.join(state, "puter", "log.sqlite")
+    return os.path.expanduser(named) if named else state_file("log.sqlite")
 
 
 def kept() -> bool:

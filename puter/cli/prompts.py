@@ -11,6 +11,7 @@ from types import ModuleType
 from typing import IO, TYPE_CHECKING
 
 from puter.atomic import open_ordinary, write_whole
+from puter.cli.state import state_file
 from puter.cli.talk import COMMANDS, QUOTES
 from puter.exceptions import PuterInputError
 
@@ -120,8 +121,7 @@ def _paths(begun: str) -> list[str]:
 
 def history_path() -> str:
     """The file of what was typed: ``puter/chat_history`` in the user's folder for state."""
-    state = os.environ.get("XDG_STATE_HOME") or os.path.expanduser("~/.local/state")
-    return os.path.join(state, "puter", "chat_history")
+    return state_file("chat_history")
 
 
 class History:
@@ -200,10 +200,9 @@ class Keyboard:
 
         libedit = "libedit" in (readline.__doc__ or "")
         readline.parse_and_bind("bind ^I rl_complete" if libedit else "tab: complete")
-        if (
-            not libedit and os.environ.get("TERM", "dumb") != "dumb"
-        ):  # what is pasted is one message
-            readline.parse_and_bind("set enable-bracketed-paste on")  # Python turns it off
+        if not libedit and os.environ.get("TERM", "dumb") != "dumb":
+            # What is pasted is one message; Python turns this off.
+            readline.parse_and_bind("set enable-bracketed-paste on")
         readline.set_completer_delims(" ")
         readline.set_completer(self._complete)
         readline.set_auto_history(False)  # a message of several lines is one
