@@ -8,8 +8,14 @@ import os
 import re
 import sys
 import threading
-from collections.abc import Callable, Coroutine, Generator, Mapping, Sequence
-from contextlib import AsyncExitStack, contextmanager, suppress
+from collections.abc import AsyncGenerator, Callable, Coroutine, Generator, Mapping, Sequence
+from contextlib import (
+    AbstractAsyncContextManager,
+    AsyncExitStack,
+    asynccontextmanager,
+    contextmanager,
+    suppress,
+)
 from typing import TYPE_CHECKING, Any, TextIO, overload
 from urllib.parse import urlsplit
 
@@ -241,9 +247,10 @@ class McpTools(Sequence[Tool]):
                 http = await stack.enter_async_context(create_mcp_http_client(self._headers))
                 http.timeout = max(self.timeout, 300.0)  # ours ends what takes too long
                 transport = streamable_http_client(self._url, http_client=http)
-            return await stack.enter_async_context(Client(transport))
+            return await stack.enter_async_context(Client(connection.watched(transport)))
 
-        return _Connection(connect)
+        connection = _Connection(connect)
+        return connection
 
     def _begin(self, connection: _Connection, door: _Door) -> None:
         with self._lock:
@@ -307,6 +314,7 @@ class _Connection:
     """Seconds after which nobody waits for a call: its loop ended before it began."""
     _loop: asyncio.AbstractEventLoop
     _task: asyncio.Task[None]
+    _ending: bool
 
     def __init__(self, connect: Callable[[AsyncExitStack], Coroutine[Any, Any, Client]]) -> None:
         self._connect = connect
@@ -340,6 +348,7 @@ class _Connection:
         task = asyncio.current_task()
         assert task is not None  # noqa: S101 - this is one
         self._task = task
+        self._ending = False
         self._begun.set()
         async with AsyncExitStack() as stack:
             self.client = await self._connect(stack)
@@ -352,6 +361,17 @@ class _Connection:
                     break
             self._listed.set_result(listed)
             await asyncio.get_running_loop().create_future()  # until it is cancelled
+
+    @asynccontextmanager
+    async def watched(
+        self, transport: AbstractAsyncContextManager[Any]
+    ) -> AsyncGenerator[Any, None]:
+        """A transport that is not cancelled once it has begun to end its server."""
+        async with transport as streams:
+            try:
+                yield streams
+            finally:
+                self._ending = True
 
     def submit(self, work: Coroutine[Any, Any, Any]) -> concurrent.futures.Future[Any]:
         """Begin something in the loop. Raises RuntimeError when it has ended."""
@@ -371,9 +391,15 @@ class _Connection:
             return
         self._begun.wait(_ENDING)
         with suppress(RuntimeError):  # its loop has ended by itself
-            self._loop.call_soon_threadsafe(self._task.cancel)
+            self._loop.call_soon_threadsafe(self._cancel)
         if wait:
             self._thread.join(_ENDING)
+
+    def _cancel(self) -> None:
+        """Once: a second one would cut the ending short, and leave the server running."""
+        if not self._ending:
+            self._ending = True
+            self._task.cancel()
 
 
 _Ask = Callable[[dict[str, Any]], Coroutine[Any, Any, Any]]

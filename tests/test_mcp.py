@@ -32,7 +32,7 @@ SERVER = str(Path(__file__).parent / "fixtures" / "mcp_server.py")
 SECRET = "very-secret"
 STDIO = [sys.executable, SERVER, "stdio"]
 
-pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:mcp", "ignore::ResourceWarning")
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:mcp")
 
 
 def until(condition: Callable[[], object]) -> None:
@@ -317,6 +317,18 @@ async def test_who_is_cancelled_while_it_begins_leaves_nothing() -> None:
     with pytest.raises(asyncio.CancelledError):
         await beginning
     await asyncio.to_thread(until, lambda: len(threads()) == before)
+
+
+async def test_a_server_is_ended_once_however_often_it_is_given_up(tmp_path: Path) -> None:
+    """Cancelled, and then too late as well: the second does not cut the ending short."""
+    pid = tmp_path / "pid"
+    tools = McpTools(command=[sys.executable, SERVER, "silent"], timeout=1, env={"PID": str(pid)})
+    beginning = asyncio.create_task(tools.__aenter__())
+    await asyncio.to_thread(until, lambda: pid.exists() and pid.read_text())
+    beginning.cancel()
+    with pytest.raises((asyncio.CancelledError, McpError)):
+        await beginning
+    await asyncio.to_thread(until, lambda: not is_alive(int(pid.read_text())))
 
 
 def test_it_opens_again_and_not_twice(url: str) -> None:
