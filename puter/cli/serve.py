@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ipaddress
+import logging
 import signal
 from collections.abc import Callable
 
 import click
 from aiohttp import web
 
+from puter.checks import is_loopback
 from puter.cli.session import Session, pass_session
 from puter.serve import KEY, LOOPBACK, create_app
+from puter.serve.app import STRANGERS
 
 PATIENCE = 5.0
 """Seconds that calls under way have to end, once the server shall."""
@@ -35,7 +37,7 @@ PATIENCE = 5.0
 @pass_session
 def serve(session: Session, host: str, port: int, key: str | None) -> int:
     """Let programs made for OpenAI or Anthropic use Puter."""
-    is_here = _is_this_machine(host)
+    is_here = is_loopback(host.lower())
     if key is None and not is_here:
         raise click.UsageError(f"Others can reach {host}: choose what they have to show, --key.")
     with session.client() as ai:
@@ -63,14 +65,18 @@ async def _serve(
     app: web.Application, host: str, port: int, announce: Callable[[int], None]
 ) -> int:
     """Serve until a signal comes; returns the exit code."""
+    logging.getLogger("aiohttp.server").setLevel(logging.CRITICAL)  # what is no HTTP, at length
     runner = web.AppRunner(
         app, handler_cancellation=True, access_log=None, shutdown_timeout=PATIENCE
     )
     await runner.setup()
     try:
-        await web.TCPSite(runner, host, port).start()
-        announce(runner.addresses[0][1])
-        return await _signalled()
+        listener = await app[STRANGERS].listen(runner, host, port)
+        try:
+            announce(listener.sockets[0].getsockname()[1])
+            return await _signalled()
+        finally:
+            listener.close()
     finally:
         await runner.cleanup()
 
@@ -89,11 +95,3 @@ async def _signalled() -> int:
         with contextlib.suppress(NotImplementedError):  # likewise
             for number in codes:
                 loop.remove_signal_handler(number)
-
-
-def _is_this_machine(host: str) -> bool:
-    """Whether only this machine can reach an address."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host.lower() == "localhost"

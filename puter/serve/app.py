@@ -18,6 +18,7 @@ from puter.serve.begun import Begun
 from puter.serve.calls import BEGUN, CLIENT, THOUGHTS
 from puter.serve.errors import Refused, problem_of
 from puter.serve.events import LOGGER, PING, STREAMS, close_streams
+from puter.serve.strangers import Strangers
 from puter.serve.thoughts import Thoughts
 from puter.wire.json import MAX_BODY
 
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 
 KEY: web.AppKey[str] = web.AppKey("key", str)
 """Where an application has its key: ``app[KEY]``."""
+STRANGERS: web.AppKey[Strangers] = web.AppKey("strangers", Strangers)
+"""The connections that have not shown the key."""
 _HOSTS: web.AppKey[frozenset[str] | None] = web.AppKey("hosts", frozenset)
 
 LOOPBACK: tuple[str, ...] = ("localhost", "127.0.0.1", "::1")
@@ -97,7 +100,7 @@ def create_app(
     app[KEY] = secrets.token_urlsafe(24) if key is None else key
     app[_HOSTS] = None if hosts is None else frozenset(map(str.lower, hosts))
     app[PING], app[STREAMS] = ping, set()
-    app[BEGUN], app[THOUGHTS] = Begun(), Thoughts()
+    app[BEGUN], app[THOUGHTS], app[STRANGERS] = Begun(), Thoughts(), Strangers()
     app[media.ENGINES] = {}
     for method, path, handler in _ROUTES:
         app.router.add_route(method, path, handler)
@@ -108,13 +111,18 @@ def create_app(
 @web.middleware
 async def _guarded(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Answer strangers and failures in the vendor's form."""
+    admitted = False
     try:
         _check_caller(request)
+        admitted = True
+        request.app[STRANGERS].admit(request.transport)
         return await handler(request)
     except (Refused, PuterError) as error:
         problem = problem_of(error)
     except web.HTTPException as error:
         problem = problem_of(_told(request, error))
+    except web.RequestPayloadError as error:
+        problem = problem_of(Refused(400, f"The body cannot be read: {error}", "unreadable_body"))
     except ConnectionError:  # nobody listens any more
         raise
     except Exception as error:  # noqa: BLE001 - logged, and told as an error of the server
@@ -122,7 +130,10 @@ async def _guarded(request: web.Request, handler: Handler) -> web.StreamResponse
         problem = problem_of(error)
     is_anthropic = "anthropic-version" in request.headers or request.path.startswith("/v1/messages")
     body = problem.anthropic() if is_anthropic else problem.openai()
-    return web.json_response(body, status=problem.status, headers=problem.headers)
+    response = web.json_response(body, status=problem.status, headers=problem.headers)
+    if not admitted:
+        response.force_close()
+    return response
 
 
 def _check_caller(request: web.Request) -> None:

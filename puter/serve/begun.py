@@ -9,11 +9,16 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Generator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from aiohttp import web
 
 from puter.exceptions import PuterError
 from puter.serve.errors import ONCE, Refused, may_come_again
+
+if TYPE_CHECKING:
+    from puter.ai import PuterAI
+    from puter.engine.context import CallContext
 
 _TRIES = "x-stainless-retry-count"
 _MOST = 1000
@@ -28,11 +33,12 @@ class Begun:
         self._lost: dict[bytes, None] = {}
 
     @contextmanager
-    def once(self, request: web.Request, body: bytes) -> Generator[None]:
-        """While the request is carried out.
+    def once(self, request: web.Request, body: bytes, client: PuterAI) -> Generator[PuterAI]:
+        """While the request is carried out, by the client that this gives.
 
-        It is lost when its caller has left before the answer, or the error. An error after which
-        callers may ask again lets them: whose repetition then comes cannot be told.
+        It is lost when its caller has left before the answer, or the error, and something may have
+        been billed. An error after which callers may ask again lets them: whose repetition then
+        comes cannot be told.
 
         Raises:
             Refused: It is the repetition of one that may have been billed.
@@ -51,9 +57,12 @@ class Begun:
                 ONCE,
             )
         self._running[name] = [*running, request]
+        calls: list[CallContext] = []
+        watched = client._twin()
+        watched.on("call.start", lambda event: calls.append(event.call))
         lost = True  # when it is cancelled: the caller has left
         try:
-            yield
+            yield watched
             lost = _has_left(request)
         except Exception as error:
             lost = _has_left(request)
@@ -62,7 +71,7 @@ class Begun:
                 self._lost.pop(name, None)
             raise
         finally:
-            self._end(name, request, lost=lost)
+            self._end(name, request, lost=lost and any(call.spent for call in calls))
 
     def _end(self, name: bytes, request: web.Request, *, lost: bool) -> None:
         self._running[name] = [one for one in self._running[name] if one is not request]

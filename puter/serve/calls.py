@@ -94,11 +94,11 @@ async def carry_out(
         writer: Writes the events of a stream.
         whole: Writes an answer in one piece.
     """
-    client, thoughts = request.app[CLIENT], request.app[THOUGHTS]
+    thoughts = request.app[THOUGHTS]
     for message in asked.messages:
         _refuse_files_of_the_account(message)
     asked.messages = thoughts.restore(asked.messages)
-    with request.app[BEGUN].once(request, raw):
+    with request.app[BEGUN].once(request, raw, request.app[CLIENT]) as client:
         if asked.stream:
             opening = client.async_chat(stream=True, **asked.arguments())
             return await relay(request, opening, writer, thoughts.keep)

@@ -55,10 +55,8 @@ async def images(request: web.Request) -> web.Response:
         options["ratio"] = body["size"]
     if options.get("quality") in ("auto", "standard"):
         del options["quality"]
-    with request.app[BEGUN].once(request, raw):
-        image = await request.app[CLIENT].async_txt2img(
-            body.get("prompt"), body.get("model"), **options
-        )
+    with request.app[BEGUN].once(request, raw, request.app[CLIENT]) as client:
+        image = await client.async_txt2img(body.get("prompt"), body.get("model"), **options)
         data = [await _image(image, wanted)]
     return web.json_response({"created": int(time.time()), "data": data})
 
@@ -91,7 +89,7 @@ async def speech(request: web.Request) -> web.StreamResponse:
         options["response_format" if options.get("provider") == "openai" else "output_format"] = (
             form
         )
-    with request.app[BEGUN].once(request, raw):
+    with request.app[BEGUN].once(request, raw, client) as client:
         sound = await client.async_txt2speech(body.get("input"), **options)
         response = web.StreamResponse(headers={"Content-Type": sound.mime_type or "audio/mpeg"})
         await response.prepare(request)
@@ -148,8 +146,9 @@ async def _hear(request: web.Request, *, translate: bool) -> web.Response:
     if str(options.get("model", "")).startswith(("grok", "xai")):
         options.setdefault("provider", "xai")
     data = file.file.read()
-    with request.app[BEGUN].once(request, data + repr(sorted(body.items())).encode()):
-        heard = await request.app[CLIENT].async_speech2txt(
+    raw = data + repr(sorted(body.items())).encode()
+    with request.app[BEGUN].once(request, raw, request.app[CLIENT]) as client:
+        heard = await client.async_speech2txt(
             _recording(file, data), translate=translate, **options
         )
     if wanted in _TEXTS:

@@ -61,6 +61,9 @@ def test_it_serves_until_ctrl_c_and_open_streams_end(signed_in: LocalPuter) -> N
     signed_in.reply_with(Reply(chunks=["one", "two"], gate=Gate()))
     with running() as (process, url, key), chat(url, key, stream=True) as stream:
         assert b"data:" in stream.readline()
+        with socket.create_connection(("127.0.0.1", int(url.rpartition(":")[2]))) as stranger:
+            stranger.sendall(b"GET / HTTP/9.9\r\n\r\n")
+            assert b"400 Bad Request" in stranger.recv(99)
         process.send_signal(signal.SIGINT)
         rest = stream.read()
         out, err = process.communicate(timeout=20)
@@ -69,6 +72,7 @@ def test_it_serves_until_ctrl_c_and_open_streams_end(signed_in: LocalPuter) -> N
     assert out == ""
     assert "base URL" in err
     assert "Warning" not in err
+    assert "Traceback" not in err
     assert signed_in.token not in err
 
 

@@ -19,12 +19,15 @@ from aiohttp.test_utils import TestClient, TestServer
 from puter import PuterAI, PuterConfigError
 from puter.extensions import Budget, Cache, Fallback
 from puter.serve import KEY, create_app
+from puter.serve.app import STRANGERS
+from puter.serve.strangers import Strangers
 from puter.testing import Gate, LocalPuter, MockTransport, Reply, faults, samples
 from puter.testing.replies import StreamDisconnect
 
 Caller = TestClient[Any, Any]
 BEARER = {"Authorization": "Bearer only-for-this-test"}
 OPENAI, ANTHROPIC = "/v1/chat/completions", "/v1/messages"
+REPEATED = {"x-stainless-retry-count": "1"}
 PATHS = pytest.mark.parametrize("path", [OPENAI, ANTHROPIC])
 
 
@@ -172,6 +175,38 @@ async def test_the_token_is_told_nowhere(
                 assert "only-for-this-test" not in shown
 
 
+async def opened(port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    return await asyncio.open_connection("127.0.0.1", port)
+
+
+async def test_connections_without_the_key_are_few_and_short(puter: LocalPuter) -> None:
+    app = create_app(ai := puter.client(), key="only-for-this-test")
+    app[STRANGERS] = Strangers(most=2, patience=30)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    listener = await app[STRANGERS].listen(runner, "127.0.0.1", 0)
+    port = listener.sockets[0].getsockname()[1]
+    url = f"http://127.0.0.1:{port}/v1/models"
+    async with aiohttp.ClientSession() as session:
+        async with session.get(url, headers=BEARER) as answer:  # stays open, and counts no more
+            await answer.read()
+        silent = [await opened(port) for _ in range(3)]
+        assert await silent[0][0].read() == b""  # the oldest
+        async with session.get(url, headers=BEARER) as answer:
+            assert answer.status == 200
+        silent[2][1].write(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert (await silent[2][0].read()).startswith(b"HTTP/1.1 401 ")  # to its end
+    app[STRANGERS]._patience = 0
+    reader, late = await opened(port)
+    assert await reader.read() == b""
+    for _, writer in silent:
+        writer.close()
+    late.close()
+    listener.close()
+    await runner.cleanup()
+    await ai.async_close()
+
+
 # ---------------------------------------------------------------- what is malformed
 
 
@@ -257,6 +292,13 @@ async def test_what_is_harmless_is_ignored_and_told_in_the_log(
         assert answer.status == 200
     assert puter.chats[0].json["args"].keys() == {"messages", "model", "max_tokens"}
     assert "'a_new_one' of a request is ignored" in caplog.text
+
+
+async def test_a_body_that_cannot_be_read_is_a_bad_request(caller: Caller) -> None:
+    gzip = {"Content-Encoding": "gzip"}
+    async with caller.post(OPENAI, data=b"no gzip", headers=gzip) as answer:
+        assert answer.status == 400
+        assert "gzip" in (await answer.json())["error"]["message"]
 
 
 async def test_a_large_request_is_refused(puter: LocalPuter) -> None:
@@ -493,35 +535,53 @@ async def test_a_caller_that_leaves_ends_the_stream_at_puter(
     await ai.async_close()
 
 
-async def test_what_its_caller_gave_up_is_not_asked_again_unawares(
-    puter: LocalPuter, caller: Caller
-) -> None:
-    puter.reply_with(Reply(text="Hi", delay=30))
-
-    async def ask() -> None:
-        async with caller.post(OPENAI, json=hello()):
-            raise AssertionError("it was answered")
-
-    asked = asyncio.create_task(ask())
-    await until(lambda: puter.running_now == 1)
+async def left(caller: Caller, body: dict[str, Any], condition: Callable[[], object]) -> None:
+    """Ask, and leave before the answer once the condition holds."""
+    asked = asyncio.ensure_future(caller.post(OPENAI, json=body))
+    await until(condition)
     asked.cancel()
     with pytest.raises(asyncio.CancelledError):
         await asked
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_what_its_caller_gave_up_is_not_asked_again_unawares(
+    puter: LocalPuter, caller: Caller, stream: bool
+) -> None:
+    puter.reply_with(Reply(text="Hi", delay=30))
+    await left(caller, hello(stream=stream), lambda: puter.running_now == 1)
     await until(lambda: puter.running_now == 0)
-    repeated = {"x-stainless-retry-count": "1"}
-    async with caller.post(OPENAI, json=hello(), headers=repeated) as answer:
+    async with caller.post(OPENAI, json=hello(stream=stream), headers=REPEATED) as answer:
         assert answer.status == 409
         assert answer.headers["x-should-retry"] == "false"
     assert len(puter.chats) == 1
-    async with caller.post(OPENAI, json=hello()) as answer:  # whoever means it may
+    async with caller.post(OPENAI, json=hello(stream=stream)) as answer:  # whoever means it may
         assert answer.status == 200
     other = hello(temperature=None)
-    async with caller.post(OPENAI, json=other, headers=repeated) as answer:  # never came before
+    async with caller.post(OPENAI, json=other, headers=REPEATED) as answer:  # never came before
         assert answer.status == 200
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_what_was_given_up_in_the_queue_is_asked_again(
+    puter: LocalPuter, stream: bool
+) -> None:
+    ai = puter.client(max_retries=0, max_concurrency=1)
+    async with serving(ai) as caller:
+        puter.reply_with(Reply(text="Hi", gate=(gate := Gate(0))))
+        first = asyncio.ensure_future(caller.post(ANTHROPIC, json=hello(stream=True)))
+        await until(lambda: puter.running_now == 1)
+        await left(caller, hello(stream=stream), lambda: ai._throttle.waiting == 1)
+        await until(lambda: ai._throttle.waiting == 0)
+        gate.open()
+        async with await first as answer:
+            assert "Hi" in await answer.text()
+        async with caller.post(OPENAI, json=hello(stream=stream), headers=REPEATED) as answer:
+            assert answer.status == 200
+    assert len(puter.chats) == 2
 
 
 async def test_what_failed_free_of_charge_is_asked_again(puter: LocalPuter, caller: Caller) -> None:
-    repeated = {"x-stainless-retry-count": "1"}
     puter.reply_with(*[Reply(text="Hi", delay=30)] * 2)
     asked = [asyncio.ensure_future(caller.post(OPENAI, json=hello())) for _ in range(2)]
     await until(lambda: puter.running_now == 2)
@@ -529,14 +589,14 @@ async def test_what_failed_free_of_charge_is_asked_again(puter: LocalPuter, call
     async with caller.post(OPENAI, json=hello()) as answer:
         assert answer.status == 502
         assert "x-should-retry" not in answer.headers
-    async with caller.post(OPENAI, json=hello(), headers=repeated) as answer:
+    async with caller.post(OPENAI, json=hello(), headers=REPEATED) as answer:
         assert answer.status == 200  # nobody left: the same is asked by others, too
     asked.pop().cancel()
     await until(lambda: puter.running_now == 1)
     puter.inject(faults.unavailable())
     async with caller.post(OPENAI, json=hello()) as answer:
         assert answer.status == 502
-    async with caller.post(OPENAI, json=hello(), headers=repeated) as answer:
+    async with caller.post(OPENAI, json=hello(), headers=REPEATED) as answer:
         assert answer.status == 200  # it is the repetition of the free one
     asked.pop().cancel()
     await until(lambda: puter.running_now == 0)

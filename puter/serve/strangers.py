@@ -1,0 +1,79 @@
+"""Connections that have not shown the key: so many at a time, and each for so long.
+
+Programs without it could otherwise hold all connections that this process may have.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import sys
+from typing import cast
+
+from aiohttp import web
+
+_FILES = 1024
+
+
+class Strangers:
+    """These connections, the oldest first.
+
+    Args:
+        most: How many at a time; one more ends the oldest. Default: half of the connections that
+            this process may have, at most 512.
+        patience: Seconds that each has to show the key.
+    """
+
+    def __init__(self, most: int | None = None, patience: float = 10.0) -> None:
+        self._most = _files() // 2 if most is None else most
+        self._patience = patience
+        self._timers: dict[asyncio.Transport, asyncio.TimerHandle] = {}
+
+    async def listen(self, runner: web.AppRunner, host: str, port: int) -> asyncio.Server:
+        """Let connections come to a runner that is set up.
+
+        Raises:
+            OSError: The address cannot be had.
+        """
+        door = functools.partial(_Door, self, cast("web.Server", runner.server))
+        backlog = max(1, self._most // 4)  # so many are accepted before the oldest are closed
+        return await asyncio.get_running_loop().create_server(door, host, port, backlog=backlog)
+
+    def watch(self, transport: asyncio.Transport) -> None:
+        """End the connection unless it is admitted in time."""
+        if len(self._timers) >= self._most:
+            self._end(next(iter(self._timers)))
+        loop = asyncio.get_running_loop()
+        self._timers[transport] = loop.call_later(self._patience, self._end, transport)
+
+    def admit(self, transport: asyncio.Transport | None) -> None:
+        """It has shown the key."""
+        if transport in self._timers:
+            self._timers.pop(transport).cancel()
+
+    def _end(self, transport: asyncio.Transport) -> None:
+        self.admit(transport)
+        transport.abort()  # close() would wait until all is read that was answered
+
+
+class _Door(asyncio.Protocol):
+    """Tells of a connection, and leaves it to the server."""
+
+    def __init__(self, strangers: Strangers, server: web.Server) -> None:
+        self._strangers, self._server = strangers, server
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._strangers.watch(connection := cast("asyncio.Transport", transport))
+        protocol = self._server()
+        connection.set_protocol(protocol)
+        protocol.connection_made(connection)
+
+
+def _files() -> int:
+    """How many files and connections this process may open, counted up to 1024."""
+    if sys.platform == "win32":
+        return _FILES
+    import resource
+
+    allowed, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return _FILES if allowed == resource.RLIM_INFINITY else min(_FILES, allowed)
