@@ -89,6 +89,23 @@ OF_A_CHAT = OF_A_CLIENT | {
 }
 
 
+OF_HELP = {
+    "puter",
+    "puter.checks",
+    "puter.cli",
+    "puter.cli.app",
+    "puter.cli.plugins",
+    "puter.cli.session",
+    "puter.cli.text",
+    "puter.exceptions",
+    "puter.extensions",
+    "puter.extensions.plugins",
+    "puter.process",
+    "puter.records",
+    "puter.version",
+}
+
+
 @pytest.fixture(scope="module")
 def server() -> Iterator[LocalPuter]:
     with LocalPuter(tier=None) as running:
@@ -133,6 +150,19 @@ def test_a_first_chat_loads_what_a_plain_chat_needs(server: LocalPuter) -> None:
     needless = found - loaded_by("import requests, requests.adapters")
     assert not needless & ({"aiohttp", "asyncio"} | MACHINERY)
     assert ours(found) <= OF_A_CHAT
+
+
+@pytest.mark.parametrize("words", [["--help"], ["--version"]])
+def test_help_of_the_command_line_loads_click_and_little_else(words: list[str]) -> None:
+    found = loaded_by(
+        "import sys; from puter.cli import main; sys.stdout = sys.stderr\n"
+        f"assert main({words}) == 0; sys.stdout = sys.__stdout__"
+    )
+    needless = found - loaded_by("import click")
+    others = {name.partition(".")[0] for name in needless} - set(sys.stdlib_module_names)
+    assert others <= {"click", "puter"}
+    assert not needless & {"asyncio", "decimal", "logging", "requests", "sqlite3", "ssl"}
+    assert ours(found) <= OF_HELP
 
 
 def test_an_operation_is_loaded_when_it_is_looked_up() -> None:

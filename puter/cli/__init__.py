@@ -18,10 +18,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     try:
         from puter.cli.app import run
+
+        return run(arguments)
     except ModuleNotFoundError as missing:
         if (missing.name or "").partition(".")[0] not in ("click", "rich"):
             raise
         install = "pip install click rich (the extra puter-python-sdk[cli])"
         sys.stderr.write(f"puter-ai: This needs the packages click and rich. {install}\n")
         return 1
-    return run(arguments)

@@ -12,35 +12,35 @@ from shutil import get_terminal_size
 from typing import Any
 
 import click
+from click.shell_completion import CompletionItem
 
 from puter.checks import did_you_mean, near_misses
 from puter.cli import plugins
-from puter.cli.errors import sentence
 from puter.cli.session import Session
 from puter.exceptions import PuterError
 from puter.version import __version__
 
 COMMANDS = {
-    "ask": "puter.cli.ask",
-    "batch": "puter.cli.batch",
-    "chat": "puter.cli.chat",
-    "completion": "puter.cli.completion",
-    "config": "puter.cli.config",
-    "image": "puter.cli.image",
-    "local": "puter.cli.local",
-    "login": "puter.cli.login",
-    "logout": "puter.cli.logout",
-    "logs": "puter.cli.logs",
-    "models": "puter.cli.models",
-    "ocr": "puter.cli.ocr",
-    "say": "puter.cli.say",
-    "serve": "puter.cli.serve",
-    "transcribe": "puter.cli.transcribe",
-    "usage": "puter.cli.usage",
-    "video": "puter.cli.video",
-    "whoami": "puter.cli.whoami",
+    "ask": "Ask a model: the words of the prompt, then what is piped in.",
+    "batch": "Ask about each item of a file, several at a time.",
+    "chat": "Talk with a model; /help lists what can be typed.",
+    "completion": "Print a completion script for a shell.",
+    "config": "Show the settings and where each comes from, but no secret.",
+    "image": "Make an image from words, and print the name of its file.",
+    "local": "Serve a Puter on this machine until Ctrl-C: no account, no cost.",
+    "login": "Sign in to Puter.",
+    "logout": "Sign out, and remove the token that login saved.",
+    "logs": "Show the log of prompts, answers and costs.",
+    "models": "List models with their prices, the cheapest first.",
+    "ocr": "Read the text in an image or a document, - for one piped in.",
+    "say": "Speak a text, and print the name of the file with the speech.",
+    "serve": "Let programs made for OpenAI or Anthropic use Puter.",
+    "transcribe": "Write down what is said in a recording, - for one piped in.",
+    "usage": "Show what the account spent this month, by model, and what is left.",
+    "video": "Make a video from words, and print the name of its file.",
+    "whoami": "Show who is signed in.",
 }
-"""Each command, and the module that has it under the same name."""
+"""Each command, in the module of ``puter.cli`` of its name, and what help on all of them says."""
 
 DEFAULT = "ask"
 """The command of a first word that is none."""
@@ -56,11 +56,27 @@ class Commands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
         """Load one; None when there is none."""
         if cmd_name in COMMANDS:
-            found: click.Command = getattr(import_module(COMMANDS[cmd_name]), cmd_name)
+            found: click.Command = getattr(import_module(f"puter.cli.{cmd_name}"), cmd_name)
             return _with_global_options(found)
         if cmd_name in plugins.names():
             return _with_global_options(plugins.load(cmd_name))
         return None
+
+    def _summaries(self) -> list[tuple[str, str]]:
+        """All names with what they do; only those of plugins are loaded for it."""
+        found = {name: plugins.load(name).get_short_help_str() for name in plugins.names()}
+        return sorted({**found, **COMMANDS}.items())
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        """Write the part of ``--help`` with all commands."""
+        with formatter.section("Commands"):
+            formatter.write_dl(self._summaries())
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Commands that begin so, else options."""
+        named = [one for one in self._summaries() if one[0].startswith(incomplete)]
+        found = [CompletionItem(name, help=told) for name, told in named]
+        return found + click.Command.shell_complete(self, ctx, incomplete)
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -125,7 +141,7 @@ def _with_global_options(command: click.Command) -> click.Command:
     params=_global_options(hidden=False),
     invoke_without_command=True,
     # options of the default command may stand first: puter-ai -m gpt-4.1 "Hello"
-    context_settings={"ignore_unknown_options": True},
+    context_settings={"ignore_unknown_options": True, "help_option_names": ["-h", "--help"]},
 )
 @click.version_option(__version__, prog_name="puter-ai")
 @click.pass_context
@@ -164,6 +180,8 @@ def run(arguments: Sequence[str] | None = None) -> int:
         cause = error.__cause__ or error.__context__ or error
         return 130 if isinstance(cause, KeyboardInterrupt) else 1
     except (click.ClickException, PuterError, OSError) as error:
+        from puter.cli.errors import sentence
+
         if session.debug:
             traceback.print_exc()
         session.tell(sentence(error), style="bold red")

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import os
+from functools import cached_property
 from importlib.util import find_spec
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 import click
-from rich.console import Console
-from rich.text import Text
 
 from puter.cli.text import one_line
 
 if TYPE_CHECKING:
+    from rich.console import Console
     from typing_extensions import Self
 
     from puter.ai import PuterAI
@@ -33,10 +33,6 @@ class Session:
         Hello!
     """
 
-    output: Console
-    """Standard output; what is printed is no markup unless it says so."""
-    errors: Console
-    """Standard error."""
     local: bool
     """Whether clients talk to a LocalPuter inside this process (``--local``)."""
     debug: bool
@@ -45,11 +41,19 @@ class Session:
     """The profile of config files to use (``--profile``); None: as the environment says."""
 
     def __init__(self) -> None:
-        self.output = _console(stderr=False)
-        self.errors = _console(stderr=True)
         self.local = self.debug = False
         self.profile = None
         self._server: LocalPuter | None = None
+
+    @cached_property
+    def output(self) -> Console:
+        """Standard output; what is printed is no markup unless it says so."""
+        return _console(stderr=False)
+
+    @cached_property
+    def errors(self) -> Console:
+        """Standard error."""
+        return _console(stderr=True)
 
     def client(self, **settings: Any) -> PuterAI:
         """A client as the global options say, to be closed by whoever asks for it.
@@ -114,6 +118,8 @@ class Session:
 
         A terminal that it is too long for gets it broken between words.
         """
+        from rich.text import Text
+
         line = Text.assemble(("puter-ai: ", style), one_line(message))
         self.errors.print(line, soft_wrap=not self.errors.file.isatty())
 
@@ -140,6 +146,8 @@ pass_session = click.make_pass_decorator(Session)
 
 
 def _console(*, stderr: bool) -> Console:
+    from rich.console import Console
+
     console = Console(stderr=stderr, highlight=False, markup=False, emoji=False)
     if not console.is_terminal and "COLUMNS" not in os.environ:
         console.width = WIDE

@@ -54,13 +54,17 @@ TREE = dict(tree())
 def test_the_commands_are_those_of_the_modules() -> None:
     assert list(COMMANDS) == sorted(COMMANDS)
     assert set(COMMANDS) == {path.split()[1] for path in TREE if path.count(" ") == 1}
-    assert {TREE[f"puter-ai {name}"].name for name in COMMANDS} == set(COMMANDS)
+    for name, told in COMMANDS.items():
+        command = TREE[f"puter-ai {name}"]
+        assert command.name == name
+        assert (command.help or "").partition(".")[0] == told.rstrip(".")
 
 
 @pytest.mark.parametrize("path", TREE)
 def test_every_command_and_every_option_has_help(path: str, cli: Cli) -> None:
     done = cli(*path.split()[1:], "--help")
     assert (done.code, done.err) == (0, "")
+    assert done == cli(*path.split()[1:], "-h")
     assert done.out.startswith(f"Usage: {path}")
     first = (TREE[path].help or "").strip().splitlines()[0]
     assert first.endswith(".")
