@@ -123,7 +123,7 @@ async def test_answers_come_in_the_order_of_the_items(door: Door, ai: PuterAI) -
     assert all(isinstance(one, ChatReply) for one in results)
     assert results.cost == 50 * PRICE == ai.usage.cost
     assert (results.reused, results.errors, results.unpriced) == (0, [], 0)
-    assert results.summary().startswith("50 answered, 0 failed, 0.003900 USD in ")
+    assert results.summary().startswith("50 answered, 0 failed, 0.0039 USD in ")
 
 
 async def test_items_are_asked_apart_from_the_history(
@@ -1057,7 +1057,7 @@ async def test_a_bar_with_cost_where_stderr_is_a_terminal(
     await door(ai, "batch", ["a", "b", "c"])
     last = screen.getvalue().split("\r")[-1]
     assert "3/3" in last
-    assert "cost=$0.000156, failed=1" in last
+    assert "cost=0.000156 USD, failed=1" in last
     monkeypatch.setattr(sys, "stderr", screen := Terminal())
     await door(ai, "batch", ["a"], progress=False)
     assert screen.getvalue() == ""

@@ -45,6 +45,7 @@ OF_A_CLIENT = {
     "puter.frames",
     "puter.history",
     "puter.keywords",
+    "puter.money",
     "puter.process",
     "puter.records",
     "puter.secret",

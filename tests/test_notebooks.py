@@ -21,6 +21,7 @@ from puter import AccountUsage, ChatReply, Image, Model, ModelList, OcrText, Tra
 from puter.display import live, tables
 from puter.display.markdown import safe_markdown
 from puter.engine.ledger import Ledger
+from puter.money import amount
 from puter.types.media import Audio, Video
 from tests.door import CUT, USAGE, Door, shut, step, stream_answer
 
@@ -205,9 +206,9 @@ def test_a_conversation_shows_who_said_what() -> None:
 
 
 def test_amounts_keep_what_they_are_worth() -> None:
-    amounts = ["0", "12", "0.1234567", "0.00000001", "-0.0000002", "1234.50"]
-    assert [tables.amount(Decimal(one)) for one in amounts] == [
-        "0", "12", "0.123457", "0.00000001", "-0.0000002", "1,234.5",
+    amounts = ["0", "12", "0.1234567", "0.00000145", "0.0000123456789", "-0.0000002", "1234.50"]
+    assert [amount(Decimal(one)) for one in amounts] == [
+        "0", "12", "0.123457", "0.00000145", "0.0000123457", "-0.0000002", "1,234.5",
     ]  # fmt: skip
 
 

@@ -8,6 +8,7 @@ from decimal import Decimal
 from typing import Any
 
 from puter.exceptions import PuterConfigError
+from puter.money import usd
 from puter.process import loading
 
 
@@ -45,7 +46,7 @@ def advance(bar: Any, cost: Decimal, failed: int, *, reused: bool) -> None:
             bar.n += 1
             return
         more = {"failed": failed} if failed else {}
-        bar.set_postfix({"cost": f"${cost:.{4 if cost >= 1 else 6}f}", **more}, refresh=False)
+        bar.set_postfix({"cost": usd(cost), **more}, refresh=False)
         bar.update()
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from puter.exceptions import PuterInputError, words_of
+from puter.money import usd
 from puter.process import library
 
 
@@ -51,10 +52,9 @@ class BatchResults(list[Any]):
         errors = len(self.errors)
         unasked = f"{self.not_asked} not asked, " if self.not_asked else ""
         before = f" ({self.reused} of them before)" if self.reused else ""
-        unknown = f" and {self.unpriced} of unknown cost" if self.unpriced else ""
         return (
             f"{len(self) - errors} answered{before}, {errors - self.not_asked} failed, {unasked}"
-            f"{self.cost:f} USD{unknown} in {self.elapsed:.1f} s"
+            f"{usd(self.cost, self.unpriced)} in {self.elapsed:.1f} s"
         )
 
     def save_chart(self, path: str | os.PathLike[str]) -> Path:

@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from puter.cli.errors import sentence
-from puter.cli.parameters import STDIN, chat_options, chosen, need_output
+from puter.cli.parameters import STDIN, chat_options, chosen, need_output, spent_by
 from puter.cli.prompts import History, Keyboard, history_path, read_message, read_piped_line
 from puter.cli.session import Session, pass_session
 from puter.cli.talk import Talk
@@ -62,7 +62,7 @@ def chat(
             talk.remark(f"{talk.model} answers. /help lists commands, Ctrl-D leaves.")
         talk.run()
         if interactive:
-            talk.remark(talk.spent())
+            talk.remark(spent_by(ai))
         elif talk.failed:
             click.get_current_context().exit(1)
 

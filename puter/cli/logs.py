@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from decimal import Decimal
 from typing import Any, TypeVar
 
 import click
@@ -12,6 +13,7 @@ from rich.text import Text
 from puter.cli.log import VARIABLE, Log, kept, place
 from puter.cli.session import Session, pass_session
 from puter.cli.text import one_line, printable, write_json
+from puter.money import usd
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -95,7 +97,7 @@ def _list(session: Session, search: str | None, count: int, full: bool, as_json:
 
 
 def _print(session: Session, call: dict[str, Any], *, full: bool) -> None:
-    cost = f"{call['cost']} USD" if call["cost"] else "cost not known"
+    cost = usd(Decimal(call["cost"]) if call["cost"] else None)
     head = f"{call['at']} {call['operation']} {call['model'] or ''} {cost}"
     session.output.print(Text(one_line(head), "bold"), soft_wrap=True)
     for mark, text in (("> ", call["prompt"]), ("", call["answer"]), ("! ", call["error"])):

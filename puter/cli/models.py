@@ -13,6 +13,7 @@ from rich.table import Table
 from puter.cli.refresh import refresh
 from puter.cli.session import Session, pass_session
 from puter.cli.text import one_line, write_json
+from puter.money import amount
 
 if TYPE_CHECKING:
     from puter.types.model import Model
@@ -93,7 +94,13 @@ def _of_chat(found: Sequence[Model], width: int) -> Table:
     for one in found:
         able = [*one.inputs, *(["tools"] if one.tools else [])]
         prices = _price(one.input_price), _price(one.output_price)
-        cells = [one.id, *prices, _number(one.context), one.provider, ", ".join(able)]
+        cells = [
+            one.id,
+            *prices,
+            "?" if one.context is None else f"{one.context:,}",
+            one.provider,
+            ", ".join(able),
+        ]
         table.add_row(*map(one_line, cells[: len(table.columns)]))
     return table
 
@@ -118,11 +125,6 @@ def _table(unit: str, width: int) -> Table:
     return table
 
 
-def _number(number: Decimal | int | None) -> str:
-    """As people write it; "?" when it is not known."""
-    return "?" if number is None else f"{Decimal(number):,f}"
-
-
 def _price(price: Decimal | None) -> str:
-    """A price in few digits: servers tell 0.28 as 0.28000000000000004; ``--json`` is exact."""
-    return _number(None if price is None else Decimal(f"{price:.6g}").normalize())
+    """As people read it: servers tell 0.28 as 0.28000000000000004. Not known is "?"."""
+    return "?" if price is None else amount(price)

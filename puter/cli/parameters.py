@@ -13,6 +13,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from puter.checks import did_you_mean, near_misses
+from puter.money import usd
 from puter.options import ChatOptions
 
 if TYPE_CHECKING:
@@ -213,11 +214,12 @@ def telling_cost(wanted: bool, session: Session, ai: PuterAI) -> Generator[None,
         yield
     finally:
         if wanted:
-            session.tell(_spent(ai))
+            session.tell(spent_by(ai))
 
 
-def _spent(ai: PuterAI) -> str:
+def spent_by(ai: PuterAI) -> str:
+    """What the calls of a client cost, and their tokens."""
     spent = ai.usage.total
-    unknown = "cost not known" if spent.unpriced and not spent.cost else f"{spent.cost:f} USD"
-    tokens = f"{spent.input_tokens:,} tokens in, {spent.output_tokens:,} out"
-    return f"{unknown}, {tokens}" if spent.output_tokens else unknown
+    known = spent.cost if spent.cost or not spent.unpriced else None
+    tokens = f", {spent.input_tokens:,} tokens in, {spent.output_tokens:,} out"
+    return usd(known, spent.unpriced) + (tokens if spent.output_tokens else "")

@@ -13,6 +13,7 @@ from rich.text import Text
 from puter.checks import did_you_mean, near_misses
 from puter.cli.errors import sentence
 from puter.cli.live import show
+from puter.cli.parameters import spent_by
 from puter.cli.text import printable
 from puter.exceptions import PuterError, PuterInputError
 
@@ -282,12 +283,7 @@ class Talk:
         self._tell(f"{len(self.conversation.messages)} messages, {self.model} answers")
 
     def _cost(self, _: str) -> None:
-        self._tell(self.spent())
-
-    def spent(self) -> str:
-        """What all turns since the start cost."""
-        total = self._ai.usage.total
-        return f"{total}, {total.input_tokens} tokens sent, {total.output_tokens} received"
+        self._tell(spent_by(self._ai))
 
 
 def _path(text: str) -> str:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
-
 import click
 from rich.table import Table
 
 from puter.cli.session import Session, pass_session
 from puter.cli.text import one_line, write_json
+from puter.money import amount
 from puter.types.account import AccountUsage
 
 
@@ -30,11 +29,7 @@ def _table(found: AccountUsage) -> Table:
     table = Table(box=None, pad_edge=False, show_footer=True)
     table.add_column("this month", overflow="fold", footer="spent\nleft\nallowance")
     totals = (found.spent, found.remaining, found.allowance)
-    table.add_column(found.unit, justify="right", footer="\n".join(map(_amount, totals)))
+    table.add_column(found.unit, justify="right", footer="\n".join(map(amount, totals)))
     for name, spent in sorted(found.by_model.items(), key=lambda one: -one[1]):
-        table.add_row(one_line(name), _amount(spent))
+        table.add_row(one_line(name), amount(spent))
     return table
-
-
-def _amount(amount: Decimal) -> str:
-    return f"{amount:,.6f}"

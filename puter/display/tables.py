@@ -10,6 +10,8 @@ from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from typing import Any
 
+from puter.money import amount
+
 MOST_ROWS = 40
 """Rows shown at most; a line says how many there are more."""
 _RULE = "1px solid rgba(128,128,128,.35)"
@@ -42,17 +44,6 @@ _NOTHING = '<span style="opacity:.5">&ndash;</span>'
 def escaped(text: object) -> str:
     """The text of anything, as HTML shows it."""
     return html.escape(str(text))
-
-
-def amount(value: Decimal) -> str:
-    """A decimal number with six digits after its point at most, and no zeros at the end.
-
-    Examples:
-        >>> amount(Decimal("0.250000")), amount(Decimal("1E+3")), amount(Decimal("0.00000001"))
-        ('0.25', '1,000', '0.00000001')
-    """
-    text = f"{value:,.6f}" if value == 0 or abs(value) >= Decimal("0.000001") else f"{value:f}"
-    return text.rstrip("0").rstrip(".") if "." in text else text
 
 
 def table(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
+from puter.money import usd
 from puter.process import in_short_step, late, short_lock
 from puter.records import dataclass, field
 
@@ -45,9 +46,8 @@ class Spent:
         self.unpriced += other.unpriced
 
     def __str__(self) -> str:
-        unknown = f" and {self.unpriced} of unknown cost" if self.unpriced else ""
         noun = "call" if self.requests == 1 else "calls"
-        return f"{self.requests} {noun}, {self.cost:f} USD{unknown}"
+        return f"{self.requests} {noun}, {usd(self.cost, self.unpriced)}"
 
 
 class Ledger:

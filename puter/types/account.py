@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
+from puter.money import amount
+
 
 @dataclass(frozen=True, slots=True)
 class Account:
@@ -98,7 +100,6 @@ class AccountUsage(Spending):
         return f"{_plain(self.spent)} {self.unit} spent, {left}"
 
 
-def _plain(amount: Decimal) -> str:
-    """Six digits after the point at most, and no zeros at the end."""
-    text = f"{amount:.6f}"
-    return text.rstrip("0").rstrip(".")
+def _plain(value: Decimal) -> str:
+    """What is settled is told to the millionth."""
+    return amount(round(value, 6)).replace(",", "")

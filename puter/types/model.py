@@ -11,6 +11,7 @@ from typing import Any, SupportsIndex, overload
 from puter import checks
 from puter.exceptions import PuterInputError
 from puter.keywords import suggesting
+from puter.money import usd
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,4 +262,4 @@ class CostEstimate:
     """US dollars, None when the catalogue has no price."""
 
     def __str__(self) -> str:
-        return f"about {self.cost:f} USD" if self.cost is not None else "no price known"
+        return f"about {usd(self.cost)}" if self.cost is not None else "no price known"

@@ -240,8 +240,8 @@ def test_images_go_with_their_message_alone(typing: Typing, tmp_path: Path) -> N
 def test_the_cost_is_told(typing: Typing, capsys: pytest.CaptureFixture[str]) -> None:
     typing.type("/cost", "One", "Two", "/cost")
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0] == "0 calls, 0 USD, 0 tokens sent, 0 received"
-    assert lines[-1] == "2 calls, 0.000156 USD, 22 tokens sent, 14 received"
+    assert lines[0] == "0 USD"
+    assert lines[-1] == "0.000156 USD, 22 tokens in, 14 out"
 
 
 # ------------------------------------------------------------ answers that go wrong
