@@ -2,42 +2,31 @@
 
 from __future__ import annotations
 
-import base64
 import concurrent.futures
 import os
 import re
 import sys
 import threading
-from collections.abc import AsyncGenerator, Callable, Coroutine, Generator, Mapping, Sequence
-from contextlib import (
-    AbstractAsyncContextManager,
-    AsyncExitStack,
-    asynccontextmanager,
-    contextmanager,
-    suppress,
-)
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import AsyncExitStack, contextmanager
 from typing import TYPE_CHECKING, Any, TextIO, overload
 from urllib.parse import urlsplit
 
 from puter import checks
-from puter.exceptions import PuterConfigError, PuterError, PuterInputError, repr_of, words_of
-from puter.process import loading
+from puter.exceptions import PuterError, PuterInputError, repr_of, words_of
+from puter.mcp.connection import Connection, Ended
+from puter.mcp.results import text_of, value_of
+from puter.process import library
 from puter.threads import in_thread
 from puter.tools import Tool
 from puter.wire.redact import Redactor
 
 if TYPE_CHECKING:
-    import asyncio
-
     from mcp import Client
     from typing_extensions import Self
 
 _UNUSABLE = re.compile(r"[^A-Za-z0-9_-]")
 _LONGEST_NAME = 64
-_MOST_PAGES = 100
-"""Pages of a list of tools: one that never ends shall not be read for ever."""
-_ENDING = 15.0
-"""Seconds in which a server is ended: asked, told, and killed."""
 
 
 class McpError(PuterError):
@@ -127,7 +116,7 @@ class McpTools(Sequence[Tool]):
         self.timeout: float = timeout
         """Seconds that starting may take, and each call."""
         self._lock = threading.Lock()
-        self._open: _Connection | None = None
+        self._open: Connection | None = None
         self._tools: list[Tool] = []
 
     @property
@@ -161,7 +150,7 @@ class McpTools(Sequence[Tool]):
             McpError: It cannot be started, or is silent for ``timeout`` seconds.
             PuterConfigError: The library mcp is missing.
         """
-        self._begin(self._connection(), _in_this_thread)
+        self._begin(self._connection(), False)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -171,7 +160,7 @@ class McpTools(Sequence[Tool]):
         """As ``with``, without blocking the event loop."""
         connection = self._connection()
         try:
-            await in_thread(self._begin, connection, _in_this_loop)
+            await in_thread(self._begin, connection, True)
         except BaseException:
             connection.end(wait=False)
             self._forget(connection)
@@ -188,7 +177,7 @@ class McpTools(Sequence[Tool]):
         if connection is not None:
             connection.end()
 
-    def _forget(self, connection: _Connection) -> None:
+    def _forget(self, connection: Connection) -> None:
         with self._lock:
             if self._open is connection:
                 self._open = None
@@ -221,17 +210,11 @@ class McpTools(Sequence[Tool]):
             whole.append(urlsplit(self._url).path)
         return str(Redactor([*whole, *bare])(words))
 
-    def _connection(self) -> _Connection:
-        try:
-            with loading():
-                from mcp import Client, StdioServerParameters, stdio_client
-                from mcp.client.streamable_http import streamable_http_client
-                from mcp.shared._httpx_utils import create_mcp_http_client
-        except ImportError:
-            raise PuterConfigError(
-                "McpTools needs the library mcp, version 2 or later",
-                hint="pip install 'mcp>=2' (the extra puter-python-sdk[mcp]).",
-            ) from None
+    def _connection(self) -> Connection:
+        with library("'mcp>=2'", "mcp", "McpTools"):
+            from mcp import Client, StdioServerParameters, stdio_client
+            from mcp.client.streamable_http import streamable_http_client
+            from mcp.shared._httpx_utils import create_mcp_http_client
 
         async def connect(stack: AsyncExitStack) -> Client:
             if self._url is None:
@@ -249,10 +232,10 @@ class McpTools(Sequence[Tool]):
                 transport = streamable_http_client(self._url, http_client=http)
             return await stack.enter_async_context(Client(connection.watched(transport)))
 
-        connection = _Connection(connect)
+        connection = Connection(connect)
         return connection
 
-    def _begin(self, connection: _Connection, door: _Door) -> None:
+    def _begin(self, connection: Connection, asynchronous: bool) -> None:
         with self._lock:
             if self._open is not None:
                 raise PuterInputError(f"{self._label} is open already")
@@ -269,9 +252,11 @@ class McpTools(Sequence[Tool]):
                 raise self._error("cannot be opened", error) from None
             raise
         names: set[str] = set()
-        self._tools = [self._tool(connection, tool, door, names) for tool in listed]
+        self._tools = [self._tool(connection, tool, names, asynchronous) for tool in listed]
 
-    def _tool(self, connection: _Connection, listed: Any, door: _Door, names: set[str]) -> Tool:
+    def _tool(
+        self, connection: Connection, listed: Any, names: set[str], asynchronous: bool
+    ) -> Tool:
         name = whole = _UNUSABLE.sub("_", self.prefix + listed.name)[:_LONGEST_NAME]
         number = 1
         while name in names:
@@ -295,152 +280,27 @@ class McpTools(Sequence[Tool]):
             except Exception as error:  # noqa: BLE001 - the server's, or of the way to it
                 raise self._error(f"{listed.name} failed", error) from None
             if result.is_error:
-                raise McpError(self._redacted(_text_of(result.content)) or f"{listed.name} failed")
+                raise McpError(self._redacted(text_of(result.content)) or f"{listed.name} failed")
             try:
-                return _value_of(result)
+                return value_of(result)
             except ValueError as error:
                 raise self._error(f"{listed.name} returned what cannot be read", error) from None
 
-        function = door(connection, ask, lambda: self._error("is closed"))
+        def call(**arguments: Any) -> Any:
+            try:
+                return connection.call(ask(arguments))
+            except Ended:
+                raise self._error("is closed") from None
+
+        async def async_call(**arguments: Any) -> Any:
+            try:
+                return await connection.async_call(ask(arguments))
+            except Ended:
+                raise self._error("is closed") from None
+
+        function: Callable[..., Any] = async_call if asynchronous else call
         description = listed.description or listed.title or ""
         return Tool(function, name=name, description=description, parameters=listed.input_schema)
-
-
-class _Connection:
-    """A client in an event loop of its own, which outlives no ``with`` and blocks nobody's."""
-
-    client: Client
-    longest: float
-    """Seconds after which nobody waits for a call: its loop ended before it began."""
-    _loop: asyncio.AbstractEventLoop
-    _task: asyncio.Task[None]
-    _ending: bool
-
-    def __init__(self, connect: Callable[[AsyncExitStack], Coroutine[Any, Any, Client]]) -> None:
-        self._connect = connect
-        self._pid = os.getpid()
-        self._listed: concurrent.futures.Future[list[Any]] = concurrent.futures.Future()
-        self._begun = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="McpTools", daemon=True)
-
-    def start(self, timeout: float) -> list[Any]:
-        """Connect, and list the tools. Raises whatever goes wrong, TimeoutError among it."""
-        self.longest = timeout + _ENDING
-        self._thread.start()
-        return self._listed.result(timeout)
-
-    def _run(self) -> None:
-        import asyncio
-
-        try:
-            asyncio.run(self._serve())
-        except BaseException as error:  # noqa: BLE001 - whoever waits has it
-            if not self._listed.done():
-                self._listed.set_exception(error)
-        finally:
-            self._begun.set()
-
-    async def _serve(self) -> None:
-        """All of the client's life in one task, as its library wants it."""
-        import asyncio
-
-        self._loop = asyncio.get_running_loop()
-        task = asyncio.current_task()
-        assert task is not None  # noqa: S101 - this is one
-        self._task = task
-        self._ending = False
-        self._begun.set()
-        async with AsyncExitStack() as stack:
-            self.client = await self._connect(stack)
-            listed: list[Any] = []
-            cursor: str | None = None
-            for _ in range(_MOST_PAGES):
-                page = await self.client.list_tools(cursor=cursor)
-                listed += page.tools
-                if (cursor := page.next_cursor) is None:
-                    break
-            self._listed.set_result(listed)
-            await asyncio.get_running_loop().create_future()  # until it is cancelled
-
-    @asynccontextmanager
-    async def watched(
-        self, transport: AbstractAsyncContextManager[Any]
-    ) -> AsyncGenerator[Any, None]:
-        """A transport that is not cancelled once it has begun to end its server."""
-        async with transport as streams:
-            try:
-                yield streams
-            finally:
-                self._ending = True
-
-    def submit(self, work: Coroutine[Any, Any, Any]) -> concurrent.futures.Future[Any]:
-        """Begin something in the loop. Raises RuntimeError when it has ended."""
-        import asyncio
-
-        try:
-            if self._pid != os.getpid():
-                raise RuntimeError("this process has no such thread")
-            return asyncio.run_coroutine_threadsafe(work, self._loop)
-        except RuntimeError:
-            work.close()
-            raise
-
-    def end(self, *, wait: bool = True) -> None:
-        """Cancel everything, which ends the server."""
-        if self._pid != os.getpid() or not self._thread.ident:
-            return
-        self._begun.wait(_ENDING)
-        with suppress(RuntimeError):  # its loop has ended by itself
-            self._loop.call_soon_threadsafe(self._cancel)
-        if wait:
-            self._thread.join(_ENDING)
-
-    def _cancel(self) -> None:
-        """Once: a second one would cut the ending short, and leave the server running."""
-        if not self._ending:
-            self._ending = True
-            self._task.cancel()
-
-
-_Ask = Callable[[dict[str, Any]], Coroutine[Any, Any, Any]]
-_Door = Callable[[_Connection, _Ask, Callable[[], McpError]], Callable[..., Any]]
-
-
-def _in_this_thread(
-    connection: _Connection, ask: _Ask, closed: Callable[[], McpError]
-) -> Callable[..., Any]:
-    def call(**arguments: Any) -> Any:
-        try:
-            outcome = connection.submit(ask(arguments))
-        except RuntimeError:
-            raise closed() from None
-        try:
-            return outcome.result(connection.longest)
-        except (concurrent.futures.CancelledError, concurrent.futures.TimeoutError):
-            raise closed() from None
-        finally:
-            outcome.cancel()  # whoever is interrupted does not want it any more
-
-    return call
-
-
-def _in_this_loop(
-    connection: _Connection, ask: _Ask, closed: Callable[[], McpError]
-) -> Callable[..., Any]:
-    async def call(**arguments: Any) -> Any:
-        import asyncio
-
-        try:
-            outcome = connection.submit(ask(arguments))
-        except RuntimeError:
-            raise closed() from None
-        waiting = asyncio.wrap_future(outcome)  # a cancelled task cancels it
-        try:
-            return await asyncio.wait_for(waiting, connection.longest)
-        except asyncio.TimeoutError:
-            raise closed() from None
-
-    return call
 
 
 def _is_address(value: object) -> bool:
@@ -466,32 +326,3 @@ def _stderr() -> Generator[TextIO]:
     else:
         with open(os.devnull, "w") as nowhere:
             yield nowhere
-
-
-def _value_of(result: Any) -> Any:
-    """What a tool returned, as our own tools return it: texts, pictures and other bytes."""
-    found = [one for one in map(_part_of, result.content) if one is not None]
-    if not found:
-        return result.structured_content  # else it stands in the text as well
-    texts = [one for one in found if isinstance(one, str)]
-    if len(texts) == len(found):
-        return "\n".join(texts)
-    return found[0] if len(found) == 1 else found
-
-
-def _text_of(content: Sequence[Any]) -> str:
-    return "\n".join(one.text for one in content if one.type == "text")
-
-
-def _part_of(part: Any) -> str | bytes | None:
-    if part.type == "text":
-        return str(part.text)
-    if part.type in ("image", "audio"):
-        return base64.b64decode(part.data)
-    if part.type == "resource_link":
-        about = " ".join(filter(None, (part.title or part.name, part.mime_type)))
-        return f"<{about}: {part.uri}>"
-    if part.type == "resource":
-        text = getattr(part.resource, "text", None)
-        return base64.b64decode(part.resource.blob) if text is None else str(text)
-    return f"<{part.type}>"

@@ -1,0 +1,152 @@
+"""``Connection``: a client in an event loop of its own, for threads and tasks to call through."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import os
+import threading
+from collections.abc import AsyncGenerator, Callable, Coroutine
+from contextlib import (
+    AbstractAsyncContextManager,
+    AsyncExitStack,
+    asynccontextmanager,
+    suppress,
+)
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import asyncio
+
+    from mcp import Client
+
+_MOST_PAGES = 100
+"""Pages of a list of tools: one that never ends shall not be read for ever."""
+_ENDING = 15.0
+"""Seconds in which a server is ended: asked, told, and killed."""
+
+
+class Ended(Exception):
+    """There is no connection any more."""
+
+
+class Connection:
+    """Outlives no ``with``, and blocks nobody's event loop.
+
+    Args:
+        connect: Opens the client, on a stack that is left in the same task.
+    """
+
+    client: Client
+    _longest: float
+    """Seconds after which nobody waits for a call: its loop ended before it began."""
+    _loop: asyncio.AbstractEventLoop
+    _task: asyncio.Task[None]
+    _ending: bool
+
+    def __init__(self, connect: Callable[[AsyncExitStack], Coroutine[Any, Any, Client]]) -> None:
+        self._connect = connect
+        self._pid = os.getpid()
+        self._listed: concurrent.futures.Future[list[Any]] = concurrent.futures.Future()
+        self._begun = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="McpTools", daemon=True)
+
+    def start(self, timeout: float) -> list[Any]:
+        """Connect, and list the tools. Raises whatever goes wrong, TimeoutError among it."""
+        self._longest = timeout + _ENDING
+        self._thread.start()
+        return self._listed.result(timeout)
+
+    def _run(self) -> None:
+        import asyncio
+
+        try:
+            asyncio.run(self._serve())
+        except BaseException as error:  # noqa: BLE001 - whoever waits has it
+            if not self._listed.done():
+                self._listed.set_exception(error)
+        finally:
+            self._begun.set()
+
+    async def _serve(self) -> None:
+        """All of the client's life in one task, as its library wants it."""
+        import asyncio
+
+        self._loop = asyncio.get_running_loop()
+        task = asyncio.current_task()
+        assert task is not None  # noqa: S101 - this is one
+        self._task = task
+        self._ending = False
+        self._begun.set()
+        async with AsyncExitStack() as stack:
+            self.client = await self._connect(stack)
+            listed: list[Any] = []
+            cursor: str | None = None
+            for _ in range(_MOST_PAGES):
+                page = await self.client.list_tools(cursor=cursor)
+                listed += page.tools
+                if (cursor := page.next_cursor) is None:
+                    break
+            self._listed.set_result(listed)
+            await asyncio.get_running_loop().create_future()  # until it is cancelled
+
+    @asynccontextmanager
+    async def watched(
+        self, transport: AbstractAsyncContextManager[Any]
+    ) -> AsyncGenerator[Any, None]:
+        """A transport that is not cancelled once it has begun to end its server."""
+        async with transport as streams:
+            try:
+                yield streams
+            finally:
+                self._ending = True
+
+    def call(self, work: Coroutine[Any, Any, Any]) -> Any:
+        """Do something in the loop, and block until it is done.
+
+        Raises:
+            Ended: The loop is closed, or was before it was done.
+        """
+        outcome = self._submit(work)
+        try:
+            return outcome.result(self._longest)
+        except (concurrent.futures.CancelledError, concurrent.futures.TimeoutError):
+            raise Ended from None
+        finally:
+            outcome.cancel()  # whoever is interrupted does not want it any more
+
+    async def async_call(self, work: Coroutine[Any, Any, Any]) -> Any:
+        """The same for a task; when that is cancelled, so is the work."""
+        import asyncio
+
+        waiting = asyncio.wrap_future(self._submit(work))
+        try:
+            return await asyncio.wait_for(waiting, self._longest)
+        except asyncio.TimeoutError:
+            raise Ended from None
+
+    def _submit(self, work: Coroutine[Any, Any, Any]) -> concurrent.futures.Future[Any]:
+        import asyncio
+
+        try:
+            if self._pid != os.getpid():
+                raise Ended  # a fork has no such thread
+            return asyncio.run_coroutine_threadsafe(work, self._loop)
+        except (Ended, RuntimeError):
+            work.close()
+            raise Ended from None
+
+    def end(self, *, wait: bool = True) -> None:
+        """Cancel everything, which ends the server."""
+        if self._pid != os.getpid() or not self._thread.ident:
+            return
+        self._begun.wait(_ENDING)
+        with suppress(RuntimeError):  # its loop has ended by itself
+            self._loop.call_soon_threadsafe(self._cancel)
+        if wait:
+            self._thread.join(_ENDING)
+
+    def _cancel(self) -> None:
+        """Once: a second one would cut the ending short, and leave the server running."""
+        if not self._ending:
+            self._ending = True
+            self._task.cancel()
