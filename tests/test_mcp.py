@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import os
 import signal
 import socket
@@ -296,6 +297,21 @@ async def test_a_server_that_does_not_begin(
     assert SECRET not in f"{caught.value!r} {caught.value} {tools}"
     with pytest.raises(puter.PuterInputError, match="is not open"):
         list(tools)
+
+
+def test_what_is_no_message_is_told_once_and_not_shown(
+    stdio: McpTools, caplog: pytest.LogCaptureFixture
+) -> None:
+    junk = f"print('{SECRET}\\n' * 3)"
+    with pytest.raises(McpError, match="cannot be opened"):
+        McpTools(command=[sys.executable, "-S", "-c", junk]).__enter__()
+    logging.getLogger("mcp.client.stdio").error("of others", exc_info=ValueError())
+    program = os.path.basename(sys.executable)
+    told = f"McpTools {program} says what is no message of MCP: it is not read"
+    assert [one.getMessage() for one in caplog.records if one.levelname != "DEBUG"] == [
+        told,
+        "of others",
+    ]
 
 
 def test_nobody_listens() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import concurrent.futures
+import logging
 import os
 import threading
 from collections.abc import AsyncGenerator, Callable, Coroutine
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
     from mcp import Client
 
+LOGGER = logging.getLogger("puter.mcp")
 _MOST_PAGES = 100
 """Pages of a list of tools: one that never ends shall not be read for ever."""
 _ENDING = 15.0
@@ -29,10 +31,43 @@ class Ended(Exception):
     """There is no connection any more."""
 
 
+class _Junk(logging.Filter):
+    """Tells once of what a server says beside messages; mcp has a traceback for each line of it.
+
+    Made in the thread of a connection, it leaves alone what is logged in others.
+
+    Args:
+        label: Of the server.
+    """
+
+    _LOGGERS = ("client", "mcp.client.stdio", "mcp.client.streamable_http")  # as mcp names them
+
+    def __init__(self, label: str) -> None:
+        super().__init__()
+        self._label, self._thread, self._told = label, threading.get_ident(), False
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if threading.get_ident() != self._thread or not record.exc_info:
+            return True
+        if isinstance(record.exc_info[1], ValueError) and not self._told:
+            self._told = True
+            LOGGER.warning("%s says what is no message of MCP: it is not read", self._label)
+        return False
+
+    def __enter__(self) -> None:
+        for name in self._LOGGERS:
+            logging.getLogger(name).addFilter(self)
+
+    def __exit__(self, *_: object) -> None:
+        for name in self._LOGGERS:
+            logging.getLogger(name).removeFilter(self)
+
+
 class Connection:
     """Outlives no ``with``, and blocks nobody's event loop.
 
     Args:
+        label: Of the server.
         connect: Opens the client, on a stack that is left in the same task.
     """
 
@@ -43,8 +78,10 @@ class Connection:
     _task: asyncio.Task[None]
     _ending: bool
 
-    def __init__(self, connect: Callable[[AsyncExitStack], Coroutine[Any, Any, Client]]) -> None:
-        self._connect = connect
+    def __init__(
+        self, label: str, connect: Callable[[AsyncExitStack], Coroutine[Any, Any, Client]]
+    ) -> None:
+        self._label, self._connect = label, connect
         self._pid = os.getpid()
         self._listed: concurrent.futures.Future[list[Any]] = concurrent.futures.Future()
         self._begun = threading.Event()
@@ -60,7 +97,8 @@ class Connection:
         import asyncio
 
         try:
-            asyncio.run(self._serve())
+            with _Junk(self._label):
+                asyncio.run(self._serve())
         except BaseException as error:  # noqa: BLE001 - whoever waits has it
             if not self._listed.done():
                 self._listed.set_exception(error)

@@ -232,7 +232,7 @@ class McpTools(Sequence[Tool]):
                 transport = streamable_http_client(self._url, http_client=http)
             return await stack.enter_async_context(Client(connection.watched(transport)))
 
-        connection = Connection(connect)
+        connection = Connection(self._label, connect)
         return connection
 
     def _begin(self, connection: Connection, asynchronous: bool) -> None:
