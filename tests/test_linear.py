@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 import pytest
 
+from puter.display.markdown import safe_markdown
 from puter.models import registry
 from puter.schema import Mismatch, TypeAdapter, adapter, convert
 from puter.wire.fragments import fragments
@@ -74,6 +75,13 @@ def test_the_bytes_of_a_server(name: str) -> None:
     data = TEXTS[name].encode()
     assert spent(read_json, data) < SECONDS
     assert spent(NDJSONDecoder().feed, data) < SECONDS
+
+
+@pytest.mark.parametrize("unit", ["![]", "<a ", "`", "$a", "\n \n", "```\n"])
+@pytest.mark.parametrize("before", ["", "<b\n```", "<b\n~~~"])
+def test_markdown_for_a_notebook(before: str, unit: str) -> None:
+    for one in (unit, *unit):
+        assert spent(safe_markdown, before + one * SIZE + "`x") < SECONDS
 
 
 @pytest.mark.parametrize("of", TYPES, ids=str)

@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 _PARSER = MarkdownIt("commonmark", {"html": False}).enable(["strikethrough", "table"])
+_OUTLINE = MarkdownIt("commonmark", {"html": False}).enable("table").disable("inline")
+"""Finds blocks, not what is in them, which may take a hundred times as long."""
+_LONGEST = 20_000
+"""Characters of a block that is formatted: text made to be slow takes seconds for more."""
 
 
 class _Code(CodeBlock):
@@ -111,7 +115,7 @@ def _blocks(text: str) -> list[str]:
     """Its paragraphs, lists, tables and so on, one after the other."""
     starts = [
         token.map[0]
-        for token in _PARSER.parse(text)
+        for token in _OUTLINE.parse(text)
         if token.level == 0 and token.nesting >= 0 and token.map
     ]
     lines = text.split("\n")
@@ -126,7 +130,9 @@ class _Block:
         self._text, self._after, self._end = text, after, end
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        lines = console.render_lines(ModelMarkdown(self._text), options, pad=False)
+        formatted = len(self._text) <= _LONGEST
+        shown = ModelMarkdown(self._text) if formatted else Text(self._text)
+        lines = console.render_lines(shown, options, pad=False)
         for place in (0, -1):  # lists begin with an empty line, tables end with one
             while lines and not "".join(segment.text for segment in lines[place]).strip():
                 del lines[place]

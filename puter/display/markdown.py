@@ -14,7 +14,7 @@ from typing import Protocol
 
 _SUSPECT = re.compile(
     r"<(?!/?(?:b|br|em|hr|i|kbd|s|strong|sub|sup|u) ?/?>)(?=[a-z/!?])"  # a tag, or a comment
-    r"|!+(?=\[)"  # an image, which is loaded unasked: its address may carry a secret away
+    r"|(?<!!)!+(?=\[)"  # an image, which is loaded unasked: its address may carry a secret away
     r"|(?<=javascript)(?=\\?:[^ \t\n])"  # a link that runs code: other spaces do not end it
     r"|&(?=#|colon;|tab;|newline;)",  # what hides these
     re.IGNORECASE,
@@ -34,7 +34,7 @@ class Picture(Protocol):
     def _in_memory(self) -> bytes | None: ...
 
 
-_FENCE = re.compile(r"([ \t]*)(`{3,}|~{3,})[ \t]*([\w+#.-]*)[^`]*")
+_FENCE = re.compile(r"([ \t]*)(`{3,}(?!`)|~{3,}(?!~))(?=[^`]*\Z)[ \t]*([\w+#.-]*)[^`]*")
 _PARAGRAPH = re.compile(r"(\n[ \t]*\n)")
 _MATH = re.compile(r"(\$\$[^$]+\$\$|\$[^$\n]+\$)")
 _PUNCTUATION = re.compile(r"[\t\n!-/:-@\[-`{-~]")

@@ -147,6 +147,13 @@ def test_what_is_taller_than_the_screen_is_shown_once(fence: str) -> None:
     assert lines == [f"line {n}" for n in range(40)]
 
 
+def test_a_block_that_is_too_long_to_be_formatted_is_text_as_it_is() -> None:
+    text = "**a** " + "word " * 4_000
+    lines = shown(f"{text}\n\n**b**", step=9_000).split("\n")
+    assert lines[0].startswith("**a** word")
+    assert lines[-2:] == ["b", ""]
+
+
 def test_no_tag_and_no_markup_is_lost() -> None:
     answer = "<think>\nhm [bold]x[/bold] :smile:\n</think>\n\n<html>"
     assert shown(answer) == answer.replace("\n\n", "\n\n") + "\n"
