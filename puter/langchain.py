@@ -490,7 +490,7 @@ def _facts(reply: ChatReply, given: int) -> dict[str, Any]:
 
 def _block(image: Image) -> dict[str, Any]:
     """An image of an answer as a content block."""
-    address = image.url or image.data_uri()
+    address = image.address
     if not address.startswith("data:"):
         return {"type": "image", "url": address}
     return {"type": "image", "base64": address.partition(",")[2], "mime_type": image.mime_type}

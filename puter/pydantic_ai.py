@@ -24,6 +24,7 @@ from puter.extensions.fallback import bills_nothing, is_of_server
 from puter.models import registry
 from puter.options import ChatOptions
 from puter.streaming import AsyncChatStream
+from puter.tools import function_schema
 from puter.types.replies import ChatReply
 from puter.wire.catalogue import read_model
 from puter.wire.kept import as_written, assistant_messages, kept_of
@@ -337,14 +338,12 @@ def _tools(choice: Any, parameters: ModelRequestParameters) -> dict[str, Any]:
         names, forced = set(choice), True
     elif choice not in (None, "auto"):
         names = {*choice.function_tools, *outputs}
-    schemas = [_schema(one) for name, one in tools.items() if name in names]
+    schemas = [
+        function_schema(one.name, one.description, one.parameters_json_schema)
+        for name, one in tools.items()
+        if name in names
+    ]
     return {"tools": schemas, "tool_choice": "required" if forced else "auto"} if schemas else {}
-
-
-def _schema(tool: ToolDefinition) -> dict[str, Any]:
-    described = {"description": tool.description} if tool.description else {}
-    function = {"name": tool.name, "parameters": tool.parameters_json_schema, **described}
-    return {"type": "function", "function": function}
 
 
 def _instructions(

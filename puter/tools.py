@@ -130,10 +130,7 @@ class Tool:
     @property
     def schema(self) -> dict[str, Any]:
         """The tool as the server wants it."""
-        function: dict[str, Any] = {"name": self.name, "parameters": self.parameters}
-        if self.description:
-            function["description"] = self.description
-        return {"type": "function", "function": function}
+        return function_schema(self.name, self.description, self.parameters)
 
     @property
     def is_async(self) -> bool:
@@ -255,9 +252,13 @@ def _raw(schema: Mapping[str, Any]) -> tuple[dict[str, Any], str]:
 
 def _from_mcp(schema: Mapping[str, Any]) -> dict[str, Any]:
     """What an MCP server lists, as the server of Puter wants it."""
-    function = {"name": schema["name"], "parameters": schema["inputSchema"]}
-    if schema.get("description"):
-        function["description"] = schema["description"]
+    return function_schema(schema["name"], schema.get("description"), schema["inputSchema"])
+
+
+def function_schema(name: str, description: str | None, parameters: Any) -> dict[str, Any]:
+    """A tool as the server of Puter wants it."""
+    described = {"description": description} if description else {}
+    function = {"name": name, "parameters": parameters, **described}
     return {"type": "function", "function": function}
 
 

@@ -22,6 +22,7 @@ from puter.ai import PuterAI
 from puter.api.attachments import part_of
 from puter.api.output_types import asking_for
 from puter.models import registry
+from puter.tools import function_schema
 from puter.types.model import Model
 from puter.types.replies import ChatChunk, ChatReply, chunks_of
 from puter.wire import messages as neutral
@@ -149,15 +150,13 @@ def _asked(model: str, prompt: llm.Prompt) -> dict[str, Any]:
     if isinstance(prompt.schema, dict):
         asked.update(asking_for(prompt.schema))
     if prompt.tools:
-        asked["tools"] = [_tool(one) for one in prompt.tools if isinstance(one, llm.Tool)]
+        asked["tools"] = [
+            function_schema(one.name, one.description, one.input_schema)
+            for one in prompt.tools
+            if isinstance(one, llm.Tool)
+        ]
     asked["messages"] = [one for message in prompt.messages for one in _neutral(message)]
     return asked
-
-
-def _tool(tool: llm.Tool) -> dict[str, Any]:
-    described = {"description": tool.description} if tool.description else {}
-    function = {"name": tool.name, "parameters": tool.input_schema, **described}
-    return {"type": "function", "function": function}
 
 
 def _neutral(message: Message) -> list[neutral.Message]:

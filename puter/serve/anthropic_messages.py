@@ -30,7 +30,7 @@ from puter.serve.errors import Problem
 from puter.serve.events import event
 from puter.threads import in_thread
 from puter.types.replies import ChatChunk, ChatReply, ToolCall, Usage
-from puter.wire.dialects.base import THOUGHTS
+from puter.wire.dialects.base import is_thought
 from puter.wire.dialects.completions import named
 from puter.wire.json import as_dict, as_dicts
 from puter.wire.messages import Message
@@ -88,7 +88,7 @@ def read_chat(body: Mapping[str, Any]) -> Asked:
         options["reasoning_effort"] = config["effort"]
     form = as_dict(config.get("format") or body.get("output_format"))
     if form.get("type") == "json_schema":
-        add_form(asked, form.get("schema"), "answer")
+        add_form(asked, form.get("schema"))
     tell_ignored(body.keys() - _READ - known)
     return asked
 
@@ -158,19 +158,15 @@ def _block(block: Any, *, is_claude: bool) -> Any:
 
 def message_of(reply: ChatReply, model: str) -> dict[str, Any]:
     """An answer in one piece."""
-    blocks = [one for one in as_dicts(list(reply.reasoning_details)) if _is_thought(one)]
+    blocks = [one for one in as_dicts(list(reply.reasoning_details)) if is_thought(one)]
     if reply.reasoning and not blocks:
         blocks = [{"type": "thinking", "thinking": reply.reasoning, "signature": ""}]
     if reply.text:
         blocks.append({"type": "text", "text": reply.text})
     for image in reply.images:
-        blocks.append({"type": "text", "text": f"![image]({image.url or image.data_uri()})"})
+        blocks.append({"type": "text", "text": f"![image]({image.address})"})
     blocks += [_tool_use(one, place) for place, one in enumerate(reply.tool_calls)]
     return {**_head(reply.model or model), "content": blocks, **_end(reply)}
-
-
-def _is_thought(detail: Mapping[str, Any]) -> bool:
-    return detail.get("type") in THOUGHTS
 
 
 def _head(model: str) -> dict[str, Any]:
@@ -242,7 +238,7 @@ class _Writer:
             start = self._start("tool_use", {**block, "input": {}})
             return start + self._delta("input_json_delta", partial_json=json.dumps(block["input"]))
         if (image := chunk.image) is not None:
-            return self._text(f"![image]({image.url or image.data_uri()})")
+            return self._text(f"![image]({image.address})")
         return b""
 
     def end(self, reply: ChatReply) -> bytes:
@@ -258,7 +254,7 @@ class _Writer:
 
     def _detail(self, detail: Mapping[str, Any]) -> bytes:
         """A thought that goes back as it is; one that was told already lacks its signature."""
-        if not _is_thought(detail):
+        if not is_thought(detail):
             return b""
         if detail["type"] == "redacted_thinking":
             return self._start("redacted_thinking", {"data": detail.get("data", "")})

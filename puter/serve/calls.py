@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
-from puter.api.output_types import output_adapter
+from puter.api.output_types import asking_for, output_adapter
 from puter.exceptions import PuterEmptyResponseError, PuterInputError, repr_of
 from puter.options import ChatOptions
 from puter.schema import TypeAdapter
@@ -20,7 +20,7 @@ from puter.threads import in_thread
 from puter.types.replies import ChatReply
 from puter.wire.json import as_dict, read_json
 from puter.wire.messages import Message
-from puter.wire.typed import instructions, read_typed
+from puter.wire.typed import read_typed
 
 if TYPE_CHECKING:
     from puter.ai import PuterAI
@@ -141,6 +141,18 @@ def flag(body: Mapping[str, Any], name: str) -> bool:
     return bool(value)
 
 
+Refusals = Mapping[str, tuple[tuple[Any, ...], str]]
+"""Parameters that change the answer and that Puter does not have: harmless values, and advice."""
+
+
+def refuse(body: Mapping[str, Any], refusals: Refusals) -> None:
+    """Raise PuterInputError for parameters whose value is not harmless."""
+    for name, (harmless, advice) in refusals.items():
+        value = body.get(name)
+        if value is not None and value not in harmless:
+            raise PuterInputError(f"{name}={repr_of(value, 40)} cannot be done", hint=advice)
+
+
 def listed(body: Mapping[str, Any], name: str) -> list[Any]:
     """The list of objects in a request; left out, or null, is empty.
 
@@ -213,7 +225,7 @@ def _choice(choice: Any) -> str:
     return found
 
 
-def add_form(asked: Asked, schema: Any, name: str, strict: Any = None) -> None:
+def add_form(asked: Asked, schema: Any, name: Any = None, strict: Any = None) -> None:
     """Ask for an answer of a JSON Schema, as ``parse()`` does.
 
     Raises:
@@ -225,10 +237,11 @@ def add_form(asked: Asked, schema: Any, name: str, strict: Any = None) -> None:
         asked.form = output_adapter(schema)
     except PuterInputError as error:
         raise PuterInputError(f"The schema of the answer: {error.message}") from None
-    asked.options["system"] = instructions(asked.form)
-    if schema != {"type": "object"}:
-        form = {"type": "json_schema", "name": name, "schema": schema}
-        asked.options["output_format"] = form if strict is None else {**form, "strict": strict}
+    asked.options.update(asking_for(asked.form))
+    if "output_format" in asked.options:
+        given = {"name": str(name) if name else None, "schema": schema, "strict": strict}
+        told = {key: one for key, one in given.items() if one is not None}
+        asked.options["output_format"].update(told)
 
 
 def _json_in(text: str, form: TypeAdapter) -> str:

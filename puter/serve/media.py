@@ -13,7 +13,7 @@ from aiohttp import web
 from puter.api.images import ImageOptions
 from puter.api.speech import SpeechOptions, TranscriptionOptions
 from puter.exceptions import PuterError, PuterInputError, PuterModelNotFoundError, repr_of
-from puter.serve.calls import BEGUN, CLIENT, flag, read_body, tell_ignored
+from puter.serve.calls import BEGUN, CLIENT, Refusals, flag, read_body, refuse, tell_ignored
 from puter.serve.events import LOGGER
 from puter.types.media import Image
 from puter.wire.json import as_dict
@@ -25,15 +25,16 @@ _OWN = {"timeout", "extra", "response_format", "n"}
 _IMAGE = frozenset(ImageOptions.__annotations__.keys() - _OWN)
 _SPEECH = frozenset(SpeechOptions.__annotations__.keys() - _OWN)
 _HEARD = frozenset(TranscriptionOptions.__annotations__.keys() - _OWN)
+_REFUSED_OF_IMAGES: Refusals = {
+    "n": ((1,), "Puter makes one image: send the request several times."),
+    "stream": ((False,), "Puter does not stream images."),
+    "partial_images": ((0,), "Puter does not stream images."),
+}
+_REFUSED_OF_SPEECH: Refusals = {
+    "speed": ((1,), "Puter speaks at one speed."),
+    "stream_format": (("audio",), "The answer is the sound itself."),
+}
 _TEXTS = {"text": "text/plain", "srt": "application/x-subrip", "vtt": "text/vtt"}
-
-
-def _refuse(body: Mapping[str, Any], **harmless: tuple[Any, ...]) -> None:
-    """Raise PuterInputError for parameters whose value is none that has no effect."""
-    for name, values in harmless.items():
-        if body.get(name) is not None and body[name] not in values:
-            said = f"{name}={repr_of(body[name], 40)} cannot be done"
-            raise PuterInputError(said, hint=f"Leave it out, or pass {values[0]!r}.")
 
 
 def _taken(body: Mapping[str, Any], names: frozenset[str], *read: str) -> dict[str, Any]:
@@ -45,7 +46,7 @@ def _taken(body: Mapping[str, Any], names: frozenset[str], *read: str) -> dict[s
 async def images(request: web.Request) -> web.Response:
     """Make an image."""
     raw, body = await read_body(request)
-    _refuse(body, n=(1,), stream=(False,), partial_images=(0,))
+    refuse(body, _REFUSED_OF_IMAGES)
     wanted = body.get("response_format") or "b64_json"
     if wanted not in ("b64_json", "url"):
         raise PuterInputError("response_format must be 'b64_json' or 'url'")
@@ -68,13 +69,13 @@ async def _image(image: Image, wanted: str) -> dict[str, Any]:
             return {"b64_json": base64.b64encode(await image.async_read()).decode()}
         except PuterError as error:
             LOGGER.warning("the URL of an image is given in place of it: %s", error)
-    return {"url": image.url or image.data_uri()}
+    return {"url": image.address}
 
 
 async def speech(request: web.Request) -> web.StreamResponse:
     """Speak a text."""
     raw, body = await read_body(request)
-    _refuse(body, speed=(1, 1.0), stream_format=("audio",))
+    refuse(body, _REFUSED_OF_SPEECH)
     read = ("input", "model", "voice", "response_format", "speed", "stream_format")
     options = _taken(body, _SPEECH, *read)
     if isinstance(options.get("voice"), dict):

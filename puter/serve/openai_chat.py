@@ -14,12 +14,14 @@ from puter.serve.calls import (
     CLIENT,
     OPTIONS,
     Asked,
+    Refusals,
     add_form,
     add_tools,
     carry_out,
     flag,
     listed,
     read_body,
+    refuse,
     tell_ignored,
 )
 from puter.serve.errors import Problem
@@ -27,9 +29,10 @@ from puter.serve.events import event
 from puter.threads import in_thread
 from puter.types.media import Image
 from puter.types.replies import ChatChunk, ChatReply, ToolCall, Usage
-from puter.wire.dialects.base import THOUGHTS
+from puter.wire.dialects.base import is_thought
 from puter.wire.dialects.completions import function_call, named
 from puter.wire.json import as_dict, as_dicts
+from puter.wire.kept import as_written, is_readable
 from puter.wire.messages import Message
 
 _READ = frozenset(
@@ -39,7 +42,7 @@ _READ = frozenset(
         "web_search_options",
     }
 )  # fmt: skip
-_REFUSED: Mapping[str, tuple[tuple[Any, ...], str]] = {
+_REFUSED: Refusals = {
     "n": ((1,), "Puter gives one answer: send the request several times."),
     "logprobs": ((False,), "Puter tells no probabilities."),
     "top_logprobs": ((0,), "Puter tells no probabilities."),
@@ -48,7 +51,6 @@ _REFUSED: Mapping[str, tuple[tuple[Any, ...], str]] = {
     "modalities": ((["text"],), "Use /v1/audio/speech, or /v1/images/generations."),
     "functions": (([],), "Use tools."),
 }
-"""Parameters that change the answer and that Puter does not have: harmless values, and advice."""
 _MESSAGE_KEYS = ("role", "content", "name", "tool_calls", "tool_call_id")
 
 
@@ -68,10 +70,7 @@ def read_chat(body: Mapping[str, Any]) -> Asked:
     Raises:
         PuterInputError: It asks for what Puter does not do, or is malformed.
     """
-    for name, (harmless, advice) in _REFUSED.items():
-        value = body.get(name)
-        if value is not None and value not in harmless:
-            raise PuterInputError(f"{name}={repr_of(value, 40)} cannot be done", hint=advice)
+    refuse(body, _REFUSED)
     if body.get("messages") is None and body.get("input") is not None:
         raise PuterInputError(
             "The request has input in place of messages, as OpenAI's Responses do",
@@ -100,11 +99,10 @@ def _read_form(asked: Asked, form: Any) -> None:
     if form is None or kind == "text":
         return
     if kind == "json_object":
-        add_form(asked, {"type": "object"}, "answer")
+        add_form(asked, {"type": "object"})
     elif kind == "json_schema":
         wanted = as_dict(as_dict(form).get("json_schema"))
-        name = str(wanted.get("name") or "answer")
-        add_form(asked, wanted.get("schema"), name, wanted.get("strict"))
+        add_form(asked, wanted.get("schema"), wanted.get("name"), wanted.get("strict"))
     else:
         raise PuterInputError(
             f"response_format is {repr_of(form)}",
@@ -123,7 +121,7 @@ def read_message(given: Mapping[str, Any]) -> Message:
     if isinstance(content, list):
         message["content"] = [_part(part) for part in content]
     details = as_dicts(given.get("reasoning_details"))
-    if details and all(one.get("type") in THOUGHTS for one in details):  # of Claude: blocks
+    if details and all(map(is_thought, details)):  # of Claude: blocks
         texts = [{"type": "text", "text": content}] if isinstance(content, str) and content else []
         message["content"] = [*details, *(message["content"] if not texts and content else texts)]
     elif details:
@@ -197,13 +195,13 @@ def _call(call: ToolCall, place: int) -> dict[str, Any]:
     extra = {key: value for key, value in call.extra.items() if key != "message"}
     block = {"id": named(call, place).id, "name": call.name, "input": call.arguments, **extra}
     written = function_call(block)
-    if isinstance(unreadable := call.arguments.get("_unreadable"), str):  # as the model wrote them
-        written["function"]["arguments"] = unreadable
+    if not is_readable(call):
+        written["function"]["arguments"] = as_written(call)
     return written
 
 
 def _image(image: Image) -> dict[str, Any]:
-    return {"type": "image_url", "image_url": {"url": image.url or image.data_uri()}}
+    return {"type": "image_url", "image_url": {"url": image.address}}
 
 
 class _Writer:

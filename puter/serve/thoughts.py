@@ -9,9 +9,10 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from puter.types.replies import ChatReply
-from puter.wire.dialects.base import THOUGHTS
+from puter.wire.dialects.base import is_thought
 from puter.wire.json import as_dicts
-from puter.wire.messages import EXTRAS, REASONING_KEYS, Message, check_messages
+from puter.wire.kept import kept_of
+from puter.wire.messages import REASONING_KEYS, Message, check_messages
 from puter.wire.tool_messages import normalize_tool_messages, tool_use_in
 
 _MOST = 1000
@@ -35,17 +36,14 @@ class Thoughts:
 
     def keep(self, reply: ChatReply) -> None:
         """Remember what belongs to the calls of an answer."""
-        beside: Message = {}
-        for message in reply.messages if reply.tool_calls else ():
-            beside.update({key: message[key] for key in REASONING_KEYS if key in message})
-            block = tool_use_in(message)
-            if block is None or not block.get("id"):
-                continue
-            extras = {key: block[key] for key in EXTRAS if key in block}
-            if extras or beside:
-                self._kept.pop(block["id"], None)
-                kept = _Kept(block.get("name"), block.get("input"), extras, beside)
-                self._kept[block["id"]] = kept
+        kept = kept_of(reply, 0)
+        extras = kept.pop("calls", {})
+        beside = {key: kept[key] for key in REASONING_KEYS if key in kept}
+        for call in reply.tool_calls:
+            if call.id and (beside or call.id in extras):
+                self._kept.pop(call.id, None)
+                of_call = extras.get(call.id, {})
+                self._kept[call.id] = _Kept(call.name, call.arguments, of_call, beside)
             beside = {}
         while len(self._kept) > _MOST:
             del self._kept[next(iter(self._kept))]
@@ -83,4 +81,4 @@ def _is_text_of_model(message: Message) -> bool:
 
 def _has_thoughts(message: Message) -> bool:
     blocks = as_dicts(message.get("content"))
-    return "reasoning_details" in message or any(one.get("type") in THOUGHTS for one in blocks)
+    return "reasoning_details" in message or any(map(is_thought, blocks))

@@ -264,6 +264,11 @@ class Media(Immutable):
     def _address(self) -> str:
         return shown_url(self.url or "")[:200]
 
+    @property
+    def address(self) -> str:
+        """Its URL; of what came as bytes, the data URI."""
+        return self.url or self.data_uri()
+
     def data_uri(self) -> str:
         """``data:<mime type>;base64,...`` of bytes in memory."""
         return in_base64(f"data:{self.mime_type};base64,", (self.bytes,))

@@ -235,7 +235,7 @@ class ChatReply(TextValue, beside=("_again",)):
             "usage": dataclasses.asdict(self.usage),
             "cost": None if self.cost is None else str(self.cost),
             "tool_calls": [dataclasses.asdict(one) for one in self.tool_calls],
-            "images": [one.url or one.data_uri() for one in self.images],
+            "images": [one.address for one in self.images],
             "messages": list(self.messages),
             "annotations": list(self.annotations),
             "reasoning_details": list(self.reasoning_details),

@@ -26,7 +26,8 @@ def kept_of(reply: ChatReply, given: int) -> dict[str, Any]:
             continue
         kept.update({key: message[key] for key in REASONING_KEYS if key in message})
         block = tool_use_in(message) or {}
-        if extra := {key: block[key] for key in EXTRAS if key in block}:
+        extra = {key: block[key] for key in EXTRAS if key in block}
+        if extra and block.get("id"):
             calls[block["id"]] = extra
     return {**kept, "calls": calls} if calls else kept
 

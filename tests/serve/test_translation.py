@@ -495,7 +495,9 @@ def turn_of(call_id: str, name: str = "f", **block: Any) -> dict[str, Any]:
 
 
 def reply_with(*messages: dict[str, Any]) -> ChatReply:
-    return ChatReply("", tool_calls=(ToolCall("1", "f", {"x": 1}),), messages=messages)
+    blocks = [one["content"][0] for one in messages]
+    calls = [ToolCall(one["id"], one["name"], one["input"]) for one in blocks]
+    return ChatReply("", tool_calls=tuple(calls), messages=messages)
 
 
 def call_message(call_id: str, name: str = "f", x: int = 1) -> dict[str, Any]:

@@ -270,18 +270,19 @@ CHOICES = ("auto", "none", "required")
 """Words of ``tool_choice`` that name no tool."""
 
 
-def _is_thought(part: Any) -> bool:
+def is_thought(part: Any) -> bool:
+    """Whether it is a block in which Claude thinks."""
     return isinstance(part, dict) and part.get("type") in THOUGHTS
 
 
 def _is_signed(block: Mapping[str, Any]) -> bool:
     """Whether it is a thought of Claude that may go back."""
-    return _is_thought(block) and bool(block.get("signature") or block.get("data"))
+    return is_thought(block) and bool(block.get("signature") or block.get("data"))
 
 
 def _maker_of(part: Any, otherwise: str) -> str:
     """The family that alone understands a part, by its form."""
-    if _is_thought(part):
+    if is_thought(part):
         return "claude"
     if isinstance(part, dict) and part.get("type") == "compaction":
         return "openai-responses" if "id" in part else "claude"  # OpenAI's have an id
@@ -327,7 +328,7 @@ def _own(message: Message, family: str, model: str) -> Message:
     if native:
         message["content"] = [*as_dicts(details), *_parts_of(content)]
     if not own and isinstance(content, list):
-        message["content"] = [part for part in content if not _is_thought(part)]
+        message["content"] = [part for part in content if not is_thought(part)]
     return message if message.get("content") or message.get("role") == "tool" else {}
 
 
