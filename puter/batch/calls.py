@@ -15,11 +15,11 @@ from puter.api.chat import ChatArguments
 from puter.api.turn import ChatRequest
 from puter.batch.answers import AnswerFile, check_apart
 from puter.batch.progress import close_bar, open_bar
-from puter.batch.prompts import EACH, Ask, Prompts
+from puter.batch.prompts import EACH, BatchRequest, Prompts
 from puter.batch.queued import Queued
 from puter.batch.results import BatchResults
 from puter.batch.running import Blocking, async_beginner, async_run, beginner
-from puter.batch.scheduler import Batch
+from puter.batch.scheduler import Scheduler
 from puter.engine.client import Client, Prepared, limits_of
 from puter.engine.failures import warn_of_blocking
 from puter.exceptions import PuterInputError, repr_of
@@ -101,20 +101,24 @@ def batch(
         >>> ai.batch(rows, template=asked, output="answers.jsonl")
         [ChatReply('Paris', model='gpt-5-nano', cost=0.0000...)]
     """
-    return Run(self, items, template, function, model, output, concurrency, on_error, progress,
-               executor, dict(arguments))  # fmt: skip
+    return BatchRun(
+        self, items, template=template, function=function, model=model, output=output,
+        concurrency=concurrency, on_error=on_error, progress=progress, executor=executor,
+        arguments=dict(arguments),
+    )  # fmt: skip
 
 
 cast("Any", batch).defaults = ChatRequest  # of its options, as ``help()`` shows them
 
 
-class Run:
+class BatchRun:
     """One batch, its arguments checked."""
 
     def __init__(
         self,
         client: Client,
         items: Any,
+        *,
         template: Template,
         function: Callable[..., Any] | None,
         model: str | None,
@@ -128,7 +132,8 @@ class Run:
         for name in arguments:
             if name not in _KNOWN:
                 raise unexpected(batch, name, _KNOWN, CHAT_HINTS)
-        if isinstance(items, (str, bytes)) or not _is_iterable(items):
+        iterable = hasattr(items, "__iter__") or hasattr(items, "__aiter__")
+        if isinstance(items, (str, bytes)) or not iterable:
             raise PuterInputError(
                 f"items must be a list or another iterable, not {repr_of(items)}",
                 hint="One question is chat(prompt); lines of a file are open(path).",
@@ -177,9 +182,9 @@ class Run:
         door = Blocking()
         prompts = self._prompts("chat")
         begin = beginner(self._client, self._function, self._executor)
-        with self._opened(prompts, begin, door.changed) as made:
-            door.run(made, self._items)
-            return made.conclude(self._total)
+        with self._opened(prompts, begin, door.changed) as scheduler:
+            door.run(scheduler, self._items)
+            return scheduler.conclude(self._total)
 
     async def asynchronous(self) -> BatchResults:
         """Run it in this task."""
@@ -188,9 +193,9 @@ class Run:
         changed = asyncio.Event()
         prompts = self._prompts("async_chat" if self._executor is None else "chat")
         begin = async_beginner(self._client, self._function, self._executor)
-        with self._opened(prompts, begin, changed.set) as made:
-            await async_run(made, self._items, changed)
-            return made.conclude(self._total)
+        with self._opened(prompts, begin, changed.set) as scheduler:
+            await async_run(scheduler, self._items, changed)
+            return scheduler.conclude(self._total)
 
     def _prompts(self, method: str) -> Prompts:
         model = self._model or self._client.current_model
@@ -200,13 +205,13 @@ class Run:
 
     @contextmanager
     def _opened(
-        self, prompts: Prompts, begin: Callable[[Ask], Any], changed: Callable[[], object]
-    ) -> Generator[Batch, None, None]:
+        self, prompts: Prompts, begin: Callable[[BatchRequest], Any], changed: Callable[[], object]
+    ) -> Generator[Scheduler, None, None]:
         bar = open_bar(self._progress, self._total)
         try:
             file = self._file()
             try:
-                made = Batch(
+                yield Scheduler(
                     prompts,
                     file,
                     self._concurrency,
@@ -215,9 +220,8 @@ class Run:
                     changed=changed,
                     give_up=self._queued.give_up,
                     redact=Redactor(self._client._shared.credentials.secrets(self._client.config)),
+                    bar=bar,
                 )
-                made.bar = bar
-                yield made
             finally:
                 if file is not None:
                     file.close()
@@ -233,10 +237,6 @@ class Run:
 
 
 _KNOWN = frozenset([*ChatArguments.__annotations__, *ChatOptions.__annotations__, "stream"])
-
-
-def _is_iterable(items: Any) -> bool:
-    return hasattr(items, "__iter__") or hasattr(items, "__aiter__")
 
 
 def _usual(client: Client, executor: Executor | None) -> int:

@@ -9,7 +9,7 @@ from typing import Any
 
 from puter.exceptions import PuterConfigError
 from puter.money import usd
-from puter.process import loading
+from puter.process import library
 
 
 def open_bar(wanted: bool | None, total: int | None) -> Any:
@@ -25,15 +25,12 @@ def open_bar(wanted: bool | None, total: int | None) -> Any:
     if wanted is False or (wanted is None and not _is_terminal()):
         return None
     try:
-        with loading():
+        with library("tqdm", "batch", "A progress bar"):
             from tqdm.auto import tqdm  # type: ignore[import-untyped]
-    except ImportError:
+    except PuterConfigError:
         if wanted is None:
             return None
-        raise PuterConfigError(
-            "A progress bar needs the package tqdm",
-            hint="pip install tqdm (the extra puter-python-sdk[batch]), or progress=False.",
-        ) from None
+        raise
     return tqdm(total=total, unit="item", dynamic_ncols=True)
 
 

@@ -37,7 +37,7 @@ _NOT_ASKED = ("timeout", "raise_tool_errors", "max_rounds")
 
 
 @dataclass(slots=True)
-class Ask:
+class BatchRequest:
     """One item, and what is asked of it."""
 
     item: Any
@@ -50,7 +50,7 @@ class Ask:
 
 
 class Prompts:
-    """Makes an ``Ask`` of each item.
+    """Makes a ``BatchRequest`` of each item.
 
     Args:
         template: What to say of an item: a text with fields, or a function of the item.
@@ -119,32 +119,32 @@ class Prompts:
             for item in items:
                 self._values(item)
 
-    def __call__(self, item: Any) -> Ask:
+    def __call__(self, item: Any) -> BatchRequest:
         """What is asked of an item.
 
         Raises:
             PuterInputError: It does not fit the template.
             Exception: That of a template that is a function.
         """
-        return Ask(item, None if self._function is not None else self._chat(item))
+        return BatchRequest(item, None if self._function is not None else self._chat(item))
 
-    def name(self, ask: Ask) -> None:
+    def name(self, request: BatchRequest) -> None:
         """Give it its key: a hash of item, prompt, model and options. Equal ones are numbered.
 
         Raises:
             PuterInputError: The item has no form in JSON.
         """
         try:
-            _check_unread(ask.item)
-            ask.shown = to_json(ask.item)
+            _check_unread(request.item)
+            request.shown = to_json(request.item)
         except Exception as error:  # noqa: BLE001 - of a class of the user's
             raise PuterInputError(
                 f"An item cannot be written to the file: {words_of(error)}",
                 hint="Items of a batch with output= are str, numbers, dicts, lists or dataclasses.",
             ) from None
-        asked = None if ask.arguments is None else _plain(self._own(ask))
+        asked = None if request.arguments is None else _plain(self._own(request))
         text = json.dumps(
-            [_FORMAT, ask.shown, self.model, self._what, asked],
+            [_FORMAT, request.shown, self.model, self._what, asked],
             sort_keys=True,
             separators=(",", ":"),
         )
@@ -152,11 +152,11 @@ class Prompts:
         self._times[digest] += 1
         if (times := self._times[digest]) > 1:
             digest = hashlib.sha256(digest + str(times).encode()).digest()[:16]
-        ask.key = digest.hex()
+        request.key = digest.hex()
 
-    def _own(self, ask: Ask) -> dict[str, Any]:
+    def _own(self, request: BatchRequest) -> dict[str, Any]:
         """The arguments that an item has for itself, as those of all are in ``_what``."""
-        given = ask.arguments or {}
+        given = request.arguments or {}
         common, absent = self._arguments, object()
         own = {k: v for k, v in given.items() if common.get(k, absent) is not v}
         return {k: v for k, v in own.items() if k not in _NOT_ASKED}

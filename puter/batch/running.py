@@ -1,4 +1,4 @@
-"""What runs a ``Batch``: this thread, which waits and is interrupted, or a task, which awaits."""
+"""What does as a ``Scheduler`` says: this thread, which is interrupted, or a task."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from puter.batch import workers
 from puter.batch.answers import LOGGER
-from puter.batch.prompts import Ask
-from puter.batch.scheduler import Batch
+from puter.batch.prompts import BatchRequest
+from puter.batch.scheduler import Scheduler
 from puter.threads import awaited_by, begun, in_thread
 from puter.threads import workers as waiting
 
@@ -36,47 +36,48 @@ class Blocking:
     def __init__(self) -> None:
         self._changes: queue.SimpleQueue[None] = queue.SimpleQueue()
         self._interrupts = 0
-        self._in_items = False
+        self._in_items = self._told = False
         self._before: Any = None
 
     def changed(self) -> None:
         self._changes.put(None)
 
-    def run(self, batch: Batch, items: Iterable[Any]) -> None:
+    def run(self, scheduler: Scheduler, items: Iterable[Any]) -> None:
         """Ask all items.
 
         Raises:
             BaseException: What the items raise; or an interrupt.
         """
-        self._batch = batch
+        self._scheduler = scheduler
         with self:
             try:
                 source = iter(items)
-                while want := batch.wants():
+                while want := scheduler.wants():
                     if want == "item":
                         self._pull(source)
                     else:
                         self._wait()
             except BaseException as error:  # noqa: BLE001 - it is raised when all is done
-                batch.stop(error)
-                while batch.running and self._interrupts < 2:
+                scheduler.stop(error)
+                while scheduler.running and self._interrupts < 2:
                     self._wait()
-                raise batch.ended_by(error) from None
+                raise scheduler.ended_by(error) from None
 
     def _pull(self, source: Iterator[Any]) -> None:
         self._in_items = True
         try:
             item = next(source)
         except StopIteration:
-            self._batch.end()
+            self._scheduler.end()
             return
         finally:
             self._in_items = False
-        self._batch.take(item)
+        self._scheduler.take(item)
 
     def _wait(self) -> None:
-        if isinstance(self._batch.stopped, KeyboardInterrupt):
-            _tell(self._batch)
+        if isinstance(self._scheduler.stopped, KeyboardInterrupt) and not self._told:
+            self._told = True
+            _tell(self._scheduler)
         with suppress(queue.Empty):
             self._changes.get(timeout=_LOOKS)
 
@@ -84,7 +85,7 @@ class Blocking:
         self._interrupts += 1
         if self._interrupts > 1 or self._in_items:
             raise KeyboardInterrupt
-        self._batch.stop(KeyboardInterrupt())
+        self._scheduler.stop(KeyboardInterrupt())
         self.changed()
 
     def __enter__(self) -> None:
@@ -104,18 +105,19 @@ class Blocking:
             signal.signal(signal.SIGINT, self._before)
 
 
-def _tell(batch: Batch) -> None:
-    """Say once what an interrupt waits for."""
-    if not batch.told:
-        batch.told = True
-        LOGGER.warning(
-            "Interrupted: calls under way are waited for, as they are paid. Ctrl-C again gives "
-            "them up. %s",
-            batch.how_to_go_on,
-        )
+def _tell(scheduler: Scheduler) -> None:
+    """Say what an interrupt waits for, and how to go on after it."""
+    file = scheduler.file
+    LOGGER.warning(
+        "Interrupted: calls under way are waited for, as they are paid. Ctrl-C again gives "
+        "them up. %s",
+        f"The same batch goes on where {file.path} ends."
+        if file is not None
+        else "With output= the next batch would go on where this one stopped.",
+    )
 
 
-async def async_run(batch: Batch, items: Any, changed: Any) -> None:
+async def async_run(scheduler: Scheduler, items: Any, changed: Any) -> None:
     """Ask all items, in this task.
 
     A cancellation, such as that of Ctrl-C, lets calls under way come to their end; the second
@@ -130,54 +132,54 @@ async def async_run(batch: Batch, items: Any, changed: Any) -> None:
         await changed.wait()
         changed.clear()
 
-    feeding = asyncio.ensure_future(_feed(batch, items, wait))
+    feeding = asyncio.ensure_future(_feed(scheduler, items, wait))
     feeding.add_done_callback(lambda _: changed.set())
     try:
-        while not feeding.done() and batch.stopped is None:
+        while not feeding.done() and scheduler.stopped is None:
             await wait()
-        while batch.running:
+        while scheduler.running:
             await wait()
-        if batch.stopped is not None:
+        if scheduler.stopped is not None:
             feeding.cancel()  # its source may wait for ever
         await asyncio.gather(feeding, return_exceptions=True)
-        if batch.stopped is None or not feeding.cancelled():
+        if scheduler.stopped is None or not feeding.cancelled():
             feeding.result()
     except GeneratorExit:  # the event loop is gone
         raise
     except BaseException as error:  # noqa: BLE001 - likewise
-        batch.stop(error)
+        scheduler.stop(error)
         feeding.cancel()
-        if isinstance(error, asyncio.CancelledError) and batch.running:
-            _tell(batch)
+        if isinstance(error, asyncio.CancelledError) and scheduler.running:
+            _tell(scheduler)
         try:
-            while batch.running:
+            while scheduler.running:
                 await wait()
             await asyncio.gather(feeding, return_exceptions=True)
         except asyncio.CancelledError:
-            calls = [feeding, *(one for one in batch.running.values() if one is not None)]
+            calls = [feeding, *(one for one in scheduler.running.values() if one is not None)]
             for one in calls:
                 one.cancel()
             await asyncio.gather(*calls, return_exceptions=True)
             raise
-        raise batch.ended_by(error) from None
+        raise scheduler.ended_by(error) from None
 
 
-async def _feed(batch: Batch, items: Any, wait: Callable[[], Awaitable[None]]) -> None:
+async def _feed(scheduler: Scheduler, items: Any, wait: Callable[[], Awaitable[None]]) -> None:
     """Hand in the items; one task does, as a source may hold a timeout or a task group open."""
     import asyncio
 
     source = aiter(items) if hasattr(items, "__aiter__") else _each(items)
     try:
-        while want := batch.wants():
+        while want := scheduler.wants():
             if want == "answer":
                 await wait()
                 continue
             try:
                 item = await anext(source)
             except StopAsyncIteration:
-                batch.end()
+                scheduler.end()
             else:
-                batch.take(item)
+                scheduler.take(item)
                 await asyncio.sleep(0)  # answers of the file are many, and nothing waits for them
     finally:
         if (close := getattr(source, "aclose", None)) is not None:
@@ -191,7 +193,7 @@ async def _each(items: Iterable[Any]) -> AsyncIterator[Any]:
 
 def beginner(
     client: Any, function: Callable[..., Any] | None, executor: Executor | None
-) -> Callable[[Ask], Any]:
+) -> Callable[[BatchRequest], Any]:
     """A function that begins the call of an item, in a thread or wherever an executor has it run.
 
     Raises:
@@ -201,36 +203,36 @@ def beginner(
 
     if executor is not None and not isinstance(executor, ThreadPoolExecutor):
         sent = workers.payload(client, function, executor)
-        return lambda ask: executor.submit(workers.work, sent, ask.arguments, ask.item)
+        return lambda request: executor.submit(workers.work, sent, request.arguments, request.item)
     line = waiting()
 
-    def here(ask: Ask) -> Any:
+    def here(request: BatchRequest) -> Any:
         awaited_by(line)
         if function is not None:
-            return workers.call(function, client, ask.item)
-        return client.chat(**(ask.arguments or {}), remember=False)
+            return workers.call(function, client, request.item)
+        return client.chat(**(request.arguments or {}), remember=False)
 
     if executor is not None:
-        return lambda ask: executor.submit(contextvars.copy_context().run, here, ask)
-    return lambda ask: begun(here, ask, daemon=True)
+        return lambda request: executor.submit(contextvars.copy_context().run, here, request)
+    return lambda request: begun(here, request, daemon=True)
 
 
 def async_beginner(
     client: Any, function: Callable[..., Any] | None, executor: Executor | None
-) -> Callable[[Ask], Any]:
+) -> Callable[[BatchRequest], Any]:
     """The same for tasks."""
     import asyncio
 
     if executor is not None:
         begin = beginner(client, function, executor)
-        return lambda ask: asyncio.wrap_future(begin(ask))
+        return lambda request: asyncio.wrap_future(begin(request))
 
-    async def here(ask: Ask) -> Any:
+    async def here(request: BatchRequest) -> Any:
         if function is None:
-            return await client.async_chat(**(ask.arguments or {}), remember=False)
+            return await client.async_chat(**(request.arguments or {}), remember=False)
         if inspect.iscoroutinefunction(function):
-            return await function(client, ask.item)
-        value = await in_thread(function, client, ask.item)
+            return await function(client, request.item)
+        value = await in_thread(function, client, request.item)
         return await value if inspect.isawaitable(value) else value
 
-    return lambda ask: asyncio.ensure_future(here(ask))
+    return lambda request: asyncio.ensure_future(here(request))

@@ -1,4 +1,4 @@
-"""``Batch``: what is asked next, and what becomes of an answer; threads and tasks run it alike."""
+"""``Scheduler``: what is asked next, and what becomes of an answer; alike for both doors."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from puter.batch.answers import LOGGER, AnswerFile, paid_of, record_of
 from puter.batch.progress import advance
-from puter.batch.prompts import Ask, Prompts
+from puter.batch.prompts import BatchRequest, Prompts
 from puter.batch.queued import NotAsked
 from puter.batch.results import BatchResults
 from puter.engine.clock import monotonic
@@ -51,13 +51,13 @@ class Job:
 
     index: int
     """Where its answer goes."""
-    ask: Ask
+    request: BatchRequest
     limit: int = 0
     """How many could run when it was begun."""
 
 
-class Batch:
-    """Decides. It is told of items by ``take()``, and begins a call by ``begin(ask)``.
+class Scheduler:
+    """Decides. It is told of items by ``take()``, and begins a call by ``begin(request)``.
 
     Whoever runs it does what ``wants()`` says: hands in an item, or waits until ``changed`` was
     called. Answers are written down where they arrive, so neither a slow source of items nor an
@@ -72,6 +72,7 @@ class Batch:
         changed: Called after each answer, in any thread.
         give_up: Called when it stops: what was begun and only queues is not sent.
         redact: Takes secrets out of what an error says.
+        bar: Shows how far it is; None for none.
     """
 
     def __init__(
@@ -81,19 +82,18 @@ class Batch:
         concurrency: int,
         *,
         raises: bool,
-        begin: Callable[[Ask], Any],
+        begin: Callable[[BatchRequest], Any],
         changed: Callable[[], object],
         give_up: Callable[[], object],
         redact: Redactor,
+        bar: Any,
     ) -> None:
-        self._prompts, self._file, self._most = prompts, file, concurrency
+        self._prompts, self._most, self._bar = prompts, concurrency, bar
         self._raises, self._begin, self._changed, self._redact = raises, begin, changed, redact
         self._give_up = give_up
+        self.file: AnswerFile | None = file
         self.results: BatchResults = BatchResults()
         self.running: dict[Job, Any] = {}
-        self.bar: Any = None
-        self.told: bool = False
-        """It was said that it is interrupted."""
         self._limit = concurrency
         self._again: deque[Job] = deque()
         self._open: set[int] = set()
@@ -102,13 +102,6 @@ class Batch:
         self._failed = 0
         self._lock = threading.RLock()
         self._started = monotonic()
-
-    @property
-    def how_to_go_on(self) -> str:
-        """What to do when it was interrupted."""
-        if self._file is None:
-            return "With output= the next batch would go on where this one stopped."
-        return f"The same batch goes on where {self._file.path} ends."
 
     @property
     def stopped(self) -> BaseException | None:
@@ -150,9 +143,9 @@ class Batch:
             self.results.append(None)
             self._open.add(index)
         try:
-            ask = self._prompts(item)
-            if self._file is not None:
-                self._prompts.name(ask)
+            request = self._prompts(item)
+            if self.file is not None:
+                self._prompts.name(request)
         except Exception as error:
             if index == 0:
                 raise
@@ -161,21 +154,21 @@ class Batch:
             return
         if self.stopped is not None:  # while the item or its prompt was made
             return
-        if self._file is None or ask.key not in self._file:
-            self._start(Job(index, ask))
+        if self.file is None or request.key not in self.file:
+            self._start(Job(index, request))
             return
         with self._lock:
-            self.results[index] = self._file[ask.key]
+            self.results[index] = self.file[request.key]
             self._open.discard(index)
             self.results.reused += 1
-            advance(self.bar, self.results.cost, self._failed, reused=True)
+            advance(self._bar, self.results.cost, self._failed, reused=True)
 
     def _start(self, job: Job) -> None:
         with self._lock:
             job.limit = self._limit
             self.running[job] = None
         try:
-            future = self._begin(job.ask)
+            future = self._begin(job.request)
         except BaseException as error:  # an executor that is shut down or broken, or no thread
             with self._lock:
                 self.running.pop(job, None)
@@ -207,7 +200,7 @@ class Batch:
                     return
                 if not isinstance(outcome, BaseException):
                     self._limit = min(self._most, self._limit + 1)
-                self._settle(job.index, outcome, job.ask)
+                self._settle(job.index, outcome, job.request)
         except BaseException as error:  # noqa: BLE001 - a future would swallow it
             self.stop(error)
         finally:
@@ -225,8 +218,8 @@ class Batch:
         self._again.append(job)
         return True
 
-    def _settle(self, index: int, outcome: Any, ask: Ask | None = None) -> None:
-        """Keep and write down what became of an item; without ``ask`` it was not asked."""
+    def _settle(self, index: int, outcome: Any, request: BatchRequest | None = None) -> None:
+        """Keep and write down what became of an item; without ``request`` it was not asked."""
         results = self.results
         results[index] = outcome
         self._open.discard(index)
@@ -237,24 +230,30 @@ class Batch:
             results.unpriced += paid.cost is None
         self._failed += error is not None
         results.finished.append((monotonic() - self._started, results.cost))
-        if error is not None and (self._raises or (ask is not None and self._hits_all(ask, error))):
+        if error is not None and (
+            self._raises or (request is not None and self._hits_all(request, error))
+        ):
             self.stop(error)
-        if ask is not None and self._file is not None:
-            self._write(ask, outcome)
-        advance(self.bar, results.cost, self._failed, reused=False)
+        if request is not None and self.file is not None:
+            self._write(request, outcome)
+        advance(self._bar, results.cost, self._failed, reused=False)
 
-    def _hits_all(self, ask: Ask, error: BaseException) -> bool:
+    def _hits_all(self, request: BatchRequest | None, error: BaseException) -> bool:
         """Whether every other item would meet it as well."""
+        if request is None:
+            return False
         if isinstance(error, PuterModelNotFoundError):
-            return ask.arguments is not None and ask.arguments["model"] == self._prompts.model
+            return (
+                request.arguments is not None and request.arguments["model"] == self._prompts.model
+            )
         return isinstance(error, STOPS)
 
-    def _write(self, ask: Ask, outcome: Any) -> None:
-        file: Any = self._file
+    def _write(self, request: BatchRequest, outcome: Any) -> None:
+        file: Any = self.file
         try:
             plain = isinstance(outcome, (ChatReply, BaseException))
             written = outcome if plain else to_json(outcome)
-            record = record_of(ask.key, ask.shown, written)
+            record = record_of(request.key, request.shown, written)
             if record["error"] is not None:  # it may be a function's own, or a library's
                 record["error"] = self._redact(record["error"], _LONGEST_ERROR)
             file.write(record)
@@ -304,7 +303,7 @@ class Batch:
 
 def _is_refused(job: Job, outcome: Any) -> bool:
     """Whether a budget refused a chat of which nothing was answered."""
-    chat = job.ask.arguments is not None
+    chat = job.request.arguments is not None
     return chat and isinstance(outcome, PuterBudgetError) and paid_of(outcome) is None
 
 
