@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import entry_points
 
 import click
 
 from puter.exceptions import PuterConfigError
-from puter.extensions.plugins import package_of
+from puter.extensions.plugins import entry_of, loaded, named
 
 GROUP = "puter.commands"
 """The group of entry points."""
@@ -23,33 +23,16 @@ def load(name: str) -> click.Command:
 
     One that cannot be had is a command as well: it tells why when it is run, and the others work.
     """
-    found = list(entry_points(group=GROUP, name=name))
     try:
-        if len(found) > 1:
-            packages = ", ".join(sorted(map(package_of, found)))
+        entry = entry_of(GROUP, name)
+        command = loaded(entry)
+        if not isinstance(command, click.Command):
             raise PuterConfigError(
-                f"Several packages have a command {name!r}: {packages}",
-                hint="Uninstall all but one.",
+                f"{named(entry)} is no click command but a {type(command).__name__}",
+                hint="Its entry point has to name a function decorated with @click.command().",
             )
-        return _load(found[0])
     except PuterConfigError as error:
         return _broken(name, error)
-
-
-def _load(entry: EntryPoint) -> click.Command:
-    told = f"The command {entry.name!r} of {package_of(entry)}"
-    try:
-        command = entry.load()
-    except Exception as error:
-        raise PuterConfigError(
-            f"{told} cannot be loaded: {type(error).__name__}: {error}",
-            hint=f"Update or uninstall {package_of(entry)}.",
-        ) from error
-    if not isinstance(command, click.Command):
-        raise PuterConfigError(
-            f"{told} is no click command but a {type(command).__name__}",
-            hint="Its entry point has to name a function decorated with @click.command().",
-        )
     return command
 
 

@@ -24,12 +24,8 @@ def load(name: str) -> Any:
         PuterConfigError: No package has the plugin, or several have; or it cannot be loaded or
             made, with the reason as its cause.
     """
-    entry = _find(name)
-    plugin = _told(entry)
-    try:
-        found = entry.load()
-    except Exception as error:
-        raise _failed(f"{plugin} cannot be loaded", error) from error
+    entry = entry_of(GROUP, name)
+    plugin, found = named(entry), loaded(entry)
     if not inspect.isclass(found) and (
         not inspect.isroutine(found) or inspect.isgeneratorfunction(inspect.unwrap(found))
     ):
@@ -48,32 +44,55 @@ def load(name: str) -> Any:
 
 def not_usable(name: str, error: Exception) -> PuterConfigError:
     """The error of a plugin that was loaded, and that ``use()`` cannot put in its place."""
-    plugin = _told(_find(name))
+    plugin = named(entry_of(GROUP, name))
     if isinstance(error, PuterConfigError):
         return PuterConfigError(f"{plugin}: {error.message}", hint=error.hint)
     return _failed(f"{plugin} cannot be set up", error)
 
 
-def _told(entry: EntryPoint) -> str:
-    return f"The plugin {entry.name!r} of {package_of(entry)}"
+def entry_of(group: str, name: str) -> EntryPoint:
+    """What an installed package offers under a name.
 
-
-def _find(name: str) -> EntryPoint:
-    installed = entry_points(group=GROUP)
+    Raises:
+        PuterConfigError: No package does, or several do.
+    """
+    installed, noun = entry_points(group=group), _noun(group)
     found = [one for one in installed if one.name == name]
     if len(found) > 1:
         packages = ", ".join(sorted(map(package_of, found)))
         raise PuterConfigError(
-            f"Several packages have a plugin {name!r}: {packages}", hint="Uninstall all but one."
+            f"Several packages have a {noun} {name!r}: {packages}", hint="Uninstall all but one."
         )
     if not found:
         names = sorted({one.name for one in installed})
         known = f"Installed are {', '.join(map(repr, names))}." if names else "None is installed."
         near = did_you_mean(near_misses(name, names))
         raise PuterConfigError(
-            f"There is no plugin {repr_of(name)}", hint=f"{near} {known}".strip()
+            f"There is no {noun} {repr_of(name)}", hint=f"{near} {known}".strip()
         )
     return found[0]
+
+
+def loaded(entry: EntryPoint) -> Any:
+    """What an entry point names.
+
+    Raises:
+        PuterConfigError: It cannot be loaded, with the reason as its cause.
+    """
+    try:
+        return entry.load()
+    except Exception as error:
+        hint = f"Update or uninstall {package_of(entry)}."
+        raise _failed(f"{named(entry)} cannot be loaded", error, hint) from error
+
+
+def named(entry: EntryPoint) -> str:
+    """What it is, as errors begin."""
+    return f"The {_noun(entry.group)} {entry.name!r} of {package_of(entry)}"
+
+
+def _noun(group: str) -> str:
+    return group.removeprefix("puter.").removesuffix("s")
 
 
 def package_of(entry: EntryPoint) -> str:
@@ -92,5 +111,5 @@ def _takes_nothing(function: Callable[..., Any]) -> bool:
     return True
 
 
-def _failed(what: str, error: Exception) -> PuterConfigError:
-    return PuterConfigError(f"{what}: {type(error).__name__}: {error}")
+def _failed(what: str, error: Exception, hint: str | None = None) -> PuterConfigError:
+    return PuterConfigError(f"{what}: {type(error).__name__}: {error}", hint=hint)
