@@ -87,9 +87,10 @@ class PuterAI(Client, ChatMethods):
         token: A Puter token, instead of signing in. Default: ``PUTER_AUTH_TOKEN``, ``PUTER_TOKEN``
             or ``PUTER_API_TOKEN``, unless a user name or password is given.
         config: Settings; a copy is kept. Default: ``PuterConfig.from_env()``.
-        profile: Name of a profile in config files, ``""`` for their top level alone: settings and
-            sign-in data for what neither arguments nor the environment tell. Default:
-            ``PUTER_PROFILE``; without it no file is read. See ``PuterConfig.from_file()``.
+        profile: Name of a profile in config files, ``""`` for their top level alone, or a
+            ``Profile`` that was read: settings and sign-in data for what neither arguments nor the
+            environment tell. Default: ``PUTER_PROFILE``; without it no file is read. See
+            ``PuterConfig.from_file()``.
         transport: What carries requests out, such as ``puter.testing.MockTransport``. Default:
             requests for the sync methods, aiohttp for the async ones.
         **config_overrides: Single settings by name, see ``PuterConfig``.
@@ -115,7 +116,7 @@ class PuterAI(Client, ChatMethods):
         token: str | None = None,
         *,
         config: PuterConfig | None = None,
-        profile: str | None = None,
+        profile: str | Profile | None = None,
         transport: Transport | None = None,
         **config_overrides: Unpack[ConfigOptions],
     ) -> None:
@@ -530,7 +531,7 @@ class PuterAI(Client, ChatMethods):
         return f"<PuterAI {name}model={self.current_model!r}, {self.config.api_base}, {state}>"
 
 
-def _profile(name: Any) -> Profile | None:
+def _profile(name: str | Profile | None) -> Profile | None:
     """What config files say, None when nobody asked for them; or what was read of them already."""
     if name is None and not os.environ.get("PUTER_PROFILE"):
         return None

@@ -549,17 +549,28 @@ def _derive_login(api_base: str) -> str:
 
 
 def profile_of(
-    path: str | os.PathLike[str] | None, profile: str | None, **how: bool
+    path: str | os.PathLike[str] | None,
+    profile: str | None,
+    *,
+    project: bool = True,
+    may_be_new: bool = False,
 ) -> profiles.Profile:
     """What config files say, see ``PuterConfig.from_file()``, with the sign-in data in them.
 
     Args:
         path: As there.
         profile: As there.
-        **how: ``project`` and ``may_be_new`` of ``profiles.read()``.
+        project: Whether ``./puter.toml`` counts; it may be a stranger's.
+        may_be_new: Whether a profile that no file has is what stands at the top.
     """
     return profiles.read(
-        path, profile, check_key=_check_key, check=_check_value, is_secret=_holds_secret, **how
+        path,
+        profile,
+        project=project,
+        may_be_new=may_be_new,
+        check_key=_check_key,
+        check=_check_value,
+        is_secret=_holds_secret,
     )
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from puter.cli.saved import OURS
@@ -28,7 +27,7 @@ def own_client(session: Session, **settings: Any) -> PuterAI:
 
     A profile that is not there is begun with this sign-in.
     """
-    if not session.local and find_spec("platformdirs"):
+    if session.finds_files:
         settings["profile"] = profile_of(
             None, profile_of_user(session), project=False, may_be_new=True
         )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 import click
@@ -30,8 +29,7 @@ def logout(session: Session, force: bool) -> None:
     dashboard.
     """
     profile = profile_of_user(session)
-    is_saved = not session.local and find_spec("platformdirs") is not None
-    is_saved = is_saved and saved.is_saved(profile)
+    is_saved = session.finds_files and saved.is_saved(profile)
     try:
         token = saved.token(profile) if is_saved else None
         if token or not is_saved:  # else the keyring has lost it, and nothing can be revoked

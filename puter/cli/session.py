@@ -81,9 +81,14 @@ class Session:
         from puter.config import profile_of
 
         name = self.profile or os.environ.get("PUTER_PROFILE") or ""
-        if self.local or not (name or find_spec("platformdirs")):
+        if self.local or not (name or self.finds_files):
             return None
         return profile_of(None, name, project=bool(name))
+
+    @property
+    def finds_files(self) -> bool:
+        """Whether the user's config files count, and can be found."""
+        return not self.local and find_spec("platformdirs") is not None
 
     def _logged(self, client: PuterAI) -> PuterAI:
         """The client, which logs its calls if the user wants that."""

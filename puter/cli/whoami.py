@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
-
 import click
 
 from puter.cli.session import Session, pass_session
-from puter.cli.text import one_line
+from puter.cli.text import one_line, write_json
 
 
 @click.command()
@@ -18,6 +16,6 @@ def whoami(session: Session, as_json: bool) -> None:
     with session.client() as ai:
         account = ai.whoami()
     if as_json:
-        click.echo(json.dumps(dict(account.raw), indent=2, default=dict))
+        write_json(session.output.file, account.raw)
     else:
         click.echo(one_line(account.username))
