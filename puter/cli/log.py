@@ -6,10 +6,12 @@ import os
 import sqlite3
 from collections.abc import Callable, Mapping
 from datetime import datetime, timezone
+from decimal import Decimal
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-from puter.cli.state import state_file
+from puter.cli.state import open_private, state_file
+from puter.engine.ledger import UNKNOWN_MODEL, Spent
 from puter.exceptions import PuterConfigError, PuterError
 from puter.extensions import invoke
 from puter.threads import begun, running_loop
@@ -51,12 +53,10 @@ def kept() -> bool:
     Raises:
         PuterConfigError: The file is no database, or cannot be opened.
     """
-    if VARIABLE in os.environ:
-        return bool(os.environ[VARIABLE])
-    if not os.path.exists(place()):
+    if not os.environ.get(VARIABLE, os.path.exists(place())):
         return False
     with Log(place()) as log:
-        return log.on
+        return VARIABLE in os.environ or log.on
 
 
 class Log:
@@ -69,9 +69,7 @@ class Log:
     def __init__(self, path: str) -> None:
         try:
             if not os.path.exists(path):
-                if os.path.dirname(path):
-                    os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
-                os.close(os.open(path, os.O_CREAT | os.O_WRONLY, 0o600))
+                open_private(path).close()
             self._database = sqlite3.connect(path, timeout=10, isolation_level=None)
             try:
                 self._database.execute(_SCHEMA)
@@ -112,6 +110,26 @@ class Log:
         )
         return [dict(zip(COLUMNS, row, strict=True)) for row in reversed(rows.fetchall())]
 
+    def spent(self, by: str, since: datetime | None = None) -> dict[str, Spent]:
+        """Sums over calls: per ``"model"``, or per ``"day"`` as the clock here has it.
+
+        Args:
+            by: One of these.
+            since: When the first of them was. Default: at any time.
+        """
+        rows = self._database.execute(
+            "SELECT at, model, input_tokens, output_tokens, cost FROM calls WHERE at >= ?"
+            " ORDER BY at",
+            (_time(since) if since else "",),
+        )
+        sums: dict[str, Spent] = {}
+        for at, model, sent, received, cost in rows:
+            day = datetime.fromisoformat(at).astimezone().date().isoformat()
+            one = Spent(1, sent or 0, received or 0, Decimal(cost or 0), int(cost is None))
+            key = day if by == "day" else model or UNKNOWN_MODEL
+            sums.setdefault(key, Spent())._add(one)
+        return sums
+
     def __enter__(self) -> Self:
         return self
 
@@ -120,13 +138,7 @@ class Log:
 
 
 def logging_to(path: str, tell: Callable[[str], None]) -> Callable[..., Flow[Any]]:
-    """A middleware that logs each call, whatever becomes of it; ``tell`` is told what is not.
-
-    Raises:
-        PuterConfigError: The file cannot be used; nothing was sent.
-    """
-    with Log(path):
-        pass
+    """A middleware that logs each call, whatever becomes of it; ``tell`` is told what is not."""
 
     def log(request: Request, call_next: Callable[[Request], Flow[Any]]) -> Flow[Any]:
         if request.operation not in BILLED:
@@ -174,13 +186,17 @@ def _storable(value: Any) -> Any:
     return value.encode("utf-8", "replace").decode().replace("\0", "\ufffd")
 
 
+def _time(time: datetime) -> str:
+    return time.astimezone(timezone.utc).isoformat(timespec="seconds")
+
+
 def _asked(request: Request) -> dict[str, Any]:
     said = {one.get("role"): _text(one.get("content")) for one in request.messages}
     prompt = said.get("user") or next(
         (str(request.args[name]) for name in ("prompt", "text") if request.args.get(name)), ""
     )
     return {
-        "at": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "at": _time(datetime.now(timezone.utc)),
         "operation": request.operation,
         "model": request.model,
         "system": said.get("system"),
@@ -193,7 +209,7 @@ def _answered(answer: Any) -> dict[str, Any]:
         return {"answer": str(answer)} if isinstance(answer, str) else {}
     return {
         "model": answer.model,
-        "provider": answer.provider,
+        "provider": answer.provider or None,
         "answer": answer.text,
         "input_tokens": answer.usage.input_tokens,
         "output_tokens": answer.usage.output_tokens,

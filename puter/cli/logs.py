@@ -3,57 +3,112 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from dataclasses import asdict
+from datetime import datetime
 from decimal import Decimal
-from typing import Any, TypeVar
+from typing import Any
 
 import click
+from rich.table import Table
 from rich.text import Text
 
 from puter.cli.log import VARIABLE, Log, kept, place
 from puter.cli.session import Session, pass_session
 from puter.cli.text import one_line, printable, write_json
-from puter.money import usd
-
-F = TypeVar("F", bound=Callable[..., Any])
-
-
-def _options_of_list(command: F) -> F:
-    for option in (
-        click.option("--json", "as_json", is_flag=True, help="Print JSON."),
-        click.option("--full", is_flag=True, help="Print prompts and answers as a whole."),
-        click.option(
-            *("-n", "--count"),
-            type=click.IntRange(1),
-            default=20,
-            show_default=True,
-            help="How many calls at most; the last ones.",
-        ),
-        click.option("--search", metavar="TEXT", help="Part of prompt, answer or model."),
-    ):
-        command = option(command)
-    return command
+from puter.engine.ledger import Spent
+from puter.money import amount, usd
 
 
 @click.group(invoke_without_command=True)
-@_options_of_list
+@click.option("--search", metavar="TEXT", help="Part of prompt, answer or model.")
+@click.option(
+    *("-n", "--count"),
+    type=click.IntRange(1),
+    default=20,
+    show_default=True,
+    help="How many calls at most; the last ones.",
+)
+@click.option("--full", is_flag=True, help="Print prompts and answers as a whole.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @pass_session
 @click.pass_context
-def logs(ctx: click.Context, session: Session, /, **options: Any) -> None:
+def logs(
+    ctx: click.Context,
+    session: Session,
+    search: str | None,
+    count: int,
+    full: bool,
+    as_json: bool,
+) -> None:
     """Show the log of prompts, answers and costs.
 
     Without a command it lists the last calls.
     """
-    if ctx.invoked_subcommand is None:
-        _list(session, **options)
+    if ctx.invoked_subcommand is not None:
+        return
+    calls: list[dict[str, Any]] = []
+    if os.path.exists(place()):
+        with Log(place()) as log:
+            calls = log.find(search, count)
+    if as_json:
+        write_json(session.output.file, calls)
+        return
+    for call in calls:
+        _print(session, call, full=full)
+    if not calls:
+        _tell_empty(session)
 
 
-@logs.command("list")
-@_options_of_list
+@logs.command()
+@click.option(
+    "--by",
+    type=click.Choice(["day", "model"]),
+    default="day",
+    show_default=True,
+    help="What costs are summed up by.",
+)
+@click.option(
+    "--since",
+    type=click.DateTime(["%Y-%m-%d"]),
+    metavar="YYYY-MM-DD",
+    help="The first day. Default: that of the first call.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @pass_session
-def listing(session: Session, /, **options: Any) -> None:
-    """List the last calls."""
-    _list(session, **options)
+def costs(session: Session, by: str, since: datetime | None, as_json: bool) -> None:
+    """Sum up what calls cost, by day or by model."""
+    sums: dict[str, Spent] = {}
+    if os.path.exists(place()):
+        with Log(place()) as log:
+            sums = log.spent(by, since)
+    if as_json:
+        write_json(session.output.file, [{by: key, **asdict(one)} for key, one in sums.items()])
+    elif sums:
+        session.output.print(_table(by, sums))
+    else:
+        _tell_empty(session)
+
+
+def _table(by: str, sums: dict[str, Spent]) -> Table:
+    total = Spent()
+    for one in sums.values():
+        total._add(one)
+    table = Table(box=None, pad_edge=False, show_footer=True)
+    table.add_column(by, "all", overflow="fold")
+    columns = zip(("calls", "tokens in", "tokens out", "USD"), _cells(total), strict=True)
+    for name, footer in columns:
+        table.add_column(name, footer, justify="right")
+    for key, one in sums.items():
+        table.add_row(one_line(key), *_cells(one))
+    if total.unpriced:
+        table.caption = f"{total.unpriced:,} of unknown cost are not in the sum of dollars"
+        table.caption_justify = "left"
+    return table
+
+
+def _cells(spent: Spent) -> tuple[str, ...]:
+    counts = (spent.requests, spent.input_tokens, spent.output_tokens)
+    return (*(f"{one:,}" for one in counts), amount(spent.cost))
 
 
 @logs.command()
@@ -81,19 +136,9 @@ def path() -> None:
     click.echo(place())
 
 
-def _list(session: Session, search: str | None, count: int, full: bool, as_json: bool) -> None:
-    calls: list[dict[str, Any]] = []
-    if os.path.exists(place()):
-        with Log(place()) as log:
-            calls = log.find(search, count)
-    if as_json:
-        write_json(session.output.file, calls)
-        return
-    for call in calls:
-        _print(session, call, full=full)
-    if not calls:
-        told = "Nothing is in the log." if kept() else "No log is kept: puter-ai logs on."
-        session.tell(told)
+def _tell_empty(session: Session) -> None:
+    told = "Nothing is in the log." if kept() else "No log is kept: puter-ai logs on."
+    session.tell(told)
 
 
 def _print(session: Session, call: dict[str, Any], *, full: bool) -> None:

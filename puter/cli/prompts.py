@@ -11,7 +11,7 @@ from types import ModuleType
 from typing import IO, TYPE_CHECKING
 
 from puter.atomic import open_ordinary, write_whole
-from puter.cli.state import state_file
+from puter.cli.state import open_private, state_file
 from puter.cli.talk import COMMANDS, QUOTES
 from puter.exceptions import PuterInputError
 
@@ -139,7 +139,6 @@ class History:
     """
 
     def __init__(self, path: str) -> None:
-        os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
         lines: list[bytes] = []
         with suppress(FileNotFoundError), open_ordinary(path, "Move it away.") as file:
             lines = file.read().splitlines(keepends=True)
@@ -147,7 +146,7 @@ class History:
             write_whole(path, b"".join(lines[-KEPT:]))
         self.messages: list[str] = [one for line in lines[-KEPT:] if (one := _message_in(line))]
         """What was typed in earlier chats, the oldest first."""
-        self._file: IO[bytes] = open(path, "ab", buffering=0, opener=_private)  # noqa: SIM115
+        self._file: IO[bytes] = open_private(path)
 
     def add(self, message: str) -> None:
         """Keep a message, unless it is very long or the disk is full."""
@@ -171,13 +170,6 @@ def _message_in(line: bytes) -> str:
         message = json.loads(line)
         return message if isinstance(message, str) else ""
     return ""
-
-
-def _private(path: str, flags: int) -> int:
-    descriptor = os.open(path, flags, 0o600)
-    if os.name == "posix":
-        os.fchmod(descriptor, 0o600)
-    return descriptor
 
 
 class Keyboard:

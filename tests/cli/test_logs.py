@@ -6,6 +6,8 @@ import os
 import sqlite3
 import stat
 import threading
+import time
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -51,7 +53,7 @@ def test_calls_are_kept_with_what_they_cost(cli: Cli, signed_in: LocalPuter, log
     assert (first["answer"], first["model"]) == ("Paris", "gpt-5-nano")
     assert float(first["cost"]) > 0
     assert first["output_tokens"] > 0
-    assert first["error"] is None
+    assert (first["error"], first["provider"]) == (None, None)
     assert (second["answer"], second["model"]) == ("Madrid", "gpt-4.1")
     assert (third["operation"], third["prompt"], third["cost"]) == ("txt2img", "A cat", None)
     assert signed_in.token not in logging.read_bytes().decode("latin-1")
@@ -92,13 +94,51 @@ def test_the_log_is_searched_and_shown(
     assert [one["answer"] for one in cli("logs", "--search", "madrid", "--json").json] == ["Madrid"]
     assert len(cli("logs", "--search", "0% ", "--json").json) == 1
     assert cli("logs", "--search", "1_0", "--json").json == []
-    assert [one["answer"] for one in cli("logs", "list", "-n", "1", "--json").json] == ["Madrid"]
+    assert [one["answer"] for one in cli("logs", "-n", "1", "--json").json] == ["Madrid"]
     shown = cli("logs")
     assert "> Sure?\n100% sure and more\n" in shown.out
     assert "\n100% sure\nand more\n" in cli("logs", "--full").out
     monkeypatch.setenv("COLUMNS", "40")
     rows = cli("logs", "--search", "Sure?").out.splitlines()
     assert max(map(len, rows[1:])) <= 40
+
+
+@pytest.fixture
+def in_tokyo(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    with monkeypatch.context() as patched:
+        patched.setenv("TZ", "Asia/Tokyo")
+        time.tzset()
+        yield
+    time.tzset()
+
+
+@pytest.mark.usefixtures("in_tokyo")
+def test_costs_are_summed_up_by_day_and_by_model(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "No log is kept" in cli("logs", "costs").err
+    monkeypatch.setenv("PUTER_AI_LOG", "calls.sqlite")
+    with closing(sqlite3.connect("calls.sqlite")) as file, log.Log("calls.sqlite") as kept:
+        kept.add({"at": "2026-11-25T14:59:59+00:00", "model": "o1", "cost": "0.10", "prompt": ""})
+        for model, cost in (("o1", "0.20"), ("o3", "0.00000001"), (None, None)):
+            tokens = {"input_tokens": 700, "output_tokens": 600} if cost else {}
+            at = "2026-11-25T15:00:00+00:00"
+            kept.add({"at": at, "model": model, "cost": cost, "prompt": "", **tokens})
+        columns = {row[1] for row in file.execute("PRAGMA table_info(calls)")}
+    first, second = cli("logs", "costs", "--json").json
+    assert (first["day"], first["requests"], first["cost"]) == ("2026-11-25", 1, "0.10")
+    assert second == {
+        "day": "2026-11-26", "requests": 3, "input_tokens": 1400, "output_tokens": 1200,
+        "cost": "0.20000001", "unpriced": 1,
+    }  # fmt: skip
+    since = ("logs", "costs", "--by", "model", "--since", "2026-11-26")
+    assert [one["model"] for one in cli(*since, "--json").json] == ["o1", "o3", "unknown"]
+    head, *rows, total, caption = map(str.split, cli(*since).out.splitlines())
+    assert head == ["model", "calls", "tokens", "in", "tokens", "out", "USD"]
+    assert rows[0] == ["o1", "1", "700", "600", "0.2"]
+    assert total == ["all", "3", "1,400", "1,200", "0.2"]
+    assert caption[:4] == ["1", "of", "unknown", "cost"]
+    assert cli("logs", "costs", "--since", "yesterday").code == 2
+    page = Path(log.__file__).parents[2] / "docs" / "how-to" / "command-line.md"
+    assert all(f"`{name}`" in page.read_text(encoding="utf-8") for name in columns)
 
 
 def test_failures_are_kept_too(cli: Cli, signed_in: LocalPuter, logging: Path) -> None:
