@@ -14,20 +14,11 @@ from typing import Any
 from aiohttp import web
 
 from puter.exceptions import PuterInputError, repr_of
-from puter.serve.calls import (
-    CLIENT,
-    OPTIONS,
-    Asked,
-    add_form,
-    add_tools,
-    carry_out,
-    flag,
-    listed,
-    read_body,
-    tell_ignored,
-)
-from puter.serve.errors import Problem
-from puter.serve.events import event
+from puter.serve.body import boolean, objects_in, read_body, tell_ignored
+from puter.serve.chat_request import OPTIONS, IncomingChat, add_form, add_tools, carry_out
+from puter.serve.event_stream import event
+from puter.serve.pending import CLIENT
+from puter.serve.problems import Problem
 from puter.threads import in_thread
 from puter.types.replies import ChatChunk, ChatReply, ToolCall, Usage
 from puter.wire.dialects.base import is_thought
@@ -61,7 +52,7 @@ async def messages(request: web.Request) -> web.StreamResponse:
     )
 
 
-def read_chat(body: Mapping[str, Any]) -> Asked:
+def read_chat(body: Mapping[str, Any]) -> IncomingChat:
     """A request as a chat of Puter's.
 
     Raises:
@@ -71,16 +62,16 @@ def read_chat(body: Mapping[str, Any]) -> Asked:
         if body.get(name):
             raise PuterInputError(f"{name} cannot be used: Puter does not pass it on")
     is_claude = "claude" in str(body.get("model")).lower()
-    said = [read_message(one, is_claude=is_claude) for one in listed(body, "messages")]
+    said = [read_message(one, is_claude=is_claude) for one in objects_in(body, "messages")]
     system = _system(body.get("system"), is_claude=is_claude)
     messages = [*system, *(one for one in said if one)]
-    asked = Asked(body.get("model"), messages, flag(body, "stream"))
+    asked = IncomingChat(body.get("model"), messages, boolean(body, "stream"))
     options, known = asked.options, OPTIONS - _ELSEWHERE
     options.update({name: body[name] for name in known & body.keys() if body[name] is not None})
     if body.get("stop_sequences"):
         options["stop"] = body["stop_sequences"]
     choice = body.get("tool_choice")
-    add_tools(options, listed(body, "tools"), choice)
+    add_tools(options, objects_in(body, "tools"), choice)
     if "tools" in options and "disable_parallel_tool_use" in as_dict(choice):
         options["parallel_tool_calls"] = not as_dict(choice)["disable_parallel_tool_use"]
     config = as_dict(body.get("output_config"))
@@ -221,7 +212,7 @@ class _Writer:
     def begin(self) -> bytes:
         empty: dict[str, Any] = {"content": [], "stop_reason": None, "stop_sequence": None}
         message = {**_head(self._model), **empty, "usage": _usage(Usage())}
-        return _told("message_start", message=message)
+        return _event("message_start", message=message)
 
     def chunk(self, chunk: ChatChunk) -> bytes:
         if chunk:
@@ -243,8 +234,8 @@ class _Writer:
 
     def end(self, reply: ChatReply) -> bytes:
         ended = _end(reply)
-        last = _told("message_delta", usage=ended.pop("usage"), delta=ended)
-        return self._stop() + last + _told("message_stop")
+        last = _event("message_delta", usage=ended.pop("usage"), delta=ended)
+        return self._stop() + last + _event("message_stop")
 
     def failed(self, problem: Problem) -> bytes:
         return event(problem.anthropic(), "error")
@@ -274,17 +265,17 @@ class _Writer:
         self._open = kind
         self._index += 1
         start = {"content_block": {**block, "type": kind}}
-        return stop + _told("content_block_start", index=self._index, **start)
+        return stop + _event("content_block_start", index=self._index, **start)
 
     def _delta(self, kind: str, **fields: Any) -> bytes:
-        return _told("content_block_delta", index=self._index, delta={"type": kind, **fields})
+        return _event("content_block_delta", index=self._index, delta={"type": kind, **fields})
 
     def _stop(self) -> bytes:
         if not self._open:
             return b""
         self._open = ""
-        return _told("content_block_stop", index=self._index)
+        return _event("content_block_stop", index=self._index)
 
 
-def _told(kind: str, **fields: Any) -> bytes:
+def _event(kind: str, **fields: Any) -> bytes:
     return event({"type": kind, **fields}, kind)

@@ -13,11 +13,11 @@ from aiohttp import web
 
 from puter.checks import Range, whole_number
 from puter.exceptions import PuterConfigError, PuterError, PuterInputError
-from puter.serve import anthropic_messages, media, models, openai_chat
-from puter.serve.begun import Begun
-from puter.serve.calls import BEGUN, CLIENT, THOUGHTS
-from puter.serve.errors import Refused, problem_of
-from puter.serve.events import LOGGER, PING, STREAMS, close_streams
+from puter.serve import anthropic_messages, media, model_list, openai_chat
+from puter.serve.chat_request import THOUGHTS
+from puter.serve.event_stream import LOGGER, PING, STREAMS, close_streams
+from puter.serve.pending import CLIENT, PENDING, PendingRequests
+from puter.serve.problems import Refused, problem_of
 from puter.serve.strangers import Strangers
 from puter.serve.thoughts import Thoughts
 from puter.wire.json import MAX_BODY
@@ -40,8 +40,8 @@ _KEYS = re.compile(r"[\x21-\x7e]+")
 _ROUTES = (
     ("POST", "/v1/chat/completions", openai_chat.completions),
     ("POST", "/v1/messages", anthropic_messages.messages),
-    ("GET", "/v1/models", models.listed),
-    ("GET", "/v1/models/{model:.+}", models.one),
+    ("GET", "/v1/models", model_list.list_models),
+    ("GET", "/v1/models/{model:.+}", model_list.get_model),
     ("POST", "/v1/images/generations", media.images),
     ("POST", "/v1/audio/speech", media.speech),
     ("POST", "/v1/audio/transcriptions", media.transcriptions),
@@ -100,7 +100,7 @@ def create_app(
     app[KEY] = secrets.token_urlsafe(24) if key is None else key
     app[_HOSTS] = None if hosts is None else frozenset(map(str.lower, hosts))
     app[PING], app[STREAMS] = ping, set()
-    app[BEGUN], app[THOUGHTS], app[STRANGERS] = Begun(), Thoughts(), Strangers()
+    app[PENDING], app[THOUGHTS], app[STRANGERS] = PendingRequests(), Thoughts(), Strangers()
     app[media.ENGINES] = {}
     for method, path, handler in _ROUTES:
         app.router.add_route(method, path, handler)
@@ -120,7 +120,7 @@ async def _guarded(request: web.Request, handler: Handler) -> web.StreamResponse
     except (Refused, PuterError) as error:
         problem = problem_of(error)
     except web.HTTPException as error:
-        problem = problem_of(_told(request, error))
+        problem = problem_of(_refused(request, error))
     except web.RequestPayloadError as error:
         problem = problem_of(Refused(400, f"The body cannot be read: {error}", "unreadable_body"))
     except ConnectionError:  # nobody listens any more
@@ -167,7 +167,7 @@ def _name_in(host: str) -> str | None:
         return None
 
 
-def _told(request: web.Request, error: web.HTTPException) -> Refused:
+def _refused(request: web.Request, error: web.HTTPException) -> Refused:
     """An error of aiohttp in our words."""
     match error.status:
         case 404:

@@ -13,8 +13,9 @@ from aiohttp import web
 from puter.api.images import ImageOptions
 from puter.api.speech import SpeechOptions, TranscriptionOptions
 from puter.exceptions import PuterError, PuterInputError, PuterModelNotFoundError, repr_of
-from puter.serve.calls import BEGUN, CLIENT, Refusals, flag, read_body, refuse, tell_ignored
-from puter.serve.events import LOGGER
+from puter.serve.body import Refusals, boolean, read_body, refuse, tell_ignored
+from puter.serve.event_stream import LOGGER
+from puter.serve.pending import CLIENT, PENDING
 from puter.types.media import Image
 from puter.wire.json import as_dict
 
@@ -56,7 +57,7 @@ async def images(request: web.Request) -> web.Response:
         options["ratio"] = body["size"]
     if options.get("quality") in ("auto", "standard"):
         del options["quality"]
-    with request.app[BEGUN].once(request, raw, request.app[CLIENT]) as client:
+    with request.app[PENDING].once(request, raw) as client:
         image = await client.async_txt2img(body.get("prompt"), body.get("model"), **options)
         data = [await _image(image, wanted)]
     return web.json_response({"created": int(time.time()), "data": data})
@@ -80,7 +81,6 @@ async def speech(request: web.Request) -> web.StreamResponse:
     options = _taken(body, _SPEECH, *read)
     if isinstance(options.get("voice"), dict):
         options["voice"] = options["voice"].get("id")
-    client = request.app[CLIENT]
     model, form = body.get("model"), body.get("response_format")
     if model is not None and "provider" not in options:
         options["provider"] = await _provider_of(request, model)
@@ -90,7 +90,7 @@ async def speech(request: web.Request) -> web.StreamResponse:
         options["response_format" if options.get("provider") == "openai" else "output_format"] = (
             form
         )
-    with request.app[BEGUN].once(request, raw, client) as client:
+    with request.app[PENDING].once(request, raw) as client:
         sound = await client.async_txt2speech(body.get("input"), **options)
         response = web.StreamResponse(headers={"Content-Type": sound.mime_type or "audio/mpeg"})
         await response.prepare(request)
@@ -101,7 +101,7 @@ async def speech(request: web.Request) -> web.StreamResponse:
 
 
 async def _provider_of(request: web.Request, model: Any) -> str:
-    """Who has a model of speech. Asked once, free of charge."""
+    """Who has a model of speech. IncomingChat once, free of charge."""
     known = request.app[ENGINES]
     if not known:
         listed = await request.app[CLIENT].async_list_engines("all")
@@ -136,7 +136,7 @@ async def _hear(request: web.Request, *, translate: bool) -> web.Response:
     if not isinstance(file, web.FileField):
         raise PuterInputError("file is missing", hint="Send the recording as the part file.")
     body: dict[str, Any] = {name: _read(name, found) for name, found in fields.items()}
-    if flag(body, "stream"):
+    if boolean(body, "stream"):
         raise PuterInputError("stream=true cannot be done: Puter does not stream transcripts")
     options = _taken(body, _HEARD, "response_format", "include", "stream")
     if "logprobs" in (body.get("include") or ()):
@@ -148,7 +148,7 @@ async def _hear(request: web.Request, *, translate: bool) -> web.Response:
         options.setdefault("provider", "xai")
     data = file.file.read()
     raw = data + repr(sorted(body.items())).encode()
-    with request.app[BEGUN].once(request, raw, request.app[CLIENT]) as client:
+    with request.app[PENDING].once(request, raw) as client:
         heard = await client.async_speech2txt(
             _recording(file, data), translate=translate, **options
         )

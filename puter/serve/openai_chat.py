@@ -10,22 +10,11 @@ from typing import Any
 from aiohttp import web
 
 from puter.exceptions import PuterInputError, repr_of
-from puter.serve.calls import (
-    CLIENT,
-    OPTIONS,
-    Asked,
-    Refusals,
-    add_form,
-    add_tools,
-    carry_out,
-    flag,
-    listed,
-    read_body,
-    refuse,
-    tell_ignored,
-)
-from puter.serve.errors import Problem
-from puter.serve.events import event
+from puter.serve.body import Refusals, boolean, objects_in, read_body, refuse, tell_ignored
+from puter.serve.chat_request import OPTIONS, IncomingChat, add_form, add_tools, carry_out
+from puter.serve.event_stream import event
+from puter.serve.pending import CLIENT
+from puter.serve.problems import Problem
 from puter.threads import in_thread
 from puter.types.media import Image
 from puter.types.replies import ChatChunk, ChatReply, ToolCall, Usage
@@ -64,7 +53,7 @@ async def completions(request: web.Request) -> web.StreamResponse:
     return await carry_out(request, raw, asked, writer, lambda reply: completion_of(reply, model))
 
 
-def read_chat(body: Mapping[str, Any]) -> Asked:
+def read_chat(body: Mapping[str, Any]) -> IncomingChat:
     """A request as a chat of Puter's.
 
     Raises:
@@ -76,8 +65,10 @@ def read_chat(body: Mapping[str, Any]) -> Asked:
             "The request has input in place of messages, as OpenAI's Responses do",
             hint="Send messages; /v1/responses is not served.",
         )
-    messages = [read_message(one) for one in listed(body, "messages")]
-    asked = Asked(body.get("model"), [one for one in messages if one], flag(body, "stream"))
+    messages = [read_message(one) for one in objects_in(body, "messages")]
+    asked = IncomingChat(
+        body.get("model"), [one for one in messages if one], boolean(body, "stream")
+    )
     options = asked.options
     options.update({name: body[name] for name in OPTIONS & body.keys() if body[name] is not None})
     if not isinstance(options.get("provider"), str):  # OpenRouter's is an object
@@ -88,13 +79,13 @@ def read_chat(body: Mapping[str, Any]) -> Asked:
         options.setdefault("reasoning_effort", effort)
     if body.get("web_search_options") is not None:
         options["web_search"] = True
-    add_tools(options, listed(body, "tools"), body.get("tool_choice"))
+    add_tools(options, objects_in(body, "tools"), body.get("tool_choice"))
     _read_form(asked, body.get("response_format"))
     tell_ignored(body.keys() - _READ - OPTIONS - _REFUSED.keys())
     return asked
 
 
-def _read_form(asked: Asked, form: Any) -> None:
+def _read_form(asked: IncomingChat, form: Any) -> None:
     kind = as_dict(form).get("type")
     if form is None or kind == "text":
         return

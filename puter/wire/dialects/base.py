@@ -37,7 +37,7 @@ Part = dict[str, Any]
 
 _NOT_SENT = ("extra", "timeout", "cache_control", "web_search")  # or not under their own name
 _ARGUMENTS = {"stop": "stopSequences", "top_k": "topK", "output_format": "outputFormat"}
-THOUGHTS = ("thinking", "redacted_thinking")
+_THOUGHTS = ("thinking", "redacted_thinking")
 """Types of blocks in which Claude thinks."""
 _FINISH_REASONS = {
     "stop": "stop",
@@ -272,7 +272,7 @@ CHOICES = ("auto", "none", "required")
 
 def is_thought(part: Any) -> bool:
     """Whether it is a block in which Claude thinks."""
-    return isinstance(part, dict) and part.get("type") in THOUGHTS
+    return isinstance(part, dict) and part.get("type") in _THOUGHTS
 
 
 def _is_signed(block: Mapping[str, Any]) -> bool:
@@ -335,7 +335,7 @@ def _own(message: Message, family: str, model: str) -> Message:
 def _family_of(details: Any, otherwise: str) -> str:
     """Whose reasoning it is, by its form."""
     kinds = {as_str(one.get("type")) for one in as_dicts(details)}
-    if kinds & {*THOUGHTS}:
+    if kinds & {*_THOUGHTS}:
         return "claude"
     return "openai-responses" if "reasoning" in kinds else otherwise
 

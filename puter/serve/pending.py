@@ -14,18 +14,21 @@ from typing import TYPE_CHECKING
 from aiohttp import web
 
 from puter.exceptions import PuterError
-from puter.serve.errors import ONCE, Refused, may_come_again
+from puter.serve.problems import ONCE, Refused, may_come_again
 
 if TYPE_CHECKING:
     from puter.ai import PuterAI
     from puter.engine.context import CallContext
+
+CLIENT: web.AppKey[PuterAI] = web.AppKey("client")
+"""Who asks Puter."""
 
 _TRIES = "x-stainless-retry-count"
 _MOST = 1000
 """Requests remembered."""
 
 
-class Begun:
+class PendingRequests:
     """The requests under way, and those given up, by their bodies."""
 
     def __init__(self) -> None:
@@ -33,7 +36,7 @@ class Begun:
         self._lost: dict[bytes, None] = {}
 
     @contextmanager
-    def once(self, request: web.Request, body: bytes, client: PuterAI) -> Generator[PuterAI]:
+    def once(self, request: web.Request, body: bytes) -> Generator[PuterAI]:
         """While the request is carried out, by the client that this gives.
 
         It is lost when its caller has left before the answer, or the error, and something may have
@@ -58,7 +61,7 @@ class Begun:
             )
         self._running[name] = [*running, request]
         calls: list[CallContext] = []
-        watched = client._twin()
+        watched = request.app[CLIENT]._twin()
         watched.on("call.start", lambda event: calls.append(event.call))
         lost = True  # when it is cancelled: the caller has left
         try:
@@ -82,6 +85,10 @@ class Begun:
             self._lost[name] = None  # the latest last
             if len(self._lost) > _MOST:
                 del self._lost[next(iter(self._lost))]
+
+
+PENDING: web.AppKey[PendingRequests] = web.AppKey("pending", PendingRequests)
+"""What may have been billed without that its caller knows the answer."""
 
 
 def _has_left(request: web.Request) -> bool:

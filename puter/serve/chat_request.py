@@ -1,11 +1,11 @@
-"""What both protocols share: a request read, its tools and options, and the chat at Puter."""
+"""A chat as a caller of either protocol asks for it: its tools and options, and the answer."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from aiohttp import web
 
@@ -13,27 +13,17 @@ from puter.api.output_types import asking_for, output_adapter
 from puter.exceptions import PuterEmptyResponseError, PuterInputError, repr_of
 from puter.options import ChatOptions
 from puter.schema import TypeAdapter
-from puter.serve.begun import Begun
-from puter.serve.events import LOGGER, Writer, cut_short, relay
+from puter.serve.event_stream import Writer, cut_short, relay
+from puter.serve.pending import PENDING
 from puter.serve.thoughts import Thoughts
 from puter.threads import in_thread
 from puter.types.replies import ChatReply
-from puter.wire.json import as_dict, read_json
+from puter.wire.json import as_dict
 from puter.wire.messages import Message
 from puter.wire.typed import read_typed
 
-if TYPE_CHECKING:
-    from puter.ai import PuterAI
-
-CLIENT: web.AppKey[PuterAI] = web.AppKey("client")
-"""Who asks Puter."""
-BEGUN: web.AppKey[Begun] = web.AppKey("begun", Begun)
-"""What may have been billed without that its caller knows the answer."""
 THOUGHTS: web.AppKey[Thoughts] = web.AppKey("thoughts", Thoughts)
 """What models want back with their calls."""
-
-DEPTH = 200
-"""Lists and objects inside each other in a request at most; the client checks what it sends."""
 
 _OWN = frozenset({"timeout", "extra", "normalize", "response", "tool_choice", "output_format"})
 OPTIONS: frozenset[str] = frozenset(ChatOptions.__annotations__) - _OWN
@@ -41,7 +31,7 @@ OPTIONS: frozenset[str] = frozenset(ChatOptions.__annotations__) - _OWN
 
 
 @dataclass
-class Asked:
+class IncomingChat:
     """A chat as a caller asked for it."""
 
     model: str | None
@@ -62,26 +52,10 @@ class Asked:
         }
 
 
-async def read_body(request: web.Request) -> tuple[bytes, dict[str, Any]]:
-    """The body of a request, and the JSON object in it.
-
-    Raises:
-        PuterInputError: There is none.
-    """
-    raw = await request.read()
-    try:
-        body = read_json(raw, request.app[CLIENT].config.max_response_bytes, depth=DEPTH)
-    except ValueError as error:
-        raise PuterInputError(f"The body of the request is no JSON: {error}") from None
-    if not isinstance(body, dict):
-        raise PuterInputError("The body of the request must be a JSON object")
-    return raw, body
-
-
 async def carry_out(
     request: web.Request,
     raw: bytes,
-    asked: Asked,
+    asked: IncomingChat,
     writer: Writer,
     whole: Callable[[ChatReply], dict[str, Any]],
 ) -> web.StreamResponse:
@@ -98,7 +72,7 @@ async def carry_out(
     for message in asked.messages:
         _refuse_files_of_the_account(message)
     asked.messages = thoughts.restore(asked.messages)
-    with request.app[BEGUN].once(request, raw, request.app[CLIENT]) as client:
+    with request.app[PENDING].once(request, raw) as client:
         if asked.stream:
             opening = client.async_chat(stream=True, **asked.arguments())
             return await relay(request, opening, writer, thoughts.keep)
@@ -127,44 +101,6 @@ def _refuse_files_of_the_account(holder: Mapping[str, Any]) -> None:
                     hint="Send what the file holds.",
                 )
             _refuse_files_of_the_account(part)
-
-
-def flag(body: Mapping[str, Any], name: str) -> bool:
-    """True or False in a request; left out, or null, is False.
-
-    Raises:
-        PuterInputError: It is neither.
-    """
-    value = body.get(name)
-    if value is not None and not isinstance(value, bool):
-        raise PuterInputError(f"{name} must be true or false, not {repr_of(value)}")
-    return bool(value)
-
-
-Refusals = Mapping[str, tuple[tuple[Any, ...], str]]
-"""Parameters that change the answer and that Puter does not have: harmless values, and advice."""
-
-
-def refuse(body: Mapping[str, Any], refusals: Refusals) -> None:
-    """Raise PuterInputError for parameters whose value is not harmless."""
-    for name, (harmless, advice) in refusals.items():
-        value = body.get(name)
-        if value is not None and value not in harmless:
-            raise PuterInputError(f"{name}={repr_of(value, 40)} cannot be done", hint=advice)
-
-
-def listed(body: Mapping[str, Any], name: str) -> list[Any]:
-    """The list of objects in a request; left out, or null, is empty.
-
-    Raises:
-        PuterInputError: It is something else.
-    """
-    value = body.get(name)
-    if value is None:
-        return []
-    if not isinstance(value, list) or not all(isinstance(one, dict) for one in value):
-        raise PuterInputError(f"{name} must be a list of objects, not {repr_of(value)}")
-    return value
 
 
 def add_tools(options: dict[str, Any], tools: Iterable[Mapping[str, Any]], choice: Any) -> None:
@@ -225,7 +161,7 @@ def _choice(choice: Any) -> str:
     return found
 
 
-def add_form(asked: Asked, schema: Any, name: Any = None, strict: Any = None) -> None:
+def add_form(asked: IncomingChat, schema: Any, name: Any = None, strict: Any = None) -> None:
     """Ask for an answer of a JSON Schema, as ``parse()`` does.
 
     Raises:
@@ -254,14 +190,3 @@ def _json_in(text: str, form: TypeAdapter) -> str:
         except ValueError:
             pass  # the caller sees what it was
     return text
-
-
-_told: set[str] = set()
-
-
-def tell_ignored(names: Iterable[str]) -> None:
-    """Log, once for each name, that a parameter has no effect."""
-    for name in names:
-        if name not in _told and len(_told) < 1000:
-            _told.add(name)
-            LOGGER.info("the parameter %s of a request is ignored", repr_of(name))

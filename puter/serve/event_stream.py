@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from aiohttp import web
 
 from puter.exceptions import PuterEmptyResponseError, PuterError
-from puter.serve.errors import Problem, problem_of
+from puter.serve.problems import Problem, problem_of
 from puter.streaming import AsyncChatStream
 from puter.types.replies import ChatChunk, ChatReply
 

@@ -8,13 +8,13 @@ from typing import Any
 from aiohttp import web
 
 from puter.exceptions import PuterInputError, PuterModelNotFoundError
-from puter.serve.calls import CLIENT
+from puter.serve.pending import CLIENT
 from puter.types.model import Model, ModelList
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
 
-async def listed(request: web.Request) -> web.Response:
+async def list_models(request: web.Request) -> web.Response:
     """List the models for chats; ``?kind=image`` and ``?kind=video`` list others."""
     found = await _models(request, request.query.get("kind", "chat"))
     data = [entry_of(one) for one in found]
@@ -22,7 +22,7 @@ async def listed(request: web.Request) -> web.Response:
     return web.json_response({"object": "list", "data": data, "has_more": False, **ends})
 
 
-async def one(request: web.Request) -> web.Response:
+async def get_model(request: web.Request) -> web.Response:
     """Tell of one model, by its id or another name of it."""
     models = await _models(request, request.query.get("kind", "chat"))
     try:
