@@ -38,14 +38,14 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 _KEYS = re.compile(r"[\x21-\x7e]+")
 _ROUTES = (
-    ("POST", "/v1/chat/completions", openai_chat.completions),
-    ("POST", "/v1/messages", anthropic_messages.messages),
-    ("GET", "/v1/models", model_list.list_models),
-    ("GET", "/v1/models/{model:.+}", model_list.get_model),
-    ("POST", "/v1/images/generations", media.images),
-    ("POST", "/v1/audio/speech", media.speech),
-    ("POST", "/v1/audio/transcriptions", media.transcriptions),
-    ("POST", "/v1/audio/translations", media.translations),
+    web.post("/v1/chat/completions", openai_chat.completions),
+    web.post("/v1/messages", anthropic_messages.messages),
+    web.get("/v1/models", model_list.list_models),
+    web.get("/v1/models/{model:.+}", model_list.get_model),
+    web.post("/v1/images/generations", media.images),
+    web.post("/v1/audio/speech", media.speech),
+    web.post("/v1/audio/transcriptions", media.transcriptions),
+    web.post("/v1/audio/translations", media.translations),
 )
 
 
@@ -102,8 +102,7 @@ def create_app(
     app[PING], app[STREAMS] = ping, set()
     app[PENDING], app[THOUGHTS], app[STRANGERS] = PendingRequests(), Thoughts(), Strangers()
     app[media.ENGINES] = {}
-    for method, path, handler in _ROUTES:
-        app.router.add_route(method, path, handler)
+    app.add_routes(_ROUTES)
     app.on_shutdown.append(close_streams)
     return app
 
@@ -167,15 +166,19 @@ def _name_in(host: str) -> str | None:
         return None
 
 
+_BASES = "The base URL of OpenAI's clients ends with /v1, that of Anthropic's does not."
+
+
 def _refused(request: web.Request, error: web.HTTPException) -> Refused:
     """An error of aiohttp in our words."""
     match error.status:
         case 404:
-            paths = ", ".join(path for _, path, _ in _ROUTES if "{" not in path)
-            return Refused(404, f"There is no {request.path} here, but {paths}", "not_found")
+            paths = ", ".join(route.path for route in _ROUTES if "{" not in route.path)
+            said = f"There is no {request.path} here, but {paths}. {_BASES}"
+            return Refused(404, said, "not_found")
         case 405:
-            said = f"{request.path} does not take {request.method}"
-            return Refused(405, said, "method_not_allowed")
+            said, allowed = f"{request.path} does not take {request.method}", error.headers["Allow"]
+            return Refused(405, said, "method_not_allowed", {"Allow": allowed})
         case 413:
             said = f"The request is larger than {request.app._client_max_size} bytes"
             return Refused(413, said, "request_too_large")

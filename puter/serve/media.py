@@ -9,10 +9,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from aiohttp import web
+from aiohttp.http import HttpProcessingError
 
 from puter.api.images import ImageOptions
 from puter.api.speech import SpeechOptions, TranscriptionOptions
-from puter.exceptions import PuterError, PuterInputError, PuterModelNotFoundError, repr_of
+from puter.exceptions import PuterError, PuterInputError, PuterModelNotFoundError, repr_of, words_of
 from puter.serve.body import Refusals, boolean, read_body, refuse, tell_ignored
 from puter.serve.event_stream import LOGGER
 from puter.serve.pending import CLIENT, PENDING
@@ -130,7 +131,10 @@ async def _hear(request: web.Request, *, translate: bool) -> web.Response:
         raise PuterInputError(
             "The request must be multipart/form-data", hint="Send the file in it."
         )
-    form = await request.post()
+    try:
+        form = await request.post()
+    except (HttpProcessingError, LookupError, RuntimeError, ValueError) as error:
+        raise PuterInputError(f"The form cannot be read: {words_of(error)}") from None
     fields = {name.removesuffix("[]"): _values(form, name) for name in form if name != "file"}
     file = form.get("file")
     if not isinstance(file, web.FileField):

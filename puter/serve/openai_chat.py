@@ -40,6 +40,7 @@ _REFUSED: Refusals = {
     "modalities": ((["text"],), "Use /v1/audio/speech, or /v1/images/generations."),
     "functions": (([],), "Use tools."),
 }
+_MAY_BE_EMPTY = ("assistant", "developer", "system")
 _MESSAGE_KEYS = ("role", "content", "name", "tool_calls", "tool_call_id")
 
 
@@ -102,7 +103,7 @@ def _read_form(asked: IncomingChat, form: Any) -> None:
 
 
 def read_message(given: Mapping[str, Any]) -> Message:
-    """A message as it goes into a chat; ``{}`` for an empty one of the model, which says nothing.
+    """A message as it goes into a chat; ``{}`` for an empty one, unless the user or a tool says it.
 
     What clients echo of an answer, such as ``refusal`` and ``audio``, is left out: vendors refuse
     messages with keys that they do not know.
@@ -117,12 +118,10 @@ def read_message(given: Mapping[str, Any]) -> Message:
         message["content"] = [*details, *(message["content"] if not texts and content else texts)]
     elif details:
         message["reasoning_details"] = list(details)
-    if message.get("role") == "assistant":
-        if not message.get("content") and given.get("refusal"):
-            message["content"] = given["refusal"]
-        if not message.get("content") and not message.get("tool_calls"):
-            return {}
-    return message
+    if message.get("role") == "assistant" and not message.get("content") and given.get("refusal"):
+        message["content"] = given["refusal"]
+    is_empty = not (message.get("content") or message.get("tool_calls"))
+    return {} if is_empty and message.get("role") in _MAY_BE_EMPTY else message
 
 
 def _part(part: Any) -> Any:

@@ -47,13 +47,10 @@ _WAIT = 10.0
 """Seconds of Puter's rate window, where an error does not say how long to wait."""
 
 _OPENAI = {
-    400: "invalid_request_error",
     401: "authentication_error",
     402: "insufficient_quota",
     403: "permission_error",
     404: "not_found_error",
-    413: "invalid_request_error",
-    422: "invalid_request_error",
     429: "rate_limit_error",
 }
 _ANTHROPIC = {
@@ -96,13 +93,15 @@ class Problem:
 
     def openai(self) -> dict[str, Any]:
         """The body as OpenAI writes it."""
-        kind = _OPENAI.get(self.status, "server_error")
+        others = "invalid_request_error" if self.status < 500 else "server_error"
+        kind = _OPENAI.get(self.status, others)
         error = {"message": self.message, "type": kind, "param": None, "code": self.code}
         return {"error": {**error, "puter_error": self.source} if self.source else error}
 
     def anthropic(self) -> dict[str, Any]:
         """The body as Anthropic writes it."""
-        error = {"type": _ANTHROPIC.get(self.status, "api_error"), "message": self.message}
+        others = "invalid_request_error" if self.status < 500 else "api_error"
+        error = {"type": _ANTHROPIC.get(self.status, others), "message": self.message}
         beside = {"code": self.code, "puter_error": self.source or None}
         known = {name: value for name, value in beside.items() if value is not None}
         return {"type": "error", "error": {**error, **known}}

@@ -325,6 +325,20 @@ async def test_what_is_not_there(caller: Caller, method: str, path: str, status:
         assert answer.status == status
         assert body["error"]["message"]
         assert ("type" in body) is path.startswith(ANTHROPIC)
+        if status == 405:
+            assert body["error"]["type"] == "invalid_request_error"
+            assert answer.headers["Allow"] == "POST"
+
+
+async def test_wrong_base_urls_are_told_the_right_ones(caller: Caller) -> None:
+    for path in ("/models", "/v1/v1/messages"):
+        async with caller.get(path) as answer:
+            assert "OpenAI's clients ends with /v1" in (await answer.json())["error"]["message"]
+
+
+async def test_heads_of_lists_are_given(caller: Caller) -> None:
+    async with caller.head("/v1/models") as answer:
+        assert answer.status == 200
 
 
 @pytest.mark.parametrize(
@@ -698,6 +712,14 @@ async def test_transcripts_in_other_forms(puter: LocalPuter, caller: Caller) -> 
         assert answer.status == 400
     async with caller.post("/v1/audio/transcriptions", data={"model": "x", "file": "y"}) as answer:
         assert answer.status == 400
+    for kind, data in (
+        ("multipart/form-data", b""),
+        ("multipart/form-data; boundary=x", b"no form"),
+        ("multipart/form-data; boundary=x", b"--x\r\nContent-Dispo"),
+    ):
+        about = {"data": data, "headers": {"Content-Type": kind}}
+        async with caller.post("/v1/audio/transcriptions", **about) as answer:
+            assert (answer.status, "cannot be read" in await answer.text()) == (400, True)
 
 
 async def test_images_that_cannot_be_made(puter: LocalPuter, caller: Caller) -> None:
