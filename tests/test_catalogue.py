@@ -336,6 +336,11 @@ def test_a_client_estimates_without_network(door: Door) -> None:
     assert door.sent == []
 
 
+async def test_what_find_takes_is_told(door: Door) -> None:
+    with pytest.raises(TypeError, match=r"Choose .*: list_models\(\)\.find\(vision=\.\.\.\)"):
+        await door(door.client(), "list_models", vision=True)
+
+
 async def test_an_estimate_prefers_the_live_catalogue(door: Door) -> None:
     dearer = {**GPT, "costs": {**GPT["costs"], "prompt_tokens": 400, "completion_tokens": 1600}}
     door.answers({"models": [dearer]})

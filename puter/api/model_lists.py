@@ -61,6 +61,12 @@ def list_models(
     return ModelList(one for one in listed if one.provider == name)
 
 
+vars(list_models)["hints"] = {
+    name: f"Choose among them: list_models().find({name}=...)."
+    for name in ModelList.find.__annotations__
+}
+
+
 def list_model_providers(call: CallContext, *, kind: ModelKind = "chat") -> Flow[list[str]]:
     """List the providers in the server's catalogue, sorted. Free of charge; needs no token.
 

@@ -174,7 +174,8 @@ def _bad_call(
     parameters = signature_of(operation).parameters
     for name in kwargs:
         if name not in parameters:
-            return keywords.unexpected(operation, name)
+            hints = operation.__dict__.get("hints", {})
+            return keywords.unexpected(operation, name, hints=hints)
     named = [name for name, one in parameters.items() if one.kind is one.KEYWORD_ONLY]
     if "positional argument" not in str(error) or "missing" in str(error) or not named:
         return TypeError(str(error))
