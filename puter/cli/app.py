@@ -178,7 +178,10 @@ def run(arguments: Sequence[str] | None = None) -> int:
         return left.code if isinstance(left.code, int) else int(left.code is not None)
     except (click.Abort, KeyboardInterrupt) as error:
         cause = error.__cause__ or error.__context__ or error
-        return 130 if isinstance(cause, KeyboardInterrupt) else 1
+        if isinstance(cause, KeyboardInterrupt):
+            return 130
+        session.tell("The input ended before all was answered.")
+        return 1
     except (click.ClickException, PuterError, OSError) as error:
         from puter.cli.errors import sentence
 

@@ -125,9 +125,10 @@ def _ask_how() -> str:
     ways = list(WAYS)
     for number, way in enumerate(ways, 1):
         click.echo(f"  {number}  {WAYS[way]}", err=True)
-    numbers = click.Choice([str(number) for number in range(1, len(ways) + 1)])
-    chosen: str = click.prompt("Which", default="1", type=numbers, show_choices=False, err=True)
-    return ways[int(chosen) - 1]
+    numbers = [str(number) for number in range(1, len(ways) + 1)]
+    either = click.Choice([*numbers, *ways])
+    chosen: str = click.prompt("Which", default="1", type=either, show_choices=False, err=True)
+    return ways[numbers.index(chosen)] if chosen in numbers else chosen
 
 
 @contextmanager

@@ -242,13 +242,16 @@ def test_a_token_is_typed_unseen(cli: Cli, server: LocalPuter, typing: Typing) -
 
 
 def test_a_wrong_number_is_asked_again(cli: Cli, server: LocalPuter) -> None:
-    done = cli("login", "--no-save", stdin="7\n1\n", terminal=True)
-    assert done.code == 0
-    assert done.err.count("Which") == 2
+    for way in ("1", "browser"):
+        done = cli("login", "--no-save", stdin=f"7\n{way}\n", terminal=True)
+        assert done.code == 0
+        assert done.err.count("Which") == 2
 
 
 def test_the_end_of_the_input_ends_it(cli: Cli, server: LocalPuter) -> None:
-    assert cli("login", stdin="", terminal=True).code == 1
+    done = cli("login", stdin="", terminal=True)
+    assert done.code == 1
+    assert done.err.endswith("puter-ai: The input ended before all was answered.\n")
 
 
 def test_a_real_terminal(server: LocalPuter) -> None:
