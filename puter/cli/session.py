@@ -17,11 +17,16 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from puter.ai import PuterAI
+    from puter.extensions import Event
     from puter.profiles import Profile
     from puter.testing.server import LocalPuter
 
 WIDE = 10_000
 """Columns where lines are not for a terminal: nothing is cut off or broken in a pipe."""
+
+
+_SECOND = 2
+"""The attempt whose failure is told: the first may be chance."""
 
 
 class Session:
@@ -68,13 +73,20 @@ class Session:
         Raises:
             PuterConfigError: A setting is not valid.
         """
+        import logging
+
         from puter.ai import PuterAI
 
         if self.local:
             return self.local_server().client(**settings)
         if "profile" not in settings:
             settings["profile"] = self.found()
-        return self._logged(PuterAI(**settings))
+        client = self._logged(PuterAI(**settings))
+        logger = logging.getLogger("puter.retry")
+        if not logger.handlers:  # else Python writes warnings to standard error as they are
+            logger.addHandler(logging.NullHandler())
+        client.on("retry", self._tell_retry)
+        return client
 
     def found(self) -> Profile | None:
         """What clients read of the config files; None when they read none."""
@@ -95,6 +107,14 @@ class Session:
         from puter.cli import log
 
         return client.use(log.logging_to(log.place(), self.tell)) if log.kept() else client
+
+    def _tell_retry(self, event: Event) -> None:
+        """Tell why nothing comes, once in a call; the log would tell of each attempt."""
+        from puter.exceptions import PuterConnectionError
+
+        error = event.error
+        if isinstance(error, PuterConnectionError) and not error.sent and event.attempt == _SECOND:
+            self.tell(f"{error.message}. It is tried again; Ctrl-C ends this.")
 
     def local_server(self) -> LocalPuter:
         """The LocalPuter of ``--local``: one for the whole run, started when first asked for.

@@ -6,6 +6,7 @@ import io
 import itertools
 import os
 import re
+import socket
 import subprocess
 import sys
 import textwrap
@@ -190,6 +191,21 @@ def test_hints_are_for_a_shell(
     done = cli(*words)
     assert done.code == 1
     assert told in done.err
+
+
+def test_why_nothing_comes_is_told_once() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        nobody = f"http://127.0.0.1:{taken.getsockname()[1]}"
+    done = python(
+        "from puter.cli import main\nsys.exit(main(['models']))",
+        PUTER_API_BASE=nobody,
+        PUTER_RETRY_DELAY="0.001",
+    )
+    assert (done.returncode, done.stdout) == (1, "")
+    first, last = done.stderr.splitlines()
+    assert first.startswith("puter-ai: No connection to 127.0.0.1")
+    assert first.endswith("It is tried again; Ctrl-C ends this.")
+    assert "attempts" in last
 
 
 def test_an_error_of_a_file_is_one_line(cli: Cli, signed_in: LocalPuter) -> None:
