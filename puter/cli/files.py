@@ -12,9 +12,10 @@ import click
 
 from puter.atomic import check_writable
 from puter.cli.parameters import STDIN, need_output
-from puter.types.mime import extension_of
+from puter.types.mime import canonical, extension_of, mime_of
 
 if TYPE_CHECKING:
+    from puter.cli.session import Session
     from puter.types.media import Media
 
 F = TypeVar("F", bound=Callable[..., object])
@@ -67,8 +68,8 @@ class Output:
         else:
             check_writable(named)
 
-    def save(self, media: Media) -> None:
-        """Write it, and print the name of the file."""
+    def save(self, media: Media, session: Session) -> None:
+        """Write it, and print the name of the file; tell of one that says something else."""
         if self._name == STDIN:
             for piece in media.iter_bytes():
                 sys.stdout.buffer.write(piece)
@@ -76,7 +77,10 @@ class Output:
             return
         if not media.mime_type:
             media.read()  # a URL tells its type when it is fetched
-        click.echo(media.save(self._free(extension_of(media.mime_type))))
+        path = media.save(self._free(extension_of(media.mime_type)))
+        click.echo(path)
+        if mime_of(None, path.name) not in ("", holds := canonical(media.mime_type)):
+            session.tell(f"{path} holds {holds}, which its name does not say.", style="yellow")
 
     def _free(self, extension: str) -> str:
         """The name, with a number where it is taken by now: what was paid for is not lost."""

@@ -54,4 +54,4 @@ def image(
     sources = [source_of(one) for one in images] or None
     options = {"provider": provider, "ratio": ratio, "input_images": sources, **options}
     with session.client() as ai, telling_cost(cost, session, ai):
-        place.save(ai.txt2img(text, model, **options))
+        place.save(ai.txt2img(text, model, **options), session)

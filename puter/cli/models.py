@@ -16,6 +16,7 @@ from puter.cli.text import one_line, write_json
 from puter.money import amount
 
 if TYPE_CHECKING:
+    from puter.api.model_lists import ModelKind
     from puter.types.model import Model
 
 KINDS = ("chat", "image", "video")
@@ -37,6 +38,7 @@ NARROW, NARROWEST = 70, 40
     "--max-price", type=float, metavar="USD", help="Dollars per million tokens received at most."
 )
 @click.option("--min-context", type=int, metavar="TOKENS", help="Tokens of context at least.")
+@click.option("-n", "--count", type=click.IntRange(1), help="How many at most; the cheapest.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @pass_session
 @click.pass_context
@@ -45,31 +47,34 @@ def models(
     session: Session,
     search: str | None,
     provider: str | None,
-    kind: str,
+    kind: ModelKind,
     vision: bool,
     tools: bool,
     free: bool,
     max_price: float | None,
     min_context: int | None,
+    count: int | None,
     as_json: bool,
 ) -> None:
     """List models with their prices, the cheapest first."""
     if ctx.invoked_subcommand is not None:
         return
     with session.client() as ai:
-        found = ai.list_models(provider, kind=kind).find(  # type: ignore[arg-type]  # click checked
+        found = ai.list_models(provider, kind=kind).find(
             search,
             vision=vision or None,
             tools=tools or None,
             free=free or None,
             min_context=min_context,
             max_output_price=max_price,
-        )
+        )[:count]
     if as_json:
         write_json(session.output.file, [_data(one) for one in found])
-        return
-    table = _of_chat if kind == "chat" else _of_media
-    session.output.print(table(found, session.output.width))
+    elif found:
+        table = _of_chat if kind == "chat" else _of_media
+        session.output.print(table(found, session.output.width))
+    else:
+        session.tell("No model is so.")
 
 
 models.add_command(refresh)

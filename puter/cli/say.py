@@ -48,4 +48,4 @@ def say(
     given = {"provider": provider, "model": model, "voice": voice, "language": language}
     options = {**given, **options}
     with session.client() as ai, telling_cost(cost, session, ai):
-        place.save(ai.txt2speech(words, **options))
+        place.save(ai.txt2speech(words, **options), session)

@@ -32,4 +32,6 @@ def _table(found: AccountUsage) -> Table:
     table.add_column(found.unit, justify="right", footer="\n".join(map(amount, totals)))
     for name, spent in sorted(found.by_model.items(), key=lambda one: -one[1]):
         table.add_row(one_line(name), amount(spent))
+    if other := found.spent - sum(found.by_model.values()):
+        table.add_row("other", amount(other))  # such as what was transferred
     return table

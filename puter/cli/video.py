@@ -49,4 +49,4 @@ def video(
     source = source_of(image) if image else None
     options = {"seconds": seconds, "size": size, "input_reference": source, **options}
     with session.client() as ai, telling_cost(cost, session, ai):
-        place.save(ai.txt2vid(text, model, **options))
+        place.save(ai.txt2vid(text, model, **options), session)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import wave
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,13 @@ def test_models_are_filtered(
     assert found
     assert all(map(wanted, found))
     assert "raw" not in found[0]
+    assert cli("models", "--json", *words, "-n", "1").json == found[:1]
+
+
+def test_no_model_is_no_table(cli: Cli, signed_in: LocalPuter) -> None:
+    done = cli("models", "--search", "nobody")
+    assert (done.code, done.out, done.err) == (0, "", "puter-ai: No model is so.\n")
+    assert cli("models", "--search", "nobody", "--json").json == []
 
 
 @pytest.mark.parametrize("kind", ["chat", "image", "video"])
@@ -79,7 +87,10 @@ def test_an_image_is_named_after_its_prompt_and_never_overwritten(
 
 
 def test_the_file_that_is_named_is_written(cli: Cli, signed_in: LocalPuter) -> None:
-    assert cli("image", "A cat", "-o", "cat").out == "cat.png\n"
+    done = cli("image", "A cat", "-o", "cat")
+    assert (done.out, done.err) == ("cat.png\n", "")
+    told = "puter-ai: cat.jpg holds image/png, which its name does not say.\n"
+    assert cli("image", "A cat", "-o", "cat.jpg").err == told
     assert cli("image", "A cat", "-o", "cat.png", "--overwrite").out == "cat.png\n"
     before = len(signed_in.requests)
     for output, told in (
@@ -162,6 +173,16 @@ def test_usage_is_a_table(cli: Cli, signed_in: LocalPuter) -> None:
     assert "gpt-5-nano" in rows[1][0]
     assert [row[0] for row in rows[-3:]] == ["spent", "left", "allowance"]
     assert float(cli("usage", "--json").json["spent"]) > 0
+
+
+def test_the_rows_of_usage_add_up(cli: Cli, signed_in: LocalPuter) -> None:
+    assert cli("say", "Hello").code == cli("Hello").code == 0
+    rows = dict(line.rsplit(maxsplit=1) for line in cli("usage").out.splitlines()[1:])
+    names = list(rows)
+    spent = names.index("spent")
+    assert names[spent - 1] == "other"  # what was transferred
+    rest = Decimal(rows["spent"]) - sum(Decimal(rows[name]) for name in names[:spent])
+    assert round(rest, 9) == 0
 
 
 def test_config_tells_where_each_setting_comes_from_and_no_secret(
