@@ -29,9 +29,11 @@ if TYPE_CHECKING:
 pytest.importorskip("mcp")
 uvicorn = pytest.importorskip("uvicorn")  # which mcp brings
 
-SERVER = str(Path(__file__).parent / "fixtures" / "mcp_server.py")
+FIXTURES = Path(__file__).parent / "fixtures"
+SERVER = str(FIXTURES / "mcp_server.py")
 SECRET = "very-secret"
 STDIO = [sys.executable, SERVER, "stdio"]
+BY_HAND = [sys.executable, str(FIXTURES / "mcp_by_hand.py")]
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:mcp")
 
@@ -72,9 +74,7 @@ def url() -> Iterator[str]:
 def stdio() -> Iterator[McpTools]:
     """One server for all tests that do it no harm."""
     environment = {"SHOWN": SECRET, "PYTHONWARNINGS": "ignore"}
-    with McpTools(
-        command=STDIO, env=environment, cwd=str(Path(SERVER).parent), prefix="my_"
-    ) as tools:
+    with McpTools(command=STDIO, env=environment, cwd=str(FIXTURES), prefix="my_") as tools:
         yield tools
 
 
@@ -239,21 +239,19 @@ async def test_closing_ends_what_is_called(url: str, tmp_path: Path) -> None:
 
 async def test_a_server_that_dies_in_the_middle(tmp_path: Path) -> None:
     """Asynchronous tools of a process of its own; the chat goes on with what it is told."""
-    async with McpTools(command=STDIO, timeout=60) as tools:
-        about = json.loads(await by_name(tools, "about")())
+    async with McpTools(command=BY_HAND, timeout=60) as tools:
+        pid = int(await by_name(tools, "pid")())
         calls = tmp_path / "calls"
-        waiting = asyncio.create_task(by_name(tools, "count")(path=str(calls), seconds=60))
-        await asyncio.to_thread(until, calls.exists)
-        os.kill(about["pid"], signal.SIGKILL)
-        with pytest.raises(McpError, match="count failed: Connection closed"):
+        waiting = asyncio.create_task(by_name(tools, "wait")(path=str(calls)))
+        await asyncio.to_thread(until, lambda: calls.exists() and calls.read_text())
+        os.kill(pid, signal.SIGKILL)
+        with pytest.raises(McpError, match="wait failed: Connection closed"):
             await waiting
         with LocalPuter(tier=None) as server:
-            server.reply_with(
-                Reply(tool_calls=[{"name": "add", "arguments": {"a": 1, "b": 2}}]), "a pity"
-            )
+            server.reply_with(Reply(tool_calls=[{"name": "pid", "arguments": {}}]), "a pity")
             async with server.client() as ai:
                 assert await ai.async_chat("Go", tools=tools) == "a pity"
-        assert "add failed: Connection closed" in str(ai.chat_history[-2]["content"])
+        assert "pid failed: Connection closed" in str(ai.chat_history[-2]["content"])
         with pytest.raises(puter.PuterInputError, match="asynchronous"):
             puter.PuterAI(token="t").chat("Hi", tools=tools)
     assert calls.read_text() == "begun\n"  # once
@@ -261,18 +259,17 @@ async def test_a_server_that_dies_in_the_middle(tmp_path: Path) -> None:
 
 def test_what_is_left_behind(stdio: McpTools) -> None:
     """Closing ends the process; and so does the end of the program that forgot to."""
-    assert json.loads(by_name(stdio, "about")())["cwd"] == os.path.realpath(Path(SERVER).parent)
+    assert json.loads(by_name(stdio, "about")())["cwd"] == os.path.realpath(FIXTURES)
     program = f"""if True:
         from puter.mcp import McpTools
-        tools = McpTools(command={STDIO!r}).__enter__()
-        [about] = [one for one in tools if one.name == "about"]
-        print(about(), flush=True)
+        tools = McpTools(command={BY_HAND!r}).__enter__()
+        print(tools[0](), flush=True)
     """
     done = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, timeout=50, check=False
     )
     assert done.returncode == 0
-    pid = json.loads(done.stdout)["pid"]  # nothing else of the server is on stdout
+    pid = int(done.stdout)  # nothing else of the server is on stdout
     assert "a word on stderr" in done.stderr
     until(lambda: not is_alive(pid))
 
