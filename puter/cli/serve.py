@@ -13,8 +13,7 @@ from aiohttp import web
 
 from puter.checks import is_loopback
 from puter.cli.session import Session, pass_session
-from puter.serve import KEY, LOOPBACK, create_app
-from puter.serve.app import STRANGERS
+from puter.serve.app import KEY, LOOPBACK, STRANGERS, create_app
 
 PATIENCE = 5.0
 """Seconds that calls under way have to end, once the server shall."""

@@ -97,13 +97,13 @@ async def _tell(stream: AsyncChatStream, events: _Events, writer: Writer) -> Cha
 
 
 def cut_short(error: PuterEmptyResponseError) -> ChatReply:
-    """The empty answer, where ``max_tokens`` cut it short: vendors give that as it is.
+    """The empty answer, where ``max_tokens`` or a filter cut it short: vendors give that as it is.
 
     Raises:
         PuterEmptyResponseError: It is empty for no such reason.
     """
     reply = error.reply
-    if isinstance(reply, ChatReply) and reply.finish_reason == "length":
+    if isinstance(reply, ChatReply) and reply.finish_reason in ("length", "content_filter"):
         return reply
     raise error
 

@@ -427,14 +427,15 @@ async def test_silence_is_a_timeout(puter: LocalPuter) -> None:
             assert answer.headers["x-should-retry"] == "false"
 
 
-async def test_an_answer_that_max_tokens_cut_to_nothing_is_an_answer(
+async def test_an_answer_that_was_cut_to_nothing_is_an_answer(
     puter: LocalPuter, caller: Caller
 ) -> None:
     for stream in (False, True):
-        puter.reply_with(Reply(text="", finish_reason="length"))
-        async with caller.post(OPENAI, json=hello(stream=stream)) as answer:
-            assert answer.status == 200
-            assert '"finish_reason": "length"' in await answer.text()
+        for reason in ("length", "content_filter"):
+            puter.reply_with(Reply(text="", finish_reason=reason))
+            async with caller.post(OPENAI, json=hello(stream=stream)) as answer:
+                assert answer.status == 200
+                assert f'"finish_reason": "{reason}"' in await answer.text()
     puter.reply_with(Reply(text=""))
     async with caller.post(OPENAI, json=hello()) as answer:
         assert answer.status == 502
