@@ -503,16 +503,20 @@ class PuterConfig:
         return copy.copy(self)
 
     def __reduce__(self) -> Any:
-        return functools.partial(type(self), **{**self.to_dict(), **_public(self)}), ()
+        return functools.partial(type(self), **{**self.to_dict(), **public_values(self)}), ()
 
     def __repr__(self) -> str:
         if "_ready" not in vars(self):
             return "<PuterConfig not made>"  # a debugger shows it
-        told = {**self.to_dict(), "login_url": self.login_url, **_public(self, stand_in="***")}
+        told = {
+            **self.to_dict(),
+            "login_url": self.login_url,
+            **public_values(self, stand_in="***"),
+        }
         return f"PuterConfig({', '.join(f'{name}={value!r}' for name, value in told.items())})"
 
 
-def _public(config: PuterConfig, stand_in: str | None = None) -> dict[str, Any]:
+def public_values(config: PuterConfig, stand_in: str | None = None) -> dict[str, Any]:
     """The settings that may hold secrets, without them (or with a stand-in)."""
     if stand_in is None:
         headers = _public_headers(config.headers.items())

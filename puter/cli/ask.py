@@ -6,17 +6,17 @@ from typing import Any
 
 import click
 
-from puter.cli.live import show, show_text
 from puter.cli.parameters import (
     STDIN,
     chat_options,
-    chosen,
     cost_option,
+    given,
     need_output,
     source_of,
     telling_cost,
     text_of,
 )
+from puter.cli.printing import show, show_text
 from puter.cli.session import Session, pass_session
 from puter.cli.text import write_json
 from puter.types.replies import ChatReply
@@ -49,7 +49,7 @@ def ask(
     left out.
     """
     need_output()
-    options = chosen(options, temperature=temperature, max_tokens=max_tokens)
+    options = given(options, temperature=temperature, max_tokens=max_tokens)
     sources = [*images, *files]
     if sources.count(STDIN) > 1:
         raise click.UsageError("Standard input can be one file only.")

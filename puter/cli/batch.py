@@ -15,7 +15,7 @@ import click
 from puter.batch.answers import check_apart
 from puter.batch.prompts import EACH, Prompts
 from puter.batch.results import BatchResults
-from puter.cli.parameters import answer_options, chosen, model_option, system_option
+from puter.cli.parameters import answer_options, given, model_option, system_option
 from puter.cli.session import Session, pass_session
 from puter.exceptions import PuterInputError
 from puter.extensions.budget import Budget
@@ -99,7 +99,7 @@ def batch(
         prompts = Prompts(template, None, "any", "chat", {})
     except PuterInputError as error:
         raise click.UsageError(str(error)) from None
-    arguments = chosen(options, system=system, temperature=temperature, max_tokens=max_tokens)
+    arguments = given(options, system=system, temperature=temperature, max_tokens=max_tokens)
     items: Iterable[Any] = read(source, form or FORMATS.get(Path(source).suffix.lower(), "lines"))
     if source != "-" and Path(source).is_file():
         items = list(items)  # all are looked at before any is paid, and the bar knows how many

@@ -10,8 +10,8 @@ from typing import Any
 import click
 
 from puter.cli.errors import sentence
-from puter.cli.parameters import STDIN, chat_options, chosen, need_output, spent_by
-from puter.cli.prompts import History, Keyboard, history_path, read_message, read_piped_line
+from puter.cli.keyboard import History, Keyboard, history_path, read_message, read_piped_line
+from puter.cli.parameters import STDIN, chat_options, given, need_output, spent_by
 from puter.cli.session import Session, pass_session
 from puter.cli.talk import Talk
 from puter.exceptions import PuterInputError
@@ -43,7 +43,7 @@ def chat(
     if STDIN in (*images, *files):
         raise click.UsageError("Standard input is what is said, and no file.")
     need_output()
-    options = chosen(options, temperature=temperature, max_tokens=max_tokens)
+    options = given(options, temperature=temperature, max_tokens=max_tokens)
     interactive = sys.stdin is not None and sys.stdin.isatty()  # None: it was closed
     with session.client() as ai, ExitStack() as stack:
         conversation = ai.load_conversation(load) if load else ai.conversation()

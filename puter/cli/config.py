@@ -11,7 +11,7 @@ from rich.table import Table
 
 from puter.cli.session import Session, pass_session
 from puter.cli.text import one_line, write_json
-from puter.config import _public
+from puter.config import public_values
 from puter.engine.credentials import TOKEN_VARIABLES
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ def _credentials(session: Session, found: Profile | None) -> Iterator[Row]:
 
 def _settings(session: Session, settings: PuterConfig, found: Profile | None) -> Iterator[Row]:
     shown = {**settings.to_dict(), "login_url": settings.login_url}
-    shown.update(_public(settings, HIDDEN))
+    shown.update(public_values(settings, HIDDEN))
     for name, value in shown.items():
         variable = f"PUTER_{name.upper()}"
         if session.local and name in ("api_base", "login_url", "proxy"):

@@ -122,7 +122,7 @@ def _all(*options: Callable[[F], F]) -> Callable[[F], F]:
     return decorate
 
 
-def chosen(options: dict[str, Any], **named: Any) -> dict[str, Any]:
+def given(options: dict[str, Any], **named: Any) -> dict[str, Any]:
     """Options of a chat that were given, by name or as ``-o``.
 
     Raises:

@@ -12,8 +12,8 @@ from rich.text import Text
 
 from puter.checks import did_you_mean, near_misses
 from puter.cli.errors import sentence
-from puter.cli.live import show
 from puter.cli.parameters import spent_by
+from puter.cli.printing import show
 from puter.cli.text import printable
 from puter.exceptions import PuterError, PuterInputError
 

@@ -7,7 +7,6 @@ from typing import Any
 import click
 
 from puter.ai import PuterAI
-from puter.cli.live import write_text
 from puter.cli.parameters import (
     check_names,
     cost_option,
@@ -17,6 +16,7 @@ from puter.cli.parameters import (
     source_of,
     telling_cost,
 )
+from puter.cli.printing import write_text
 from puter.cli.session import Session, pass_session
 
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from puter.cli import prompts
-from puter.cli.prompts import History, completions, history_path, read_message, read_piped_line
+from puter.cli import keyboard
+from puter.cli.keyboard import History, completions, history_path, read_message, read_piped_line
 from puter.cli.talk import COMMANDS, first_word, parse
 
 
@@ -56,7 +56,7 @@ def test_lines_become_messages(lines: list[str], read: list[str]) -> None:
 
 def test_ctrl_c_drops_a_block_that_was_begun() -> None:
     def read_line(prompt: str) -> str:
-        if prompt == prompts.MORE:
+        if prompt == keyboard.MORE:
             raise KeyboardInterrupt
         return '"""one'
 
@@ -192,10 +192,10 @@ def test_two_chats_write_to_it_at_once(tmp_path: Path) -> None:
 
 
 def test_it_does_not_grow_for_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(prompts, "KEPT", 3)
+    monkeypatch.setattr(keyboard, "KEPT", 3)
     path = tmp_path / "chat_history"
     kept(path, *"abcdef")
-    assert kept(path, "g", "x" * (prompts.LONGEST + 1)) == ["d", "e", "f"]
+    assert kept(path, "g", "x" * (keyboard.LONGEST + 1)) == ["d", "e", "f"]
     assert len(path.read_text().splitlines()) == 7
     assert kept(path) == ["e", "f", "g"]
     assert len(path.read_text().splitlines()) == 3

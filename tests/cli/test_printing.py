@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from puter import ChatStream, PuterAI, PuterError
-from puter.cli import live
-from puter.cli.live import show
+from puter.cli import printing
+from puter.cli.printing import show
 from puter.cli.session import Session
 from puter.testing import MockTransport
 from tests.screen import Screen
@@ -22,8 +22,8 @@ from tests.screen import Screen
 
 @pytest.fixture(autouse=True)
 def draw_each_chunk(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(live, "INTERVAL", 0.0)
-    monkeypatch.setattr(live, "monotonic", lambda: 0.0)
+    monkeypatch.setattr(printing, "INTERVAL", 0.0)
+    monkeypatch.setattr(printing, "monotonic", lambda: 0.0)
 
 
 class Terminal(io.StringIO):

@@ -62,7 +62,7 @@ def _copy(chunks: Iterable[str], session: Session) -> None:
 
 
 def _draw(chunks: Iterable[str], session: Session) -> None:
-    from puter.cli.markdown import Growing
+    from puter.cli.growing import Growing
 
     due = 0.0
     with Growing(session.output) as answer:
