@@ -116,11 +116,11 @@ def add_tools(options: dict[str, Any], tools: Iterable[Mapping[str, Any]], choic
         kind = str(tool.get("type") or "function")
         if kind.startswith("web_search"):
             options["web_search"] = True
-        elif kind in ("function", "custom") and "format" not in as_dict(tool.get("custom")):
+        elif kind == "function" or (kind == "custom" and "custom" not in tool):  # Anthropic's
             schemas.append(_schema(tool))
         else:
             raise PuterInputError(
-                f"A tool of type {kind!r} runs at its vendor, where Puter does not reach",
+                f"Puter does not pass a tool of type {kind!r} on",
                 hint="Pass it as a function, and run it yourself.",
             )
     if schemas:

@@ -247,6 +247,7 @@ async def test_what_is_malformed_is_a_bad_request(
         (OPENAI, {"messages": None, "input": "Hi"}, "Responses"),
         (OPENAI, {"response_format": {"type": "xml"}}, "response_format"),
         (OPENAI, {"tools": [{"type": "code_interpreter"}]}, "code_interpreter"),
+        (OPENAI, {"tools": [{"type": "custom", "custom": {"name": "f"}}]}, "'custom'"),
         (OPENAI, {"tools": [{"type": "function"}]}, "no name"),
         (OPENAI, {"temperature": "hot"}, "temperature"),
         (ANTHROPIC, {"mcp_servers": [{"url": "https://x.example"}]}, "mcp_servers"),
