@@ -296,15 +296,19 @@ async def test_a_server_that_does_not_begin(
         list(tools)
 
 
+@pytest.mark.parametrize("of", ["command", "url"])
 def test_what_is_no_message_is_told_once_and_not_shown(
-    stdio: McpTools, caplog: pytest.LogCaptureFixture
+    of: str, url: str, stdio: McpTools, caplog: pytest.LogCaptureFixture
 ) -> None:
-    junk = f"print('{SECRET}\\n' * 3)"
+    at: dict[str, Any] = {
+        "command": [sys.executable, "-S", "-c", "print('junk\\n' * 3)"],
+        "url": url.replace("/mcp", "/junk"),
+    }
+    tools = McpTools(**{of: at[of]})
     with pytest.raises(McpError, match="cannot be opened"):
-        McpTools(command=[sys.executable, "-S", "-c", junk]).__enter__()
+        tools.__enter__()
     logging.getLogger("mcp.client.stdio").error("of others", exc_info=ValueError())
-    program = os.path.basename(sys.executable)
-    told = f"McpTools {program} says what is no message of MCP: it is not read"
+    told = f"{tools._label} says what is no message of MCP: it is not read"
     assert [one.getMessage() for one in caplog.records if one.levelname != "DEBUG"] == [
         told,
         "of others",
