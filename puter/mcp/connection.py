@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from mcp import Client
 
-LOGGER = logging.getLogger("puter.mcp")
+_LOGGER = logging.getLogger("puter.mcp")
 _MOST_PAGES = 100
 """Pages of a list of tools: one that never ends shall not be read for ever."""
 _ENDING = 15.0
@@ -51,7 +51,7 @@ class _Junk(logging.Filter):
             return True
         if isinstance(record.exc_info[1], ValueError) and not self._told:
             self._told = True
-            LOGGER.warning("%s says what is no message of MCP: it is not read", self._label)
+            _LOGGER.warning("%s says what is no message of MCP: it is not read", self._label)
         return False
 
     def __enter__(self) -> None:
