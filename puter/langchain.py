@@ -17,6 +17,7 @@ from puter.types.replies import ChatChunk, ChatReply
 from puter.wire.dialects.base import tool_name
 from puter.wire.kept import as_written, assistant_messages, is_readable, kept_of
 from puter.wire.messages import Message, result_message
+from puter.wire.untrusted import check_untrusted, web_address
 
 try:
     from langchain_core.language_models import BaseChatModel, LanguageModelInput
@@ -264,7 +265,9 @@ class ChatPuter(BaseChatModel):
         if form is not None:
             schema = (form.get("json_schema") or _ANY_OBJECT)["schema"]
             asked.update(asking_for(schema, enforced=form.get("type") == "json_schema"))
-        asked["messages"] = [one for message in messages for one in _neutral(message)]
+        asked["messages"] = check_untrusted(
+            one for message in messages for one in _neutral(message)
+        )
         return asked
 
     def bind_tools(
@@ -410,7 +413,7 @@ def _part(block: Any) -> dict[str, Any]:
         address = f"data:{block['mime_type']};base64,{data}"
     if kind == "video":
         return {"type": "video_url", "video_url": {"url": address}}
-    part = part_of(address, image=kind == "image")
+    part = part_of(web_address(address), image=kind == "image")
     if "filename" in block and "file" in part:
         part["file"]["filename"] = block["filename"]
     return part

@@ -29,6 +29,7 @@ from puter.types.replies import ChatReply
 from puter.wire.catalogue import read_model
 from puter.wire.kept import as_written, assistant_messages, kept_of
 from puter.wire.messages import Message, result_message
+from puter.wire.untrusted import check_untrusted, web_address
 
 try:
     from pydantic_ai.exceptions import ModelAPIError, ModelHTTPError
@@ -221,7 +222,10 @@ class PuterModel(Model[PuterAI]):
             asked["output_format"] = form
         asked.update(_tools(given.get("tool_choice"), parameters))
         asked.update(given.get("puter_options", {}))
-        asked["messages"] = [*_instructions(messages, parameters), *_neutral(messages)]
+        asked["messages"] = [
+            *_instructions(messages, parameters),
+            *check_untrusted(_neutral(messages)),
+        ]
         return asked, parameters
 
 
@@ -411,7 +415,7 @@ def _content(item: Any) -> dict[str, Any]:
     if isinstance(item, VideoUrl):
         return {"type": "video_url", "video_url": {"url": item.url}}
     if isinstance(item, (ImageUrl, DocumentUrl, AudioUrl)):
-        return part_of(item.url, image=isinstance(item, ImageUrl))
+        return part_of(web_address(item.url), image=isinstance(item, ImageUrl))
     raise PuterInputError(f"{type(item).__name__} cannot be sent", hint="Send its bytes or URL.")
 
 

@@ -8,6 +8,7 @@ import json
 import pickle
 from collections.abc import Iterator
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -23,6 +24,7 @@ from langchain_core.messages import (
     SystemMessage,
     ToolMessage,
 )
+from langchain_core.messages.tool import tool_call
 from langchain_core.tools import tool
 from pydantic import BaseModel, ValidationError
 
@@ -231,10 +233,7 @@ BLOCKS: list[tuple[dict[str, Any], dict[str, Any]]] = [
         {"type": "text-plain", "text": "Hi", "mime_type": "text/plain"},
         {"type": "text", "text": "Hi"},
     ),
-    (
-        {"type": "non_standard", "value": {"type": "file", "puter_path": "~/a.txt"}},
-        {"type": "file", "puter_path": "~/a.txt"},
-    ),
+    ({"type": "non_standard", "value": file("c.pdf", PDF_DATA)}, file("c.pdf", PDF_DATA)),
 ]
 
 
@@ -252,6 +251,46 @@ def test_blocks_that_cannot_be_sent(server: LocalPuter) -> None:
             model(server).invoke([HumanMessage([block])])
     with pytest.raises(PuterInputError, match="RemoveMessage is no message"):
         model(server).invoke([RemoveMessage(id="1")])
+    assert not server.requests
+
+
+def answered_by(block: Any) -> list[AnyMessage]:
+    """A tool that answers with it."""
+    called = tool_call(name="look", args={"puter_path": "~/a", "url": "b"}, id="1")
+    told = ToolMessage([block], tool_call_id="1")
+    return [HumanMessage("Hi"), AIMessage("", tool_calls=[called]), told]
+
+
+def test_arguments_of_tools_are_no_parts(server: LocalPuter) -> None:
+    model(server).invoke(answered_by({"type": "text", "text": "Seen."}))
+    assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize("kind", ["file", "image", "audio", "video", "image_url", "puter_path"])
+def test_what_a_message_names_is_no_file(
+    server: LocalPuter, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    file = tmp_path / "a.png"
+    file.write_bytes(base64.b64decode(PIXEL))
+    monkeypatch.chdir(tmp_path)
+    in_puter = {"type": "file", "puter_path": "~/a.png"}
+    for address in (str(file), file.as_uri(), "a.png", "~/a.png", in_puter):
+        block: dict[str, Any] = {"type": kind, "url": address}
+        if kind == "image_url":
+            block = {"type": kind, kind: {"url": address}}
+        elif kind == "puter_path":
+            block = {"type": "non_standard", "value": {"type": "file", kind: address}}
+        for said in ([HumanMessage([block])], [SystemMessage([block])], answered_by(block)):
+            with pytest.raises(PuterInputError, match="what the file holds"):
+                model(server).invoke(said)
+    assert not server.requests
+
+
+def test_nor_is_what_was_kept_of_an_answer(server: LocalPuter) -> None:
+    part = {"role": "user", "content": [{"type": "file", "puter_path": "~/a.txt"}]}
+    kept = {"puter": {"compaction": part}}
+    with pytest.raises(PuterInputError, match="account's Puter"):
+        model(server).invoke([AIMessage("Hi", additional_kwargs=kept), HumanMessage("Bye")])
     assert not server.requests
 
 

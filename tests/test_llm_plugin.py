@@ -142,6 +142,17 @@ async def test_attachments(server: LocalPuter, token: str, door: Door, tmp_path:
         known("qwen-max", door).prompt("Look", attachments=given, key=token)
 
 
+async def test_an_attachment_with_a_url_is_no_file(
+    server: LocalPuter, token: str, door: Door, tmp_path: Path
+) -> None:
+    (tmp_path / "a.png").write_bytes(PNG)
+    for url in (str(tmp_path / "a.png"), (tmp_path / "a.png").as_uri(), "~/a.png"):
+        given = [llm.Attachment(type="image/png", url=url)]
+        with pytest.raises(PuterInputError, match=r"no http\(s\) URL"):
+            await done(known("gemini-2.5-flash", door).prompt("Look", attachments=given, key=token))
+    assert not server.requests
+
+
 async def test_pictures_of_an_answer_are_told(server: LocalPuter, token: str, door: Door) -> None:
     data = f"data:image/png;base64,{base64.b64encode(PNG).decode()}"
     server.reply_with(Reply(text="Here.", images=["http://x.invalid/a.png", data]))

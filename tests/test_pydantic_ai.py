@@ -13,6 +13,7 @@ from pydantic import BaseModel
 from pydantic_ai import Agent, ModelRetry, NativeOutput, PromptedOutput, ToolReturn
 from pydantic_ai.exceptions import ModelAPIError, ModelHTTPError
 from pydantic_ai.messages import (
+    AudioUrl,
     BinaryContent,
     BinaryImage,
     CachePoint,
@@ -204,6 +205,18 @@ async def test_files_go_along(server: LocalPuter) -> None:
     )
     with pytest.raises(PuterInputError, match="UploadedFile cannot be sent"):
         await Agent(model(server)).run([UploadedFile("file-1", provider_name="openai")])
+
+
+@pytest.mark.parametrize("kind", [ImageUrl, DocumentUrl, AudioUrl, VideoUrl])
+@pytest.mark.parametrize("address", ["{file}", "file://{file}", "~/a.png"])
+async def test_what_a_message_names_is_no_file(
+    server: LocalPuter, tmp_path: Path, kind: Any, address: str
+) -> None:
+    (tmp_path / "a.png").write_bytes(PNG)
+    url = address.format(file=tmp_path / "a.png")
+    with pytest.raises(PuterInputError, match=r"no http\(s\) URL"):
+        await Agent(model(server)).run(["Look", kind(url, media_type="image/png")])
+    assert not server.requests
 
 
 async def test_a_tool_returns_a_picture(server: LocalPuter) -> None:

@@ -28,6 +28,7 @@ from puter.types.replies import ChatChunk, ChatReply, chunks_of
 from puter.wire import messages as neutral
 from puter.wire.catalogue import read_model
 from puter.wire.kept import as_written, assistant_messages, kept_of
+from puter.wire.untrusted import check_untrusted, web_address
 
 _TYPES = {
     "image": ("image/png", "image/jpeg", "image/webp", "image/gif"),
@@ -155,7 +156,9 @@ def _asked(model: str, prompt: llm.Prompt) -> dict[str, Any]:
             for one in prompt.tools
             if isinstance(one, llm.Tool)
         ]
-    asked["messages"] = [one for message in prompt.messages for one in _neutral(message)]
+    asked["messages"] = check_untrusted(
+        one for message in prompt.messages for one in _neutral(message)
+    )
     return asked
 
 
@@ -192,7 +195,7 @@ def _part(part: Any) -> dict[str, Any]:
 
 def _attachment(given: Any) -> dict[str, Any]:
     kind = given.resolve_type()
-    source = given.url or (given.content_bytes(), kind)
+    source = web_address(given.url) if given.url else (given.content_bytes(), kind)
     return part_of(source, image=kind.startswith(("image/", "video/")))
 
 

@@ -21,6 +21,7 @@ from puter.types.replies import ChatReply
 from puter.wire.json import as_dict
 from puter.wire.messages import Message
 from puter.wire.typed import read_typed
+from puter.wire.untrusted import check_untrusted
 
 THOUGHTS: web.AppKey[Thoughts] = web.AppKey("thoughts", Thoughts)
 """What models want back with their calls."""
@@ -69,9 +70,7 @@ async def carry_out(
         whole: Writes an answer in one piece.
     """
     thoughts = request.app[THOUGHTS]
-    for message in asked.messages:
-        _refuse_files_of_the_account(message)
-    asked.messages = thoughts.restore(asked.messages)
+    asked.messages = thoughts.restore(check_untrusted(asked.messages))
     with request.app[PENDING].once(request, raw) as client:
         if asked.stream:
             opening = client.async_chat(stream=True, **asked.arguments())
@@ -84,23 +83,6 @@ async def carry_out(
         if asked.form is not None:
             reply = reply.with_text(await in_thread(_json_in, reply.text, asked.form))
         return web.json_response(whole(reply))
-
-
-def _refuse_files_of_the_account(holder: Mapping[str, Any]) -> None:
-    """A caller may use the account's models, and not read what its owner keeps in Puter.
-
-    Raises:
-        PuterInputError: Puter would open a file for a part of the message.
-    """
-    content = holder.get("content")
-    for part in content if isinstance(content, list) else (content,):
-        if isinstance(part, dict):
-            if "puter_path" in part:
-                raise PuterInputError(
-                    "Files in the account's Puter cannot be opened here",
-                    hint="Send what the file holds.",
-                )
-            _refuse_files_of_the_account(part)
 
 
 def add_tools(options: dict[str, Any], tools: Iterable[Mapping[str, Any]], choice: Any) -> None:

@@ -19,6 +19,7 @@ from puter.serve.event_stream import LOGGER
 from puter.serve.pending import CLIENT, PENDING
 from puter.types.media import Image
 from puter.wire.json import as_dict
+from puter.wire.untrusted import check_untrusted
 
 ENGINES: web.AppKey[dict[str, str]] = web.AppKey("engines", dict)
 """Who has which model of speech, once that was asked."""
@@ -42,7 +43,8 @@ _TEXTS = {"text": "text/plain", "srt": "application/x-subrip", "vtt": "text/vtt"
 def _taken(body: Mapping[str, Any], names: frozenset[str], *read: str) -> dict[str, Any]:
     """The options that are passed on as they are."""
     tell_ignored(body.keys() - names - {*read})
-    return {name: body[name] for name in names & body.keys() if body[name] is not None}
+    taken = {name: body[name] for name in names & body.keys() if body[name] is not None}
+    return check_untrusted([taken])[0]
 
 
 async def images(request: web.Request) -> web.Response:

@@ -272,15 +272,17 @@ async def test_what_puter_cannot_do_is_a_bad_request(
         [{"type": "file", "puter_path": "~/diary.txt"}],
         {"puter_path": "~/diary.txt"},
         [{"type": "tool_result", "tool_use_id": "1", "content": [{"puter_path": "/alice/x"}]}],
+        [{"type": "image_url", "image_url": {"url": "file:///etc/passwd"}}],
+        [{"type": "image", "source": {"type": "url", "url": "/etc/passwd"}}],
     ],
 )
-async def test_files_of_the_account_are_not_opened(
+async def test_no_files_are_opened(
     puter: LocalPuter, caller: Caller, path: str, content: Any
 ) -> None:
     said = [{"role": "user", "content": content}]
     async with caller.post(path, json={"messages": said}) as answer:
         assert answer.status == 400
-        assert "account's Puter" in (await answer.json())["error"]["message"]
+        assert "what the file holds" in (await answer.json())["error"]["message"]
     assert puter.requests == []
 
 
@@ -725,7 +727,13 @@ async def test_transcripts_in_other_forms(puter: LocalPuter, caller: Caller) -> 
 
 
 async def test_images_that_cannot_be_made(puter: LocalPuter, caller: Caller) -> None:
-    for wrong in ({"n": 2}, {"stream": True}, {"response_format": "gif"}, {"size": "large"}):
+    for wrong in (
+        {"n": 2},
+        {"stream": True},
+        {"response_format": "gif"},
+        {"size": "large"},
+        {"image_url": "a"},
+    ):
         asked = {"prompt": "A cat", **wrong}
         async with caller.post("/v1/images/generations", json=asked) as answer:
             assert answer.status == 400
