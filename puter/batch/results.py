@@ -39,6 +39,8 @@ class BatchResults(list[Any]):
         self.stopped: BaseException | None = None
         """Why not all items were asked: a budget that is spent, a sign-in that is refused, a full
         disk. None when all were."""
+        self.unwritten: list[dict[str, Any]] = []
+        """Records that could not be written to the file, such as on a full disk."""
         self.finished: list[tuple[float, Decimal]] = []
         """For each answer of this run, seconds since its beginning and US dollars paid so far."""
 

@@ -256,9 +256,11 @@ class Scheduler:
             record = record_of(request.key, request.shown, written)
             if record["error"] is not None:  # it may be a function's own, or a library's
                 record["error"] = self._redact(record["error"], _LONGEST_ERROR)
-            file.write(record)
-        except OSError as error:
-            self.stop(error)
+            try:
+                file.write(record)
+            except OSError as error:
+                self.results.unwritten.append(record)
+                self.stop(error)
         except Exception as error:  # noqa: BLE001 - of a class of the user's
             raise PuterInputError(
                 f"A result cannot be written to the file: {words_of(error)}",

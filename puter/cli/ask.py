@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import click
 
+from puter.cli.kept import kept_elsewhere, saving
 from puter.cli.parameters import (
     STDIN,
     chat_options,
@@ -63,7 +65,9 @@ def ask(
             **options,
         }
         if as_json:
-            write_json(session.output.file, _data(ai.chat(text, model, **arguments)))
+            data = _data(ai.chat(text, model, **arguments))
+            with kept_elsewhere(saving(json.dumps(data, default=str).encode()), "answer.json"):
+                write_json(session.output.file, data)
         elif no_stream:
             show_text(ai.chat(text, model, **arguments), session)
         else:

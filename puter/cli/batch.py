@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import sys
 from collections.abc import Generator, Iterable
 from contextlib import contextmanager
@@ -15,6 +16,7 @@ import click
 from puter.batch.answers import check_apart
 from puter.batch.prompts import EACH, Prompts
 from puter.batch.results import BatchResults
+from puter.cli.kept import keep, kept_elsewhere, saving
 from puter.cli.parameters import answer_options, given, model_option, system_option
 from puter.cli.session import Session, pass_session
 from puter.exceptions import PuterInputError
@@ -112,19 +114,25 @@ def batch(
     with session.client() as ai:
         if budget is not None:
             ai.use(budget)
-        results = ai.batch(
-            items,
-            template=template,
-            model=model,
-            output=output,
-            concurrency=concurrency,
-            on_error=on_error,
-            progress=progress,
-            **arguments,
-        )
+        try:
+            results = ai.batch(
+                items,
+                template=template,
+                model=model,
+                output=output,
+                concurrency=concurrency,
+                on_error=on_error,
+                progress=progress,
+                **arguments,
+            )
+        except BaseException as error:
+            if isinstance(done := getattr(error, "results", None), BatchResults):
+                _keep_unwritten(session, done, output)
+            raise
     _tell(session, results, output)
     if chart is not None:
-        results.save_chart(chart)
+        with kept_elsewhere(results.save_chart, os.path.basename(chart)):
+            results.save_chart(chart)
     return int(bool(results.errors) or results.stopped is not None)
 
 
@@ -136,6 +144,17 @@ def _tell(session: Session, results: BatchResults, output: str) -> None:
         session.tell(f"{len(failed)} of {len(results)} failed. The same command asks them again.")
         for error in {str(one): None for one in failed[:_SHOWN]}:
             session.tell(error)
+    _keep_unwritten(session, results, output)
+
+
+def _keep_unwritten(session: Session, results: BatchResults, output: str) -> None:
+    """Keep answers elsewhere that were paid for and found no room."""
+    if records := results.unwritten:
+        path = keep(
+            saving("".join(f"{json.dumps(one)}\n" for one in records).encode()),
+            os.path.basename(output),
+        )
+        session.tell(f"{output} lacks {len(records)} of them: append {path} to it.")
 
 
 _SHOWN = 20

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 import click
 
 from puter.atomic import check_writable
+from puter.cli.kept import kept_elsewhere
 from puter.cli.parameters import STDIN, need_output
 from puter.types.mime import canonical, extension_of, mime_of
 
@@ -52,7 +53,8 @@ class Output:
     """
 
     def __init__(self, named: str | None, text: str, *, overwrite: bool) -> None:
-        self._name, self._overwrite = named or _name_of(text), overwrite
+        self._title, self._overwrite = _name_of(text), overwrite
+        self._name = named or self._title
         self._may_number = named is None
         if named is None:
             check_writable(self._name)
@@ -69,15 +71,21 @@ class Output:
             check_writable(named)
 
     def save(self, media: Media, session: Session) -> None:
-        """Write it, and print the name of the file; tell of one that says something else."""
+        """Write it, and print the name of the file; tell of one that says something else.
+
+        Raises:
+            click.ClickException: It cannot be written; where it is kept.
+        """
         if self._name == STDIN:
-            for piece in media.iter_bytes():
-                sys.stdout.buffer.write(piece)
-            sys.stdout.buffer.flush()
+            with kept_elsewhere(media.save, self._title):
+                for piece in media.iter_bytes():
+                    sys.stdout.buffer.write(piece)
+                sys.stdout.buffer.flush()
             return
         if not media.mime_type:
             media.read()  # a URL tells its type when it is fetched
-        path = media.save(self._free(extension_of(media.mime_type)))
+        with kept_elsewhere(media.save, self._title):
+            path = media.save(self._free(extension_of(media.mime_type)))
         click.echo(path)
         if mime_of(None, path.name) not in ("", holds := canonical(media.mime_type)):
             session.tell(f"{path} holds {holds}, which its name does not say.", style="yellow")

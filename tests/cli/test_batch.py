@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -147,6 +148,34 @@ def test_it_does_not_read_its_own_answers(
         assert main(["batch", "-", "-t", "{text}", "--format", "jsonl"]) == 2
     assert len(echo.chats) == len(answers()) == 1
     assert cli("batch", "answers.jsonl", "-t", "{text}", "-o", "next.jsonl").code == 0
+
+
+@pytest.mark.parametrize("words", [(), ("--on-error", "raise")])
+def test_answers_that_find_no_room_are_kept_elsewhere(
+    echo: LocalPuter,
+    cli: Cli,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    words: tuple[str, ...],
+) -> None:
+    def full(descriptor: int, data: bytes) -> int:
+        if b'"item": "b"' in data:
+            raise OSError(28, "No space left on device")
+        return write(descriptor, data)
+
+    write = os.write
+    Path("in.txt").write_text("a\nb\nc\n")
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "write", full)
+        done = cli("batch", "in.txt", "--concurrency", "1", *words)
+    (kept,) = tmp_path.glob("puter-ai-*/answers.jsonl")
+    assert done.code == 1
+    assert f"answers.jsonl lacks 1 of them: append {kept} to it." in done.err
+    assert (answers(), answers(str(kept))) == ([("a", "<a>")], [("b", "<b>")])
+    with open("answers.jsonl", "ab") as file:
+        file.write(kept.read_bytes())
+    assert "3 answered (2 of them before)" in cli("batch", "in.txt").err
 
 
 def test_a_chart(echo: LocalPuter, cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:

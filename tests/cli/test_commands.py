@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import sys
+import tempfile
 import wave
 from decimal import Decimal
 from pathlib import Path
@@ -10,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from puter.cli import files
 from puter.testing import LocalPuter
 from puter.testing.samples import PNG
 from tests.cli.conftest import Cli
@@ -159,6 +163,48 @@ def test_a_video_is_made(cli: Cli, signed_in: LocalPuter) -> None:
     assert cli("video", "A dog", "--seconds", "4").out == "a-dog.mp4\n"
     assert signed_in.requests[-1].method in ("POST", "GET")
     assert Path("a-dog.mp4").stat().st_size > 0
+
+
+@pytest.mark.parametrize(
+    ("words", "fails"),
+    [
+        *(((name, "A cat", "-o", "cats/cat"), "folder") for name in ("image", "say", "video")),
+        *(((name, "A cat", "-o", "-"), "pipe") for name in ("image", "say", "video")),
+        (("ask", "A cat", "--json"), "pipe"),
+    ],
+)
+def test_what_was_paid_for_is_kept_where_it_cannot_be_written(
+    cli: Cli,
+    signed_in: LocalPuter,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    words: tuple[str, ...],
+    fails: str,
+) -> None:
+    """The folder is gone when the answer comes; whoever reads a pipe has ended."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    if fails == "pipe":
+        reader, writer = os.pipe()
+        os.close(reader)
+        monkeypatch.setattr(sys, "stdout", open(writer, "w"))  # noqa: SIM115 - the command closes it
+    else:
+        Path("cats").mkdir()
+        monkeypatch.setattr(files, "check_writable", lambda path: os.rmdir(os.path.dirname(path)))
+    done = cli(*words)
+    (kept,) = tmp_path.glob("puter-ai-*/*")
+    told = "Broken pipe" if fails == "pipe" else "There is no such folder to write to"
+    assert (done.code, done.out) == (1, "")
+    assert done.err.endswith(f"{told}. It is paid for, and kept in {kept}\n")
+    assert kept.stem == ("answer" if "ask" in words else "a-cat")
+    assert kept.stat().st_size > 0
+    if fails == "folder":
+        Path("cats").mkdir()
+        monkeypatch.setattr(tempfile, "mkdtemp", no_room)
+        assert cli(*words).err.endswith(": There is no such folder to write to\n")
+
+
+def no_room(**_: Any) -> str:
+    raise OSError(28, "No space left on device")
 
 
 # ------------------------------------------------------------ account, settings, completion

@@ -1,0 +1,53 @@
+"""What was paid for is kept elsewhere, where it cannot be written to the place that was named."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+
+import click
+
+from puter.atomic import write_whole
+from puter.cli.errors import sentence
+from puter.exceptions import PuterError
+
+
+def keep(save: Callable[[str], Path], name: str) -> Path:
+    """Write a file of that name in a new folder of the one for temporary files.
+
+    Raises:
+        OSError: There is no room either.
+    """
+    return save(os.path.join(tempfile.mkdtemp(prefix="puter-ai-"), name))
+
+
+@contextmanager
+def kept_elsewhere(save: Callable[[str], Path], name: str) -> Generator[None, None, None]:
+    """Keep it when the block cannot write it.
+
+    Args:
+        save: Writes it to a path, which it returns.
+        name: Of the file.
+
+    Raises:
+        click.ClickException: It could not be written; where it is.
+        OSError: It could not, and is nowhere.
+    """
+    try:
+        yield
+    except OSError as error:
+        try:
+            path = keep(save, name)
+        except (OSError, PuterError):
+            raise error from None
+        told = f"{sentence(error)}. It is paid for, and kept in {path}"
+        raise click.ClickException(told) from error
+
+
+def saving(data: bytes) -> Callable[[str], Path]:
+    """A function that writes these bytes to a path."""
+    return partial(write_whole, data=data)
