@@ -393,7 +393,7 @@ async def test_the_result_of_another_call_does_not_answer_an_open_one(
     door: Door, adder: Adder
 ) -> None:
     stray: Message = {"role": "tool", "tool_call_id": "c9", "content": "?"}
-    reply = ChatReply("", messages=(GO, done(call("c1"))[0], stray))
+    reply = ChatReply("", messages=(GO, done(call("c1"))[0], stray), tool_calls=(call("c1"),))
     await chat(door, conversation(door), resume=reply, tools=[adder.add])
     assert adder.ran == [1]
 
@@ -428,9 +428,9 @@ WHOLE = ChatReply("Done.", messages=(GO, DONE))
         ({"resume": OPEN}, "The call 'c1' of add has no result.*tool_results="),
         ({"resume": OPEN, "tools": [{"name": "add"}]}, "The call 'c1' of add has no result"),
         ({"resume": OPEN, "run_tools": False}, "The call 'c1' of add has no result"),
-        (
-            {"resume": OPEN.copy_with(tool_calls=(call("c1", 9),))},
-            "'c1' is not the same in tool_calls and in messages",
+        *(
+            ({"resume": OPEN.copy_with(tool_calls=shown)}, "not the same in")
+            for shown in ((call("c1", 9),), (call("c2"),), (call("c1"),) * 2, ())
         ),
         ({"resume": WHOLE}, "nothing to resume: the turn is complete"),
         ({"resume": WHOLE, "tool_results": {"c1": 1}}, "no open call of this turn.*none"),
@@ -458,6 +458,23 @@ async def test_what_cannot_be_resumed_is_said_before_anything_is_sent(
         await door(talk, "chat", stream=stream, **arguments)
     assert (door.sent, talk.messages) == ([], [BEFORE])
     free(talk)
+
+
+@pytest.mark.parametrize("identity", ["x", ""])
+async def test_calls_of_one_id_are_resumed_in_their_order(
+    door: Door, adder: Adder, identity: str
+) -> None:
+    talk = conversation(door)
+    calls = call(identity, 1), call(identity, 2)
+    door.answers(answer(False, "", *calls), answer(False, "Done."))
+    reply = await chat(door, talk, "Go", tools=[adder.add], run_tools=False)
+    kept: Any = json.loads(json.dumps(reply.to_dict()))
+    turned = {**kept, "tool_calls": kept["tool_calls"][::-1]}
+    for wrong in (turned, {name: kept[name] for name in ("text", "messages")}):
+        error, _ = await failing(door, talk, resume=wrong, tools=[adder.add])
+        assert (type(error), adder.ran) == (PuterInputError, [])
+    await chat(door, talk, resume=kept, tools=[adder.add])
+    assert (sorted(adder.ran), talk.messages[-1]) == ([1, 2], DONE)
 
 
 async def test_a_refused_resume_runs_nothing_and_can_be_put_right(door: Door, adder: Adder) -> None:

@@ -433,18 +433,18 @@ class Turn:
         """
         self.messages, self.pending = tool_calls.pending_calls(self.messages)
         resumed = self.request.resume
+        shown = () if resumed is None else resumed.tool_calls
         if resumed is not None and resumed.finish_reason == INCOMPLETE:
+            shown = ()  # they are not run
             broken = {"role": "assistant", "content": resumed.text}
             if self.messages[-1:] == [broken]:
                 del self.messages[-1]  # the model is asked again
-        shown = {} if resumed is None else {one.id: one for one in resumed.tool_calls}
-        for one in self.pending:
-            told = shown.get(one.id, one)
-            if (told.name, told.arguments) != (one.name, one.arguments):
-                raise PuterInputError(
-                    f"The call {one.id!r} is not the same in tool_calls and in messages of resume=",
-                    hint="Leave both as they were; before_tool may change a call, or say no.",
-                )
+        if [_wish(one) for one in shown] != [_wish(one) for one in self.pending]:
+            raise PuterInputError(
+                "The open calls are not the same in tool_calls and in messages of resume=",
+                hint="Leave both as they were: before_tool may change a call or say no, and "
+                "tool_results answers it.",
+            )
         waiting = [one.id for one in self.pending]
         unknown = [name for name in self.request.tool_results if name not in waiting]
         if unknown:
@@ -549,6 +549,11 @@ class Turn:
         if remembers and not standalone and not answer.tool_calls:
             self.history.commit(self.messages)
             self.committed = len(self.messages)
+
+
+def _wish(call: ToolCall) -> tuple[str, str, Mapping[str, Any]]:
+    """What a model calls, without what its vendor keeps of it."""
+    return call.id, call.name, call.arguments
 
 
 def remember(
