@@ -190,6 +190,13 @@ class ChatPuter(BaseChatModel):
             **self.model_kwargs,
         }
 
+    def _get_invocation_params(
+        self, stop: list[str] | None = None, **kwargs: Any
+    ) -> dict[str, Any]:
+        """What caches and traces tell calls apart by: with the model's own ``stop``, too."""
+        own: Any = self.stop
+        return super()._get_invocation_params(stop=stop or own, **kwargs)
+
     def _generate(
         self,
         messages: list[BaseMessage],

@@ -430,10 +430,13 @@ def test_copies(server: LocalPuter, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_cache_of_langchain_tells_models_apart(server: LocalPuter) -> None:
     cache = InMemoryCache()
-    server.reply_with("first", "second")
-    for name, text in (("gpt-5-nano", "first"), (CLAUDE, "second"), ("gpt-5-nano", "first")):
-        assert model(server, name, cache=cache).invoke("Hello").text == text
-    assert len(server.requests) == 2
+    server.reply_with("first", "second", "third", "fourth")
+    options: list[dict[str, Any]] = [{}, {"stop": "x"}, {"stop": ["y"]}]
+    asked = [("gpt-5-nano", {}), *((CLAUDE, one) for one in options)]
+    for name, told in asked * 2:
+        model(server, name, cache=cache, **told).invoke("Hello")
+    told_by_call = model(server, CLAUDE, cache=cache).invoke("Hello", stop=["y"])
+    assert (told_by_call.text, len(server.requests)) == ("fourth", 4)
 
 
 @ways
