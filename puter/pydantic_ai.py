@@ -19,7 +19,7 @@ from typing import Any, ClassVar
 from puter.ai import PuterAI
 from puter.api.attachments import part_of
 from puter.api.output_types import asking_for
-from puter.exceptions import PuterAPIError, PuterError, PuterInputError
+from puter.exceptions import PuterAPIError, PuterError, PuterInputError, repr_of
 from puter.extensions.fallback import bills_nothing, is_of_server
 from puter.models import registry
 from puter.options import ChatOptions
@@ -221,7 +221,13 @@ class PuterModel(Model[PuterAI]):
             form = asking_for(parameters.output_object.json_schema).get("output_format")
             asked["output_format"] = form
         asked.update(_tools(given.get("tool_choice"), parameters))
-        asked.update(given.get("puter_options", {}))
+        options: Mapping[str, Any] = given.get("puter_options", {})
+        for name in options.keys() - ChatOptions.__annotations__:
+            raise PuterInputError(
+                f"puter_options takes no {repr_of(name)}",
+                hint="It takes options of a chat; what is asked, and how, is the agent's.",
+            )
+        asked.update(options)
         asked["messages"] = [
             *_instructions(messages, parameters),
             *check_untrusted(_neutral(messages)),

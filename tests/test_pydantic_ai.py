@@ -301,6 +301,11 @@ async def test_settings(server: LocalPuter) -> None:
     assert (args["max_tokens"], args["stopSequences"]) == (90, ["END"])
     assert (args["reasoning_effort"], args["temperature"]) == ("high", 0.5)
     assert args["messages"][-1]["cache_control"]
+    for name in ("stream", "messages", "model", "resume", "nope"):
+        wrong: Any = {"puter_options": {name: True}}
+        with pytest.raises(PuterInputError, match=f"takes no '{name}'"):
+            await agent.run("Hi", model_settings=wrong)
+    assert len(server.requests) == 1
 
 
 @ways
