@@ -272,6 +272,17 @@ async def test_a_function_is_called_in_place_of_a_chat(
     assert records(output)[0]["model"] is None
 
 
+def at_top(function: Any) -> Any:
+    """The function as if it stood at the top of this module, so that it may hold anything."""
+    function.__qualname__ = "Top.held"
+    Top.held = staticmethod(function)
+    return function
+
+
+class Top:
+    held: Any
+
+
 async def test_a_function_that_returns_nothing_is_called_once(
     door: Door, ai: PuterAI, output: Path
 ) -> None:
@@ -284,7 +295,7 @@ async def test_a_function_that_returns_nothing_is_called_once(
         asyncio.run(keep(client, item))
 
     kept: list[str] = []
-    function = keep if door.kind == "async" else blocking
+    function = at_top(keep if door.kind == "async" else blocking)
     for reused in (0, 1):
         results = await door(
             ai, "batch", list("abc"), function=function, output=output, concurrency=1
@@ -317,10 +328,9 @@ async def test_a_result_that_is_no_json_ends_the_batch_and_is_not_lost(
     door: Door, ai: PuterAI, output: Path
 ) -> None:
     thing = object()
+    function = at_top(lambda *_: thing)
     with pytest.raises(PuterInputError, match="cannot be written") as caught:
-        await door(
-            ai, "batch", "abcdef".split(), function=lambda *_: thing, output=output, concurrency=1
-        )
+        await door(ai, "batch", ["a"], function=function, output=output)
     assert caught.value.results == [thing]
 
 
@@ -737,28 +747,63 @@ async def test_another_picture_is_another_key(
 
 
 class Asker:
+    """Asks in a language that only it knows."""
+
+    def __init__(self, language: Any) -> None:
+        self.language = language
+
     def __call__(self, _client: PuterAI, item: str) -> str:
-        return f"Asker {item}"
+        return f"{self.language} {item}"
+
+    @classmethod
+    def of_class(cls, _client: PuterAI, item: str) -> str:
+        return f"{cls.__name__} {item}"
 
 
-class OtherAsker(Asker):
-    pass
-
-
-def in_language(_client: PuterAI, item: str, language: str = "") -> str:
+def in_language(_client: PuterAI, item: str, language: Any = "") -> str:
     return f"{language} {item}"
 
 
-def asks_in(language: str) -> Any:
-    """Two functions that differ in what they hold, beside a count that they change."""
-    count = 0
-
+def asks_in(language: Any) -> Any:
     def ask(_client: PuterAI, item: str) -> str:
-        nonlocal count
-        count += 1
         return f"{language} {item}"
 
     return ask
+
+
+def as_default(language: Any) -> Any:
+    def ask(_client: PuterAI, item: str, *, language: Any = language) -> str:
+        return f"{language} {item}"
+
+    return ask
+
+
+def calls(function: Any) -> Any:
+    return lambda _, item: function(_, item) + "!"
+
+
+def as_global(language: Any) -> Any:
+    """As in a loop of a script."""
+    there: dict[str, Any] = {"__name__": __name__, "language": language}
+    return eval("lambda _client, item: f'{language} {item}'", there)
+
+
+FUNCTIONS: dict[str, Callable[[Any], Any]] = {
+    "a partial": lambda language: partial(in_language, language=language),
+    "a partial of a list": lambda language: partial(in_language, language=[language]),
+    "what a function holds": asks_in,
+    "a dict that it holds": lambda language: asks_in({"language": (language, 1.5, b"", None)}),
+    "a function that it holds": lambda language: calls(asks_in(language)),
+    "keyword with a default": as_default,
+    "a lambda's default": lambda language: lambda _, item, with_=language: f"{with_} {item}",
+    "what a lambda holds": lambda language: lambda _, item: [f"{language} {one}" for one in item],
+    "what a lambda reads": as_global,
+    "what a lambda does": lambda language: (
+        (lambda _, item: [f"fr {one}" for one in item])
+        if language == "fr"
+        else (lambda _, item: [f"de {one}" for one in item])
+    ),
+}
 
 
 @pytest.mark.parametrize("way", ["item", "template", "argument", "generator"])
@@ -780,22 +825,41 @@ async def test_what_can_be_read_once_is_not_read_for_the_key(
     assert server.asked == []
 
 
-async def test_another_function_is_another_key(door: Door, ai: PuterAI, output: Path) -> None:
-    functions: list[Any] = [
-        Asker(),
-        OtherAsker(),
-        partial(in_language, language="French"),
-        partial(in_language, language="German"),
-        asks_in("French"),
-        asks_in("German"),
-        *(lambda _client, item: f"1 {item}", lambda _client, item: f"2 {item}"),
-    ]
-    if door.kind == "async":
-        functions = functions[:4]
+@pytest.mark.parametrize("way", FUNCTIONS)
+def test_another_function_is_another_key(ai: PuterAI, output: Path, way: str) -> None:
     for reused in (0, 1):
-        for function in functions:
-            (answer,) = results = await door(ai, "batch", ["a"], function=function, output=output)
+        for language in ("fr", "de"):
+            function = FUNCTIONS[way](language)
+            (answer,) = results = ai.batch(["a"], function=function, output=output)
             assert (results.reused, answer) == (reused, function(ai, "a"))
+
+
+def refers_to_itself() -> Any:
+    def ask(client: PuterAI, item: str) -> Any:
+        return ask(client, item)
+
+    return ask
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        Asker("fr"),
+        Asker("fr").__call__,
+        Asker.__new__(type("Other", (Asker,), {})).of_class,
+        partial(in_language, language=Asker("fr")),
+        asks_in(Asker("fr")),
+        as_default(Decimal(1)),
+        refers_to_itself(),
+    ],
+)
+async def test_a_function_that_cannot_be_told_from_another_has_no_file(
+    door: Door, ai: PuterAI, output: Path, function: Any
+) -> None:
+    with pytest.raises(PuterInputError, match="cannot be told") as caught:
+        await door(ai, "batch", ["a"], function=function, output=output)
+    assert "at the top of a module" in str(caught.value.hint)
+    assert output not in output.parent.iterdir()
 
 
 async def test_equal_items_are_asked_each(
@@ -1012,7 +1076,7 @@ async def test_the_first_cancellation_lets_paid_answers_come(ai: PuterAI, output
         return item
 
     task = asyncio.create_task(
-        ai.async_batch(list("abc"), function=ask, output=output, concurrency=2)
+        ai.async_batch(list("abc"), function=at_top(ask), output=output, concurrency=2)
     )
     await begun.wait()
     task.cancel()
@@ -1034,7 +1098,7 @@ async def test_the_second_cancellation_ends_calls_under_way(ai: PuterAI, output:
         finally:
             ended.set()
 
-    task = asyncio.create_task(ai.async_batch(["a"], function=ask, output=output))
+    task = asyncio.create_task(ai.async_batch(["a"], function=at_top(ask), output=output))
     await begun.wait()
     for _ in range(2):
         task.cancel()

@@ -199,7 +199,8 @@ class BatchRun:
 
     def _prompts(self, method: str) -> Prompts:
         model = self._model or self._client.current_model
-        prompts = Prompts(self._template, self._function, model, method, self._arguments)
+        asked = self._template, self._function, model, method, self._arguments
+        prompts = Prompts(*asked, keyed=self._output is not None)
         prompts.check(self._items)
         return prompts
 

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import dis
-import functools
 import hashlib
-import inspect
 import json
 import string
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import suppress
 from typing import Any
 
 from puter.api.chat import chat_request
 from puter.api.sources import is_pil
+from puter.batch.identity import identity
 from puter.exceptions import PuterInputError, repr_of, words_of
 from puter.records import dataclass
 from puter.schema import to_json
@@ -58,6 +55,7 @@ class Prompts:
         model: Which model.
         method: ``chat`` or ``async_chat``.
         arguments: Those of the chats.
+        keyed: Whether answers are found again, by keys.
 
     Raises:
         TypeError: An argument is unknown.
@@ -71,6 +69,8 @@ class Prompts:
         model: str,
         method: str,
         arguments: dict[str, Any],
+        *,
+        keyed: bool = False,
     ) -> None:
         self._template, self._function = template, function
         self.model: str = model
@@ -80,8 +80,10 @@ class Prompts:
         for name, reason in _ALONE.items():
             if name in arguments:
                 raise PuterInputError(f"batch() takes no {name}=", hint=reason)
+        self._what: Any = None
         if function is not None:
             self._check_function(function)
+            self._what = ["function", identity(function)] if keyed else None
         elif isinstance(template, str):
             self._fields = _fields_of(template)
         elif not callable(template):
@@ -94,7 +96,7 @@ class Prompts:
             asked = {k: v for k, v in arguments.items() if k not in _NOT_ASKED and v is not None}
             if isinstance(tools, Toolbox):
                 asked["tools"] = list(tools.schemas)
-            self._what: Any = _plain(asked)
+            self._what = _plain(asked)
 
     def _check_function(self, function: Any) -> None:
         if not callable(function):
@@ -107,7 +109,6 @@ class Prompts:
                 f"batch() takes function= or {given}=, not both",
                 hint="The function says itself what it asks: client.chat(...).",
             )
-        self._what = ["function", *_identity(function)]
 
     def check(self, items: Any) -> None:
         """See that each item has the fields of the template, where that costs nothing.
@@ -209,30 +210,6 @@ def _fields_of(template: str) -> frozenset[str]:
             hint="Write {item} where the item goes, or {field} for one of a mapping.",
         )
     return frozenset(fields)
-
-
-_SETTINGS = (str, bytes, int, float, type(None))
-
-
-def _identity(function: Any) -> list[Any]:
-    """What tells a function from another, as JSON, in this run of a program and in the next."""
-    if isinstance(function, functools.partial):
-        bound = [list(function.args), function.keywords]
-        return ["partial", _identity(function.func), _plain(bound)]
-    named = function if hasattr(function, "__qualname__") else type(function)
-    found: list[Any] = [str(named.__module__), str(named.__qualname__)]
-    if not inspect.isfunction(function):
-        return found
-    code = function.__code__
-    changes = {one.argval for one in dis.get_instructions(code) if one.opname == "STORE_DEREF"}
-    for name, cell in zip(code.co_freevars, function.__closure__ or (), strict=True):
-        with suppress(ValueError):  # not there yet
-            if name not in changes and isinstance(cell.cell_contents, _SETTINGS):
-                found.append(_plain([name, cell.cell_contents]))
-    if code.co_name == "<lambda>":
-        found += [code.co_code.hex(), [*code.co_names]]
-        found += [_plain(one) for one in code.co_consts if isinstance(one, _SETTINGS)]
-    return found
 
 
 def _plain(arguments: Any) -> Any:
