@@ -20,6 +20,7 @@ from puter.types.replies import ChatReply
 LOGGER = logging.getLogger("puter.batch")
 _BEGINS = b'{"key": "' + b"0" * 32 + b'"'
 """What each line begins with, if with other digits."""
+_RECORD = re.compile(rb'{"key": "[0-9a-f]{32}"')
 _MORE = ("finish_reason", "refusal", "reasoning", "images", "tool_calls")
 """Attributes of a reply that are written where they say something."""
 _USUAL = ChatReply("").to_dict()
@@ -195,12 +196,7 @@ def check_apart(source: Any, output: str | os.PathLike[str]) -> None:
     Raises:
         PuterInputError: It is the same file.
     """
-    try:
-        read = os.stat(source.fileno() if hasattr(source, "fileno") else source)
-        same = os.path.samestat(read, os.stat(output))
-    except (OSError, ValueError, TypeError):  # not there yet, or no file of the system's
-        return
-    if same:
+    if is_same(source, output):
         raise PuterInputError(
             f"The items are read from {os.fspath(output)}, and the answers would go there as well: "
             "each would be one more item, without end",
@@ -208,10 +204,42 @@ def check_apart(source: Any, output: str | os.PathLike[str]) -> None:
         )
 
 
+def is_same(one: Any, other: str | os.PathLike[str]) -> bool:
+    """Whether both are one file, or would be.
+
+    Args:
+        one: A path, or what has ``fileno()``; anything else is no file.
+        other: A path.
+    """
+    try:
+        found = os.stat(one.fileno() if hasattr(one, "fileno") else one)
+        return os.path.samestat(found, os.stat(other))
+    except (OSError, ValueError, TypeError):  # not there yet, or no file of the system's
+        return isinstance(one, (str, os.PathLike)) and _real(one) == _real(other)
+
+
+def _real(path: str | os.PathLike[str]) -> str:
+    return os.path.realpath(os.fspath(path))
+
+
+def check_holds_no_answers(path: str | os.PathLike[str]) -> None:
+    """See that what is written over are no answers, which were paid for.
+
+    Raises:
+        PuterInputError: They are.
+    """
+    if os.path.isfile(path):
+        with open(path, "rb") as file:
+            if _RECORD.match(file.read(len(_BEGINS))):
+                raise PuterInputError(
+                    f"{os.fspath(path)} holds the answers of a batch", hint="Name another file."
+                )
+
+
 def _is_torn(line: bytes) -> bool:
     """Whether a kill, or a loss of power that left NUL bytes, may have left that of a record."""
     begins = line.rstrip(b"\0")
-    if re.match(rb'{"key": "[0-9a-f]{32}"', begins + _BEGINS[len(begins) :]) is None:
+    if _RECORD.match(begins + _BEGINS[len(begins) :]) is None:
         return False
     try:
         json.loads(line)

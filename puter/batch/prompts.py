@@ -111,14 +111,14 @@ class Prompts:
             )
 
     def check(self, items: Any) -> None:
-        """See that each item has the fields of the template, where that costs nothing.
+        """See that the template fits each item, where that costs nothing.
 
         Raises:
-            PuterInputError: One has not.
+            PuterInputError: It does not.
         """
         if isinstance(items, (list, tuple)) and self._fields:
             for item in items:
-                self._values(item)
+                self._chat(item)
 
     def __call__(self, item: Any) -> BatchRequest:
         """What is asked of an item.
@@ -169,7 +169,14 @@ class Prompts:
         elif self._template != EACH or isinstance(item, Mapping) or not _is_conversation(item):
             try:
                 said = self._template.format_map(self._values(item))
-            except (LookupError, ValueError, TypeError, AttributeError, MemoryError) as error:
+            except (
+                LookupError,
+                ValueError,
+                TypeError,
+                AttributeError,
+                MemoryError,
+                RecursionError,
+            ) as error:
                 raise PuterInputError(
                     f"The template does not fit {repr_of(item, 80)}: {words_of(error)}"
                 ) from None

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import io
 import os
 from decimal import Decimal
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from puter.atomic import check_writable, write_whole
+from puter.batch.answers import check_holds_no_answers
 from puter.exceptions import PuterInputError, words_of
 from puter.money import usd
 from puter.process import library
@@ -67,9 +70,15 @@ class BatchResults(list[Any]):
 
         Raises:
             PuterConfigError: matplotlib is not installed.
-            PuterInputError: Its ending names no format.
+            PuterInputError: Its ending names no format, or the answers of a batch are there.
             OSError: It cannot be written.
         """
+        place = chart_place(path)
+        return write_whole(place, self._chart(place))
+
+    def _chart(self, place: Path) -> bytes:
+        """What is to be written there."""
+        check_holds_no_answers(place)
         with library("matplotlib", "charts", "A chart"):
             figure = import_module("matplotlib.figure").Figure((9, 5), layout="constrained")
         answers, costs = figure.subplots(2, sharex=True)
@@ -82,8 +91,27 @@ class BatchResults(list[Any]):
         answers.set_ylabel("answers")
         costs.set_ylabel("US dollars")
         costs.set_xlabel("seconds")
+        drawn = io.BytesIO()
         try:
-            figure.savefig(os.fspath(path))
+            figure.savefig(drawn, format=place.suffix[1:])
         except ValueError as error:  # of its ending
-            raise PuterInputError(f"{os.fspath(path)}: {words_of(error)}") from None
-        return Path(path)
+            raise PuterInputError(f"{place}: {words_of(error)}") from None
+        return drawn.getvalue()
+
+
+def chart_place(path: str | os.PathLike[str]) -> Path:
+    """The file of a chart, which is a PNG when its name does not say what it is."""
+    place = Path(path)
+    return place if place.suffix else place.with_name(f"{place.name}.png")
+
+
+def check_chart(path: str | os.PathLike[str]) -> None:
+    """See that ``save_chart()`` can do its work, and write nothing.
+
+    Raises:
+        PuterError: As there.
+        OSError: Likewise.
+    """
+    place = chart_place(path)
+    BatchResults()._chart(place)
+    check_writable(place)

@@ -13,11 +13,11 @@ from typing import Any, Literal, TextIO
 
 import click
 
-from puter.batch.answers import check_apart
+from puter.batch.answers import check_apart, is_same
 from puter.batch.prompts import EACH, Prompts
-from puter.batch.results import BatchResults
+from puter.batch.results import BatchResults, chart_place, check_chart
 from puter.cli.kept import keep, kept_elsewhere, saving
-from puter.cli.parameters import answer_options, given, model_option, system_option
+from puter.cli.parameters import STDIN, answer_options, given, model_option, system_option
 from puter.cli.session import Session, pass_session
 from puter.exceptions import PuterInputError
 from puter.extensions.budget import Budget
@@ -96,21 +96,24 @@ def batch(
     Each answer is a line of JSON in the output. The same command goes on where it was stopped, and
     asks again what failed. The exit code is 1 when something did.
     """
-    try:
-        check_apart(sys.stdin if source == "-" else source, output)
-        prompts = Prompts(template, None, "any", "chat", {})
-    except PuterInputError as error:
-        raise click.UsageError(str(error)) from None
+    if output == STDIN:
+        raise click.UsageError("A batch goes on from what its output says: name a file as -o.")
+    questions: Any = sys.stdin if source == STDIN else source
     arguments = given(options, system=system, temperature=temperature, max_tokens=max_tokens)
+    with _told_as_wrong_use():
+        check_apart(questions, output)
+        prompts = Prompts(template, None, "any", "chat", arguments)
+        if chart is not None:  # what cannot be drawn is told before anything is paid
+            if is_same(questions, place := chart_place(chart)) or is_same(output, place):
+                raise PuterInputError(
+                    f"The chart would take the place of {place}", hint="Name another file."
+                )
+            check_chart(chart)
     items: Iterable[Any] = read(source, form or FORMATS.get(Path(source).suffix.lower(), "lines"))
-    if source != "-" and Path(source).is_file():
+    if source != STDIN and Path(source).is_file():
         items = list(items)  # all are looked at before any is paid, and the bar knows how many
-    try:
+    with _told_as_wrong_use():
         prompts.check(items)
-    except PuterInputError as error:
-        raise click.UsageError(str(error)) from None
-    if chart is not None:
-        BatchResults().save_chart(chart)  # what cannot be drawn is told before anything is paid
     with session.client() as ai:
         if budget is not None:
             ai.use(budget)
@@ -134,6 +137,14 @@ def batch(
         with kept_elsewhere(results.save_chart, os.path.basename(chart)):
             results.save_chart(chart)
     return int(bool(results.errors) or results.stopped is not None)
+
+
+@contextmanager
+def _told_as_wrong_use() -> Generator[None, None, None]:
+    try:
+        yield
+    except PuterInputError as error:
+        raise click.UsageError(str(error)) from None
 
 
 def _tell(session: Session, results: BatchResults, output: str) -> None:
@@ -186,6 +197,12 @@ def read(source: str, form: str) -> Generator[Any, None, None]:
 def _rows(source: str, file: TextIO) -> Generator[dict[str, str], None, None]:
     csv.field_size_limit(2**31 - 1)
     reader = csv.DictReader(file, strict=True)
+    names = [name for name in reader.fieldnames or () if name]
+    for name in names:
+        if names.count(name) > 1:
+            raise PuterInputError(
+                f"{source} has several columns {name!r}: all but one would be lost"
+            )
     for row in reader:
         if None in row or None in row.values():
             raise PuterInputError(
@@ -197,13 +214,16 @@ def _rows(source: str, file: TextIO) -> Generator[dict[str, str], None, None]:
 def _json(source: str, number: int, line: str) -> Any:
     try:
         return json.loads(line)
-    except ValueError as error:
+    except json.JSONDecodeError as error:
         raise PuterInputError(f"{source}, line {number} is no JSON: {error}") from None
+    except (ValueError, RecursionError):
+        told = f"{source}, line {number} is nested too deeply, or has a number too long to be read"
+        raise PuterInputError(told) from None
 
 
 @contextmanager
 def _opened(source: str) -> Generator[TextIO, None, None]:
-    if source == "-":
+    if source == STDIN:
         yield sys.stdin
         return
     with open(source, encoding="utf-8-sig", newline="") as file:

@@ -13,7 +13,6 @@ from pathlib import Path
 import pytest
 
 import puter
-from puter.batch import BatchResults
 from puter.cli import main
 from puter.testing import Failure, LocalPuter, Reply
 from tests.cli.conftest import Cli
@@ -84,7 +83,25 @@ def test_options_shape_the_answers(echo: LocalPuter, cli: Cli) -> None:
     assert cli("batch", "in.txt", *words).code == 0
     sent = echo.chats[-1].json["args"]
     assert (sent["max_tokens"], sent["temperature"], sent["top_p"]) == (9, 0.5, 0.5)
-    assert cli("batch", "in.txt", "--option", "temprature=1").code == 2
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("--option", "temprature=1"),
+        ("--option", "temperature=hot"),
+        ("--option", "max_tokens=1e400"),
+        ("--option", "stream=true"),
+        ("-t", "{item:{item}}"),
+        ("-t", "{item.nope}"),
+        ("-t", "{item[0]}{item[1]}"),
+        ("-o", "-"),
+    ],
+)
+def test_what_is_not_right_is_wrong_use(echo: LocalPuter, cli: Cli, words: tuple[str, ...]) -> None:
+    Path("in.txt").write_text("a\n")
+    done = cli("batch", "in.txt", *words)
+    assert (done.code, echo.chats, list(Path().iterdir())) == (2, [], [Path("in.txt")])
 
 
 def test_a_budget_stops_it(echo: LocalPuter, cli: Cli) -> None:
@@ -109,6 +126,9 @@ def test_a_budget_stops_it(echo: LocalPuter, cli: Cli) -> None:
         ("in.csv", b"item,b\nx,y\nx\n", "in.csv, line 3 has not as many cells"),
         ("in.csv", b"item\nx,y\n", "in.csv, line 2 has not as many cells"),
         ("in.jsonl", b'{"item": "a"}\n{"b": 1}\n', "The template has the field {item}"),
+        ("in.csv", b"item,b,b\nx,y,z\n", "in.csv has several columns 'b'"),
+        ("in.jsonl", b"[" * 100_000 + b"]" * 100_000, "line 1 is nested too deeply"),
+        ("in.jsonl", b"9" * 5_000, "line 1 is nested too deeply, or has a number too long"),
     ],
 )
 def test_what_cannot_be_read_is_told(
@@ -178,14 +198,30 @@ def test_answers_that_find_no_room_are_kept_elsewhere(
     assert "3 answered (2 of them before)" in cli("batch", "in.txt").err
 
 
-def test_a_chart(echo: LocalPuter, cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
-    drawn: list[tuple[int, str]] = []
-    monkeypatch.setattr(
-        BatchResults, "save_chart", lambda self, path: drawn.append((len(self), path))
-    )
+def test_a_chart(echo: LocalPuter, cli: Cli) -> None:
+    pytest.importorskip("matplotlib")
     Path("in.txt").write_text("a\n")
     assert cli("batch", "in.txt", "--chart", "batch.svg").code == 0
-    assert drawn == [(0, "batch.svg"), (1, "batch.svg")]  # the first before anything is paid
+    assert "<svg" in (drawn := Path("batch.svg").read_text(encoding="utf-8"))
+    assert cli("batch", "in.txt", "-t", "{none}", "--chart", "batch.svg").code == 2
+    assert Path("batch.svg").read_text(encoding="utf-8") == drawn
+    assert cli("batch", "in.txt", "--chart", "gone/batch.svg").code == 1
+    assert len(echo.chats) == 1
+
+
+def test_a_chart_is_drawn_over_no_items_and_no_answers(echo: LocalPuter, cli: Cli) -> None:
+    pytest.importorskip("matplotlib")
+    Path("in.png").write_text("a\n")
+    Path("link.svg").symlink_to("in.png")
+    for chart in ("in", "./in.png", "link.svg", "new.svg"):
+        done = cli("batch", "in.png", "-o", "new.svg", "--chart", chart)
+        assert (done.code, "The chart would take the place of" in done.err) == (2, True)
+    assert echo.chats == []
+    assert cli("batch", "in.png", "-o", "old.svg").code == 0
+    done = cli("batch", "in.png", "-o", "new.jsonl", "--chart", "old.svg")
+    assert (done.code, "old.svg holds the answers of a batch" in done.err) == (2, True)
+    assert (Path("in.png").read_text(), answers("old.svg")) == ("a\n", [("a", "<a>")])
+    assert len(echo.chats) == 1
 
 
 def test_ctrl_c_waits_for_what_is_paid(signed_in: LocalPuter) -> None:
