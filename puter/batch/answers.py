@@ -133,7 +133,8 @@ class AnswerFile:
         try:
             os.fsync(descriptor)
         except OSError as error:
-            LOGGER.warning("%s: %s", self.path, words_of(error))
+            if error.errno != errno.EINVAL:  # a device, which was refused
+                LOGGER.warning("%s: %s", self.path, words_of(error))
         finally:
             os.close(descriptor)
             if hasattr(self, "_reader"):

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from importlib import import_module
 from shutil import get_terminal_size
-from typing import Any
+from typing import Any, TextIO
 
 import click
 from click.shell_completion import CompletionItem
@@ -186,22 +186,23 @@ def run(arguments: Sequence[str] | None = None) -> int:
         from puter.cli.errors import sentence
 
         if session.debug:
-            traceback.print_exc()
+            with suppress(OSError):
+                traceback.print_exc()
         session.tell(sentence(error), style="bold red")
-        _let_go_of_output()
         return error.exit_code if isinstance(error, click.ClickException) else 1
+    finally:
+        for stream in (sys.stdout, sys.stderr):
+            if stream is not None:
+                _let_go_of(stream)
 
 
-def _let_go_of_output() -> None:
-    """Close a standard output that takes no more: Python would try again at its end, and tell."""
-    output = sys.stdout
-    if output is None:
-        return
+def _let_go_of(stream: TextIO) -> None:
+    """Close one that takes no more: Python would try again at its end, tell, and exit with 120."""
     try:
-        output.flush()
+        stream.flush()
     except OSError:
         with suppress(OSError):
-            output.close()
+            stream.close()
 
 
 def _help_width() -> int | None:

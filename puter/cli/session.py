@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from functools import cached_property
 from importlib.util import find_spec
 from types import TracebackType
@@ -141,12 +142,14 @@ class Session:
     def tell(self, message: str, *, style: str = "") -> None:
         """One line on standard error, begun by the name of the program.
 
-        A terminal that it is too long for gets it broken between words.
+        A terminal that it is too long for gets it broken between words. Where nobody can be told,
+        what was done stays done.
         """
         from rich.text import Text
 
         line = Text.assemble(("puter-ai: ", style), one_line(message))
-        self.errors.print(line, soft_wrap=not self.errors.file.isatty())
+        with suppress(OSError):
+            self.errors.print(line, soft_wrap=not self.errors.file.isatty())
 
     def warn(self, message: Warning | str, *_: object, **__: object) -> None:
         """What Python calls for a warning: one line of it."""
@@ -173,7 +176,11 @@ pass_session = click.make_pass_decorator(Session)
 def _console(*, stderr: bool) -> Console:
     from rich.console import Console
 
-    console = Console(stderr=stderr, highlight=False, markup=False, emoji=False)
+    class Plain(Console):
+        def on_broken_pipe(self) -> None:
+            raise  # noqa: PLE0704 - what rich handles here, in place of ending the program
+
+    console = Plain(stderr=stderr, highlight=False, markup=False, emoji=False)
     if not console.is_terminal and "COLUMNS" not in os.environ:
         console.width = WIDE
     return console

@@ -269,6 +269,36 @@ def test_with_a_closed_stream_nothing_is_paid_for_nobody(
     assert (told in capsys.readouterr().err) == bool(code)
 
 
+@pytest.mark.parametrize("kind", ["full", "closed pipe"])
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        ("ask --cost 2 + 2", 0),
+        ("batch cats.txt", 0),
+        ("ask -o none=1 2 + 2", 2),
+        ("--debug ocr none.png", 1),
+    ],
+)
+def test_a_standard_error_that_takes_nothing_changes_no_exit_code(
+    cli: Cli,
+    signed_in: LocalPuter,
+    monkeypatch: pytest.MonkeyPatch,
+    words: str,
+    code: int,
+    kind: str,
+) -> None:
+    Path("cats.txt").write_text("Tom\nFelix\n")
+    if kind == "full":
+        stderr = open("/dev/full", "w")  # noqa: SIM115 - closed below
+    else:
+        reader, writer = os.pipe()
+        os.close(reader)
+        stderr = open(writer, "w")  # noqa: SIM115
+    monkeypatch.setattr(sys, "stderr", stderr)
+    assert cli(*words.split()).code == code
+    assert stderr.closed  # else Python would try again at its end, and exit with 120
+
+
 # ------------------------------------------------------------ what is loaded
 
 

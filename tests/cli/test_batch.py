@@ -152,6 +152,13 @@ def test_it_writes_over_no_file_of_another_kind(echo: LocalPuter, cli: Cli) -> N
     assert "Line 1 of notes.txt is no record of a batch" in done.err
 
 
+def test_it_writes_to_no_device(echo: LocalPuter, cli: Cli) -> None:
+    Path("in.txt").write_text("a\n")
+    done = cli("batch", "in.txt", "-o", os.devnull)
+    assert (done.code, done.err.count("\n"), echo.chats) == (1, 1, [])
+    assert "no ordinary file" in done.err
+
+
 def test_it_does_not_read_its_own_answers(
     echo: LocalPuter, cli: Cli, monkeypatch: pytest.MonkeyPatch
 ) -> None:
