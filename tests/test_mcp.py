@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import logging
 import os
@@ -13,6 +14,7 @@ import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +22,7 @@ import pytest
 
 import puter
 from puter.mcp import McpError, McpTools
+from puter.mcp.connection import Connection, Ended
 from puter.testing import LocalPuter, Reply
 from tests.door import Door, chat_body, until_done
 
@@ -212,7 +215,9 @@ def test_a_call_that_takes_too_long_is_made_once(url: str, tmp_path: Path) -> No
     assert (tmp_path / "calls").read_text().count("begun") == 1
 
 
-async def test_a_cancelled_chat_cancels_the_call(url: str, tmp_path: Path) -> None:
+async def test_a_cancelled_chat_cancels_the_call(
+    url: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     calls = tmp_path / "calls"
     async with McpTools(url=url) as tools:
         call = asyncio.create_task(by_name(tools, "count")(path=str(calls), seconds=60))
@@ -223,6 +228,8 @@ async def test_a_cancelled_chat_cancels_the_call(url: str, tmp_path: Path) -> No
         await asyncio.to_thread(until, lambda: "cancelled" in calls.read_text())
         assert await by_name(tools, "add")(a=1, b=2) == "3"
     assert calls.read_text() == "begun\ncancelled\n"
+    gc.collect()
+    assert not [one for one in caplog.records if one.name == "asyncio"]  # of errors nobody took
 
 
 async def test_closing_ends_what_is_called(url: str, tmp_path: Path) -> None:
@@ -346,6 +353,16 @@ async def test_a_server_is_ended_once_however_often_it_is_given_up(tmp_path: Pat
     with pytest.raises((asyncio.CancelledError, McpError)):
         await beginning
     await asyncio.to_thread(until, lambda: not is_alive(int(pid.read_text())))
+
+
+def test_what_is_given_up_before_it_begins_starts_nothing() -> None:
+    async def connect(stack: AsyncExitStack) -> Any:
+        raise AssertionError("it is not wanted")
+
+    connection = Connection("server", connect)
+    connection.end(wait=False)
+    with pytest.raises(Ended):
+        connection.start(20)
 
 
 def test_it_opens_again_and_not_twice(url: str) -> None:

@@ -74,9 +74,9 @@ class Connection:
     client: Client
     _longest: float
     """Seconds after which nobody waits for a call: its loop ended before it began."""
-    _loop: asyncio.AbstractEventLoop
+    _loop: asyncio.AbstractEventLoop | None = None
     _task: asyncio.Task[None]
-    _ending: bool
+    _ending = False
 
     def __init__(
         self, label: str, connect: Callable[[AsyncExitStack], Coroutine[Any, Any, Client]]
@@ -84,7 +84,8 @@ class Connection:
         self._label, self._connect = label, connect
         self._pid = os.getpid()
         self._listed: concurrent.futures.Future[list[Any]] = concurrent.futures.Future()
-        self._begun = threading.Event()
+        self._lock = threading.Lock()
+        self._given_up = False
         self._thread = threading.Thread(target=self._run, name="McpTools", daemon=True)
 
     def start(self, timeout: float) -> list[Any]:
@@ -102,19 +103,17 @@ class Connection:
         except BaseException as error:  # noqa: BLE001 - whoever waits has it
             if not self._listed.done():
                 self._listed.set_exception(error)
-        finally:
-            self._begun.set()
 
     async def _serve(self) -> None:
         """All of the client's life in one task, as its library wants it."""
         import asyncio
 
-        self._loop = asyncio.get_running_loop()
         task = asyncio.current_task()
         assert task is not None  # noqa: S101 - this is one
-        self._task = task
-        self._ending = False
-        self._begun.set()
+        with self._lock:
+            self._loop, self._task = asyncio.get_running_loop(), task
+            if self._given_up:  # before there was anything to cancel
+                raise Ended
         async with AsyncExitStack() as stack:
             self.client = await self._connect(stack)
             listed: list[Any] = []
@@ -158,15 +157,18 @@ class Connection:
 
         waiting = asyncio.wrap_future(self._submit(work))
         try:
-            return await asyncio.wait_for(waiting, self._longest)
-        except asyncio.TimeoutError:
-            raise Ended from None
+            await asyncio.wait([waiting], timeout=self._longest)
+            if waiting.cancelled() or not waiting.done():
+                raise Ended
+            return waiting.result()
+        finally:
+            waiting.cancel()
 
     def _submit(self, work: Coroutine[Any, Any, Any]) -> concurrent.futures.Future[Any]:
         import asyncio
 
         try:
-            if self._pid != os.getpid():
+            if self._loop is None or self._pid != os.getpid():
                 raise Ended  # a fork has no such thread
             return asyncio.run_coroutine_threadsafe(work, self._loop)
         except (Ended, RuntimeError):
@@ -175,12 +177,14 @@ class Connection:
 
     def end(self, *, wait: bool = True) -> None:
         """Cancel everything, which ends the server."""
-        if self._pid != os.getpid() or not self._thread.ident:
+        if self._pid != os.getpid():
             return
-        self._begun.wait(_ENDING)
-        with suppress(RuntimeError):  # its loop has ended by itself
-            self._loop.call_soon_threadsafe(self._cancel)
-        if wait:
+        with self._lock:
+            self._given_up = True
+        if self._loop is not None:
+            with suppress(RuntimeError):  # its loop has ended by itself
+                self._loop.call_soon_threadsafe(self._cancel)
+        if wait and self._thread.ident:
             self._thread.join(_ENDING)
 
     def _cancel(self) -> None:

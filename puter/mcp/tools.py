@@ -158,7 +158,7 @@ class McpTools(Sequence[Tool]):
 
     async def __aenter__(self) -> Self:
         """As ``with``, without blocking the event loop."""
-        connection = self._connection()
+        connection = await in_thread(self._connection)
         try:
             await in_thread(self._begin, connection, True)
         except BaseException:
@@ -265,8 +265,6 @@ class McpTools(Sequence[Tool]):
         names.add(name)
 
         async def ask(arguments: dict[str, Any]) -> Any:
-            import asyncio
-
             import anyio
 
             try:
@@ -275,8 +273,6 @@ class McpTools(Sequence[Tool]):
             except TimeoutError:
                 what = f"{listed.name} did not answer within {self.timeout:g} s"
                 raise self._error(what) from None
-            except asyncio.CancelledError:  # with the loop: who cancels a call waits no more
-                raise self._error("is closed") from None
             except Exception as error:  # noqa: BLE001 - the server's, or of the way to it
                 raise self._error(f"{listed.name} failed", error) from None
             if result.is_error:
