@@ -1,4 +1,4 @@
-"""Billed requests whose answers their callers did not get: they are not asked again unawares.
+"""Billed requests whose answers their callers may not have got: they are not asked again unawares.
 
 OpenAI's and Anthropic's clients repeat a request whose connection broke, or whose answer took
 longer than their own timeout, and say so in a header. Puter has no way to know it again.
@@ -9,6 +9,8 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Generator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from time import monotonic
 from typing import TYPE_CHECKING
 
 from aiohttp import web
@@ -26,65 +28,88 @@ CLIENT: web.AppKey[PuterAI] = web.AppKey("client")
 _TRIES = "x-stainless-retry-count"
 _MOST = 1000
 """Requests remembered."""
+_LONGEST = 900.0
+"""Seconds for which they are: the vendors' clients wait 600 for an answer that was lost."""
+
+
+@dataclass(slots=True)
+class _Ended:
+    """What became of equal requests."""
+
+    at: float = 0.0
+    billed: bool = False
+    free: int = 0
+    """Errors after which callers may ask again, and have not yet."""
 
 
 class PendingRequests:
-    """The requests under way, and those given up, by their bodies."""
+    """The requests under way, and those that ended lately, by their bodies."""
 
     def __init__(self) -> None:
         self._running: dict[bytes, list[web.Request]] = {}
-        self._lost: dict[bytes, None] = {}
+        self._ended: dict[bytes, _Ended] = {}  # the latest last
 
     @contextmanager
     def once(self, request: web.Request, body: bytes) -> Generator[PuterAI]:
         """While the request is carried out, by the client that this gives.
 
-        It is lost when its caller has left before the answer, or the error, and something may have
-        been billed. An error after which callers may ask again lets them: whose repetition then
-        comes cannot be told.
+        Whether an answer reached its caller is not known: it may be lost on its way. An error after
+        which callers may ask again lets one of them: whose repetition then comes cannot be told.
 
         Raises:
             Refused: It is the repetition of one that may have been billed.
         """
         name = hashlib.sha256(request.path.encode() + b"\n" + body).digest()
         running = self._running.get(name, [])
-        if request.headers.get(_TRIES, "0") != "0" and (
-            name in self._lost or any(map(_has_left, running))
-        ):
-            raise Refused(
-                409,
-                "This request was sent before, and its caller left before the answer: it may be "
-                "billed, so it was not asked again. Raise the timeout of your client, or send it "
-                "anew.",
-                "answer_lost",
-                ONCE,
-            )
+        if request.headers.get(_TRIES, "0") != "0":
+            self._check_repetition(name, running)
         self._running[name] = [*running, request]
         calls: list[CallContext] = []
         watched = request.app[CLIENT]._twin()
         watched.on("call.start", lambda event: calls.append(event.call))
-        lost = True  # when it is cancelled: the caller has left
+        free = False
         try:
             yield watched
-            lost = _has_left(request)
-        except Exception as error:
-            lost = _has_left(request)
-            if isinstance(error, PuterError) and may_come_again(error):
-                lost = False
-                self._lost.pop(name, None)
+        except PuterError as error:
+            free = may_come_again(error)
             raise
         finally:
-            self._end(name, request, lost=lost and any(call.spent for call in calls))
+            self._end(name, request, free=free, billed=any(call.spent for call in calls))
 
-    def _end(self, name: bytes, request: web.Request, *, lost: bool) -> None:
+    def _check_repetition(self, name: bytes, running: list[web.Request]) -> None:
+        self._forget(monotonic() - _LONGEST)
+        ended = self._ended.get(name, _Ended())
+        if ended.free:
+            ended.free -= 1
+        elif ended.billed or any(map(_has_left, running)):
+            raise Refused(
+                409,
+                "This request was sent before, and its answer was lost, or its caller left before "
+                "it: it may be billed, so it was not asked again. Raise the timeout of your "
+                "client, or send it anew.",
+                "answer_lost",
+                ONCE,
+            )
+
+    def _end(self, name: bytes, request: web.Request, *, free: bool, billed: bool) -> None:
         self._running[name] = [one for one in self._running[name] if one is not request]
         if not self._running[name]:
             del self._running[name]
-        if lost:
-            self._lost.pop(name, None)
-            self._lost[name] = None  # the latest last
-            if len(self._lost) > _MOST:
-                del self._lost[next(iter(self._lost))]
+        if free or billed:
+            ended = self._ended.pop(name, _Ended())
+            ended.at = monotonic()
+            ended.free += free
+            ended.billed |= not free
+            self._ended[name] = ended
+            self._forget(ended.at - _LONGEST)
+
+    def _forget(self, before: float) -> None:
+        """Forget what ended before that, and what is too many."""
+        while self._ended:
+            oldest = next(iter(self._ended))
+            if len(self._ended) <= _MOST and self._ended[oldest].at >= before:
+                break
+            del self._ended[oldest]
 
 
 PENDING: web.AppKey[PendingRequests] = web.AppKey("pending", PendingRequests)

@@ -9,6 +9,7 @@ import json
 import logging
 import threading
 from collections.abc import AsyncIterator, Callable
+from time import monotonic
 from typing import Any
 
 import aiohttp
@@ -18,7 +19,7 @@ from aiohttp.test_utils import TestClient, TestServer
 
 from puter import PuterAI, PuterConfigError
 from puter.extensions import Budget, Cache, Fallback
-from puter.serve import KEY, create_app
+from puter.serve import KEY, create_app, pending
 from puter.serve.app import STRANGERS
 from puter.serve.strangers import Strangers
 from puter.testing import Gate, LocalPuter, MockTransport, Reply, faults, samples
@@ -578,6 +579,50 @@ async def test_what_its_caller_gave_up_is_not_asked_again_unawares(
     other = hello(temperature=None)
     async with caller.post(OPENAI, json=other, headers=REPEATED) as answer:  # never came before
         assert answer.status == 200
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        (OPENAI, hello()),
+        (OPENAI, hello(stream=True)),
+        (ANTHROPIC, hello()),
+        (ANTHROPIC, hello(stream=True)),
+        ("/v1/images/generations", {"prompt": "a cat"}),
+        ("/v1/audio/speech", {"input": "Hello!"}),
+    ],
+)
+async def test_what_was_answered_is_not_paid_again_when_the_answer_is_lost(
+    puter: LocalPuter, caller: Caller, path: str, body: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def status(**headers: str) -> int:
+        async with caller.post(path, json=body, headers=headers) as answer:
+            await answer.read()
+            return answer.status
+
+    def paid() -> int:
+        return sum(bool(one.billed) for one in puter.requests)
+
+    assert [await status(), paid()] == [200, 1]
+    assert [await status(**REPEATED), await status(**REPEATED), paid()] == [409, 409, 1]
+    assert [await status(), paid()] == [200, 2]  # whoever means it may
+    puter.inject(faults.unavailable())
+    assert [await status(), paid()] == [502, 2]
+    assert [await status(**REPEATED), paid()] == [200, 3]  # the repetition of the free one
+    assert [await status(**REPEATED), paid()] == [409, 3]
+    long_after = monotonic() + 2 * pending._LONGEST
+    monkeypatch.setattr(pending, "monotonic", lambda: long_after)
+    assert [await status(**REPEATED), paid()] == [200, 4]
+
+
+def test_so_many_answers_are_remembered() -> None:
+    requests = pending.PendingRequests()
+    for number in range(pending._MOST + 5):
+        name = str(number).encode()
+        requests._running[name] = []
+        requests._end(name, object(), free=False, billed=True)  # type: ignore[arg-type]
+    assert len(requests._ended) == pending._MOST
+    assert b"4" not in requests._ended
 
 
 @pytest.mark.parametrize("stream", [False, True])
