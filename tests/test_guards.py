@@ -212,7 +212,7 @@ def test_nothing_but_the_runtime_dependencies_is_imported() -> None:
     theirs |= {"matplotlib", "tqdm"}  # with the chart and the progress bar of a batch
     of_parts = {"cli": {"click", "rich", "markdown_it"}}  # the last is what rich brings along
     of_parts |= {"langchain.py": {"langchain_core"}, "pydantic_ai.py": {"pydantic_ai"}}
-    of_parts |= {"llm_plugin": {"llm"}, "display": {"IPython"}, "mcp": {"anyio", "mcp"}}
+    of_parts |= {"llm_plugin": {"llm"}, "display": {"IPython"}, "mcp": {"anyio", "httpx2", "mcp"}}
     for source in ROOT.rglob("*.py"):
         part = source.relative_to(ROOT).parts[0]
         if part in ("testing", "__pyinstaller"):

@@ -322,6 +322,32 @@ def test_what_is_no_message_is_told_once_and_not_shown(
     ]
 
 
+@pytest.mark.parametrize(
+    ("path", "words"),
+    [("endless", "It is larger than 1000000 bytes"), ("bomb", "It is compressed")],
+)
+def test_an_answer_has_an_end(
+    path: str, words: str, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from puter.mcp import http
+
+    monkeypatch.setattr(http, "LARGEST", 1_000_000)
+    tools = McpTools(url=url.replace("mcp", path))
+    with pytest.raises(McpError, match=words):
+        tools.__enter__()
+
+
+def test_its_address_is_in_no_log(url: str, caplog: pytest.LogCaptureFixture) -> None:
+    """Neither that of the server, nor where it sends us, which has the same words."""
+    address = url.replace("mcp", f"elsewhere/{SECRET}?key={SECRET}-too")
+    with caplog.at_level(logging.DEBUG), pytest.raises(McpError, match="Redirect to") as caught:
+        McpTools(url=address, headers={"Authorization": f"Bearer {SECRET}"}).__enter__()
+    told = [one.getMessage() for one in caplog.records if one.threadName == "McpTools"]
+    assert {"httpx2", "mcp.client.streamable_http"} <= {one.name for one in caplog.records}
+    assert any("Redirect to http://another.invalid" in one for one in told)
+    assert SECRET not in f"{caught.value} {told}"
+
+
 def test_nobody_listens() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]

@@ -31,23 +31,34 @@ class Ended(Exception):
     """There is no connection any more."""
 
 
-class _Junk(logging.Filter):
-    """Tells once of what a server says beside messages; mcp has a traceback for each line of it.
+class _Discreet(logging.Filter):
+    """Lets the libraries log no secret, and tell once of what is no message, without a traceback.
 
     Made in the thread of a connection, it leaves alone what is logged in others.
 
     Args:
         label: Of the server.
+        redact: Takes what is secret out of a text.
     """
 
-    _LOGGERS = ("client", "mcp.client.stdio", "mcp.client.streamable_http")  # as mcp names them
+    _LOGGERS = (  # as mcp and its HTTP library name them
+        "client",
+        "mcp.client.stdio",
+        "mcp.client.streamable_http",
+        "httpx2",
+        "httpcore2.http11",
+    )
 
-    def __init__(self, label: str) -> None:
+    def __init__(self, label: str, redact: Callable[[str], str]) -> None:
         super().__init__()
-        self._label, self._thread, self._told = label, threading.get_ident(), False
+        self._label, self._redact = label, redact
+        self._thread, self._told = threading.get_ident(), False
 
     def filter(self, record: logging.LogRecord) -> bool:
-        if threading.get_ident() != self._thread or not record.exc_info:
+        if threading.get_ident() != self._thread:
+            return True
+        if not record.exc_info:
+            record.msg, record.args = self._redact(record.getMessage()), ()
             return True
         if isinstance(record.exc_info[1], ValueError) and not self._told:
             self._told = True
@@ -69,6 +80,7 @@ class Connection:
     Args:
         label: Of the server.
         connect: Opens the client, on a stack that is left in the same task.
+        redact: Takes what is secret out of a text.
     """
 
     client: Client
@@ -79,9 +91,12 @@ class Connection:
     _ending = False
 
     def __init__(
-        self, label: str, connect: Callable[[AsyncExitStack], Coroutine[Any, Any, Client]]
+        self,
+        label: str,
+        connect: Callable[[AsyncExitStack], Coroutine[Any, Any, Client]],
+        redact: Callable[[str], str],
     ) -> None:
-        self._label, self._connect = label, connect
+        self._label, self._connect, self._redact = label, connect, redact
         self._pid = os.getpid()
         self._listed: concurrent.futures.Future[list[Any]] = concurrent.futures.Future()
         self._lock = threading.Lock()
@@ -98,7 +113,7 @@ class Connection:
         import asyncio
 
         try:
-            with _Junk(self._label):
+            with _Discreet(self._label, self._redact):
                 asyncio.run(self._serve())
         except BaseException as error:  # noqa: BLE001 - whoever waits has it
             if not self._listed.done():

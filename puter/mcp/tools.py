@@ -207,14 +207,16 @@ class McpTools(Sequence[Tool]):
         bare = [value.rpartition(" ")[2] for value in whole]  # without a scheme such as Bearer
         if self._url is not None:
             words = words.replace(self._url, self._label)
-            whole.append(urlsplit(self._url).path)
+            parts = urlsplit(self._url)
+            whole += [parts.path, parts.query, parts.password or ""]
         return str(Redactor([*whole, *bare])(words))
 
     def _connection(self) -> Connection:
         with library("'mcp>=2'", "mcp", "McpTools"):
             from mcp import Client, StdioServerParameters, stdio_client
             from mcp.client.streamable_http import streamable_http_client
-            from mcp.shared._httpx_utils import create_mcp_http_client
+
+            from puter.mcp.http import http_client
 
         async def connect(stack: AsyncExitStack) -> Client:
             if self._url is None:
@@ -227,12 +229,12 @@ class McpTools(Sequence[Tool]):
                 )
                 transport: Any = stdio_client(parameters, stack.enter_context(_stderr()))
             else:
-                http = await stack.enter_async_context(create_mcp_http_client(self._headers))
-                http.timeout = max(self.timeout, 300.0)  # ours ends what takes too long
+                http = http_client(self._headers, max(self.timeout, 300.0))
+                await stack.enter_async_context(http)
                 transport = streamable_http_client(self._url, http_client=http)
             return await stack.enter_async_context(Client(connection.watched(transport)))
 
-        connection = Connection(self._label, connect)
+        connection = Connection(self._label, connect, self._redacted)
         return connection
 
     def _begin(self, connection: Connection, asynchronous: bool) -> None:
