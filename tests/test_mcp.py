@@ -385,7 +385,7 @@ def test_what_is_given_up_before_it_begins_starts_nothing() -> None:
     async def connect(stack: AsyncExitStack) -> Any:
         raise AssertionError("it is not wanted")
 
-    connection = Connection("server", connect)
+    connection = Connection("server", connect, str)
     connection.end(wait=False)
     with pytest.raises(Ended):
         connection.start(20)

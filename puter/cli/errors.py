@@ -26,7 +26,9 @@ def sentence(error: Exception) -> str:
         'cat.png: No such file'
     """
     if isinstance(error, click.UsageError) and error.ctx is not None:
-        return f"{error.format_message()} See: {error.ctx.command_path} --help"
+        told = error.format_message()
+        end = "" if told.endswith((".", "?")) else "."
+        return f"{told}{end} See: {error.ctx.command_path} --help"
     if isinstance(error, click.ClickException):
         return error.format_message()
     if isinstance(error, OSError) and error.strerror:
