@@ -27,6 +27,7 @@ from tests.door import CUT, USAGE, Door, shut, step, stream_answer
 
 EXAMPLE = Path(__file__).parents[1] / "examples" / "notebook.ipynb"
 EVIL = "<script>alert(1)</script>"
+LINK = "$\\href{java\nscript:alert(1)}{x}$"
 PNG = "data:image/png;base64,iVBORw0KGgo="
 
 # ------------------------------------------------------------ Markdown of models
@@ -48,6 +49,11 @@ PNG = "data:image/png;base64,iVBORw0KGgo="
         ),
         ("[a](javascript:\u00a0x)", "[a](javascript\u2060:\u00a0x)"),
         ("JavaScript: the language", None),
+        ("$x$ is $\\frac{a}{b}$, \\hrefs, \\displaystyle", None),
+        ("$\\href{java\nscript:x}{a}$", "$\\\u2060href{java\nscript:x}{a}$"),
+        ("\\\\(\\cssId{a}{b}\\\\) \\Style{a}", "\\\\(\\\u2060cssId{a}{b}\\\\) \\\u2060Style{a}"),
+        ("&dollar;&bsol;url{a}&dollar;", "&dollar;&amp;bsol;url{a}&dollar;"),
+        ("`\\class{a}`", "<code>&#92;class&#123;a&#125;</code>"),
         ("[a](&#106;avascript&colon;x)", "[a](&amp;#106;avascript&amp;colon;x)"),
         ("$a <b$, a <c", "$a < b$, a &lt;c"),
         ("`<p>` ``<p`>``", "<code>&#60;p&#62;</code> <code>&#60;p&#96;&#62;</code>"),
@@ -68,7 +74,7 @@ def test_markdown_of_a_model_runs_and_loads_nothing(text: str, shown: str | None
 
 PIECES = st.sampled_from(
     "<|<img src=x onerror=a>|!|![|[a](|)|javascript|:a|\\|&|#60;|&#60;|`|``|```|~~~|```html|$|$$"
-    "|\u00a0|\n|\n\n| |  |- |b|</|/|>".split("|")
+    "|\\href{|\\htmlStyle|\u00a0|\n|\n\n| |  |- |b|</|/|>".split("|")
 )
 OURS = re.compile(r'</?(pre|code( class="language-[\w+#.-]*")?|b)>')
 
@@ -77,7 +83,9 @@ OURS = re.compile(r'</?(pre|code( class="language-[\w+#.-]*")?|b)>')
 def test_nothing_in_it_can_be_taken_for_html(text: str) -> None:
     # Whatever a frontend takes for code or math: the rules for these differ.
     shown = OURS.sub("", safe_markdown(text))
-    assert not re.search(r"<[a-zA-Z/!?]|!\[|javascript\\?:[^ \t\n]|&#(?!\d+;)|&colon;", shown)
+    assert not re.search(
+        r"<[a-zA-Z/!?]|!\[|javascript\\?:[^ \t\n]|&#(?!\d+;)|&colon;|\\h[rt]", shown
+    )
     assert "&#60;" not in re.sub(r"<code.*?</code>", "", safe_markdown(text))
 
 
@@ -156,6 +164,11 @@ def test_values_are_html_in_which_every_text_is_escaped(value: Any, told: list[s
     assert "script" not in seen.tags
     for text in told:
         assert text in seen.text
+
+
+def test_formulas_in_html_make_no_links() -> None:
+    assert "$\\\u2060href{" in Seen(OcrText(LINK)._repr_html_()).text
+    assert "\\href" not in Transcript("Hi", segments=({"text": LINK},))._repr_html_()
 
 
 def test_bars_are_shares_of_the_largest() -> None:

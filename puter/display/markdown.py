@@ -2,8 +2,9 @@
 
 Notebooks trust what a cell that was run here puts out: JupyterLab takes HTML in Markdown into its
 page as it stands, event handlers included, and so does nbconvert. So nothing is left to them. What
-comes out has no HTML but tags without attributes and those made here, no image and no link that
-runs code, and it has none even where a frontend sees text in what was taken for code.
+comes out has no HTML but tags without attributes and those made here, no image, no link that runs
+code and no formula that makes one, and it has none even where a frontend sees text in what was
+taken for code.
 """
 
 from __future__ import annotations
@@ -12,15 +13,18 @@ import re
 from collections.abc import Iterator
 from typing import Protocol
 
+from puter.display.tables import FORMULAS
+
 _SUSPECT = re.compile(
     r"<(?!/?(?:b|br|em|hr|i|kbd|s|strong|sub|sup|u) ?/?>)(?=[a-z/!?])"  # a tag, or a comment
     r"|(?<!!)!+(?=\[)"  # an image, which is loaded unasked: its address may carry a secret away
     r"|(?<=javascript)(?=\\?:[^ \t\n])"  # a link that runs code: other spaces do not end it
-    r"|&(?=#|colon;|tab;|newline;)",  # what hides these
+    rf"|{FORMULAS}"
+    r"|&(?=#|bsol;|colon;|tab;|newline;)",  # what hides these
     re.IGNORECASE,
 )
 _INSTEAD = {"<": "&lt;", "!": "", "&": "&amp;", "": "\u2060"}
-"""An image becomes a link; an invisible sign parts a scheme from its colon."""
+"""An image becomes a link; an invisible sign comes before the colon, or the name of a command."""
 
 
 class Picture(Protocol):

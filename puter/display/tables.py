@@ -6,6 +6,7 @@ Styles stand at the elements: frontends take style sheets out of what they do no
 from __future__ import annotations
 
 import html
+import re
 from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from typing import Any
@@ -14,6 +15,11 @@ from puter.money import amount
 
 MOST_ROWS = 40
 """Rows shown at most; a line says how many there are more."""
+FORMULAS = (
+    r"(?i:(?<=\\)(?=(?:href|url|style|class|cssid|data|html[a-z]*|includegraphics|bbox|mmltoken"
+    r"|require)(?![a-z])))"
+)
+"""Before commands by which formulas link, load or style; frontends find formulas in HTML, too."""
 _RULE = "1px solid rgba(128,128,128,.35)"
 _CELL = "text-align:{};padding:.2em .8em;vertical-align:top;border:0;background:none"
 
@@ -42,8 +48,8 @@ _NOTHING = '<span style="opacity:.5">&ndash;</span>'
 
 
 def escaped(text: object) -> str:
-    """The text of anything, as HTML shows it."""
-    return html.escape(str(text))
+    """The text of anything, as HTML shows it, without such commands."""
+    return re.sub(FORMULAS, "\u2060", html.escape(str(text)))
 
 
 def table(
