@@ -14,7 +14,7 @@ import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,10 +27,11 @@ from puter.testing import LocalPuter, Reply
 from tests.door import Door, chat_body, until_done
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import AsyncIterator, Callable, Iterator
 
 pytest.importorskip("mcp")
-uvicorn = pytest.importorskip("uvicorn")  # which mcp brings
+anyio = pytest.importorskip("anyio")  # which mcp brings, and the next
+uvicorn = pytest.importorskip("uvicorn")
 
 FIXTURES = Path(__file__).parent / "fixtures"
 SERVER = str(FIXTURES / "mcp_server.py")
@@ -382,13 +383,56 @@ async def test_a_server_is_ended_once_however_often_it_is_given_up(tmp_path: Pat
 
 
 def test_what_is_given_up_before_it_begins_starts_nothing() -> None:
-    async def connect(stack: AsyncExitStack) -> Any:
+    async def transport(stack: AsyncExitStack) -> Any:
         raise AssertionError("it is not wanted")
 
-    connection = Connection("server", connect, str)
+    connection = Connection("server", transport, str, timeout=20)
     connection.end(wait=False)
     with pytest.raises(Ended):
-        connection.start(20)
+        connection.start()
+
+
+def test_an_ending_that_has_begun_is_not_cut_short() -> None:
+    begun, given_up, ended = threading.Event(), threading.Event(), list[str]()
+
+    @asynccontextmanager
+    async def dead_server() -> AsyncIterator[Any]:
+        (to_us, ours), (us, theirs) = (anyio.create_memory_object_stream[Any]() for _ in range(2))
+        try:
+            async with to_us, ours, us, theirs:
+                await to_us.aclose()
+                yield ours, us
+        finally:
+            begun.set()
+            await asyncio.to_thread(given_up.wait, 20)
+            ended.append("as it should")
+
+    async def transport(stack: AsyncExitStack) -> Any:
+        return dead_server()
+
+    connection = Connection("server", transport, str, timeout=20)
+    with ThreadPoolExecutor() as pool:
+        started = pool.submit(connection.start)
+        assert begun.wait(20)
+        connection.end(wait=False)
+        given_up.set()
+        assert started.exception(20)
+    assert ended == ["as it should"]
+
+
+def test_a_tool_that_cannot_be_one_ends_the_server(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*_: object) -> None:
+        raise puter.PuterInputError("no name")
+
+    tools = McpTools(url=url)
+    with monkeypatch.context() as patch:
+        patch.setattr(McpTools, "_tool", refused)
+        with pytest.raises(McpError, match="cannot be opened: no name"), tools:
+            pass
+    with tools:
+        assert len(tools)
 
 
 def test_it_opens_again_and_not_twice(url: str) -> None:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import concurrent.futures
-import logging
 import os
 import threading
-from collections.abc import AsyncGenerator, Callable, Coroutine
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
 from contextlib import (
     AbstractAsyncContextManager,
     AsyncExitStack,
@@ -15,12 +14,13 @@ from contextlib import (
 )
 from typing import TYPE_CHECKING, Any
 
+from puter.mcp.log_filter import LogFilter
+
 if TYPE_CHECKING:
     import asyncio
 
     from mcp import Client
 
-_LOGGER = logging.getLogger("puter.mcp")
 _MOST_PAGES = 100
 """Pages of a list of tools: one that never ends shall not be read for ever."""
 _ENDING = 15.0
@@ -31,61 +31,17 @@ class Ended(Exception):
     """There is no connection any more."""
 
 
-class _Discreet(logging.Filter):
-    """Lets the libraries log no secret, and tell once of what is no message, without a traceback.
-
-    Made in the thread of a connection, it leaves alone what is logged in others.
-
-    Args:
-        label: Of the server.
-        redact: Takes what is secret out of a text.
-    """
-
-    _LOGGERS = (  # as mcp and its HTTP library name them
-        "client",
-        "mcp.client.stdio",
-        "mcp.client.streamable_http",
-        "httpx2",
-        "httpcore2.http11",
-    )
-
-    def __init__(self, label: str, redact: Callable[[str], str]) -> None:
-        super().__init__()
-        self._label, self._redact = label, redact
-        self._thread, self._told = threading.get_ident(), False
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        if threading.get_ident() != self._thread:
-            return True
-        if not record.exc_info:
-            record.msg, record.args = self._redact(record.getMessage()), ()
-            return True
-        if isinstance(record.exc_info[1], ValueError) and not self._told:
-            self._told = True
-            _LOGGER.warning("%s says what is no message of MCP: it is not read", self._label)
-        return False
-
-    def __enter__(self) -> None:
-        for name in self._LOGGERS:
-            logging.getLogger(name).addFilter(self)
-
-    def __exit__(self, *_: object) -> None:
-        for name in self._LOGGERS:
-            logging.getLogger(name).removeFilter(self)
-
-
 class Connection:
     """Outlives no ``with``, and blocks nobody's event loop.
 
     Args:
         label: Of the server.
-        connect: Opens the client, on a stack that is left in the same task.
+        transport: Makes the way to the server; what that needs is left with the stack.
         redact: Takes what is secret out of a text.
+        timeout: Seconds that starting may take, and each call.
     """
 
     client: Client
-    _longest: float
-    """Seconds after which nobody waits for a call: its loop ended before it began."""
     _loop: asyncio.AbstractEventLoop | None = None
     _task: asyncio.Task[None]
     _ending = False
@@ -93,27 +49,28 @@ class Connection:
     def __init__(
         self,
         label: str,
-        connect: Callable[[AsyncExitStack], Coroutine[Any, Any, Client]],
+        transport: Callable[[AsyncExitStack], Awaitable[AbstractAsyncContextManager[Any]]],
         redact: Callable[[str], str],
+        timeout: float,
     ) -> None:
-        self._label, self._connect, self._redact = label, connect, redact
+        self._label, self._transport, self._redact = label, transport, redact
+        self._timeout = timeout
         self._pid = os.getpid()
         self._listed: concurrent.futures.Future[list[Any]] = concurrent.futures.Future()
         self._lock = threading.Lock()
         self._given_up = False
         self._thread = threading.Thread(target=self._run, name="McpTools", daemon=True)
 
-    def start(self, timeout: float) -> list[Any]:
+    def start(self) -> list[Any]:
         """Connect, and list the tools. Raises whatever goes wrong, TimeoutError among it."""
-        self._longest = timeout + _ENDING
         self._thread.start()
-        return self._listed.result(timeout)
+        return self._listed.result(self._timeout)
 
     def _run(self) -> None:
         import asyncio
 
         try:
-            with _Discreet(self._label, self._redact):
+            with LogFilter(self._label, self._redact):
                 asyncio.run(self._serve())
         except BaseException as error:  # noqa: BLE001 - whoever waits has it
             if not self._listed.done():
@@ -123,6 +80,8 @@ class Connection:
         """All of the client's life in one task, as its library wants it."""
         import asyncio
 
+        from mcp import Client
+
         task = asyncio.current_task()
         assert task is not None  # noqa: S101 - this is one
         with self._lock:
@@ -130,7 +89,8 @@ class Connection:
             if self._given_up:  # before there was anything to cancel
                 raise Ended
         async with AsyncExitStack() as stack:
-            self.client = await self._connect(stack)
+            transport = self._watched(await self._transport(stack))
+            self.client = await stack.enter_async_context(Client(transport))
             listed: list[Any] = []
             cursor: str | None = None
             for _ in range(_MOST_PAGES):
@@ -142,7 +102,7 @@ class Connection:
             await asyncio.get_running_loop().create_future()  # until it is cancelled
 
     @asynccontextmanager
-    async def watched(
+    async def _watched(
         self, transport: AbstractAsyncContextManager[Any]
     ) -> AsyncGenerator[Any, None]:
         """A transport that is not cancelled once it has begun to end its server."""
@@ -160,7 +120,7 @@ class Connection:
         """
         outcome = self._submit(work)
         try:
-            return outcome.result(self._longest)
+            return outcome.result(self._timeout + _ENDING)
         except (concurrent.futures.CancelledError, concurrent.futures.TimeoutError):
             raise Ended from None
         finally:
@@ -172,7 +132,7 @@ class Connection:
 
         waiting = asyncio.wrap_future(self._submit(work))
         try:
-            await asyncio.wait([waiting], timeout=self._longest)
+            await asyncio.wait([waiting], timeout=self._timeout + _ENDING)
             if waiting.cancelled() or not waiting.done():
                 raise Ended
             return waiting.result()

@@ -22,7 +22,6 @@ from puter.tools import Tool
 from puter.wire.redact import Redactor
 
 if TYPE_CHECKING:
-    from mcp import Client
     from typing_extensions import Self
 
 _UNUSABLE = re.compile(r"[^A-Za-z0-9_-]")
@@ -126,11 +125,14 @@ class McpTools(Sequence[Tool]):
         Raises:
             PuterInputError: It is not open.
         """
+        return list(self._listed())
+
+    def _listed(self) -> list[Tool]:
         if self._open is None:
             raise PuterInputError(
                 f"{self._label} is not open", hint="Use it inside `with` or `async with`."
             )
-        return list(self._tools)
+        return self._tools
 
     @overload
     def __getitem__(self, index: int) -> Tool: ...
@@ -138,10 +140,10 @@ class McpTools(Sequence[Tool]):
     def __getitem__(self, index: slice) -> list[Tool]: ...
     def __getitem__(self, index: int | slice) -> Tool | list[Tool]:
         """By place; so ``[*mcp, my_function]`` and ``mcp[:3]`` are lists of tools."""
-        return self.tools[index]
+        return self._listed()[index]
 
     def __len__(self) -> int:
-        return len(self.tools)
+        return len(self._listed())
 
     def __enter__(self) -> Self:
         """Start the server, and list its tools.
@@ -213,12 +215,12 @@ class McpTools(Sequence[Tool]):
 
     def _connection(self) -> Connection:
         with library("'mcp>=2'", "mcp", "McpTools"):
-            from mcp import Client, StdioServerParameters, stdio_client
+            from mcp import StdioServerParameters, stdio_client
             from mcp.client.streamable_http import streamable_http_client
 
             from puter.mcp.http import http_client
 
-        async def connect(stack: AsyncExitStack) -> Client:
+        async def transport(stack: AsyncExitStack) -> Any:
             if self._url is None:
                 program, *arguments = self._command
                 parameters = StdioServerParameters(
@@ -227,15 +229,12 @@ class McpTools(Sequence[Tool]):
                     env=self._env,
                     cwd=None if self._cwd is None else os.fspath(self._cwd),
                 )
-                transport: Any = stdio_client(parameters, stack.enter_context(_stderr()))
-            else:
-                http = http_client(self._headers, max(self.timeout, 300.0))
-                await stack.enter_async_context(http)
-                transport = streamable_http_client(self._url, http_client=http)
-            return await stack.enter_async_context(Client(connection.watched(transport)))
+                return stdio_client(parameters, stack.enter_context(_stderr()))
+            http = http_client(self._headers, max(self.timeout, 300.0))
+            await stack.enter_async_context(http)
+            return streamable_http_client(self._url, http_client=http)
 
-        connection = Connection(self._label, connect, self._redacted)
-        return connection
+        return Connection(self._label, transport, self._redacted, self.timeout)
 
     def _begin(self, connection: Connection, asynchronous: bool) -> None:
         with self._lock:
@@ -243,7 +242,9 @@ class McpTools(Sequence[Tool]):
                 raise PuterInputError(f"{self._label} is open already")
             self._open = connection
         try:
-            listed = connection.start(self.timeout)
+            names: set[str] = set()
+            listed = connection.start()
+            self._tools = [self._tool(connection, tool, names, asynchronous) for tool in listed]
         except BaseException as error:
             connection.end(wait=False)
             self._forget(connection)
@@ -253,8 +254,6 @@ class McpTools(Sequence[Tool]):
             if isinstance(error, (Exception, concurrent.futures.CancelledError)):
                 raise self._error("cannot be opened", error) from None
             raise
-        names: set[str] = set()
-        self._tools = [self._tool(connection, tool, names, asynchronous) for tool in listed]
 
     def _tool(
         self, connection: Connection, listed: Any, names: set[str], asynchronous: bool
