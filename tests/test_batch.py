@@ -913,8 +913,28 @@ async def test_a_full_disk_costs_no_answer(
     results = await door(ai, "batch", list("0123456"), output=output, concurrency=1)
     assert results[:3] == ["<0>", "<1>", "<2>"]  # paid, so returned
     assert isinstance(results.stopped, OSError)
+    assert [one["item"] for one in results.unwritten] == ["2"]
     assert len(server.asked) == 3
     assert [one["item"] for one in records(output)] == ["0", "1"]
+
+
+@pytest.mark.parametrize("removed_after", [1, 3])
+async def test_a_file_that_is_removed_costs_no_answer(
+    door: Door, ai: PuterAI, server: Server, output: Path, removed_after: int
+) -> None:
+    def items() -> Iterator[str]:
+        for number in range(3):
+            yield str(number)
+            if number + 1 == removed_after:  # it was answered before the next is asked for
+                output.unlink()
+
+    results = await door(ai, "batch", items(), output=output, concurrency=1)
+    asked = min(removed_after + 1, 3)
+    assert results == ["<0>", "<1>", "<2>"][:asked]
+    assert isinstance(results.stopped, OSError)
+    assert [one["item"] for one in results.unwritten] == ["0", "1", "2"][:asked]
+    output.write_text("".join(f"{json.dumps(one)}\n" for one in results.unwritten))
+    assert (await door(ai, "batch", list("012"), output=output)).reused == asked
 
 
 async def test_it_does_not_read_its_own_answers(

@@ -108,9 +108,10 @@ class AnswerFile:
         """Append a record, wholly or not at all.
 
         Raises:
-            OSError: The disk is full, or fails.
+            OSError: The disk is full, or fails, or the file was removed.
             TypeError: Something in it is no JSON.
         """
+        self.check_there()
         try:
             line = json.dumps(record, ensure_ascii=False).encode() + b"\n"
         except UnicodeEncodeError:  # half of a surrogate pair
@@ -123,6 +124,16 @@ class AnswerFile:
         except OSError:
             os.ftruncate(self._descriptor, ends)
             raise
+
+    def check_there(self) -> None:
+        """Raise OSError when it was removed, or replaced: what is written is lost when it closes."""
+        if os.fstat(self._descriptor).st_nlink == 0:
+            raise OSError(errno.ENOENT, "It was removed while answers came", self.path)
+
+    def records(self) -> list[dict[str, Any]]:
+        """What it holds, also where it was removed."""
+        self._reader.seek(0)
+        return [json.loads(line) for line in self._reader]
 
     def close(self) -> None:
         """Close it, which unlocks it. Safe to repeat."""

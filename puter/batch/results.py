@@ -43,7 +43,7 @@ class BatchResults(list[Any]):
         """Why not all items were asked: a budget that is spent, a sign-in that is refused, a full
         disk. None when all were."""
         self.unwritten: list[dict[str, Any]] = []
-        """Records that could not be written to the file, such as on a full disk."""
+        """Records that the file lacks, as the disk is full, or as it was removed."""
         self.finished: list[tuple[float, Decimal]] = []
         """For each answer of this run, seconds since its beginning and US dollars paid so far."""
 

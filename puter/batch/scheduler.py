@@ -267,6 +267,15 @@ class Scheduler:
                 hint="Let the function return a str, a reply, or what JSON can say.",
             ) from None
 
+    def _check_file(self) -> None:
+        """Rescue what is in the file, if it was removed."""
+        if self.file is not None:
+            try:
+                self.file.check_there()
+            except OSError as error:
+                self.results.unwritten[:0] = self.file.records()
+                self.stop(error)
+
     def conclude(self, total: int | None) -> BatchResults:
         """The results.
 
@@ -276,6 +285,7 @@ class Scheduler:
         Raises:
             BaseException: What ended it, where that is raised.
         """
+        self._check_file()
         results, reason = self.results, self.stopped
         results.elapsed = monotonic() - self._started
         if reason is None:
@@ -289,6 +299,7 @@ class Scheduler:
 
     def ended_by(self, error: BaseException) -> BaseException:
         """The error, with what was done before it as its ``results``."""
+        self._check_file()
         self._fill(error, 0)
         return with_results(error, self.results)
 
