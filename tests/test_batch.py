@@ -933,7 +933,8 @@ async def test_a_file_that_is_removed_costs_no_answer(
     assert results == ["<0>", "<1>", "<2>"][:asked]
     assert isinstance(results.stopped, OSError)
     assert [one["item"] for one in results.unwritten] == ["0", "1", "2"][:asked]
-    output.write_text("".join(f"{json.dumps(one)}\n" for one in results.unwritten))
+    with output.open("w") as file:
+        file.writelines(f"{json.dumps(one)}\n" for one in results.unwritten)
     assert (await door(ai, "batch", list("012"), output=output)).reused == asked
 
 

@@ -126,7 +126,7 @@ class AnswerFile:
             raise
 
     def check_there(self) -> None:
-        """Raise OSError when it was removed, or replaced: what is written is lost when it closes."""
+        """Raise OSError when it was removed or replaced: what it holds is lost when it closes."""
         if os.fstat(self._descriptor).st_nlink == 0:
             raise OSError(errno.ENOENT, "It was removed while answers came", self.path)
 

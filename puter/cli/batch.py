@@ -21,6 +21,7 @@ from puter.cli.parameters import STDIN, answer_options, given, model_option, sys
 from puter.cli.session import Session, pass_session
 from puter.exceptions import PuterInputError
 from puter.extensions.budget import Budget
+from puter.wire.json import MAX_BODY
 
 FORMATS = {".jsonl": "jsonl", ".ndjson": "jsonl", ".csv": "csv"}
 """What endings of names mean; any other file has an item in each line."""
@@ -98,6 +99,8 @@ def batch(
     """
     if output == STDIN:
         raise click.UsageError("A batch goes on from what its output says: name a file as -o.")
+    if source == STDIN and sys.stdin is None:
+        raise click.UsageError("Standard input is closed.")
     questions: Any = sys.stdin if source == STDIN else source
     arguments = given(options, system=system, temperature=temperature, max_tokens=max_tokens)
     with _told_as_wrong_use():
@@ -187,16 +190,24 @@ def read(source: str, form: str) -> Generator[Any, None, None]:
             if form == "csv":
                 yield from _rows(source, file)
                 return
-            for number, line in enumerate(file, 1):
+            for number, line in enumerate(_lines(source, file), 1):
                 if line.strip():
                     yield line.rstrip("\r\n") if form == "lines" else _json(source, number, line)
         except (UnicodeDecodeError, csv.Error) as error:
             raise PuterInputError(f"{source} cannot be read: {error}") from None
 
 
+def _lines(source: str, file: TextIO) -> Generator[str, None, None]:
+    """Lines, each of which has an end."""
+    while line := file.readline(MAX_BODY + 1):
+        if len(line) > MAX_BODY:
+            raise PuterInputError(f"A line of {source} is longer than {MAX_BODY >> 20} MiB")
+        yield line
+
+
 def _rows(source: str, file: TextIO) -> Generator[dict[str, str], None, None]:
-    csv.field_size_limit(2**31 - 1)
-    reader = csv.DictReader(file, strict=True)
+    csv.field_size_limit(MAX_BODY)
+    reader = csv.DictReader(_lines(source, file), strict=True)
     names = [name for name in reader.fieldnames or () if name]
     for name in names:
         if names.count(name) > 1:

@@ -14,6 +14,7 @@ from puter.atomic import open_ordinary, write_whole
 from puter.cli.state import open_private, state_file
 from puter.cli.talk import COMMANDS, QUOTES
 from puter.exceptions import PuterInputError
+from puter.wire.json import MAX_BODY
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -76,12 +77,14 @@ def read_piped_line(_: str) -> str:
 
     Raises:
         EOFError: There is none left.
-        PuterInputError: It is no text.
+        PuterInputError: It is no text, or has no end.
     """
     with _no_text_told():
-        line = sys.stdin.readline() if sys.stdin is not None else ""
+        line = sys.stdin.readline(MAX_BODY + 1) if sys.stdin is not None else ""
     if not line:
         raise EOFError
+    if len(line) > MAX_BODY:
+        raise PuterInputError(f"A line of standard input is longer than {MAX_BODY >> 20} MiB")
     return line.rstrip("\r\n")
 
 

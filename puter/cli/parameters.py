@@ -7,7 +7,7 @@ import json
 import sys
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import IO, TYPE_CHECKING, Any, AnyStr, TypeVar
 
 import click
 from click.shell_completion import CompletionItem
@@ -15,6 +15,7 @@ from click.shell_completion import CompletionItem
 from puter.checks import did_you_mean, near_misses
 from puter.money import usd
 from puter.options import ChatOptions
+from puter.wire.json import MAX_BODY
 
 if TYPE_CHECKING:
     from puter.ai import PuterAI
@@ -154,12 +155,12 @@ def piped() -> str:
     """What comes on standard input, ``""`` from a terminal.
 
     Raises:
-        click.UsageError: It is no text.
+        click.UsageError: It is no text, or too long.
     """
     if sys.stdin is None or sys.stdin.isatty():  # None: it was closed
         return ""
     try:
-        text = sys.stdin.read()
+        text = _whole(sys.stdin)
         text.encode()  # in some locales bytes that are no text are read as halves of characters
         return text
     except UnicodeError:
@@ -183,13 +184,25 @@ def source_of(name: str) -> str | bytes:
     """A file or URL as the client takes it; ``-`` is what is piped in.
 
     Raises:
-        click.UsageError: Standard input is closed.
+        click.UsageError: Standard input is closed, or too long.
     """
     if name != STDIN:
         return name
     if sys.stdin is None:
         raise click.UsageError("Standard input is closed.")
-    return sys.stdin.buffer.read()
+    return _whole(sys.stdin.buffer)
+
+
+def _whole(stream: IO[AnyStr]) -> AnyStr:
+    """All of a stream that may have no end.
+
+    Raises:
+        click.UsageError: It is longer than what can be sent.
+    """
+    found = stream.read(MAX_BODY + 1)
+    if len(found) > MAX_BODY:
+        raise click.UsageError(f"Standard input is longer than {MAX_BODY >> 20} MiB.")
+    return found
 
 
 def need_output() -> None:

@@ -19,7 +19,7 @@ import platformdirs
 import pytest
 
 import puter
-from puter.cli import main, plugins
+from puter.cli import batch, keyboard, main, parameters, plugins
 from puter.cli.app import COMMANDS, app
 from puter.testing import LocalPuter, faults
 from tests.cli.conftest import Cli
@@ -246,6 +246,7 @@ def test_no_words_show_what_there_is(cli: Cli) -> None:
         ("stdout", "transcribe nothing.mp3", 2),
         ("stdin", "ask -f - 2 + 2", 2),
         ("stdin", "ocr -", 2),
+        ("stdin", "batch -", 2),
         ("stdin", "transcribe -", 2),
         ("stdout", "image 2 + 2 -o four", 0),  # a file gets it
         ("stdin", "ask 2 + 2", 0),
@@ -267,6 +268,32 @@ def test_with_a_closed_stream_nothing_is_paid_for_nobody(
     assert len(sent) == (not code)
     told = "Standard input is closed" if stream == "stdin" else "Standard output is closed"
     assert (told in capsys.readouterr().err) == bool(code)
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        ("ask", 2),
+        ("image", 2),
+        ("say", 2),
+        ("ask Look -i -", 2),
+        ("ocr -", 2),
+        ("transcribe -", 2),
+        ("batch -", 1),
+        ("batch - --format csv", 1),
+        ("batch long.txt", 1),
+        ("chat", 1),
+    ],
+)
+def test_an_input_without_an_end_is_read_up_to_the_largest_body(
+    cli: Cli, signed_in: LocalPuter, monkeypatch: pytest.MonkeyPatch, words: str, code: int
+) -> None:
+    for module in (parameters, keyboard, batch):
+        monkeypatch.setattr(module, "MAX_BODY", 2**20)
+    text = "x" * (2**20 + 1)
+    Path("long.txt").write_text(text)
+    done = cli(*words.split(), stdin=text)
+    assert (done.code, "longer than 1 MiB" in done.err, signed_in.requests) == (code, True, [])
 
 
 @pytest.mark.parametrize("kind", ["full", "closed pipe"])
