@@ -160,7 +160,7 @@ def piped() -> str:
     if sys.stdin is None or sys.stdin.isatty():  # None: it was closed
         return ""
     try:
-        text = _whole(sys.stdin)
+        text: str = _whole(sys.stdin)
         text.encode()  # in some locales bytes that are no text are read as halves of characters
         return text
     except UnicodeError:
@@ -190,7 +190,8 @@ def source_of(name: str) -> str | bytes:
         return name
     if sys.stdin is None:
         raise click.UsageError("Standard input is closed.")
-    return _whole(sys.stdin.buffer)
+    data: bytes = _whole(sys.stdin.buffer)
+    return data
 
 
 def _whole(stream: IO[AnyStr]) -> AnyStr:
