@@ -8,12 +8,12 @@ import logging
 import os
 import re
 import stat
-import sys
 import weakref
 from decimal import Decimal
 from typing import Any
 
 from puter.exceptions import PuterInputError, words_of
+from puter.locks import lock
 from puter.process import short_lock
 from puter.types.replies import ChatReply
 
@@ -159,24 +159,16 @@ class AnswerFile:
             )
 
     def _lock(self) -> None:
-        """Lock it until it is closed, or the process ends in whatever way."""
         try:
-            if sys.platform == "win32":
-                import msvcrt
-
-                os.lseek(self._descriptor, 2**31 - 2, os.SEEK_SET)  # far from what others read
-                msvcrt.locking(self._descriptor, msvcrt.LK_NBLCK, 1)
-            else:
-                import fcntl
-
-                fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if lock(self._descriptor):
+                return
         except OSError as error:
-            if error.errno in (errno.EAGAIN, errno.EACCES, errno.EDEADLK):
-                raise PuterInputError(
-                    f"Another batch writes to {self.path}",
-                    hint="Wait for it to end, or name another file.",
-                ) from None
             LOGGER.warning("%s cannot be locked: %s", self.path, words_of(error))
+            return
+        raise PuterInputError(
+            f"Another batch writes to {self.path}",
+            hint="Wait for it to end, or name another file.",
+        )
 
     def _read(self) -> None:
         place = 0

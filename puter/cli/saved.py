@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
-from contextlib import suppress
+import time
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from puter.atomic import check_writable, write_whole
 from puter.exceptions import PuterConfigError
+from puter.locks import lock
 from puter.process import loading
 from puter.profiles import KEYRING, SAVED, saved_tables, users_file
 from puter.secret import Secret
@@ -17,6 +19,8 @@ from puter.secret import Secret
 OURS = ("token", "api_base", "login_url", "allow_http")
 """What ``save()`` writes."""
 
+_LONGEST = 10.0
+"""Seconds that another process may take to change the file."""
 _LOCKED = "Unlock it and try again, or let go of the token: puter-ai logout --force"
 _HEAD = """\
 # Written by `puter-ai login --save`, and by `puter-ai logout`, which takes a profile out.
@@ -41,14 +45,13 @@ def save(profile: str, token: Secret, hosts: Mapping[str, str]) -> str:
         PuterConfigError: The file holds what is not ours, or the keyring keeps the token before.
         OSError: It cannot be written.
     """
-    tables = saved_tables()
+    before = _text(saved_tables(), profile)
     reference = f"{KEYRING}puter/{profile}" if profile else f"{KEYRING}puter-default/token"
     in_keyring = _put_into_keyring(reference, token)
-    before = _text(tables, profile)
     if before.startswith(KEYRING) and not in_keyring:
         _take_out_of_keyring(before)
     text = reference if in_keyring else token.reveal()
-    _write({**tables, profile: {**_others(tables, profile), **hosts, "token": text}})
+    _replace(profile, {**hosts, "token": text})
     return "the keyring" if in_keyring else users_file(SAVED)
 
 
@@ -88,13 +91,7 @@ def forget(profile: str) -> None:
         PuterConfigError: The file cannot be read.
         OSError: It cannot be written.
     """
-    tables = saved_tables()
-    tables[profile] = _others(tables, profile)
-    if any(tables.values()):
-        _write(tables)
-    else:
-        with suppress(FileNotFoundError):
-            os.unlink(users_file(SAVED))
+    _replace(profile, {})
 
 
 def _text(tables: Mapping[str, Mapping[str, Any]], profile: str) -> str:
@@ -102,9 +99,32 @@ def _text(tables: Mapping[str, Mapping[str, Any]], profile: str) -> str:
     return str(tables.get(profile, {}).get("token", ""))
 
 
-def _others(tables: Mapping[str, Mapping[str, Any]], profile: str) -> dict[str, Any]:
-    """What somebody else wrote into the table of a profile."""
-    return {name: value for name, value in tables.get(profile, {}).items() if name not in OURS}
+def _replace(profile: str, ours: Mapping[str, str]) -> None:
+    """Replace what we wrote into the table of a profile; what somebody else wrote there stays."""
+    with _alone():
+        tables = saved_tables()
+        others = {k: v for k, v in tables.get(profile, {}).items() if k not in OURS}
+        tables[profile] = {**others, **ours}
+        if any(tables.values()):
+            _write(tables)
+        else:
+            with suppress(FileNotFoundError):
+                os.unlink(users_file(SAVED))
+
+
+@contextmanager
+def _alone() -> Generator[None, None, None]:
+    """While no other process changes the file, which is read and written again as a whole."""
+    with open(f"{_file()}.lock", "ab") as file:
+        ends = time.monotonic() + _LONGEST
+        with suppress(OSError):  # a file system without locks
+            while not lock(file.fileno()):
+                if time.monotonic() > ends:
+                    raise PuterConfigError(
+                        f"Another program changes {users_file(SAVED)}", hint="Try again."
+                    )
+                time.sleep(0.01)
+        yield
 
 
 def _write(tables: Mapping[str, Mapping[str, Any]]) -> None:

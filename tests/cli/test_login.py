@@ -10,6 +10,7 @@ import stat
 import sys
 import webbrowser
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -293,7 +294,7 @@ def test_without_a_keyring_it_is_a_file_that_nobody_else_reads(
     assert f"The token is in {file()}." in done.err
     assert stat.S_IMODE(file().stat().st_mode) == 0o600
     assert stat.S_IMODE(file().parent.stat().st_mode) == 0o700
-    assert list(file().parent.iterdir()) == [file()]
+    assert {one.name for one in file().parent.iterdir()} == {file().name, f"{file().name}.lock"}
     elsewhere()
     assert cli("whoami").out == "alice\n"
     with PuterAI(profile="") as ai:
@@ -431,7 +432,7 @@ def test_a_crash_leaves_the_old_file(
     assert done.code == 1
     assert "No space left" in done.err
     assert file().read_text() == before
-    assert list(file().parent.iterdir()) == [file()]
+    assert {one.name for one in file().parent.iterdir()} == {file().name, f"{file().name}.lock"}
 
 
 def test_what_somebody_else_wrote_into_the_file_stays() -> None:
@@ -447,6 +448,28 @@ def test_what_somebody_else_wrote_into_the_file_stays() -> None:
     saved.remove("work")
     saved.remove("")
     assert saved_tables() == {"": {"timeout": 5}, "work": {"default_model": "x"}}
+
+
+def test_logins_and_logouts_at_once_lose_nothing() -> None:
+    def change(number: int) -> None:
+        saved.save(f"p{number}", Secret(f"token {number}"), {})
+        if number % 2:
+            saved.remove(f"p{number}")
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(change, range(8)))
+    assert saved_tables() == {
+        "": {},
+        **{f"p{number}": {"token": f"token {number}"} for number in range(0, 8, 2)},
+    }
+
+
+def test_a_file_that_another_program_does_not_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(saved, "_LONGEST", 0.0)
+    with saved._alone(), pytest.raises(PuterConfigError, match="Another program"):
+        saved.save("", Secret("t"), {})
+    saved.save("", Secret("t"), {})
+    assert saved.token("") == Secret("t")
 
 
 def test_what_cannot_be_written_again_is_not_lost() -> None:
