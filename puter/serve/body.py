@@ -24,11 +24,13 @@ async def read_body(request: web.Request) -> tuple[bytes, dict[str, Any]]:
     """
     raw = await request.read()
     try:
-        body = read_json(raw, request.app[CLIENT].config.max_response_bytes, depth=DEPTH)
+        limit = request.app[CLIENT].config.max_response_bytes
+        body = read_json(raw, limit, depth=DEPTH, finite=True)
     except ValueError as error:
         raise PuterInputError(f"The body of the request is no JSON: {error}") from None
     if not isinstance(body, dict):
         raise PuterInputError("The body of the request must be a JSON object")
+    refuse(body, NOWHERE)
     return raw, body
 
 
@@ -46,6 +48,10 @@ def boolean(body: Mapping[str, Any], name: str) -> bool:
 
 Refusals = Mapping[str, tuple[tuple[Any, ...], str]]
 """Parameters that change the answer and that Puter does not have: harmless values, and advice."""
+
+
+NOWHERE: Refusals = {"test_mode": ((False,), "What is asked here is billed.")}
+"""Those of all requests."""
 
 
 def refuse(body: Mapping[str, Any], refusals: Refusals) -> None:

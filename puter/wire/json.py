@@ -61,6 +61,7 @@ def read_json(
     *,
     depth: int = MAX_DEPTH,
     keep_halves: bool = False,
+    finite: bool = False,
     serializer: Serializer | None = None,
 ) -> Any:
     """Decode JSON of the server into what can be shown, compared, copied and sent again.
@@ -73,6 +74,7 @@ def read_json(
         limit: ``max_response_bytes``; see ``memory_of()``. Default: none.
         depth: Lists and objects inside each other at most.
         keep_halves: Leave halves of emoji as they are.
+        finite: A number that no float holds is an error.
         serializer: Reads what it reads as the standard library does. Default: nothing.
 
     Raises:
@@ -87,7 +89,7 @@ def read_json(
     try:  # Python refuses whole numbers of more than 4,300 digits (from 3.10.7 on)
         value = _UNREAD if serializer is None else serializing.read_by(serializer, data, _UNREAD)
         if value is _UNREAD:
-            value = DECODER.decode(data.decode().removeprefix("\ufeff"))
+            value = (_FINITE if finite else DECODER).decode(data.decode().removeprefix("\ufeff"))
     except RecursionError:
         raise ValueError(_TOO_DEEP) from None
     if data.count(b"[") + data.count(b"{") > depth:
@@ -167,6 +169,9 @@ def _finite(number: str, kind: type[float] = float) -> float:
     if not math.isfinite(value):
         raise ValueError(f"{number} is not a number in JSON")
     return value
+
+
+_FINITE = json.JSONDecoder(parse_float=_finite, parse_constant=_finite)
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
