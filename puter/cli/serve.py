@@ -13,10 +13,16 @@ from aiohttp import web
 
 from puter.checks import is_loopback
 from puter.cli.session import Session, pass_session
-from puter.serve.app import KEY, LOOPBACK, STRANGERS, create_app
+from puter.serve.app import KEY, KEYS, LOOPBACK, STRANGERS, create_app
 
-PATIENCE = 5.0
+PATIENCE = 8.0
 """Seconds that calls under way have to end, once the server shall."""
+
+
+def _key(_context: click.Context, _option: click.Parameter, key: str | None) -> str | None:
+    if key is not None and not KEYS.fullmatch(key):
+        raise click.BadParameter("It takes 1 to 1,000 visible ASCII characters.")
+    return key
 
 
 @click.command()
@@ -31,6 +37,7 @@ PATIENCE = 5.0
 @click.option(
     "--key",
     envvar="PUTER_SERVE_KEY",
+    callback=_key,
     help="What callers have to show; also PUTER_SERVE_KEY. Default: a new one each time.",
 )
 @pass_session
@@ -66,7 +73,10 @@ async def _serve(
     """Serve until a signal comes; returns the exit code."""
     logging.getLogger("aiohttp.server").setLevel(logging.CRITICAL)  # what is no HTTP, at length
     runner = web.AppRunner(
-        app, handler_cancellation=True, access_log=None, shutdown_timeout=PATIENCE
+        app,
+        handler_cancellation=True,
+        access_log=None,
+        shutdown_timeout=PATIENCE / 2,  # it waits for them, cancels them, and waits again
     )
     await runner.setup()
     try:

@@ -36,7 +36,8 @@ LOOPBACK: tuple[str, ...] = ("localhost", "127.0.0.1", "::1")
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
-_KEYS = re.compile(r"[\x21-\x7e]+")
+KEYS: re.Pattern[str] = re.compile(r"[\x21-\x7e]{1,1000}")
+"""What a key may be."""
 _ROUTES = (
     web.post("/v1/chat/completions", openai_chat.completions),
     web.post("/v1/messages", anthropic_messages.messages),
@@ -66,8 +67,8 @@ def create_app(
 
     Args:
         client: Who asks Puter. Its token is never shown to callers.
-        key: What callers have to show, as ``Authorization: Bearer`` or ``x-api-key``: visible ASCII
-            characters. Default: a new one, which is ``app[puter.serve.KEY]``. There
+        key: What callers have to show, as ``Authorization: Bearer`` or ``x-api-key``: 1 to 1,000
+            visible ASCII characters. Default: a new one, which is ``app[puter.serve.KEY]``. There
             is no way to serve without: whoever reaches the port could spend your money.
         hosts: Names by which callers may address the server, without port. A page in a browser that
             had a name of its own lead to this machine is refused so. Default: names of this
@@ -83,9 +84,9 @@ def create_app(
         >>> app[KEY]
         'only-for-this-machine'
     """
-    if key is not None and not (isinstance(key, str) and _KEYS.fullmatch(key)):
+    if key is not None and not (isinstance(key, str) and KEYS.fullmatch(key)):
         raise PuterConfigError(
-            "key must be a str of visible ASCII characters",
+            "key must be a str of 1 to 1,000 visible ASCII characters",
             hint="Leave it out: a new one is made, and is app[puter.serve.KEY].",
         )
     if isinstance(hosts, str):
@@ -95,7 +96,11 @@ def create_app(
         Range(0, above=True).kind(whole=False)("ping", ping)
     except PuterInputError as error:
         raise PuterConfigError(error.message) from None
-    app = web.Application(middlewares=[_guarded], client_max_size=max_body)
+    app = web.Application(
+        middlewares=[_guarded],
+        client_max_size=max_body,
+        handler_args={"auto_decompress": False},  # a bomb would hold the event loop
+    )
     app[CLIENT] = client
     app[KEY] = secrets.token_urlsafe(24) if key is None else key
     app[_HOSTS] = None if hosts is None else frozenset(map(str.lower, hosts))
@@ -115,6 +120,8 @@ async def _guarded(request: web.Request, handler: Handler) -> web.StreamResponse
         _check_caller(request)
         admitted = True
         request.app[STRANGERS].admit(request.transport)
+        if request.headers.get("Content-Encoding", "identity") != "identity":
+            raise Refused(415, "Send the request without Content-Encoding", "compressed_body")
         return await handler(request)
     except (Refused, PuterError) as error:
         problem = problem_of(error)

@@ -91,7 +91,7 @@ def test_others_need_a_key_that_was_chosen(cli: Cli, signed_in: LocalPuter) -> N
     assert (done.code, done.out) == (2, "")
     assert "--key" in done.err
     done = cli("serve", "--key", "two words")
-    assert (done.code, done.out) == (1, "")
+    assert (done.code, done.out) == (2, "")
     assert "visible ASCII" in done.err
 
 

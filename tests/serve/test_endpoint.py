@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gzip
 import importlib
 import json
 import logging
 import threading
+import zlib
 from collections.abc import AsyncIterator, Callable
 from time import monotonic
 from typing import Any
@@ -251,6 +253,9 @@ async def test_what_is_malformed_is_a_bad_request(
         (OPENAI, {"tools": [{"type": "custom", "custom": {"name": "f"}}]}, "'custom'"),
         (OPENAI, {"tools": [{"type": "function"}]}, "no name"),
         (OPENAI, {"temperature": "hot"}, "temperature"),
+        (OPENAI, {"test_mode": True}, "test_mode"),
+        (ANTHROPIC, {"test_mode": True}, "test_mode"),
+        ("/v1/images/generations", {"prompt": "A cat", "test_mode": True}, "test_mode"),
         (ANTHROPIC, {"mcp_servers": [{"url": "https://x.example"}]}, "mcp_servers"),
         (ANTHROPIC, {"tools": [{"type": "bash_20250124", "name": "bash"}]}, "bash_20250124"),
         (ANTHROPIC, {"tool_choice": {"type": "tool", "name": "x"}, "tools": [{"name": "f"}]}, "x"),
@@ -299,10 +304,26 @@ async def test_what_is_harmless_is_ignored_and_told_in_the_log(
 
 
 async def test_a_body_that_cannot_be_read_is_a_bad_request(caller: Caller) -> None:
-    gzip = {"Content-Encoding": "gzip"}
-    async with caller.post(OPENAI, data=b"no gzip", headers=gzip) as answer:
-        assert answer.status == 400
-        assert "gzip" in (await answer.json())["error"]["message"]
+    for number in ("1e999", "NaN", "-Infinity"):
+        body = json.dumps(hello()).replace("}", f', "max_tokens": {number}}}')
+        async with caller.post(OPENAI, data=body) as answer:
+            assert answer.status == 400
+            assert "JSON" in (await answer.json())["error"]["message"]
+
+
+async def test_what_is_compressed_is_refused_as_it_comes(
+    puter: LocalPuter, caller: Caller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def inflate(*_args: object, **_options: object) -> None:
+        raise AssertionError("it was inflated")
+
+    monkeypatch.setattr(zlib, "decompressobj", inflate)
+    body = gzip.compress(json.dumps(hello()).encode())
+    for key, status in (("only-for-this-test", 415), ("wrong", 401)):
+        headers = {"Content-Encoding": "gzip", "Authorization": f"Bearer {key}"}
+        async with caller.post(OPENAI, data=body, headers=headers) as answer:
+            assert answer.status == status
+    assert puter.requests == []
 
 
 async def test_a_large_request_is_refused(puter: LocalPuter) -> None:
