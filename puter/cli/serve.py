@@ -13,7 +13,8 @@ from aiohttp import web
 
 from puter.checks import is_loopback
 from puter.cli.session import Session, pass_session
-from puter.serve.app import KEY, KEYS, LOOPBACK, STRANGERS, create_app
+from puter.serve.app import KEY, KEYS, LOOPBACK, create_app
+from puter.serve.unauthenticated import UNAUTHENTICATED
 
 PATIENCE = 8.0
 """Seconds that calls under way have to end, once the server shall."""
@@ -80,7 +81,7 @@ async def _serve(
     )
     await runner.setup()
     try:
-        listener = await app[STRANGERS].listen(runner, host, port)
+        listener = await app[UNAUTHENTICATED].listen(runner, host, port)
         try:
             announce(listener.sockets[0].getsockname()[1])
             return await _signalled()

@@ -18,8 +18,8 @@ from puter.serve.chat_request import THOUGHTS
 from puter.serve.event_stream import LOGGER, PING, STREAMS, close_streams
 from puter.serve.pending import CLIENT, PENDING, PendingRequests
 from puter.serve.problems import Refused, problem_of
-from puter.serve.strangers import Strangers
 from puter.serve.thoughts import Thoughts
+from puter.serve.unauthenticated import UNAUTHENTICATED, ConnectionLimiter
 from puter.wire.json import MAX_BODY
 
 if TYPE_CHECKING:
@@ -27,8 +27,6 @@ if TYPE_CHECKING:
 
 KEY: web.AppKey[str] = web.AppKey("key", str)
 """Where an application has its key: ``app[KEY]``."""
-STRANGERS: web.AppKey[Strangers] = web.AppKey("strangers", Strangers)
-"""The connections that have not shown the key."""
 _HOSTS: web.AppKey[frozenset[str] | None] = web.AppKey("hosts", frozenset)
 
 LOOPBACK: tuple[str, ...] = ("localhost", "127.0.0.1", "::1")
@@ -105,8 +103,8 @@ def create_app(
     app[KEY] = secrets.token_urlsafe(24) if key is None else key
     app[_HOSTS] = None if hosts is None else frozenset(map(str.lower, hosts))
     app[PING], app[STREAMS] = ping, set()
-    app[PENDING], app[THOUGHTS], app[STRANGERS] = PendingRequests(), Thoughts(), Strangers()
-    app[media.ENGINES] = {}
+    app[PENDING], app[THOUGHTS], app[media.ENGINES] = PendingRequests(), Thoughts(), {}
+    app[UNAUTHENTICATED] = ConnectionLimiter()
     app.add_routes(_ROUTES)
     app.on_shutdown.append(close_streams)
     return app
@@ -114,12 +112,12 @@ def create_app(
 
 @web.middleware
 async def _guarded(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Answer strangers and failures in the vendor's form."""
-    admitted = False
+    """Let in who shows the key, and tell of failures in the vendor's form."""
+    authenticated = False
     try:
         _check_caller(request)
-        admitted = True
-        request.app[STRANGERS].admit(request.transport)
+        authenticated = True
+        request.app[UNAUTHENTICATED].authenticated(request.transport)
         if request.headers.get("Content-Encoding", "identity") != "identity":
             raise Refused(415, "Send the request without Content-Encoding", "compressed_body")
         return await handler(request)
@@ -137,7 +135,7 @@ async def _guarded(request: web.Request, handler: Handler) -> web.StreamResponse
     is_anthropic = "anthropic-version" in request.headers or request.path.startswith("/v1/messages")
     body = problem.anthropic() if is_anthropic else problem.openai()
     response = web.json_response(body, status=problem.status, headers=problem.headers)
-    if not admitted:
+    if not authenticated:
         response.force_close()
     return response
 

@@ -8,11 +8,14 @@ import gzip
 import importlib
 import json
 import logging
+import select
+import socket
+import sys
 import threading
 import zlib
 from collections.abc import AsyncIterator, Callable
 from time import monotonic
-from typing import Any
+from typing import Any, NamedTuple
 
 import aiohttp
 import pytest
@@ -22,8 +25,7 @@ from aiohttp.test_utils import TestClient, TestServer
 from puter import PuterAI, PuterConfigError
 from puter.extensions import Budget, Cache, Fallback
 from puter.serve import KEY, create_app, pending
-from puter.serve.app import STRANGERS
-from puter.serve.strangers import Strangers
+from puter.serve.unauthenticated import UNAUTHENTICATED, ConnectionLimiter
 from puter.testing import Gate, LocalPuter, MockTransport, Reply, faults, samples
 from puter.testing.replies import StreamDisconnect
 
@@ -178,36 +180,105 @@ async def test_the_token_is_told_nowhere(
                 assert "only-for-this-test" not in shown
 
 
-async def opened(port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-    return await asyncio.open_connection("127.0.0.1", port)
+@contextlib.asynccontextmanager
+async def listening(app: web.Application, limiter: ConnectionLimiter) -> AsyncIterator[Listening]:
+    app[UNAUTHENTICATED] = limiter
+    runner = web.AppRunner(app)
+    await runner.setup()
+    listener = await limiter.listen(runner, "127.0.0.1", 0)
+    yield Listening(runner, listener.sockets[0].getsockname()[1])
+    listener.close()
+    await runner.cleanup()
+
+
+class Listening(NamedTuple):
+    runner: web.AppRunner
+    port: int
+
+    async def open(self, data: bytes = b"") -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
+        writer.write(data)
+        return reader, writer
+
+    async def until_open(self, connections: int) -> None:
+        server = self.runner.server
+        await until(lambda: server is not None and len(server.connections) == connections)
+
+
+async def all_of(reader: asyncio.StreamReader) -> bytes:
+    return await asyncio.wait_for(reader.read(), 10)
+
+
+BARE = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"
 
 
 async def test_connections_without_the_key_are_few_and_short(puter: LocalPuter) -> None:
     app = create_app(ai := puter.client(), key="only-for-this-test")
-    app[STRANGERS] = Strangers(most=2, patience=30)
-    runner = web.AppRunner(app)
-    await runner.setup()
-    listener = await app[STRANGERS].listen(runner, "127.0.0.1", 0)
-    port = listener.sockets[0].getsockname()[1]
-    url = f"http://127.0.0.1:{port}/v1/models"
-    async with aiohttp.ClientSession() as session:
+    async with (
+        listening(app, limiter := ConnectionLimiter(most=2, grace=600)) as server,
+        aiohttp.ClientSession() as session,
+    ):
+        url = f"http://127.0.0.1:{server.port}/v1/models"
         async with session.get(url, headers=BEARER) as answer:  # stays open, and counts no more
             await answer.read()
-        silent = [await opened(port) for _ in range(3)]
-        assert await silent[0][0].read() == b""  # the oldest
+        silent = [await server.open() for _ in range(3)]
+        assert await all_of(silent[0][0]) == b""  # the oldest
         async with session.get(url, headers=BEARER) as answer:
             assert answer.status == 200
-        silent[2][1].write(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
-        assert (await silent[2][0].read()).startswith(b"HTTP/1.1 401 ")  # to its end
-    app[STRANGERS]._patience = 0
-    reader, late = await opened(port)
-    assert await reader.read() == b""
-    for _, writer in silent:
-        writer.close()
-    late.close()
-    listener.close()
-    await runner.cleanup()
+        silent[2][1].write(BARE)
+        assert (await all_of(silent[2][0])).startswith(b"HTTP/1.1 401 ")  # to its end
+        limiter._grace = 0
+        late = await server.open()
+        assert await all_of(late[0]) == b""
+        for _, writer in [*silent, late]:
+            writer.close()
     await ai.async_close()
+
+
+async def test_connections_that_ended_do_not_count(puter: LocalPuter) -> None:
+    app = create_app(ai := puter.client(), key="only-for-this-test")
+    async with listening(app, ConnectionLimiter(most=2, grace=600)) as server:
+        reader, writer = await server.open()
+        for _ in range(3):
+            _, leaving = await server.open()
+            await server.until_open(2)
+            leaving.close()
+            await server.until_open(1)
+        writer.write(BARE)
+        assert (await all_of(reader)).startswith(b"HTTP/1.1 401 ")
+        writer.close()
+    await ai.async_close()
+
+
+async def test_a_connection_ends_though_nobody_reads_what_it_was_answered() -> None:
+    async def flood(request: web.Request) -> web.StreamResponse:
+        await (response := web.StreamResponse()).prepare(request)
+        asked.set()
+        await response.write(bytes(30_000_000))  # more than sockets hold
+        return response
+
+    asked, app = asyncio.Event(), web.Application()
+    app.add_routes([web.get("/", flood)])
+    async with listening(app, ConnectionLimiter(most=1, grace=600)) as server:
+        deaf = await server.open(BARE)
+        await asked.wait()
+        other = await server.open()
+        await server.until_open(1)
+        for _, writer in (deaf, other):
+            writer.close()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="systems differ in how many wait")
+async def test_few_connections_are_accepted_at_once() -> None:
+    async with listening(web.Application(), ConnectionLimiter(most=8, grace=600)) as server:
+        coming = [socket.socket() for _ in range(8)]
+        for one in coming:  # before the event loop accepts the first
+            one.setblocking(False)
+            one.connect_ex(("127.0.0.1", server.port))
+        _, connected, _ = select.select([], coming, [], 0)
+        assert 1 <= len(connected) < 8
+        for one in coming:
+            one.close()
 
 
 # ---------------------------------------------------------------- what is malformed
