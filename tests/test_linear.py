@@ -83,8 +83,8 @@ def test_the_bytes_of_a_server(name: str) -> None:
     assert spent(NDJSONDecoder().feed, data) < SECONDS
 
 
-@pytest.mark.parametrize("unit", ["![]", "<a ", "`", "$a", "\n \n", "```\n"])
-@pytest.mark.parametrize("before", ["", "<b\n```", "<b\n~~~"])
+@pytest.mark.parametrize("unit", ["![]", "<a ", "`", "~", "$a", "\n \n", "```\n"])
+@pytest.mark.parametrize("before", ["", "<b\n", "<b\n```", "<b\n~~~"])
 def test_markdown_for_a_notebook(before: str, unit: str) -> None:
     for one in (unit, *unit):
         assert spent(safe_markdown, before + one * SIZE + "`x") < SECONDS

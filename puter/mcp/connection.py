@@ -42,9 +42,6 @@ class Connection:
     """
 
     client: Client
-    _loop: asyncio.AbstractEventLoop | None = None
-    _task: asyncio.Task[None]
-    _ending = False
 
     def __init__(
         self,
@@ -58,7 +55,10 @@ class Connection:
         self._pid = os.getpid()
         self._listed: concurrent.futures.Future[list[Any]] = concurrent.futures.Future()
         self._lock = threading.Lock()
-        self._given_up = False
+        self._given_up = False  # by whoever opened it
+        self._ending = False  # in its loop, where it is cancelled once
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._task: asyncio.Task[None] | None = None
         self._thread = threading.Thread(target=self._run, name="McpTools", daemon=True)
 
     def start(self) -> list[Any]:
@@ -82,10 +82,8 @@ class Connection:
 
         from mcp import Client
 
-        task = asyncio.current_task()
-        assert task is not None  # noqa: S101 - this is one
         with self._lock:
-            self._loop, self._task = asyncio.get_running_loop(), task
+            self._loop, self._task = asyncio.get_running_loop(), asyncio.current_task()
             if self._given_up:  # before there was anything to cancel
                 raise Ended
         async with AsyncExitStack() as stack:
@@ -164,6 +162,6 @@ class Connection:
 
     def _cancel(self) -> None:
         """Once: a second one would cut the ending short, and leave the server running."""
-        if not self._ending:
+        if self._task is not None and not self._ending:
             self._ending = True
             self._task.cancel()

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "puter"
 TEXT = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8")
@@ -68,3 +70,13 @@ def test_every_name_in_it_is_in_the_code() -> None:
 
 def test_there_are_twelve_worked_examples() -> None:
     assert len(re.findall(r"^\d+\. \*\*", section("Where do I change X?"), re.MULTILINE)) == 12
+
+
+def test_the_layers_are_those_that_are_checked() -> None:
+    tomllib = pytest.importorskip("tomllib")  # of Python 3.11
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    [contract] = [
+        one for one in settings["tool"]["importlinter"]["contracts"] if one["type"] == "layers"
+    ]
+    block = section("Layers").partition("```text\n")[2].partition("\n```")[0]
+    assert [re.split(" {2,}", line)[0] for line in block.splitlines()] == contract["layers"]
