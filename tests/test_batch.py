@@ -783,9 +783,9 @@ def calls(function: Any) -> Any:
 
 
 def as_global(language: Any) -> Any:
-    """As in a loop of a script."""
-    there: dict[str, Any] = {"__name__": __name__, "language": language}
-    return eval("lambda _client, item: f'{language} {item}'", there)
+    """As in a loop of a script, which has a variable of a method's name."""
+    there = {"__name__": __name__, "language": language, "strip": Asker("it")}
+    return eval("lambda _client, item: f'{language} {item}'.strip()", there)
 
 
 FUNCTIONS: dict[str, Callable[[Any], Any]] = {
@@ -849,6 +849,7 @@ def refers_to_itself() -> Any:
         Asker.__new__(type("Other", (Asker,), {})).of_class,
         partial(in_language, language=Asker("fr")),
         asks_in(Asker("fr")),
+        as_global(Asker("fr")),
         as_default(Decimal(1)),
         refers_to_itself(),
     ],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dis
 import functools
 import inspect
 import operator
@@ -12,6 +13,8 @@ from types import CodeType, ModuleType
 from typing import Any
 
 from puter.exceptions import PuterInputError, repr_of
+
+_READS = ("LOAD_GLOBAL", "LOAD_NAME")
 
 
 def identity(value: Any, within: tuple[Any, ...] = ()) -> Any:
@@ -60,15 +63,13 @@ def _held(function: Any, told: Callable[[Any], Any]) -> list[Any]:
     """What a function does, and with what of those around it."""
     codes = [*_codes(function.__code__)]
     does = [[code.co_code.hex(), code.co_names, *_constants(code)] for code in codes]
-    names = {name for code in codes for name in code.co_names}
-    around, read = function.__globals__, {}
-    for name in sorted(names & around.keys()):
-        with suppress(PuterInputError):  # of a module that goes by its name
-            read[name] = told(around[name])
+    around, names = function.__globals__, {name for code in codes for name in _read_by(code)}
+    read = {name: told(around[name]) for name in sorted(names & around.keys())}
     try:
-        return [does, [told(cell.cell_contents) for cell in function.__closure__ or ()], read]
-    except ValueError as error:  # of a variable that is not there yet
-        raise error if isinstance(error, PuterInputError) else _refused(function) from None
+        held = [cell.cell_contents for cell in function.__closure__ or ()]
+    except ValueError:  # of a variable that is not there yet
+        raise _refused(function) from None
+    return [does, [*map(told, held)], read]
 
 
 def _codes(code: CodeType) -> Iterator[CodeType]:
@@ -77,6 +78,11 @@ def _codes(code: CodeType) -> Iterator[CodeType]:
     for one in code.co_consts:
         if isinstance(one, CodeType):
             yield from _codes(one)
+
+
+def _read_by(code: CodeType) -> Iterator[str]:
+    """Names of global variables, which ``co_names`` has among those of attributes."""
+    return (one.argval for one in dis.get_instructions(code) if one.opname in _READS)
 
 
 def _constants(code: CodeType) -> list[str]:

@@ -230,9 +230,7 @@ class Scheduler:
             results.unpriced += paid.cost is None
         self._failed += error is not None
         results.finished.append((monotonic() - self._started, results.cost))
-        if error is not None and (
-            self._raises or (request is not None and self._hits_all(request, error))
-        ):
+        if error is not None and (self._raises or self._hits_all(request, error)):
             self.stop(error)
         if request is not None and self.file is not None:
             self._write(request, outcome)
