@@ -99,7 +99,9 @@ def by_name(tools: McpTools, name: str) -> Callable[..., Any]:
 
 
 @pytest.mark.parametrize("stream", [False, True])
-async def test_a_chat_calls_them(door: Door, tools: McpTools, stream: bool) -> None:
+async def test_a_chat_calls_them(
+    door: Door, tools: McpTools, stream: bool, caplog: pytest.LogCaptureFixture
+) -> None:
     def own(word: str) -> str:
         return word
 
@@ -122,6 +124,9 @@ async def test_a_chat_calls_them(door: Door, tools: McpTools, stream: bool) -> N
     results = [one["content"] for one in ai.chat_history if one["role"] == "tool"]
     assert results[:2] == ["3", "Error: McpError: Error executing tool divide"]
     assert results[2][0]["image_url"]["url"].startswith("data:image/png;base64,iVBOR")
+    [told] = [one for one in caplog.records if one.name == "puter.tools"]
+    assert "\n" not in told.getMessage()
+    assert told.exc_info is None  # it is not our fault, nor the user's
 
 
 async def test_what_is_sent_to_the_model(door: Door, tools: McpTools) -> None:

@@ -506,7 +506,7 @@ def _heed_options(call: CallContext, history: History, request: ChatRequest) -> 
         if (name, target.model) not in warned:
             warned.add((name, target.model))
             warnings.warn(
-                f"{name} is set, but the server drops it for {target.model} ({target.provider})",
+                f"{name} is set, but the server may drop it for {target.model} ({target.provider})",
                 PuterOptionWarning,
                 stacklevel=4,
             )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from puter.checks import did_you_mean, near_misses
 from puter.engine.extensions import Extensions
-from puter.exceptions import PuterConfigError, repr_of, words_of
+from puter.exceptions import PuterConfigError, PuterError, repr_of, words_of
 from puter.process import late, short_lock
 from puter.records import dataclass, field
 from puter.secret import Secret
@@ -122,8 +122,14 @@ Listeners: TypeAlias = Sequence[Listener]
 
 
 def log_failure(logger: logging.Logger, text: str, event: Event, error: BaseException) -> None:
-    """Warn of what the user's own code raised, with traceback and without secrets of the call."""
+    """Warn of what the user's own code raised, without secrets of the call.
+
+    With its traceback, but for errors of the SDK, which say in words what to do.
+    """
     redactor = Redactor(event._secrets)
+    if isinstance(error, PuterError):
+        logger.warning("%s", redactor(text))
+        return
     story = "".join(traceback.format_exception(error))
     if (shown := redactor(story)) == story:
         logger.warning("%s", text, exc_info=error)
