@@ -293,7 +293,11 @@ def test_what_is_left_behind(stdio: McpTools) -> None:
 @pytest.mark.parametrize(
     ("command", "timeout", "words"),
     [
-        ([sys.executable, SERVER, "crash"], 50, "cannot be opened: Connection closed"),
+        (
+            [sys.executable, SERVER, "crash"],
+            50,
+            "cannot be opened: Connection closed. What the program wrote",
+        ),
         ([sys.executable, SERVER, "silent", SECRET], 0.5, r"did not answer within 0\.5 s"),
         (["no-such-program", SECRET], 50, "cannot be opened: .*No such file"),
     ],
@@ -321,7 +325,7 @@ def test_what_is_no_message_is_told_once_and_not_shown(
     with pytest.raises(McpError, match="cannot be opened"):
         tools.__enter__()
     logging.getLogger("mcp.client.stdio").error("of others", exc_info=ValueError())
-    told = f"{tools._label} says what is no message of MCP: it is not read"
+    told = f"{tools._label} writes something that is no message of MCP; it is ignored"
     assert [one.getMessage() for one in caplog.records if one.levelname != "DEBUG"] == [
         told,
         "of others",

@@ -40,7 +40,9 @@ class LogFilter(logging.Filter):
             return True
         if isinstance(record.exc_info[1], ValueError) and not self._told:
             self._told = True
-            _LOGGER.warning("%s says what is no message of MCP: it is not read", self._label)
+            _LOGGER.warning(
+                "%s writes something that is no message of MCP; it is ignored", self._label
+            )
         return False
 
     def __enter__(self) -> None:

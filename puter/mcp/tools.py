@@ -197,12 +197,12 @@ class McpTools(Sequence[Tool]):
         port = f":{parts.port}" if parts.port else ""
         return f"McpTools {parts.scheme}://{parts.hostname}{port}"
 
-    def _error(self, what: str, error: BaseException | None = None) -> McpError:
+    def _error(self, what: str, error: BaseException | None = None, hint: str = "") -> McpError:
         """The error, with what is secret taken out."""
         while (inner := getattr(error, "exceptions", None)) is not None:  # of a group of tasks
             error = inner[0]
         words = f": {words_of(error)}" if error is not None else ""
-        return McpError(f"{self._label} {what}{self._redacted(words)}")
+        return McpError(f"{self._label} {what}{self._redacted(words)}", hint=hint)
 
     def _redacted(self, words: str) -> str:
         whole = [*self._headers.values(), *self._env.values(), *self._command[1:]]
@@ -252,7 +252,9 @@ class McpTools(Sequence[Tool]):
                 what = f"did not answer within {self.timeout:g} s"
                 raise self._error(what) from None
             if isinstance(error, (Exception, concurrent.futures.CancelledError)):
-                raise self._error("cannot be opened", error) from None
+                told = self._url is not None or isinstance(error, OSError)
+                hint = "" if told else "What the program wrote to stderr may tell why."
+                raise self._error("cannot be opened", error, hint) from None
             raise
 
     def _tool(
