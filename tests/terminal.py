@@ -84,7 +84,9 @@ class Terminal:
     def leave(self, key: str = "") -> int:
         """Press a key, and wait for the end; the exit code."""
         self.child.send(key)
-        self.child.expect(pexpect.EOF)
+        if self.child.expect([pexpect.EOF, pexpect.TIMEOUT], timeout=TIMEOUT / 2):
+            self.child.send(key)  # readline hears no signal that comes just before it waits
+            self.child.expect(pexpect.EOF)
         self.child.close()
         return int(self.child.exitstatus)
 
