@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 
@@ -22,7 +22,13 @@ def keep(save: Callable[[str], Path], name: str) -> Path:
     Raises:
         OSError: There is no room either.
     """
-    return save(os.path.join(tempfile.mkdtemp(prefix="puter-ai-"), name))
+    folder = tempfile.mkdtemp(prefix="puter-ai-")
+    try:
+        return save(os.path.join(folder, name))
+    except BaseException:
+        with suppress(OSError):  # it may hold something by now
+            os.rmdir(folder)
+        raise
 
 
 @contextmanager
