@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, cast
 
 from puter.ai import PuterAI
 from puter.api.attachments import part_of
-from puter.api.output_types import asking_for
+from puter.api.output_types import output_adapter
 from puter.engine.credentials import TOKEN_VARIABLES
 from puter.exceptions import PuterConfigError, PuterInputError
 from puter.options import CHAT_HINTS, ChatOptions, validate_options
@@ -17,6 +17,7 @@ from puter.types.replies import ChatChunk, ChatReply
 from puter.wire.dialects.base import tool_name
 from puter.wire.kept import as_written, assistant_messages, is_readable, kept_of
 from puter.wire.messages import Message, result_message
+from puter.wire.typed import instructions, output_format
 from puter.wire.untrusted import check_untrusted, web_address
 
 try:
@@ -270,8 +271,10 @@ class ChatPuter(BaseChatModel):
         asked.pop("stream", None)
         form: Any = asked.pop("response_format", None)
         if form is not None:
-            schema = (form.get("json_schema") or _ANY_OBJECT)["schema"]
-            asked.update(asking_for(schema, enforced=form.get("type") == "json_schema"))
+            wanted = output_adapter((form.get("json_schema") or _ANY_OBJECT)["schema"])
+            asked["system"] = instructions(wanted)
+            if form.get("type") == "json_schema":
+                asked["output_format"] = output_format(wanted)
         asked["messages"] = check_untrusted(
             one for message in messages for one in _neutral(message)
         )

@@ -18,7 +18,7 @@ from typing import Any, ClassVar
 
 from puter.ai import PuterAI
 from puter.api.attachments import part_of
-from puter.api.output_types import asking_for
+from puter.api.output_types import output_adapter
 from puter.exceptions import PuterAPIError, PuterError, PuterInputError, repr_of
 from puter.extensions.fallback import bills_nothing, is_of_server
 from puter.models import registry
@@ -29,6 +29,7 @@ from puter.types.replies import ChatReply
 from puter.wire.catalogue import read_model
 from puter.wire.kept import as_written, assistant_messages, kept_of
 from puter.wire.messages import Message, result_message
+from puter.wire.typed import output_format
 from puter.wire.untrusted import check_untrusted, web_address
 
 try:
@@ -218,8 +219,8 @@ class PuterModel(Model[PuterAI]):
             asked["reasoning_effort"] = _EFFORTS.get(parameters.thinking, parameters.thinking)
         if parameters.output_mode == "native" and parameters.output_object is not None:
             # The schema is in the instructions already, see `_profile_of()`.
-            form = asking_for(parameters.output_object.json_schema).get("output_format")
-            asked["output_format"] = form
+            wanted = output_adapter(parameters.output_object.json_schema)
+            asked["output_format"] = output_format(wanted)
         asked.update(_tools(given.get("tool_choice"), parameters))
         options: Mapping[str, Any] = given.get("puter_options", {})
         for name in options.keys() - ChatOptions.__annotations__:

@@ -43,16 +43,9 @@ def output_adapter(of: Any) -> TypeAdapter:
     return adapter(of)
 
 
-def asking_for(schema: Mapping[str, Any] | TypeAdapter, *, enforced: bool = True) -> dict[str, Any]:
-    """The arguments of a chat that is to answer by a JSON Schema.
-
-    Args:
-        schema: The schema, or its adapter.
-        enforced: Ask the vendor to enforce it, too; not all take every schema.
-    """
-    wanted = schema if isinstance(schema, TypeAdapter) else output_adapter(schema)
-    form = output_format(wanted) if enforced else None
-    return {"system": instructions(wanted), **({"output_format": form} if form else {})}
+def asking_for(wanted: TypeAdapter) -> dict[str, Any]:
+    """The arguments of a chat that is to answer with a type."""
+    return {"system": instructions(wanted), "output_format": output_format(wanted)}
 
 
 def _of_schema(of: Mapping[str, Any]) -> TypeAdapter:

@@ -20,7 +20,7 @@ from pydantic import Field
 
 from puter.ai import PuterAI
 from puter.api.attachments import part_of
-from puter.api.output_types import asking_for
+from puter.api.output_types import asking_for, output_adapter
 from puter.models import registry
 from puter.tools import function_schema
 from puter.types.model import Model
@@ -149,7 +149,7 @@ def _asked(model: str, prompt: llm.Prompt) -> dict[str, Any]:
     asked: dict[str, Any] = {"model": model, "run_tools": False}
     asked.update(prompt.options.model_dump(exclude_none=True))
     if isinstance(prompt.schema, dict):
-        asked.update(asking_for(prompt.schema))
+        asked.update(asking_for(output_adapter(prompt.schema)))
     if prompt.tools:
         asked["tools"] = [
             function_schema(one.name, one.description, one.input_schema)

@@ -13,7 +13,7 @@ from typing import Any
 
 from aiohttp import web
 
-from puter.exceptions import PuterInputError, repr_of
+from puter.exceptions import PuterInputError
 from puter.serve.body import boolean, objects_in, read_body, tell_ignored
 from puter.serve.chat_request import OPTIONS, IncomingChat, add_form, add_tools, carry_out
 from puter.serve.event_stream import event
@@ -63,7 +63,7 @@ def read_chat(body: Mapping[str, Any]) -> IncomingChat:
             raise PuterInputError(f"{name} cannot be used: Puter does not pass it on")
     is_claude = "claude" in str(body.get("model")).lower()
     said = [read_message(one, is_claude=is_claude) for one in objects_in(body, "messages")]
-    system = _system(body.get("system"), is_claude=is_claude)
+    system = _system(body, is_claude=is_claude)
     messages = [*system, *(one for one in said if one)]
     asked = IncomingChat(body.get("model"), messages, boolean(body, "stream"))
     options, known = asked.options, OPTIONS - _ELSEWHERE
@@ -84,15 +84,14 @@ def read_chat(body: Mapping[str, Any]) -> IncomingChat:
     return asked
 
 
-def _system(given: Any, *, is_claude: bool) -> list[Message]:
+def _system(body: Mapping[str, Any], *, is_claude: bool) -> list[Message]:
     """The instructions as the first message: a text, unless parts of it are to be cached."""
+    given = body.get("system")
     if not given:
         return []
     if isinstance(given, str):
         return [{"role": "system", "content": given}]
-    if not isinstance(given, list) or not all(isinstance(one, dict) for one in given):
-        raise PuterInputError(f"system must be a text or a list of blocks, not {repr_of(given)}")
-    blocks = [_block(one, is_claude=is_claude) for one in given]
+    blocks = [_block(one, is_claude=is_claude) for one in objects_in(body, "system")]
     if any("cache_control" in one for one in blocks):
         return [{"role": "system", "content": blocks}]
     return [{"role": "system", "content": "\n\n".join(str(one.get("text", "")) for one in blocks)}]

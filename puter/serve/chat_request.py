@@ -156,7 +156,7 @@ def add_form(asked: IncomingChat, schema: Any, name: Any = None, strict: Any = N
     except PuterInputError as error:
         raise PuterInputError(f"The schema of the answer: {error.message}") from None
     asked.options.update(asking_for(asked.form))
-    if "output_format" in asked.options:
+    if asked.options["output_format"]:
         given = {"name": str(name) if name else None, "schema": schema, "strict": strict}
         told = {key: one for key, one in given.items() if one is not None}
         asked.options["output_format"].update(told)

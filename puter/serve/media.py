@@ -104,7 +104,7 @@ async def speech(request: web.Request) -> web.StreamResponse:
 
 
 async def _provider_of(request: web.Request, model: Any) -> str:
-    """Who has a model of speech. IncomingChat once, free of charge."""
+    """Who has a model of speech. Puter is asked once, free of charge."""
     known = request.app[ENGINES]
     if not known:
         listed = await request.app[CLIENT].async_list_engines("all")
