@@ -7,6 +7,7 @@ from contextlib import closing
 from time import monotonic
 from typing import TYPE_CHECKING
 
+from puter.cli.kept import kept_elsewhere, saving
 from puter.cli.session import Session
 from puter.cli.text import printable, write
 
@@ -75,5 +76,6 @@ def _draw(chunks: Iterable[str], session: Session) -> None:
 
 
 def write_text(text: str, session: Session) -> None:
-    """Print text that is no Markdown, such as a transcript."""
-    _copy([text], session)
+    """Print text that is no Markdown, such as a transcript; it is kept where that fails."""
+    with kept_elsewhere(saving(text.encode(errors="replace")), "text.txt"):
+        _copy([text], session)

@@ -171,6 +171,7 @@ def test_a_video_is_made(cli: Cli, signed_in: LocalPuter) -> None:
         *(((name, "A cat", "-o", "cats/cat"), "folder") for name in ("image", "say", "video")),
         *(((name, "A cat", "-o", "-"), "pipe") for name in ("image", "say", "video")),
         (("ask", "A cat", "--json"), "pipe"),
+        (("ocr", "cat.png"), "pipe"),
     ],
 )
 def test_what_was_paid_for_is_kept_where_it_cannot_be_written(
@@ -182,6 +183,7 @@ def test_what_was_paid_for_is_kept_where_it_cannot_be_written(
     fails: str,
 ) -> None:
     """The folder is gone when the answer comes; whoever reads a pipe has ended."""
+    Path("cat.png").write_bytes(PNG)
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     if fails == "pipe":
         reader, writer = os.pipe()
@@ -195,7 +197,7 @@ def test_what_was_paid_for_is_kept_where_it_cannot_be_written(
     told = "Broken pipe" if fails == "pipe" else "There is no such folder to write to"
     assert (done.code, done.out) == (1, "")
     assert done.err.endswith(f"{told}. It is paid for, and kept in {kept}\n")
-    assert kept.stem == ("answer" if "ask" in words else "a-cat")
+    assert kept.stem == {"ask": "answer", "ocr": "text"}.get(words[0], "a-cat")
     assert kept.stat().st_size > 0
     if fails == "folder":
         Path("cats").mkdir()
