@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import click
 
-from puter.cli.kept import kept_elsewhere, saving
 from puter.cli.parameters import (
     STDIN,
     chat_options,
@@ -19,8 +17,9 @@ from puter.cli.parameters import (
     text_of,
 )
 from puter.cli.printing import show, show_text
+from puter.cli.rescue import kept_elsewhere, saving
 from puter.cli.session import Session, pass_session
-from puter.cli.text import write_json
+from puter.cli.text import json_for, write
 from puter.types.replies import ChatReply
 
 
@@ -65,9 +64,10 @@ def ask(
             **options,
         }
         if as_json:
-            data = _data(ai.chat(text, model, **arguments))
-            with kept_elsewhere(saving(json.dumps(data, default=str).encode()), "answer.json"):
-                write_json(session.output.file, data)
+            file = session.output.file
+            answer = json_for(file, _data(ai.chat(text, model, **arguments)))
+            with kept_elsewhere(saving(answer), "answer.json"):
+                write(file, answer)
         elif no_stream:
             show_text(ai.chat(text, model, **arguments), session)
         else:

@@ -16,8 +16,8 @@ import click
 from puter.batch.answers import check_apart, is_same
 from puter.batch.prompts import EACH, Prompts
 from puter.batch.results import BatchResults, chart_place, check_chart
-from puter.cli.kept import keep, kept_elsewhere, saving
 from puter.cli.parameters import STDIN, answer_options, given, model_option, system_option
+from puter.cli.rescue import keep, save_or_keep, saving
 from puter.cli.session import Session, pass_session
 from puter.exceptions import PuterInputError
 from puter.extensions.budget import Budget
@@ -137,8 +137,7 @@ def batch(
             raise
     _tell(session, results, output)
     if chart is not None:
-        with kept_elsewhere(results.save_chart, os.path.basename(chart)):
-            results.save_chart(chart)
+        save_or_keep(results.save_chart, chart)
     return int(bool(results.errors) or results.stopped is not None)
 
 
@@ -164,10 +163,8 @@ def _tell(session: Session, results: BatchResults, output: str) -> None:
 def _keep_unwritten(session: Session, results: BatchResults, output: str) -> None:
     """Keep answers elsewhere that were paid for and found no room."""
     if records := results.unwritten:
-        path = keep(
-            saving("".join(f"{json.dumps(one)}\n" for one in records).encode()),
-            os.path.basename(output),
-        )
+        text = "".join(f"{json.dumps(one)}\n" for one in records)
+        path = keep(saving(text), os.path.basename(output))
         session.tell(f"{output} lacks {len(records)} of them: append {path} to it.")
 
 

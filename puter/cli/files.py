@@ -5,37 +5,31 @@ from __future__ import annotations
 import os
 import re
 import sys
-from collections.abc import Callable
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 import click
 
 from puter.atomic import check_writable
-from puter.cli.kept import kept_elsewhere
-from puter.cli.parameters import STDIN, need_output
+from puter.cli.parameters import STDIN, all_of, need_output
+from puter.cli.rescue import kept_elsewhere, save_or_keep
 from puter.types.mime import canonical, extension_of, mime_of
 
 if TYPE_CHECKING:
     from puter.cli.session import Session
     from puter.types.media import Media
 
-F = TypeVar("F", bound=Callable[..., object])
-
 LONGEST = 48
 """Characters of a name that a text gives."""
 
 
-def output_options(command: F) -> F:
-    for option in (
-        click.option("--overwrite", is_flag=True, help="Write over the file if it is there."),
-        click.option(
-            *("-o", "--output"),
-            metavar="FILE",
-            help="File to write, - for standard output. Default: named after the text.",
-        ),
-    ):
-        command = option(command)
-    return command
+output_options = all_of(
+    click.option(
+        *("-o", "--output"),
+        metavar="FILE",
+        help="File to write, - for standard output. Default: named after the text.",
+    ),
+    click.option("--overwrite", is_flag=True, help="Write over the file if it is there."),
+)
 
 
 class Output:
@@ -84,8 +78,7 @@ class Output:
             return
         if not media.mime_type:
             media.read()  # a URL tells its type when it is fetched
-        with kept_elsewhere(media.save, self._title):
-            path = media.save(self._free(extension_of(media.mime_type)))
+        path = save_or_keep(media.save, self._free(extension_of(media.mime_type)))
         click.echo(path)
         if mime_of(None, path.name) not in ("", holds := canonical(media.mime_type)):
             session.tell(f"{path} holds {holds}, which its name does not say.", style="yellow")

@@ -80,7 +80,7 @@ def chat_options(sources: str) -> Callable[[F], F]:
     Args:
         sources: What help adds on images and files.
     """
-    return _all(
+    return all_of(
         model_option(),
         system_option(),
         click.option(
@@ -105,7 +105,7 @@ def system_option() -> Callable[[F], F]:
 
 def answer_options(*names: str) -> Callable[[F], F]:
     """The options that shape an answer; the others as ``name=value`` under these names."""
-    return _all(
+    return all_of(
         click.option(
             "--temperature", type=float, metavar="NUMBER", help="Randomness, about 0 to 2."
         ),
@@ -114,7 +114,9 @@ def answer_options(*names: str) -> Callable[[F], F]:
     )
 
 
-def _all(*options: Callable[[F], F]) -> Callable[[F], F]:
+def all_of(*options: Callable[[F], F]) -> Callable[[F], F]:
+    """One decorator for several, in the order of help."""
+
     def decorate(command: F) -> F:
         for option in reversed(options):
             command = option(command)

@@ -1,13 +1,14 @@
-"""A streamed answer as it comes: Markdown on a terminal, else the text as it is."""
+"""An answer, as it comes or whole: Markdown on a terminal, else the text as it is."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from contextlib import closing
+from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from puter.cli.kept import kept_elsewhere, saving
+from puter.cli.rescue import kept_elsewhere, saving
 from puter.cli.session import Session
 from puter.cli.text import printable, write
 
@@ -22,7 +23,8 @@ INTERVAL = 0.08
 def show(stream: ChatStream, session: Session) -> ChatReply:
     """Show an answer on standard output while it comes, and return it.
 
-    What came before an error or an interrupt stays there; the stream is closed.
+    What came before an error or an interrupt stays there; the stream is closed. What finds no room
+    is kept, but for a pipe that is closed: whoever reads it has had enough.
 
     Args:
         stream: ``chat(..., stream=True)``.
@@ -31,21 +33,31 @@ def show(stream: ChatStream, session: Session) -> ChatReply:
 
     Raises:
         PuterError: The answer failed or was cut off.
+        click.ClickException: It cannot be written; where it is kept.
     """
-    with closing(stream):
-        if session.on_terminal:
-            _draw(stream, session)
-        else:
-            _copy(stream, session)
+
+    def save(path: str) -> Path:
+        return saving(stream.until_done().text)(path)
+
+    with closing(stream), kept_elsewhere(save, "answer.txt", unless=BrokenPipeError):
+        _show(stream, session)
     return stream.reply
 
 
 def show_text(text: str, session: Session) -> None:
     """Show a whole answer as ``show`` does one that comes."""
-    if session.on_terminal:
-        _draw([text], session)
-    else:
+    with kept_elsewhere(saving(text), "answer.txt"):
+        _show([text], session)
+
+
+def write_text(text: str, session: Session) -> None:
+    """Print text that is no Markdown, such as a transcript."""
+    with kept_elsewhere(saving(text), "text.txt"):
         _copy([text], session)
+
+
+def _show(chunks: Iterable[str], session: Session) -> None:
+    (_draw if session.on_terminal else _copy)(chunks, session)
 
 
 def _copy(chunks: Iterable[str], session: Session) -> None:
@@ -73,9 +85,3 @@ def _draw(chunks: Iterable[str], session: Session) -> None:
                 answer.draw()
                 took = monotonic() - now
                 due = now + max(INTERVAL, 5 * took)  # a long answer takes longer to draw
-
-
-def write_text(text: str, session: Session) -> None:
-    """Print text that is no Markdown, such as a transcript; it is kept where that fails."""
-    with kept_elsewhere(saving(text.encode(errors="replace")), "text.txt"):
-        _copy([text], session)

@@ -42,7 +42,12 @@ def write(file: IO[str], text: str) -> None:
 
 
 def write_json(file: IO[str], data: Any) -> None:
-    """Write data as JSON; in pipes that take any character, characters are as they are."""
+    """Write data as JSON."""
+    write(file, json_for(file, data))
+
+
+def json_for(file: IO[str], data: Any) -> str:
+    """Data as JSON; for a pipe that takes any character, characters are as they are."""
     encoding = (getattr(file, "encoding", None) or "").lower().replace("-", "")
     plain = encoding != "utf8" or file.isatty()  # a terminal would obey some of them
-    write(file, json.dumps(data, indent=2, default=str, ensure_ascii=plain) + "\n")
+    return json.dumps(data, indent=2, default=str, ensure_ascii=plain) + "\n"

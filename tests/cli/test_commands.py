@@ -170,8 +170,8 @@ def test_a_video_is_made(cli: Cli, signed_in: LocalPuter) -> None:
     [
         *(((name, "A cat", "-o", "cats/cat"), "folder") for name in ("image", "say", "video")),
         *(((name, "A cat", "-o", "-"), "pipe") for name in ("image", "say", "video")),
-        (("ask", "A cat", "--json"), "pipe"),
-        (("ocr", "cat.png"), "pipe"),
+        *((("ask", "A cat", one), "pipe") for one in ("--json", "--no-stream")),
+        *(((name, "https://example.com/a"), "pipe") for name in ("ocr", "transcribe")),
     ],
 )
 def test_what_was_paid_for_is_kept_where_it_cannot_be_written(
@@ -197,7 +197,8 @@ def test_what_was_paid_for_is_kept_where_it_cannot_be_written(
     told = "Broken pipe" if fails == "pipe" else "There is no such folder to write to"
     assert (done.code, done.out) == (1, "")
     assert done.err.endswith(f"{told}. It is paid for, and kept in {kept}\n")
-    assert kept.stem == {"ask": "answer", "ocr": "text"}.get(words[0], "a-cat")
+    named = {"ask": "answer", "ocr": "text", "transcribe": "text"}
+    assert kept.stem == named.get(words[0], "cat" if fails == "folder" else "a-cat")
     assert kept.stat().st_size > 0
     if fails == "folder":
         Path("cats").mkdir()

@@ -88,10 +88,16 @@ def test_a_table_into_a_closed_pipe_is_no_error(start: Any) -> None:
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no such device")
-def test_a_disk_that_is_full_is_one_line_and_1(start: Any) -> None:
+def test_what_came_for_a_disk_that_is_full_is_kept(
+    start: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
     with open("/dev/full", "w") as full:
         program = start("2 + 2", stdout=full)
-    assert program.communicate(timeout=30)[1] == b"puter-ai: No space left on device\n"
+    told = program.communicate(timeout=30)[1].decode()
+    (kept,) = tmp_path.glob("puter-ai-*/answer.txt")
+    assert told == f"puter-ai: No space left on device. It is paid for, and kept in {kept}\n"
+    assert kept.read_text() == "2 + 2 = 4"
     assert program.returncode == 1
 
 

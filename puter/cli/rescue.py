@@ -31,13 +31,22 @@ def keep(save: Callable[[str], Path], name: str) -> Path:
         raise
 
 
+def save_or_keep(save: Callable[[str], Path], path: str) -> Path:
+    """A file, saved at a path, or else kept under its name; raises as ``kept_elsewhere``."""
+    with kept_elsewhere(save, os.path.basename(path)):
+        return save(path)
+
+
 @contextmanager
-def kept_elsewhere(save: Callable[[str], Path], name: str) -> Generator[None, None, None]:
+def kept_elsewhere(
+    save: Callable[[str], Path], name: str, *, unless: type[OSError] | tuple[()] = ()
+) -> Generator[None, None, None]:
     """Keep it when the block cannot write it.
 
     Args:
         save: Writes it to a path, which it returns.
         name: Of the file.
+        unless: An error after which nobody wants it.
 
     Raises:
         click.ClickException: It could not be written; where it is.
@@ -45,6 +54,8 @@ def kept_elsewhere(save: Callable[[str], Path], name: str) -> Generator[None, No
     """
     try:
         yield
+    except unless:
+        raise
     except OSError as error:
         try:
             path = keep(save, name)
@@ -54,6 +65,6 @@ def kept_elsewhere(save: Callable[[str], Path], name: str) -> Generator[None, No
         raise click.ClickException(told) from error
 
 
-def saving(data: bytes) -> Callable[[str], Path]:
-    """A function that writes these bytes to a path."""
-    return partial(write_whole, data=data)
+def saving(text: str) -> Callable[[str], Path]:
+    """A function that writes this text to a path."""
+    return partial(write_whole, data=text.encode(errors="replace"))
