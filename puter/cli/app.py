@@ -82,7 +82,7 @@ class Commands(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """The command of the first word, or the default one with all words."""
-        if self.get_command(ctx, args[0]) is None:
+        if args[0] not in COMMANDS and args[0] not in plugins.names():
             self._check_spelling(ctx, *args)
             args = [DEFAULT, *args]
         return super().resolve_command(ctx, args)

@@ -16,7 +16,6 @@ from puter.engine.credentials import TOKEN_VARIABLES
 
 if TYPE_CHECKING:
     from puter.config import PuterConfig
-    from puter.profiles import Profile
 
 HIDDEN = "***"
 """Stands for a secret."""
@@ -28,8 +27,7 @@ HIDDEN = "***"
 def config(session: Session, as_json: bool) -> None:
     """Show the settings and where each comes from, but no secret."""
     with session.client() as ai:
-        found = session.found()
-        rows = [*_credentials(session, found), *_settings(session, ai.config, found)]
+        rows = [*_credentials(session), *_settings(session, ai.config)]
     if as_json:
         data = {name: {"value": value, "from": source} for name, value, source in rows}
         write_json(session.output.file, data)
@@ -46,7 +44,8 @@ Row = tuple[str, Any, str]
 """A setting, its value, and where it comes from."""
 
 
-def _credentials(session: Session, found: Profile | None) -> Iterator[Row]:
+def _credentials(session: Session) -> Iterator[Row]:
+    found = session.found
     variables = {
         "token": TOKEN_VARIABLES,
         "username": ("PUTER_USERNAME",),
@@ -67,7 +66,7 @@ def _credentials(session: Session, found: Profile | None) -> Iterator[Row]:
             yield name, None, "not set"
 
 
-def _settings(session: Session, settings: PuterConfig, found: Profile | None) -> Iterator[Row]:
+def _settings(session: Session, settings: PuterConfig) -> Iterator[Row]:
     shown = {**settings.to_dict(), "login_url": settings.login_url}
     shown.update(public_values(settings, HIDDEN))
     for name, value in shown.items():
@@ -77,5 +76,5 @@ def _settings(session: Session, settings: PuterConfig, found: Profile | None) ->
         elif os.environ.get(variable) or (variable == "PUTER_PROXY" and variable in os.environ):
             source = variable
         else:
-            source = (found and found.place_of(name)) or "default"
+            source = (session.found and session.found.place_of(name)) or "default"
         yield name, value, source

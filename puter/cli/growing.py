@@ -6,7 +6,6 @@ may still change, is drawn again and again, and no more of it than the screen ho
 
 from __future__ import annotations
 
-from types import TracebackType
 from typing import TYPE_CHECKING, ClassVar
 
 from markdown_it import MarkdownIt
@@ -99,12 +98,7 @@ class Growing:
         self._live.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._live.update(Text())
         self._live.stop()
         for block in _blocks(self._rest):

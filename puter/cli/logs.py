@@ -124,10 +124,11 @@ def on(session: Session) -> None:
 @pass_session
 def off(session: Session) -> None:
     """Keep no log any more; what is in it stays."""
-    if kept():
+    if os.path.exists(place()):
         with Log(place()) as log:
             log.on = False
-    session.tell(f"{VARIABLE} is set, which turns it on." if kept() else "No log is kept.")
+    named = os.environ.get(VARIABLE)
+    session.tell(f"{VARIABLE} is set, which turns it on." if named else "No log is kept.")
 
 
 @logs.command()

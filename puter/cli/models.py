@@ -74,7 +74,7 @@ def models(
         table = _of_chat if kind == "chat" else _of_media
         session.output.print(table(found, session.output.width))
     else:
-        session.tell("No model is so.")
+        session.tell("No model matches.")
 
 
 models.add_command(refresh)

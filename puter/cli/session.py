@@ -6,7 +6,6 @@ import os
 from contextlib import suppress
 from functools import cached_property
 from importlib.util import find_spec
-from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -24,10 +23,6 @@ if TYPE_CHECKING:
 
 WIDE = 10_000
 """Columns where lines are not for a terminal: nothing is cut off or broken in a pipe."""
-
-
-_SECOND = 2
-"""The attempt whose failure is told: the first may be chance."""
 
 
 class Session:
@@ -81,7 +76,7 @@ class Session:
         if self.local:
             return self.local_server().client(**settings)
         if "profile" not in settings:
-            settings["profile"] = self.found()
+            settings["profile"] = self.found
         client = self._logged(PuterAI(**settings))
         logger = logging.getLogger("puter.retry")
         if not logger.handlers:  # else Python writes warnings to standard error as they are
@@ -89,11 +84,13 @@ class Session:
         client.on("retry", self._tell_retry)
         return client
 
+    @cached_property
     def found(self) -> Profile | None:
         """What clients read of the config files; None when they read none."""
         from puter.config import profile_of
+        from puter.profiles import chosen
 
-        name = self.profile or os.environ.get("PUTER_PROFILE") or ""
+        name = self.profile or chosen()
         if self.local or not (name or self.finds_files):
             return None
         return profile_of(None, name, project=bool(name))
@@ -113,8 +110,8 @@ class Session:
         """Tell why nothing comes, once in a call; the log would tell of each attempt."""
         from puter.exceptions import PuterConnectionError
 
-        error = event.error
-        if isinstance(error, PuterConnectionError) and not error.sent and event.attempt == _SECOND:
+        error, second = event.error, event.attempt == 2
+        if isinstance(error, PuterConnectionError) and not error.sent and second:
             self.tell(f"{error.message}. It is tried again; Ctrl-C ends this.")
 
     def local_server(self) -> LocalPuter:
@@ -158,12 +155,7 @@ class Session:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         server, self._server = self._server, None
         if server is not None:
             server.stop()

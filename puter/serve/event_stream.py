@@ -6,7 +6,6 @@ import asyncio
 import json
 import logging
 from collections.abc import Awaitable, Callable
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol
 
 from aiohttp import web
@@ -147,12 +146,7 @@ class _Events:
         self._ticking = asyncio.create_task(self._tick(asyncio.current_task()))
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         self._ticking.cancel()
         await asyncio.wait({self._ticking})
         if not self._ticking.cancelled():

@@ -13,6 +13,7 @@ import textwrap
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import click
 import platformdirs
@@ -419,9 +420,15 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., No
     return install
 
 
-def test_commands_of_packages_work_with_the_global_options(cli: Cli, install: Any) -> None:
+def test_commands_of_packages_work_with_the_global_options(
+    cli: Cli, install: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     install("greetings", HELLO, hello="hello", asks="asks")
     assert "hello" in cli("--help").out
+    load = Mock(side_effect=plugins.load)
+    monkeypatch.setattr(plugins, "load", load)
+    assert cli("hello").code == 0
+    load.assert_called_once()
     assert cli("hello").out == "hello None\n"
     assert cli("hello", "--local", "here").out == "hello here\n"
     assert cli("asks", "--local").out.startswith("Hello! I am LocalPuter")

@@ -52,7 +52,7 @@ def test_models_are_filtered(
 
 def test_no_model_is_no_table(cli: Cli, signed_in: LocalPuter) -> None:
     done = cli("models", "--search", "nobody")
-    assert (done.code, done.out, done.err) == (0, "", "puter-ai: No model is so.\n")
+    assert (done.code, done.out, done.err) == (0, "", "puter-ai: No model matches.\n")
     assert cli("models", "--search", "nobody", "--json").json == []
 
 
