@@ -20,13 +20,13 @@ def amount(value: Decimal) -> str:
 
 
 def usd(cost: Decimal | None, unpriced: int = 0) -> str:
-    """What calls cost, and how many more there are whose cost is not known.
+    """What calls cost, and how many more there are whose cost is not known, if not of all.
 
     Examples:
         >>> from decimal import Decimal
-        >>> usd(Decimal("0.0310"), 2), usd(None)
+        >>> usd(Decimal("0.0310"), 2), usd(Decimal(0), 2)
         ('0.031 USD and 2 of unknown cost', 'cost not known')
     """
-    if cost is None:
+    if cost is None or (unpriced and not cost):
         return "cost not known"
     return f"{amount(cost)} USD" + (f" and {unpriced} of unknown cost" if unpriced else "")

@@ -131,20 +131,20 @@ async def test_credits_are_no_dollars(door: Door) -> None:
     assert usage.by_model == {"gpt-4.1": Decimal("0.5"), "claude-haiku-4-5": Decimal(120)}
     assert usage.by_operation["openai:gpt-4.1:prompt_tokens"] == Decimal("0.5")
     assert usage.by_app == {"os-global": Decimal("120.5")}
-    assert str(usage) == "120.5 credits spent, 879.5 of 1000 left"
+    assert str(usage) == "120.5 credits spent, 879.5 of 1,000 left"
     assert "unit='credits'" in repr(usage)
 
 
 def test_dollars_are_shown_as_dollars() -> None:
-    assert str(read_account_usage(USED)) == "0.000417 USD spent, 0.249583 of 0.25 left"
+    assert str(read_account_usage(USED)) == "0.0004167 USD spent, 0.249583 of 0.25 left"
     assert str(read_account_usage(FRESH)) == "0 USD spent, 0.25 of 0.25 left"
 
 
 @pytest.mark.parametrize(
     ("unit", "spent", "shown"),
     [
-        ({}, Decimal("0.0000781405"), "0.000078 USD spent"),
-        ({"unit": "credits"}, Decimal("7814.05"), "7814.05 credits spent"),
+        ({}, Decimal("0.0000781405"), "0.0000781405 USD spent"),
+        ({"unit": "credits"}, Decimal("7814.05"), "7,814.05 credits spent"),
     ],
 )
 async def test_what_an_app_spent(door: Door, unit: Any, spent: Decimal, shown: str) -> None:

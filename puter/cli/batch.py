@@ -16,7 +16,14 @@ import click
 from puter.batch.answers import check_apart, is_same
 from puter.batch.prompts import EACH, Prompts
 from puter.batch.results import BatchResults, chart_place, check_chart
-from puter.cli.parameters import STDIN, answer_options, given, model_option, system_option
+from puter.cli.parameters import (
+    STDIN,
+    answer_options,
+    given,
+    model_option,
+    system_option,
+    told_as_wrong_use,
+)
 from puter.cli.rescue import keep, save_or_keep, saving
 from puter.cli.session import Session, pass_session
 from puter.exceptions import PuterInputError
@@ -28,10 +35,8 @@ FORMATS = {".jsonl": "jsonl", ".ndjson": "jsonl", ".csv": "csv"}
 
 
 def _budget(_ctx: click.Context, _option: click.Parameter, value: str | None) -> Budget | None:
-    try:
+    with told_as_wrong_use(click.BadParameter):
         return None if value is None else Budget(value)
-    except PuterInputError as error:
-        raise click.BadParameter(str(error)) from None
 
 
 @click.command()
@@ -103,7 +108,7 @@ def batch(
         raise click.UsageError("Standard input is closed.")
     questions: Any = sys.stdin if source == STDIN else source
     arguments = given(options, system=system, temperature=temperature, max_tokens=max_tokens)
-    with _told_as_wrong_use():
+    with told_as_wrong_use():
         check_apart(questions, output)
         prompts = Prompts(template, None, "any", "chat", arguments)
         if chart is not None:  # what cannot be drawn is told before anything is paid
@@ -115,7 +120,7 @@ def batch(
     items: Iterable[Any] = read(source, form or FORMATS.get(Path(source).suffix.lower(), "lines"))
     if source != STDIN and Path(source).is_file():
         items = list(items)  # all are looked at before any is paid, and the bar knows how many
-    with _told_as_wrong_use():
+    with told_as_wrong_use():
         prompts.check(items)
     with session.client() as ai:
         if budget is not None:
@@ -139,14 +144,6 @@ def batch(
     if chart is not None:
         save_or_keep(results.save_chart, chart)
     return int(bool(results.errors) or results.stopped is not None)
-
-
-@contextmanager
-def _told_as_wrong_use() -> Generator[None, None, None]:
-    try:
-        yield
-    except PuterInputError as error:
-        raise click.UsageError(str(error)) from None
 
 
 def _tell(session: Session, results: BatchResults, output: str) -> None:

@@ -14,10 +14,11 @@ import click
 from puter.checks import SECONDS
 from puter.cli import saved
 from puter.cli.accounts import hosts_to_save, own_client, profile_of_user, token_of
+from puter.cli.parameters import told_as_wrong_use
 from puter.cli.session import Session, pass_session
 from puter.config import PuterConfig
 from puter.engine.credentials import TOKEN_VARIABLES
-from puter.exceptions import PuterConfigError, PuterError, PuterInputError
+from puter.exceptions import PuterConfigError, PuterError
 
 if TYPE_CHECKING:
     from puter.ai import PuterAI
@@ -36,11 +37,9 @@ def _way(name: str, *words: str, told: str) -> Callable[..., Any]:
 
 
 def _seconds(_: click.Context, option: click.Parameter, value: float) -> float:
-    try:
+    with told_as_wrong_use(click.BadParameter):
         seconds: float = SECONDS.kind(whole=False)(str(option.name), value)
-    except PuterInputError as error:
-        raise click.BadParameter(error.message) from None
-    return seconds
+        return seconds
 
 
 @click.command()

@@ -13,6 +13,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from puter.checks import did_you_mean, near_misses
+from puter.exceptions import PuterInputError
 from puter.money import usd
 from puter.options import ChatOptions
 from puter.wire.json import MAX_BODY
@@ -153,6 +154,17 @@ def keywords_of(method: Callable[..., Any]) -> list[str]:
     return [one.name for one in parameters if one.kind is one.KEYWORD_ONLY]
 
 
+@contextmanager
+def told_as_wrong_use(
+    kind: type[click.UsageError] = click.UsageError,
+) -> Generator[None, None, None]:
+    """What the client refuses is refused as a wrong use of the command, with exit code 2."""
+    try:
+        yield
+    except PuterInputError as error:
+        raise kind(str(error)) from None
+
+
 def piped() -> str:
     """What comes on standard input, ``""`` from a terminal.
 
@@ -236,6 +248,5 @@ def telling_cost(wanted: bool, session: Session, ai: PuterAI) -> Generator[None,
 def spent_by(ai: PuterAI) -> str:
     """What the calls of a client cost, and their tokens."""
     spent = ai.usage.total
-    known = spent.cost if spent.cost or not spent.unpriced else None
     tokens = f", {spent.input_tokens:,} tokens in, {spent.output_tokens:,} out"
-    return usd(known, spent.unpriced) + (tokens if spent.output_tokens else "")
+    return usd(spent.cost, spent.unpriced) + (tokens if spent.output_tokens else "")

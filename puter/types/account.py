@@ -54,7 +54,7 @@ class Spending:
     """The server's own answer; dollars are micro-cents there."""
 
     def __str__(self) -> str:
-        return f"{_plain(self.spent)} {self.unit} spent"
+        return f"{amount(self.spent)} {self.unit} spent"
 
     def _repr_html_(self) -> str:
         return self._by_model(str(self))
@@ -78,7 +78,7 @@ class AccountUsage(Spending):
         ...     unit="credits",
         ... )
         >>> print(usage)
-        120.5 credits spent, 879.5 of 1000 left
+        120.5 credits spent, 879.5 of 1,000 left
     """
 
     allowance: Decimal
@@ -91,15 +91,10 @@ class AccountUsage(Spending):
     def _repr_html_(self) -> str:
         from puter.display import tables
 
-        heading = f"of {_plain(self.allowance)} {self.unit}"
+        heading = f"of {amount(self.allowance)} {self.unit}"
         used = [[tables.Bar(self.spent, self.allowance)]]
         return tables.table([heading], used, caption=str(self)) + self._by_model()
 
     def __str__(self) -> str:
-        left = f"{_plain(self.remaining)} of {_plain(self.allowance)} left"
-        return f"{_plain(self.spent)} {self.unit} spent, {left}"
-
-
-def _plain(value: Decimal) -> str:
-    """What is settled is told to the millionth."""
-    return amount(round(value, 6)).replace(",", "")
+        left = f"{amount(self.remaining)} of {amount(self.allowance)} left"
+        return f"{amount(self.spent)} {self.unit} spent, {left}"
