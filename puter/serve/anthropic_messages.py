@@ -17,13 +17,13 @@ from puter.exceptions import PuterInputError
 from puter.serve.body import boolean, objects_in, read_body, tell_ignored
 from puter.serve.chat_request import OPTIONS, IncomingChat, add_form, add_tools, carry_out
 from puter.serve.event_stream import event
-from puter.serve.pending import CLIENT
 from puter.serve.problems import Problem
+from puter.serve.shared import CLIENT
 from puter.threads import in_thread
 from puter.types.replies import ChatChunk, ChatReply, ToolCall, Usage
 from puter.wire.dialects.base import is_thought
 from puter.wire.dialects.completions import named
-from puter.wire.json import as_dict, as_dicts
+from puter.wire.json import as_dict
 from puter.wire.messages import Message
 
 _READ = frozenset(
@@ -148,7 +148,7 @@ def _block(block: Any, *, is_claude: bool) -> Any:
 
 def message_of(reply: ChatReply, model: str) -> dict[str, Any]:
     """An answer in one piece."""
-    blocks = [one for one in as_dicts(list(reply.reasoning_details)) if is_thought(one)]
+    blocks = [*filter(is_thought, reply.reasoning_details)]
     if reply.reasoning and not blocks:
         blocks = [{"type": "thinking", "thinking": reply.reasoning, "signature": ""}]
     if reply.text:

@@ -15,9 +15,10 @@ from puter.checks import Range, whole_number
 from puter.exceptions import PuterConfigError, PuterError, PuterInputError
 from puter.serve import anthropic_messages, media, model_list, openai_chat
 from puter.serve.chat_request import THOUGHTS
-from puter.serve.event_stream import LOGGER, PING, STREAMS, close_streams
-from puter.serve.pending import CLIENT, PENDING, PendingRequests
+from puter.serve.event_stream import PING, STREAMS, close_streams
 from puter.serve.problems import Refused, problem_of
+from puter.serve.repetitions import REPETITIONS, Repetitions
+from puter.serve.shared import CLIENT, LOGGER
 from puter.serve.thoughts import Thoughts
 from puter.serve.unauthenticated import UNAUTHENTICATED, ConnectionLimiter
 from puter.wire.json import MAX_BODY
@@ -103,7 +104,7 @@ def create_app(
     app[KEY] = secrets.token_urlsafe(24) if key is None else key
     app[_HOSTS] = None if hosts is None else frozenset(map(str.lower, hosts))
     app[PING], app[STREAMS] = ping, set()
-    app[PENDING], app[THOUGHTS], app[media.ENGINES] = PendingRequests(), Thoughts(), {}
+    app[REPETITIONS], app[THOUGHTS], app[media.ENGINES] = Repetitions(), Thoughts(), {}
     app[UNAUTHENTICATED] = ConnectionLimiter()
     app.add_routes(_ROUTES)
     app.on_shutdown.append(close_streams)

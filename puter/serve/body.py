@@ -8,8 +8,7 @@ from typing import Any
 from aiohttp import web
 
 from puter.exceptions import PuterInputError, repr_of
-from puter.serve.event_stream import LOGGER
-from puter.serve.pending import CLIENT
+from puter.serve.shared import CLIENT, LOGGER
 from puter.wire.json import read_json
 
 DEPTH = 200

@@ -14,7 +14,7 @@ from puter.exceptions import PuterEmptyResponseError, PuterInputError, repr_of
 from puter.options import ChatOptions
 from puter.schema import TypeAdapter
 from puter.serve.event_stream import Writer, cut_short, relay
-from puter.serve.pending import PENDING
+from puter.serve.repetitions import REPETITIONS
 from puter.serve.thoughts import Thoughts
 from puter.threads import in_thread
 from puter.types.replies import ChatReply
@@ -71,7 +71,7 @@ async def carry_out(
     """
     thoughts = request.app[THOUGHTS]
     asked.messages = thoughts.restore(check_untrusted(asked.messages))
-    with request.app[PENDING].once(request, raw) as client:
+    with request.app[REPETITIONS].once(request, raw) as client:
         if asked.stream:
             opening = client.async_chat(stream=True, **asked.arguments())
             return await relay(request, opening, writer, thoughts.keep)

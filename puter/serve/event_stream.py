@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import logging
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -12,13 +11,13 @@ from aiohttp import web
 
 from puter.exceptions import PuterEmptyResponseError, PuterError
 from puter.serve.problems import Problem, problem_of
+from puter.serve.shared import LOGGER
 from puter.streaming import AsyncChatStream
 from puter.types.replies import ChatChunk, ChatReply
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-LOGGER: logging.Logger = logging.getLogger("puter.serve")
 PING: web.AppKey[float] = web.AppKey("ping", float)
 """Seconds of silence after which a sign of life is sent; within twice as many one was."""
 STREAMS: web.AppKey[set[AsyncChatStream]] = web.AppKey("streams", set[AsyncChatStream])

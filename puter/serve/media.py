@@ -15,8 +15,8 @@ from puter.api.images import ImageOptions
 from puter.api.speech import SpeechOptions, TranscriptionOptions
 from puter.exceptions import PuterError, PuterInputError, PuterModelNotFoundError, repr_of, words_of
 from puter.serve.body import NOWHERE, Refusals, boolean, read_body, refuse, tell_ignored
-from puter.serve.event_stream import LOGGER
-from puter.serve.pending import CLIENT, PENDING
+from puter.serve.repetitions import REPETITIONS
+from puter.serve.shared import CLIENT, LOGGER
 from puter.types.media import Image
 from puter.wire.json import as_dict
 from puter.wire.untrusted import check_untrusted
@@ -60,7 +60,7 @@ async def images(request: web.Request) -> web.Response:
         options["ratio"] = body["size"]
     if options.get("quality") in ("auto", "standard"):
         del options["quality"]
-    with request.app[PENDING].once(request, raw) as client:
+    with request.app[REPETITIONS].once(request, raw) as client:
         image = await client.async_txt2img(body.get("prompt"), body.get("model"), **options)
         data = [await _image(image, wanted)]
     return web.json_response({"created": int(time.time()), "data": data})
@@ -93,7 +93,7 @@ async def speech(request: web.Request) -> web.StreamResponse:
         options["response_format" if options.get("provider") == "openai" else "output_format"] = (
             form
         )
-    with request.app[PENDING].once(request, raw) as client:
+    with request.app[REPETITIONS].once(request, raw) as client:
         sound = await client.async_txt2speech(body.get("input"), **options)
         response = web.StreamResponse(headers={"Content-Type": sound.mime_type or "audio/mpeg"})
         await response.prepare(request)
@@ -155,7 +155,7 @@ async def _hear(request: web.Request, *, translate: bool) -> web.Response:
         options.setdefault("provider", "xai")
     data = file.file.read()
     raw = data + repr(sorted(body.items())).encode()
-    with request.app[PENDING].once(request, raw) as client:
+    with request.app[REPETITIONS].once(request, raw) as client:
         heard = await client.async_speech2txt(
             _recording(file, data), translate=translate, **options
         )

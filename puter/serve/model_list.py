@@ -8,7 +8,7 @@ from typing import Any
 from aiohttp import web
 
 from puter.exceptions import PuterInputError, PuterModelNotFoundError
-from puter.serve.pending import CLIENT
+from puter.serve.shared import CLIENT
 from puter.types.model import Model, ModelList
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)

@@ -13,12 +13,12 @@ from puter.exceptions import PuterInputError, repr_of
 from puter.serve.body import Refusals, boolean, objects_in, read_body, refuse, tell_ignored
 from puter.serve.chat_request import OPTIONS, IncomingChat, add_form, add_tools, carry_out
 from puter.serve.event_stream import event
-from puter.serve.pending import CLIENT
 from puter.serve.problems import Problem
+from puter.serve.shared import CLIENT
 from puter.threads import in_thread
 from puter.types.media import Image
 from puter.types.replies import ChatChunk, ChatReply, ToolCall, Usage
-from puter.wire.dialects.base import is_thought
+from puter.wire.dialects.base import is_thought, parts_of
 from puter.wire.dialects.completions import function_call, named
 from puter.wire.json import as_dict, as_dicts
 from puter.wire.kept import as_written, is_readable
@@ -114,8 +114,7 @@ def read_message(given: Mapping[str, Any]) -> Message:
         message["content"] = [_part(part) for part in content]
     details = as_dicts(given.get("reasoning_details"))
     if details and all(map(is_thought, details)):  # of Claude: blocks
-        texts = [{"type": "text", "text": content}] if isinstance(content, str) and content else []
-        message["content"] = [*details, *(message["content"] if not texts and content else texts)]
+        message["content"] = [*details, *parts_of(message.get("content"))]
     elif details:
         message["reasoning_details"] = list(details)
     if message.get("role") == "assistant" and not message.get("content") and given.get("refusal"):

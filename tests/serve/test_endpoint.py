@@ -24,7 +24,7 @@ from aiohttp.test_utils import TestClient, TestServer
 
 from puter import PuterAI, PuterConfigError
 from puter.extensions import Budget, Cache, Fallback
-from puter.serve import KEY, create_app, pending
+from puter.serve import KEY, create_app, repetitions
 from puter.serve.unauthenticated import UNAUTHENTICATED, ConnectionLimiter
 from puter.testing import Gate, LocalPuter, MockTransport, Reply, faults, samples
 from puter.testing.replies import StreamDisconnect
@@ -702,18 +702,18 @@ async def test_what_was_answered_is_not_paid_again_when_the_answer_is_lost(
     assert [await status(), paid()] == [502, 2]
     assert [await status(**REPEATED), paid()] == [200, 3]  # the repetition of the free one
     assert [await status(**REPEATED), paid()] == [409, 3]
-    long_after = monotonic() + 2 * pending._LONGEST
-    monkeypatch.setattr(pending, "monotonic", lambda: long_after)
+    long_after = monotonic() + 2 * repetitions._LONGEST
+    monkeypatch.setattr(repetitions, "monotonic", lambda: long_after)
     assert [await status(**REPEATED), paid()] == [200, 4]
 
 
 def test_so_many_answers_are_remembered() -> None:
-    requests = pending.PendingRequests()
-    for number in range(pending._MOST + 5):
+    requests = repetitions.Repetitions()
+    for number in range(repetitions._MOST + 5):
         name = str(number).encode()
         requests._running[name] = []
         requests._end(name, object(), free=False, billed=True)  # type: ignore[arg-type]
-    assert len(requests._ended) == pending._MOST
+    assert len(requests._ended) == repetitions._MOST
     assert b"4" not in requests._ended
 
 

@@ -156,7 +156,7 @@ class Dialect:
             if all(isinstance(one, str) for one in contents):
                 content: Any = "\n\n".join(map(str, contents))
             else:
-                content = [part for one in contents for part in _parts_of(one)]
+                content = [part for one in contents for part in parts_of(one)]
             instructions = [{**instructions[0], "content": content}]
         return [*instructions, *placed]
 
@@ -300,7 +300,8 @@ def forces_tool(choice: Any) -> bool:
     return word not in ("auto", "none")
 
 
-def _parts_of(content: Any) -> list[Any]:
+def parts_of(content: Any) -> list[Any]:
+    """The content of a message as a list."""
     if isinstance(content, list):
         return content
     return [{"type": "text", "text": content}] if content else []
@@ -326,7 +327,7 @@ def _own(message: Message, family: str, model: str) -> Message:
     message = {key: message[key] for key in message if key not in kept}
     content = message.get("content")
     if native:
-        message["content"] = [*as_dicts(details), *_parts_of(content)]
+        message["content"] = [*as_dicts(details), *parts_of(content)]
     if not own and isinstance(content, list):
         message["content"] = [part for part in content if not is_thought(part)]
     return message if message.get("content") or message.get("role") == "tool" else {}

@@ -17,13 +17,11 @@ from aiohttp import web
 
 from puter.exceptions import PuterError
 from puter.serve.problems import ONCE, Refused, may_come_again
+from puter.serve.shared import CLIENT
 
 if TYPE_CHECKING:
     from puter.ai import PuterAI
     from puter.engine.context import CallContext
-
-CLIENT: web.AppKey[PuterAI] = web.AppKey("client")
-"""Who asks Puter."""
 
 _TRIES = "x-stainless-retry-count"
 _MOST = 1000
@@ -42,8 +40,8 @@ class _Ended:
     """Errors after which callers may ask again, and have not yet."""
 
 
-class PendingRequests:
-    """The requests under way, and those that ended lately, by their bodies."""
+class Repetitions:
+    """Knows the requests under way, and those that ended lately, by their bodies."""
 
     def __init__(self) -> None:
         self._running: dict[bytes, list[web.Request]] = {}
@@ -98,8 +96,10 @@ class PendingRequests:
         if free or billed:
             ended = self._ended.pop(name, _Ended())
             ended.at = monotonic()
-            ended.free += free
-            ended.billed |= not free
+            if free:
+                ended.free += 1
+            else:
+                ended.billed = True
             self._ended[name] = ended
             self._forget(ended.at - _LONGEST)
 
@@ -112,8 +112,8 @@ class PendingRequests:
             del self._ended[oldest]
 
 
-PENDING: web.AppKey[PendingRequests] = web.AppKey("pending", PendingRequests)
-"""What may have been billed without that its caller knows the answer."""
+REPETITIONS: web.AppKey[Repetitions] = web.AppKey("repetitions", Repetitions)
+"""Of requests to an application."""
 
 
 def _has_left(request: web.Request) -> bool:
