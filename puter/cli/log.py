@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from puter.cli.state import open_private, state_file
 from puter.engine.ledger import UNKNOWN_MODEL, Spent
+from puter.engine.pipeline import may_have_run
 from puter.exceptions import PuterConfigError, PuterError
 from puter.extensions import invoke
 from puter.threads import begun, running_loop
@@ -143,10 +144,12 @@ def logging_to(path: str, tell: Callable[[str], None]) -> Callable[..., Flow[Any
     def log(request: Request, call_next: Callable[[Request], Flow[Any]]) -> Flow[Any]:
         if request.operation not in BILLED:
             return (yield from call_next(request))
-        began = monotonic()
+        at, began = _time(datetime.now(timezone.utc)), monotonic()
 
-        def write(answer: Any, error: str | None) -> None:
-            call = {**_asked(request), **_answered(answer), "error": error}
+        def write(answer: Any, error: PuterError | str | None) -> None:
+            call = {"at": at, **_asked(request), **_answered(answer), "error": error and str(error)}
+            if answer is None and isinstance(error, PuterError) and not may_have_run(error):
+                call["cost"] = "0"
             try:
                 with Log(path) as file:
                     file.add({**call, "seconds": round(monotonic() - began, 3)})
@@ -156,7 +159,7 @@ def logging_to(path: str, tell: Callable[[str], None]) -> Callable[..., Flow[Any
         def told(lost: Exception) -> None:  # the answer is worth more
             tell(f"This call is not in the log: {lost}")
 
-        def written(answer: Any, error: str | None) -> Flow[None]:
+        def written(answer: Any, error: PuterError | None) -> Flow[None]:
             try:
                 yield from invoke(write, answer, error)
             except PuterError as lost:  # no thread can be started
@@ -165,7 +168,7 @@ def logging_to(path: str, tell: Callable[[str], None]) -> Callable[..., Flow[Any
         try:
             answer = yield from call_next(request)
         except PuterError as failed:
-            yield from written(failed.partial, str(failed))
+            yield from written(failed.partial, failed)
             raise
         except BaseException:  # the flow may wait for nothing more, and the loop for no file
             try:
@@ -196,7 +199,6 @@ def _asked(request: Request) -> dict[str, Any]:
         (str(request.args[name]) for name in ("prompt", "text") if request.args.get(name)), ""
     )
     return {
-        "at": _time(datetime.now(timezone.utc)),
         "operation": request.operation,
         "model": request.model,
         "system": said.get("system"),

@@ -101,14 +101,16 @@ def _table(by: str, sums: dict[str, Spent]) -> Table:
     for key, one in sums.items():
         table.add_row(one_line(key), *_cells(one))
     if total.unpriced:
-        table.caption = f"{total.unpriced:,} of unknown cost are not in the sum of dollars"
+        table.caption = f"?: {total.unpriced:,} of unknown cost. See: puter-ai usage"
         table.caption_justify = "left"
     return table
 
 
 def _cells(spent: Spent) -> tuple[str, ...]:
     counts = (spent.requests, spent.input_tokens, spent.output_tokens)
-    return (*(f"{one:,}" for one in counts), amount(spent.cost))
+    known = [amount(spent.cost)] if spent.cost or not spent.unpriced else []
+    unknown = ["?"] if spent.unpriced else []
+    return (*(f"{one:,}" for one in counts), " + ".join([*known, *unknown]))
 
 
 @logs.command()

@@ -134,19 +134,30 @@ def test_costs_are_summed_up_by_day_and_by_model(cli: Cli, monkeypatch: pytest.M
     head, *rows, total, caption = map(str.split, cli(*since).out.splitlines())
     assert head == ["model", "calls", "tokens", "in", "tokens", "out", "USD"]
     assert rows[0] == ["o1", "1", "700", "600", "0.2"]
-    assert total == ["all", "3", "1,400", "1,200", "0.2"]
-    assert caption[:4] == ["1", "of", "unknown", "cost"]
+    assert rows[2] == ["unknown", "1", "0", "0", "?"]
+    assert total == ["all", "3", "1,400", "1,200", "0.2", "+", "?"]
+    assert caption[:5] == ["?:", "1", "of", "unknown", "cost."]
     assert cli("logs", "costs", "--since", "yesterday").code == 2
     page = Path(log.__file__).parents[2] / "docs" / "how-to" / "command-line.md"
     assert all(f"`{name}`" in page.read_text(encoding="utf-8") for name in columns)
 
 
 def test_failures_are_kept_too(cli: Cli, signed_in: LocalPuter, logging: Path) -> None:
-    signed_in.reply_with(faults.insufficient_funds())
-    assert cli("Hello").code == 1
-    [call] = cli("logs", "--json").json
-    assert (call["prompt"], call["answer"]) == ("Hello", None)
-    assert "insufficient_funds" in call["error"]
+    for fault in (faults.insufficient_funds(), faults.cut_body()):
+        signed_in.inject(fault, operation="chat", times=1)
+        assert cli("Hello", "--no-stream").code == 1
+    refused, lost = cli("logs", "--json").json
+    assert (refused["prompt"], refused["answer"]) == ("Hello", None)
+    assert "insufficient_funds" in refused["error"]
+    assert (refused["cost"], lost["cost"]) == ("0", None)
+
+
+def test_a_call_is_of_the_time_when_it_began(
+    cli: Cli, signed_in: LocalPuter, logging: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(log, "_time", lambda _: f"after {len(signed_in.requests)} requests")
+    assert cli("Hello").code == 0
+    assert [one["at"] for one in cli("logs", "--json").json] == ["after 0 requests"]
 
 
 def test_off_keeps_what_is_there(cli: Cli, signed_in: LocalPuter) -> None:
