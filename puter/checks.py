@@ -204,6 +204,16 @@ def is_loopback(host: str) -> bool:
         return False
 
 
+def is_url(text: str, *others: str) -> bool:
+    """Whether it begins as an http(s) URL does, or as one of the others, such as ``data:``.
+
+    Examples:
+        >>> is_url("HTTPS://example.org"), is_url("data:,x"), is_url("data:,x", "data:")
+        (True, False, True)
+    """
+    return text[:8].lower().startswith(("http://", "https://", *others))
+
+
 def near_misses(name: str, known: Iterable[str], count: int = 3) -> list[str]:
     """Known names that differ from this one by a slip of the finger or two, the nearest first.
 

@@ -376,10 +376,10 @@ REMOTE_BLOCK = {"type": "image", "source": {"type": "url", "url": ON_THE_WEB}}
         ({"type": "image_url", "image_url": ON_THE_WEB}, REMOTE_BLOCK,
          {"type": "input_image", "image_url": ON_THE_WEB}),
         (
-            {"type": "file", "file": {"filename": "a.pdf", "file_data": "https://e.org/a.pdf"}},
+            {"type": "file", "file": {"filename": "a.pdf", "file_data": "HTTPS://e.org/a.pdf"}},
             {"type": "document", "title": "a.pdf",
-             "source": {"type": "url", "url": "https://e.org/a.pdf"}},
-            {"type": "input_file", "filename": "a.pdf", "file_url": "https://e.org/a.pdf"},
+             "source": {"type": "url", "url": "HTTPS://e.org/a.pdf"}},
+            {"type": "input_file", "filename": "a.pdf", "file_url": "HTTPS://e.org/a.pdf"},
         ),
         ({"type": "text", "text": "x"},) * 3,
         ({"type": "file", "puter_path": "~/x"},) * 3,

@@ -240,6 +240,7 @@ async def test_a_list_of_messages_in_the_place_of_the_prompt(door: Door, kind: t
     ("arguments", "told"),
     [
         (("What is this?", "https://example.org/cat.png"), "not 'https.*Pass pictures as images="),
+        (("What is this?", "HTTPS://example.org/cat.png"), "not .HTTPS.*Pass pictures as images="),
         (("What is this?", "data:image/png;base64,AAAA"), None),
         (("What is this?", b"\x89PNG"), "not b.*Pass pictures as images="),
         (("What is this?", {"model": "gpt-4.1"}), "Options are keyword arguments"),

@@ -519,7 +519,7 @@ def chat_request(method: str, prompt: Any, model: Any, arguments: Mapping[str, A
         TypeError: One is unknown.
         PuterInputError: One is not valid.
     """
-    if model is not None and (not checks.text.accepts(model) or model.startswith(_ADDRESSES)):
+    if model is not None and (not checks.text.accepts(model) or checks.is_url(model, "data:")):
         raise _no_model(model)
     said: Any = prompt
     if isinstance(said, (list, tuple)) and any(isinstance(one, Mapping) for one in said):
@@ -573,9 +573,6 @@ def _check_tool_choice(choice: Any, tools: Toolbox | None) -> None:
             hint=checks.did_you_mean(near)
             or "Give 'auto', 'none', 'required', or the name of one of the tools.",
         )
-
-
-_ADDRESSES = ("http://", "https://", "data:")
 
 
 def _no_model(value: Any) -> PuterInputError:

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 from puter.api.text_files import encoding_of
 from puter.atomic import open_ordinary
+from puter.checks import is_url
 from puter.engine.effects import Flow, Invoke, do
 from puter.exceptions import PuterInputError
 from puter.types.media import Media, from_data_uri, joined, shown_url
@@ -189,8 +190,7 @@ _MIME_STARTS = (*_MEDIA, "text/", "application/")
 def _url_of(source: Any) -> str | None:
     if isinstance(source, Media):
         return source.url
-    is_url = isinstance(source, str) and source.lower().startswith(("http://", "https://"))
-    return source if is_url else None
+    return source if isinstance(source, str) and is_url(source) else None
 
 
 def _read(source: Any, size: int) -> tuple[Iterator[bytes], str, str]:

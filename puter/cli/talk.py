@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from rich.table import Table
 from rich.text import Text
 
-from puter.checks import did_you_mean, near_misses
+from puter.checks import did_you_mean, is_url, near_misses
 from puter.cli.errors import sentence
 from puter.cli.parameters import spent_by
 from puter.cli.printing import show
@@ -246,7 +246,7 @@ class Talk:
 
     def _image(self, text: str) -> None:
         source, question = first_word(text)
-        if not re.match(r"(https?://|data:)", source, re.IGNORECASE):
+        if not is_url(source, "data:"):
             source = os.path.expanduser(source)
             os.stat(source)  # tell now that it is not there
         if question:

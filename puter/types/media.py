@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar
 from urllib.parse import unquote_to_bytes, urlsplit
 
+from puter.checks import is_url
 from puter.docstrings import documented_by
 from puter.exceptions import PuterError, PuterInputError, repr_of
 from puter.types.immutable import Immutable
@@ -119,7 +120,7 @@ class Media(Immutable):
             pieces, mime_type = from_data_uri(address)
             data = joined(pieces)
             return cls(data, mime_type=mime_of(data, "") or mime_type)
-        if not address.lower().startswith(("http://", "https://")):
+        if not is_url(address):
             raise PuterInputError(
                 f"{shown_url(address)[:40]!r} is neither a data URI nor a URL",
                 hint=_OF_BYTES.format(cls.__name__),
@@ -152,7 +153,7 @@ class Media(Immutable):
         data = self._in_memory()
         if data is None:
             raise PuterError(
-                f"The bytes of {self._address or 'this answer'} are not in memory",
+                f"The bytes of {self._shown_url or 'this answer'} are not in memory",
                 hint="Call read() or save() first, or await async_read() or async_save().",
             )
         return data
@@ -254,14 +255,14 @@ class Media(Immutable):
     def _elsewhere(self) -> Content:
         if self._content is None:
             raise PuterError(
-                f"{self._address} did not come from a client, so nothing here can fetch it",
+                f"{self._shown_url} did not come from a client, so nothing here can fetch it",
                 hint="Fetch it with requests.get(url).content, or pass it on to a call, such as "
                 "chat(images=...).",
             )
         return self._content
 
     @property
-    def _address(self) -> str:
+    def _shown_url(self) -> str:
         return shown_url(self.url or "")[:200]
 
     @property
@@ -301,7 +302,7 @@ class Media(Immutable):
     def __repr__(self) -> str:
         data = self._in_memory()
         size = f", {len(data)} bytes" if data is not None else ""
-        where = f", {self._address}" if self.url is not None else ""
+        where = f", {self._shown_url}" if self.url is not None else ""
         return f"<{type(self).__name__} {self.mime_type or 'of unknown type'}{size}{where}>"
 
     def _html_source(self) -> str:

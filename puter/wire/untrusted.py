@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from puter.checks import is_url
 from puter.exceptions import PuterInputError, repr_of
 from puter.wire.messages import Message
 
@@ -18,7 +19,7 @@ def web_address(url: Any) -> str:
     Raises:
         PuterInputError: It is neither of http(s) nor a data URI.
     """
-    if isinstance(url, str) and url[:8].lower().startswith(("http://", "https://", "data:")):
+    if isinstance(url, str) and is_url(url, "data:"):
         return url
     raise PuterInputError(
         f"{repr_of(url, 80)} is no http(s) URL and no data URI",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
+from puter.checks import is_url
 from puter.wire.dialects.base import CHOICES, Dialect, Part, file_in, image_in, tool_name
 
 
@@ -29,7 +30,7 @@ class ResponsesDialect(Dialect):
         file = file_in(part)
         if file is None:
             return part
-        if str(file.get("file_data", "")).startswith(("http://", "https://")):
+        if is_url(str(file.get("file_data", ""))):
             rest = {key: value for key, value in file.items() if key != "file_data"}
             return {"type": "input_file", **rest, "file_url": file["file_data"]}
         return {"type": "input_file", **file}
