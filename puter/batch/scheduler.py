@@ -193,10 +193,8 @@ class Scheduler:
                 if isinstance(error, NotAsked):
                     return
                 outcome = future.result() if error is None else error
-                if self._may_come_again(job, outcome):
-                    return
                 if _is_refused(job, outcome):
-                    self.stop(outcome)
+                    self._refused(job, outcome)
                     return
                 if not isinstance(outcome, BaseException):
                     self._limit = min(self._most, self._limit + 1)
@@ -206,17 +204,13 @@ class Scheduler:
         finally:
             self._changed()
 
-    def _may_come_again(self, job: Job, outcome: Any) -> bool:
-        """Whether a budget refused it because others run, whose cost is not known yet.
-
-        A chat of which a round was answered would be paid twice, and its tools would run twice;
-        what a function did before nobody knows.
-        """
-        if not _is_refused(job, outcome) or job.limit == 1 or self.stopped is not None:
-            return False
+    def _refused(self, job: Job, error: PuterBudgetError) -> None:
+        """Ask it again where others ran, whose cost the budget did not know yet; else stop."""
+        if job.limit == 1 or self.stopped is not None:
+            self.stop(error)
+            return
         self._limit = max(1, min(self._limit, len(self.running)))
         self._again.append(job)
-        return True
 
     def _settle(self, index: int, outcome: Any, request: BatchRequest | None = None) -> None:
         """Keep and write down what became of an item; without ``request`` it was not asked."""
@@ -313,7 +307,11 @@ class Scheduler:
 
 
 def _is_refused(job: Job, outcome: Any) -> bool:
-    """Whether a budget refused a chat of which nothing was answered."""
+    """Whether a budget refused a chat of which nothing was answered.
+
+    One of which a round was answered would be paid twice, and its tools would run twice; what a
+    function did before nobody knows.
+    """
     chat = job.request.arguments is not None
     return chat and isinstance(outcome, PuterBudgetError) and paid_of(outcome) is None
 
