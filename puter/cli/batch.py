@@ -152,8 +152,11 @@ def _tell(session: Session, results: BatchResults, output: str) -> None:
         session.tell("It was stopped. The same command asks what is left.")
     elif failed := results.errors:
         session.tell(f"{len(failed)} of {len(results)} failed. The same command asks them again.")
-        for error in {str(one): None for one in failed[:_SHOWN]}:
-            session.tell(error)
+        first: dict[str, int] = {}
+        for error in failed[:_SHOWN]:
+            first.setdefault(str(error), results.index(error) + 1)
+        for told, number in first.items():
+            session.tell(f"Item {number}: {told}")
     _keep_unwritten(session, results, output)
 
 
@@ -166,7 +169,7 @@ def _keep_unwritten(session: Session, results: BatchResults, output: str) -> Non
 
 
 _SHOWN = 20
-"""Failures of which the different ones are told."""
+"""Failures of which the different ones are told, each with the first item that met it."""
 
 
 def read(source: str, form: str) -> Generator[Any, None, None]:

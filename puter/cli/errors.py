@@ -13,6 +13,7 @@ _IN_A_SHELL = {
     "See get_available_models() for names.": "Run: puter-ai models",
     "list_models(kind='image') has": "puter-ai models --kind image has",
     "list_models(kind='video') has": "puter-ai models --kind video has",
+    "Say what it is, as (data, 'image/png'), or pass it in files=.": "Was -f meant?",
     " For a file in your Puter pass PuterFile('/you/...') or '~/...'.": "",
 }
 """Hints for programs, and what they are here."""

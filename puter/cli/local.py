@@ -10,14 +10,11 @@ from puter.testing.limits import TIERS
 from puter.testing.weights import PACKAGES
 
 
-@click.command()
-@click.option(
-    "--port", type=int, default=0, metavar="NUMBER", help="Port to listen on. Default: a free one."
-)
+@click.command(context_settings={"default_map": testing.serve.__kwdefaults__})
+@click.option("--port", type=int, metavar="NUMBER", help="Port to listen on. Default: a free one.")
 @click.option(
     "--tier",
     type=click.Choice([*TIERS, "none"]),
-    default="user_free",
     show_default=True,
     metavar="NAME",
     help=f"Limits of the account: {', '.join(TIERS)}, none.",
@@ -25,7 +22,6 @@ from puter.testing.weights import PACKAGES
 @click.option(
     "--generation",
     type=click.Choice(GENERATIONS),
-    default=GENERATIONS[-1],
     show_default=True,
     metavar="NAME",
     help=f"Which server to play: {', '.join(GENERATIONS)}.",

@@ -18,7 +18,7 @@ from puter.cli.parameters import told_as_wrong_use
 from puter.cli.session import Session, pass_session
 from puter.config import PuterConfig
 from puter.engine.credentials import TOKEN_VARIABLES
-from puter.exceptions import PuterConfigError, PuterError
+from puter.exceptions import PuterAuthError, PuterConfigError, PuterError
 
 if TYPE_CHECKING:
     from puter.ai import PuterAI
@@ -93,7 +93,10 @@ def login(
     with signed_in as ai, ExitStack() as unless_kept:
         if way == "password":
             unless_kept.callback(_end, session, ai)
-        account = ai.whoami()
+        try:
+            account = ai.whoami()
+        except PuterAuthError as error:
+            raise click.ClickException(f"{error.message}. Copy the token again.") from error
         where = "" if ai.config.api_base == PuterConfig().api_base else f" at {ai.config.api_base}"
         session.tell(f"Signed in as {account.username}{where}.", style="green")
         if save is None and asking and not print_token and not session.local:

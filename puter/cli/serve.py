@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 import signal
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 import click
 from aiohttp import web
@@ -81,7 +82,7 @@ async def _serve(
     )
     await runner.setup()
     try:
-        listener = await app[UNAUTHENTICATED].listen(runner, host, port)
+        listener = await _listening(app[UNAUTHENTICATED].listen(runner, host, port), port)
         try:
             announce(listener.sockets[0].getsockname()[1])
             return await _signalled()
@@ -89,6 +90,14 @@ async def _serve(
             listener.close()
     finally:
         await runner.cleanup()
+
+
+async def _listening(begun: Awaitable[asyncio.Server], port: int) -> asyncio.Server:
+    try:
+        return await begun
+    except OSError as error:  # which tells it at length, and not what to do
+        told = f"Cannot listen on port {port}: {os.strerror(error.errno or 0)}"
+        raise click.ClickException(f"{told}. Choose another: --port.") from error
 
 
 async def _signalled() -> int:

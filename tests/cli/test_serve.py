@@ -106,7 +106,7 @@ def test_a_port_that_is_taken_is_one_line(cli: Cli, signed_in: LocalPuter) -> No
     with socket.create_server(("127.0.0.1", 0)) as taken:
         done = cli("serve", "--port", str(taken.getsockname()[1]))
     assert (done.code, done.out) == (1, "")
-    assert "in use" in done.err
+    assert "in use. Choose another: --port." in done.err
     assert len(done.err.splitlines()) == 1
 
 
