@@ -223,6 +223,7 @@ async def test_connections_without_the_key_are_few_and_short(puter: LocalPuter) 
             await answer.read()
         silent = [await server.open() for _ in range(3)]
         assert await all_of(silent[0][0]) == b""  # the oldest
+        await server.until_open(3)  # one that has shown it, and two that have not
         async with session.get(url, headers=BEARER) as answer:
             assert answer.status == 200
         silent[2][1].write(BARE)
@@ -276,7 +277,7 @@ async def test_few_connections_are_accepted_at_once() -> None:
             one.setblocking(False)
             one.connect_ex(("127.0.0.1", server.port))
         _, connected, _ = select.select([], coming, [], 0)
-        assert 1 <= len(connected) < 8
+        assert len(connected) < 8
         for one in coming:
             one.close()
 
