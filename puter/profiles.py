@@ -201,7 +201,10 @@ def _with(files: Sequence[_File], own: str, saved: Mapping[str, Mapping[str, Any
 def _no_profile(name: str, files: Sequence[_File], places: Sequence[str]) -> PuterConfigError:
     told = f"There is no profile {repr_of(name)}"
     if not files:
-        return PuterConfigError(f"{told}: there is no file {' or '.join(places)}")
+        return PuterConfigError(
+            f"{told}: there is no file {' or '.join(places)}",
+            hint="Write one with a table [profile.NAME].",
+        )
     names = sorted({one for file in files for one in file.tables if one})
     near = did_you_mean(near_misses(name, names))
     there_are = f"There are {', '.join(map(repr, names))}." if names else "There are none."

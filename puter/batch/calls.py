@@ -108,7 +108,7 @@ def batch(
     )  # fmt: skip
 
 
-cast("Any", batch).defaults = ChatRequest  # of its options, as ``help()`` shows them
+vars(batch)["defaults"] = ChatRequest  # of its options, as ``help()`` shows them
 
 
 class BatchRun:

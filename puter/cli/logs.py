@@ -140,8 +140,8 @@ def path() -> None:
 
 
 def _tell_empty(session: Session) -> None:
-    told = "Nothing is in the log." if kept() else "No log is kept: puter-ai logs on."
-    session.tell(told)
+    on = kept() if os.path.exists(place()) else os.environ.get(VARIABLE)  # no file is made for it
+    session.tell("Nothing is in the log." if on else "No log is kept: puter-ai logs on.")
 
 
 def _print(session: Session, call: dict[str, Any], *, full: bool) -> None:

@@ -174,7 +174,7 @@ def _bad_call(
     parameters = signature_of(operation).parameters
     for name in kwargs:
         if name not in parameters:
-            hints = operation.__dict__.get("hints", {})
+            hints = getattr(operation, "hints", {})
             return keywords.unexpected(operation, name, hints=hints)
     named = [name for name, one in parameters.items() if one.kind is one.KEYWORD_ONLY]
     if "positional argument" not in str(error) or "missing" in str(error) or not named:

@@ -63,6 +63,8 @@ def test_images_and_files_are_shown(cli: Cli, signed_in: LocalPuter) -> None:
     assert "data:image/png;base64," in json.dumps(sent(signed_in)["messages"][0]["content"])
     done = cli("What?", "-i", "-", "-f", "-", stdin=PNG)
     assert (done.code, "one file only" in done.err) == (2, True)
+    done = cli("What?", "-i", "notes.txt")
+    assert (done.code, done.err.endswith("Was -f meant?\n")) == (1, True)
 
 
 def test_what_is_piped_in_and_no_text_is_not_sent(cli: Cli, signed_in: LocalPuter) -> None:

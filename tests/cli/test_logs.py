@@ -160,6 +160,14 @@ def test_a_call_is_of_the_time_when_it_began(
     assert [one["at"] for one in cli("logs", "--json").json] == ["after 0 requests"]
 
 
+def test_no_file_is_made_to_show_the_log(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PUTER_AI_LOG", "new/calls.sqlite")
+    for words in ((), ("costs",), ("off",)):
+        assert cli("logs", *words).code == 0
+    assert cli("logs").err == "puter-ai: Nothing is in the log.\n"
+    assert not os.path.exists("new")
+
+
 def test_off_keeps_what_is_there(cli: Cli, signed_in: LocalPuter) -> None:
     cli("logs", "on")
     cli("Hello")
