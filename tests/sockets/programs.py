@@ -47,6 +47,7 @@ def start(puter: LocalPuter, body: str, *, strict: bool = True) -> subprocess.Po
         "PUTER_API_BASE": puter.api_base,
         "PUTER_LOGIN_URL": puter.login_url,
         "PUTER_AUTH_TOKEN": puter.token,
+        "MALLOC_MMAP_THRESHOLD_": "131072",  # else what glibc keeps of freed memory counts as held
         "PYTHONASYNCIODEBUG": "1",
         "PYTHONPATH": str(ROOT),
     }
