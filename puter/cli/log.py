@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime, timezone
 from decimal import Decimal
 from time import monotonic
@@ -136,6 +137,11 @@ class Log:
 
     def __exit__(self, *_: object) -> None:
         self._database.close()
+
+
+def log_if_any() -> AbstractContextManager[Log | None]:
+    """The log, open; None where there is no file, which is not made."""
+    return Log(place()) if os.path.exists(place()) else nullcontext()
 
 
 def logging_to(path: str, tell: Callable[[str], None]) -> Callable[..., Flow[Any]]:

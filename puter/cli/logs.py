@@ -12,7 +12,7 @@ import click
 from rich.table import Table
 from rich.text import Text
 
-from puter.cli.log import VARIABLE, Log, kept, place
+from puter.cli.log import VARIABLE, Log, kept, log_if_any, place
 from puter.cli.session import Session, pass_session
 from puter.cli.text import one_line, printable, write_json
 from puter.engine.ledger import Spent
@@ -46,10 +46,8 @@ def logs(
     """
     if ctx.invoked_subcommand is not None:
         return
-    calls: list[dict[str, Any]] = []
-    if os.path.exists(place()):
-        with Log(place()) as log:
-            calls = log.find(search, count)
+    with log_if_any() as log:
+        calls = log.find(search, count) if log else []
     if as_json:
         write_json(session.output.file, calls)
         return
@@ -77,10 +75,8 @@ def logs(
 @pass_session
 def costs(session: Session, by: str, since: datetime | None, as_json: bool) -> None:
     """Sum up what calls cost, by day or by model."""
-    sums: dict[str, Spent] = {}
-    if os.path.exists(place()):
-        with Log(place()) as log:
-            sums = log.spent(by, since)
+    with log_if_any() as log:
+        sums = log.spent(by, since) if log else {}
     if as_json:
         write_json(session.output.file, [{by: key, **asdict(one)} for key, one in sums.items()])
     elif sums:
@@ -126,8 +122,8 @@ def on(session: Session) -> None:
 @pass_session
 def off(session: Session) -> None:
     """Keep no log any more; what is in it stays."""
-    if os.path.exists(place()):
-        with Log(place()) as log:
+    with log_if_any() as log:
+        if log:
             log.on = False
     named = os.environ.get(VARIABLE)
     session.tell(f"{VARIABLE} is set, which turns it on." if named else "No log is kept.")
