@@ -21,6 +21,7 @@ LOGGER = logging.getLogger("puter.batch")
 _BEGINS = b'{"key": "' + b"0" * 32 + b'"'
 """What each line begins with, if with other digits."""
 _RECORD = re.compile(rb'{"key": "[0-9a-f]{32}"')
+_KEYS = ("key", "item", "text", "model", "usage", "cost", "error")
 _MORE = ("finish_reason", "refusal", "reasoning", "images", "tool_calls")
 """Attributes of a reply that are written where they say something."""
 _USUAL = ChatReply("").to_dict()
@@ -34,28 +35,27 @@ def record_of(key: str, item: Any, outcome: Any) -> dict[str, Any]:
         item: As JSON.
         outcome: A reply, any JSON that a function returned, or an exception.
     """
-    record: dict[str, Any] = dict.fromkeys(("key", "item", "text", "model", "usage", "cost"))
-    record.update(key=key, item=item, error=None)
-    paid = outcome
+    record: dict[str, Any] = dict.fromkeys(_KEYS)
+    record.update(key=key, item=item)
     if isinstance(outcome, BaseException):
         record["error"] = f"{type(outcome).__name__}: {words_of(outcome)}"
-        paid = paid_of(outcome)
-    elif not isinstance(outcome, ChatReply):
-        record["text"] = outcome
-    if isinstance(paid, ChatReply):
+    else:
+        record["text"] = str(outcome) if isinstance(outcome, ChatReply) else outcome
+    if (paid := paid_of(outcome)) is not None:
         said = paid.to_dict()
         said["usage"].pop("raw")
         record.update({name: said[name] for name in ("model", "usage", "cost")})
         if paid is outcome:
-            record["text"] = str(outcome)
             record |= {name: said[name] for name in _MORE if said[name] != _USUAL[name]}
     return record
 
 
-def paid_of(error: BaseException) -> Any:
-    """What was answered, and paid, before an error: a reply, or None."""
-    partial = getattr(error, "partial", None)  # one without text, such as a tool call, is falsy
-    return getattr(error, "reply", None) if partial is None else partial
+def paid_of(outcome: Any) -> ChatReply | None:
+    """The reply that was paid: the outcome itself, or what came before an error."""
+    if isinstance(outcome, BaseException):
+        partial = getattr(outcome, "partial", None)  # one without text is falsy
+        outcome = getattr(outcome, "reply", None) if partial is None else partial
+    return outcome if isinstance(outcome, ChatReply) else None
 
 
 def outcome_of(record: dict[str, Any]) -> Any:
@@ -219,11 +219,8 @@ def is_same(one: Any, other: str | os.PathLike[str]) -> bool:
         found = os.stat(one.fileno() if hasattr(one, "fileno") else one)
         return os.path.samestat(found, os.stat(other))
     except (OSError, ValueError, TypeError):  # not there yet, or no file of the system's
-        return isinstance(one, (str, os.PathLike)) and _real(one) == _real(other)
-
-
-def _real(path: str | os.PathLike[str]) -> str:
-    return os.path.realpath(os.fspath(path))
+        is_path = isinstance(one, (str, os.PathLike))
+        return is_path and os.path.realpath(one) == os.path.realpath(other)
 
 
 def check_holds_no_answers(path: str | os.PathLike[str]) -> None:
@@ -257,7 +254,7 @@ def _record_in(line: bytes) -> Any:
     try:
         record = json.loads(line)
         bytes.fromhex(record["key"])
-        if not {"item", "text", "model", "usage", "cost", "error"} <= record.keys():
+        if not record.keys() >= {*_KEYS}:
             return None
         if record["cost"] is not None:
             Decimal(record["cost"])

@@ -217,11 +217,10 @@ class Scheduler:
         results = self.results
         results[index] = outcome
         self._open.discard(index)
-        error = outcome if isinstance(outcome, BaseException) else None
-        paid = outcome if error is None else paid_of(error)
-        if isinstance(paid, ChatReply):
+        if (paid := paid_of(outcome)) is not None:
             results.cost += paid.cost or Decimal(0)
             results.unpriced += paid.cost is None
+        error = outcome if isinstance(outcome, BaseException) else None
         self._failed += error is not None
         results.finished.append((monotonic() - self._started, results.cost))
         if error is not None and (self._raises or self._hits_all(request, error)):
