@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import pickle
 import signal
 import sys
@@ -13,9 +14,6 @@ from typing import Any
 from puter.exceptions import PuterAuthError, PuterConfigError, PuterInputError, words_of
 
 _lock = threading.Lock()
-_loaded: dict[bytes, tuple[Any, Any]] = {}
-"""The client and the function of each batch that this process works for."""
-_MOST_LOADED = 8
 
 
 def payload(client: Any, function: Callable[..., Any] | None, executor: Any) -> bytes:
@@ -65,7 +63,8 @@ def work(sent: bytes, arguments: dict[str, Any] | None, item: Any) -> Any:
         item: For the function.
     """
     _ignore_interrupts()
-    client, function = _load(sent)
+    with _lock:  # one client for all threads
+        client, function = _loaded(sent)
     try:
         if arguments is None:
             return call(function, client, item)
@@ -97,20 +96,16 @@ def call(function: Callable[..., Any], client: Any, item: Any) -> Any:
     return value
 
 
-def _load(sent: bytes) -> tuple[Any, Any]:
-    with _lock:
-        if sent not in _loaded:
-            try:
-                made = pickle.loads(sent)  # noqa: S301 - the executor's own way
-            except Exception as error:  # noqa: BLE001 - whatever the user's code does
-                raise PuterConfigError(
-                    f"A worker of the executor cannot load the batch: {words_of(error)}",
-                    hint="It needs this package, and the module of the function.",
-                ) from None
-            if len(_loaded) == _MOST_LOADED:
-                del _loaded[next(iter(_loaded))]
-            _loaded[sent] = made
-        return _loaded[sent]
+@functools.lru_cache(maxsize=8)
+def _loaded(sent: bytes) -> Any:
+    """The client and the function of a batch that this process works for."""
+    try:
+        return pickle.loads(sent)  # noqa: S301 - the executor's own way
+    except Exception as error:  # noqa: BLE001 - whatever the user's code does
+        raise PuterConfigError(
+            f"A worker of the executor cannot load the batch: {words_of(error)}",
+            hint="It needs this package, and the module of the function.",
+        ) from None
 
 
 def _sendable(error: Exception) -> Exception:
