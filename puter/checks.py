@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import math
+import operator
 import types
 import typing
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import cache
 from typing import TYPE_CHECKING, Annotated, Any, Generic, Literal, TypeAlias, TypeVar
 
 from puter.exceptions import PuterInputError, repr_of
@@ -119,11 +120,7 @@ class Range:
 
 
 def _is_number(value: Any) -> bool:
-    return (
-        isinstance(value, (int, float))
-        and not isinstance(value, bool)
-        and (isinstance(value, int) or math.isfinite(value))
-    )
+    return _is_whole_number(value) or (isinstance(value, float) and math.isfinite(value))
 
 
 def _is_whole_number(value: Any) -> bool:
@@ -134,6 +131,11 @@ text: Kind[str] = Kind(
     "a non-empty str", lambda value: isinstance(value, str) and bool(value.strip())
 )
 """A str with more than white space in it."""
+
+text_or_none: Kind[str | None] = Kind(
+    "a non-empty str or None", lambda value: value is None or text.accepts(value)
+)
+"""The same, or None."""
 
 flag: Kind[bool] = Kind("True or False", lambda value: isinstance(value, bool))
 """True or False; 0 and 1 are not."""
@@ -155,18 +157,6 @@ function: Kind[Callable[..., Any]] = Kind("a function", callable)
 
 SECONDS = Range(0, MOST, above=True, wanted="a number of seconds above 0")
 """How long to wait."""
-
-
-def text_or_none(name: str, value: Any) -> str | None:
-    """The str, or None.
-
-    Raises:
-        PuterInputError: It is something else, or empty.
-    """
-    return None if value is None else _TEXT_OR_NONE(name, value)
-
-
-_TEXT_OR_NONE: Kind[str] = Kind("a non-empty str or None", text.accepts)
 
 
 def whole_number(
@@ -272,11 +262,8 @@ def kind_of(annotation: Any, within: Range | None = None) -> Kind[Any] | None:
         within = next((one for one in args[1:] if isinstance(one, Range)), within)
         return kind_of(args[0], within)
     if origin is typing.Union or origin is types.UnionType:
-        kinds = [kind_of(one, within) for one in args if one is not types.NoneType]
-        found = kinds[0]
-        for one in kinds[1:]:
-            found = None if found is None or one is None else found | one
-        return found
+        kinds: list[Any] = [kind_of(one, within) for one in args if one is not types.NoneType]
+        return None if None in kinds else functools.reduce(operator.or_, kinds)
     if origin is Literal:
         return one_of([one for one in args if one is not None])
     if annotation in (int, float):
@@ -310,7 +297,7 @@ def _unchecked(_name: str, value: Any) -> Any:
     return value
 
 
-@cache
+@functools.cache
 def checks_of(options: type, checker: Callable[[Any], Check] = checker_of) -> Mapping[str, Check]:
     """The check of each field of a TypedDict, by name.
 
