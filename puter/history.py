@@ -13,7 +13,6 @@ from puter.process import late, short_lock
 
 if TYPE_CHECKING:
     import json
-    import pathlib
     from collections.abc import Callable, Iterable
     from pathlib import Path
 
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
     from puter.wire import messages as wire_messages
     from puter.wire.messages import Message
 else:
-    atomic, json, pathlib = late("puter.atomic"), late("json"), late("pathlib")
+    atomic, json = late("puter.atomic"), late("json")
     wire_json, wire_messages = late("puter.wire.json"), late("puter.wire.messages")
 
 VERSION = 1
@@ -210,11 +209,9 @@ def dump(history: History, path: str | os.PathLike[str]) -> Path:
         text = json.dumps(data, ensure_ascii=False, indent=1, allow_nan=False).encode() + b"\n"
     except (TypeError, ValueError, RecursionError) as error:
         raise PuterInputError(
-            f"The conversation cannot be written as JSON: {error}",
-            hint=_PLAIN_ONLY,
+            f"The conversation cannot be written as JSON: {error}", hint=_PLAIN_ONLY
         ) from error
-    atomic.write_whole(path, text)
-    return pathlib.Path(path)
+    return atomic.write_whole(path, text)
 
 
 def load(path: str | os.PathLike[str]) -> History:
