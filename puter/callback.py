@@ -155,10 +155,11 @@ class Callback:
         if connection.answered:  # reset at once, the client might not see what it was told
             return None
         connection.head += data
-        whole = b"\r\n\r\n" in connection.head
-        if not whole and len(connection.head) <= MOST_BYTES:
-            return None
-        token = self._token_in(connection.head) if len(connection.head) <= MOST_BYTES else None
+        token = None
+        if len(connection.head) <= MOST_BYTES:
+            if b"\r\n\r\n" not in connection.head:
+                return None
+            token = self._token_in(connection.head)
         connection.head.clear()
         connection.answer(_PAGE if token else _NOT_FOUND)
         return token
@@ -168,7 +169,8 @@ class Callback:
         first, *fields = head.decode("latin-1").split("\r\n\r\n")[0].split("\r\n")
         method, _, rest = first.partition(" ")
         path, _, query = rest.partition(" ")[0].partition("?")
-        named = [value for name, _, value in map(_split, fields) if name.lower() == "host"]
+        pairs = (field.partition(":") for field in fields)
+        named = [value for name, _, value in pairs if name.lower() == "host"]
         hosts = [f"{name}:{self.port}" for name in ("localhost", "127.0.0.1", "[::1]")]
         if method != "GET" or len(named) != 1 or named[0].strip().lower() not in hosts:
             return None
@@ -194,10 +196,6 @@ class _Connection:
         with suppress(OSError):
             self.socket.send(data)
             self.socket.shutdown(socket.SHUT_WR)
-
-
-def _split(field: str) -> tuple[str, str, str]:
-    return field.partition(":")
 
 
 def _listeners() -> list[socket.socket]:
