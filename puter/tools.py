@@ -241,18 +241,16 @@ def _raw(schema: Mapping[str, Any]) -> tuple[dict[str, Any], str]:
     function = schema.get("function")
     name = function.get("name") if isinstance(function, Mapping) else schema.get("name")
     if isinstance(name, str) and name:
-        return _from_mcp(schema) if "inputSchema" in schema else dict(schema), name
+        if "inputSchema" not in schema:
+            return dict(schema), name
+        # As an MCP server lists it.
+        return function_schema(name, schema.get("description"), schema["inputSchema"]), name
     if schema.get("type") not in (None, "function"):
         return dict(schema), ""  # a built-in tool of a vendor, such as web_search
     raise PuterInputError(
         f"A tool's schema has no name: {json.dumps(dict(schema), default=str)[:80]}",
         hint="It looks like {'type': 'function', 'function': {'name': ..., 'parameters': {...}}}.",
     )
-
-
-def _from_mcp(schema: Mapping[str, Any]) -> dict[str, Any]:
-    """What an MCP server lists, as the server of Puter wants it."""
-    return function_schema(schema["name"], schema.get("description"), schema["inputSchema"])
 
 
 def function_schema(name: str, description: str | None, parameters: Any) -> dict[str, Any]:
