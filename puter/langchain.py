@@ -157,8 +157,7 @@ class ChatPuter(BaseChatModel):
     @model_validator(mode="after")
     def _open(self) -> ChatPuter:
         """Make the client, where none is given."""
-        given = {"api_base": self.api_base, "max_retries": self.max_retries}
-        settings: Any = {name: value for name, value in given.items() if value is not None}
+        settings = _present({"api_base": self.api_base, "max_retries": self.max_retries})
         if self.client is None:
             token = None if self.token is None else self.token.get_secret_value()
             self.client = PuterAI(token=token, **settings)
@@ -185,11 +184,7 @@ class ChatPuter(BaseChatModel):
     @property
     def _identifying_params(self) -> dict[str, Any]:
         names = ("model", "api_base", "temperature", "max_tokens", "stop")
-        given = {name: getattr(self, name) for name in names}
-        return {
-            **{name: one for name, one in given.items() if one is not None},
-            **self.model_kwargs,
-        }
+        return {**_present({name: getattr(self, name) for name in names}), **self.model_kwargs}
 
     def _get_invocation_params(
         self, stop: list[str] | None = None, **kwargs: Any
@@ -258,15 +253,9 @@ class ChatPuter(BaseChatModel):
         self, messages: Sequence[BaseMessage], stop: Sequence[str] | None, given: Mapping[str, Any]
     ) -> dict[str, Any]:
         """The arguments of the chat."""
-        own = {
-            "model": self.model,
-            "temperature": self.temperature,
-            "max_tokens": self.max_tokens,
-            "stop": self.stop,
-            "timeout": self.timeout,
-            **self.model_kwargs,
-        }
-        asked = {**own, **given, "run_tools": False}
+        names = ("model", "temperature", "max_tokens", "stop", "timeout")
+        own = {name: getattr(self, name) for name in names}
+        asked = {**own, **self.model_kwargs, **given, "run_tools": False}
         asked["stop"] = stop or asked["stop"] or None
         asked.pop("stream", None)
         form: Any = asked.pop("response_format", None)
@@ -298,13 +287,10 @@ class ChatPuter(BaseChatModel):
             **kwargs: Options of each call.
         """
         schemas = [convert_to_openai_tool(one, strict=strict) for one in tools]
-        choice: Any = tool_choice
-        if isinstance(choice, dict):
-            choice = tool_name(choice) or choice
-        if choice is not None:
-            kwargs["tool_choice"] = (
-                choice if isinstance(choice, dict) else _CHOICES.get(choice, choice)
-            )
+        if isinstance(tool_choice, dict):
+            kwargs["tool_choice"] = tool_name(tool_choice) or tool_choice
+        elif tool_choice is not None:
+            kwargs["tool_choice"] = _CHOICES.get(tool_choice, tool_choice)
         return self.bind(tools=schemas, **kwargs)
 
     def with_structured_output(
@@ -357,6 +343,11 @@ class ChatPuter(BaseChatModel):
 
 
 _ANY_OBJECT = {"schema": {"type": "object"}}
+
+
+def _present(given: Mapping[str, Any]) -> dict[str, Any]:
+    """What there is of it: not None."""
+    return {name: value for name, value in given.items() if value is not None}
 
 
 def _names_of(field: Any) -> list[str]:
@@ -478,7 +469,6 @@ def _last(reply: ChatReply, given: int) -> ChatGenerationChunk:
 def _facts(reply: ChatReply, given: int) -> dict[str, Any]:
     """What is told of an answer beside what it says."""
     usage = reply.usage
-    kept = kept_of(reply, given)
     told = {
         "model_provider": "puter",
         "model_name": reply.model,
@@ -487,7 +477,7 @@ def _facts(reply: ChatReply, given: int) -> dict[str, Any]:
         "cost": None if reply.cost is None else str(reply.cost),
         "request_id": reply.request_id,
     }
-    beside = {_KEPT: kept or None, "refusal": reply.refusal}
+    beside = {_KEPT: kept_of(reply, given) or None, "refusal": reply.refusal}
     return {
         "usage_metadata": UsageMetadata(
             input_tokens=usage.input_tokens,
@@ -496,8 +486,8 @@ def _facts(reply: ChatReply, given: int) -> dict[str, Any]:
             input_token_details={"cache_read": usage.cached_tokens},
             output_token_details={"reasoning": usage.reasoning_tokens},
         ),
-        "response_metadata": {name: one for name, one in told.items() if one is not None},
-        "additional_kwargs": {name: one for name, one in beside.items() if one is not None},
+        "response_metadata": _present(told),
+        "additional_kwargs": _present(beside),
     }
 
 

@@ -126,15 +126,8 @@ class PuterModel(Model[PuterAI]):
     """
 
     unsupported_settings: ClassVar[frozenset[Any]] = frozenset(
-        {
-            "extra_headers",
-            "frequency_penalty",
-            "logit_bias",
-            "max_retries",
-            "presence_penalty",
-            "seed",
-            "service_tier",
-        }
+        "extra_headers frequency_penalty logit_bias max_retries presence_penalty seed "
+        "service_tier".split()
     )
 
     def __init__(
@@ -394,12 +387,9 @@ def _request_message(part: ModelRequestPart) -> Message:
         items = part.content_items(mode="str")
         return result_message(part.tool_call_id, [_content(one) for one in items])
     if isinstance(part, UserPromptPart):
-        given = part.content
-        shown = (
-            given
-            if isinstance(given, str)
-            else [_content(one) for one in given if not isinstance(one, CachePoint)]
-        )
+        shown: Any = part.content
+        if not isinstance(shown, str):
+            shown = [_content(one) for one in shown if not isinstance(one, CachePoint)]
         return {"role": "user", "content": shown}
     if part.part_kind == "retry-prompt":  # of releases before RetryFeedbackPart
         told: Any = part
