@@ -19,7 +19,6 @@ import functools
 import inspect
 import json
 import math
-import os
 import re
 import sys
 import types
@@ -28,7 +27,7 @@ import uuid
 from collections import abc
 from collections.abc import Callable, Mapping
 from decimal import Decimal, InvalidOperation
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import (
     TYPE_CHECKING,
     Annotated,
@@ -43,6 +42,7 @@ from typing import (
 )
 
 from puter.exceptions import PuterInputError, repr_of, words_of
+from puter.jsonable import refuse, to_json
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -310,7 +310,7 @@ class _Compiler:
                 properties[name].setdefault("description", description)
             if default is not dataclasses.MISSING:
                 with contextlib.suppress(TypeError):  # some defaults have no form in JSON
-                    properties[name]["default"] = to_json(default, _refuse)
+                    properties[name]["default"] = to_json(default, refuse)
         required = [parameter.name for parameter in parameters if parameter.required]
 
         def left_out(name: str, part: Any) -> bool:
@@ -462,7 +462,7 @@ def _under(path: str, name: str) -> str:
 def _one_of(members: tuple[Any, ...], names: Mapping[str, Any]) -> TypeAdapter:
     """One of these values or Enum members; laxly also by name."""
     try:
-        shown = [to_json(member, _refuse) for member in members]
+        shown = [to_json(member, refuse) for member in members]
     except TypeError:
         shown = [()]
     if any(not isinstance(value, (str, int, float, bool, type(None))) for value in shown):
@@ -488,10 +488,6 @@ def _one_of(members: tuple[Any, ...], names: Mapping[str, Any]) -> TypeAdapter:
 def _json_type(value: Any) -> str:
     names = {type(None): "null", bool: "boolean", int: "integer", float: "number"}
     return names.get(type(value), "string")
-
-
-def _refuse(value: Any) -> Any:
-    raise TypeError(f"a {type(value).__name__} has no form in JSON")
 
 
 _PYDANTIC = (
@@ -676,10 +672,8 @@ def _int(value: Any, path: str, lax: bool) -> int:
     if isinstance(value, float) and lax and value.is_integer():
         return int(value)
     if lax and isinstance(value, str):
-        try:
+        with contextlib.suppress(ValueError):
             return int(value.strip())
-        except ValueError:
-            pass
     raise _mismatch(path, "a whole number", value)
 
 
@@ -775,80 +769,3 @@ _SCALARS: dict[Any, TypeAdapter] = {
         lambda text: base64.b64decode(text, validate=True), "base64", contentEncoding="base64"
     ),
 }
-
-
-def to_json(
-    value: Any,
-    unknown: Callable[[Any], Any] = _refuse,
-    of_bytes: Callable[[bytes], Any] = lambda data: base64.b64encode(data).decode(),
-) -> Any:
-    """The JSON form of a Python value, the way back from ``convert()``.
-
-    Args:
-        value: Of any type.
-        unknown: Writes what has no form of its own. Default: it raises ``TypeError``.
-        of_bytes: Writes bytes. Default: as base64.
-    """
-
-    def write(value: Any) -> Any:
-        match value:
-            case None | bool() | str() | int() if not isinstance(value, enum.Enum):
-                return value
-            case float() if not isinstance(value, enum.Enum):
-                return value if math.isfinite(value) else str(float(value))
-            case enum.Enum():
-                return write(value.value)
-            case dt.datetime() | dt.date() | dt.time():
-                return value.isoformat()
-            case dt.timedelta():
-                return value.total_seconds()
-            case Decimal() | uuid.UUID():
-                return str(value)
-            case bytes() | bytearray() | memoryview():
-                return of_bytes(bytes(value))
-            case PurePath():
-                return os.fspath(value)
-            case type():
-                return unknown(value)
-            case Mapping():
-                return {_key(write(name)): write(item) for name, item in value.items()}
-            case _:
-                pass
-        opened = _opened(value)
-        if opened is not value:
-            return write(opened)
-        if isinstance(value, abc.Iterable):
-            return [write(item) for item in _bounded(value)]
-        return unknown(value)
-
-    return write(value)
-
-
-MOST_ITEMS = 10_000
-"""How much is taken out of what does not say how long it is."""
-
-
-def _opened(value: Any) -> Any:
-    """What a composite value holds, as plainer values; others as they are."""
-    if dataclasses.is_dataclass(value):
-        return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
-    if (names := getattr(value, "_fields", None)) is not None and isinstance(value, tuple):
-        return dict(zip(names, value, strict=True))
-    if getattr(getattr(value, "dtype", None), "kind", "") in ("m", "M"):
-        return value.astype(str)  # as a list, numpy's dates would be mere numbers
-    for name in ("model_dump", "to_dict", "tolist"):  # pydantic; pandas; numpy
-        if callable(method := getattr(value, name, None)):
-            return method()
-    return value
-
-
-def _key(name: Any) -> str:
-    return name if isinstance(name, str) else json.dumps(name, ensure_ascii=False)
-
-
-def _bounded(values: abc.Iterable[Any]) -> abc.Iterator[Any]:
-    endless = not hasattr(values, "__len__")
-    for place, value in enumerate(values):
-        if endless and place == MOST_ITEMS:
-            raise ValueError(f"it goes on after {MOST_ITEMS:,} items")
-        yield value

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterable
 from typing import Any
 
 from puter.exceptions import words_of
-from puter.schema import MOST_ITEMS, to_json
+from puter.jsonable import MOST_ITEMS, to_json
 from puter.types.media import Image, Media, in_base64
 from puter.types.mime import mime_of
 from puter.wire.json import MAX_BODY

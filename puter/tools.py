@@ -13,7 +13,8 @@ from dataclasses import replace
 from typing import Any, TypeAlias
 
 from puter.exceptions import PuterError, PuterInputError, repr_of, words_of
-from puter.schema import Mismatch, to_json
+from puter.jsonable import to_json
+from puter.schema import Mismatch
 from puter.signatures import (
     arguments_of,
     bare,

@@ -31,7 +31,8 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
 from puter import PuterInputError, Tool
-from puter.schema import Mismatch, adapter, convert, to_json
+from puter.jsonable import to_json
+from puter.schema import Mismatch, adapter, convert
 from tests.door import label
 
 UTC = dt.timezone.utc

@@ -43,7 +43,7 @@ from puter.api.tool_calls import NOT_RUN, run_calls
 from puter.engine.effects import InvokeAll, Notify
 from puter.engine.events import Event, subscribe
 from puter.engine.extensions import Extensions
-from puter.schema import to_json
+from puter.jsonable import to_json
 from puter.tools import Toolbox
 from tests.door import (
     USAGE,

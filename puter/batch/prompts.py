@@ -13,8 +13,8 @@ from puter.api.chat import chat_request
 from puter.api.sources import is_pil
 from puter.batch.identity import identity
 from puter.exceptions import PuterInputError, repr_of, words_of
+from puter.jsonable import to_json
 from puter.records import dataclass
-from puter.schema import to_json
 from puter.tools import Toolbox
 from puter.types.media import Media
 

@@ -27,8 +27,8 @@ from puter.exceptions import (
     PuterQuotaError,
     words_of,
 )
+from puter.jsonable import to_json
 from puter.records import dataclass
-from puter.schema import to_json
 from puter.types.replies import ChatReply
 from puter.wire.redact import Redactor
 

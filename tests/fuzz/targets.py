@@ -24,8 +24,9 @@ from puter.api.output_types import output_adapter
 from puter.engine.failures import conceal
 from puter.exceptions import PuterInputError
 from puter.history import load
+from puter.jsonable import to_json
 from puter.models import registry
-from puter.schema import Mismatch, TypeAdapter, adapter, convert, to_json
+from puter.schema import Mismatch, TypeAdapter, adapter, convert
 from puter.secret import Secret
 from puter.testing import MockTransport
 from puter.transports.mock import MockReply, MockRequest
