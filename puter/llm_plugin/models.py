@@ -40,27 +40,6 @@ _KEPT = "puter"
 _LOGGED = ("model", "provider", "finish_reason", "cost", "refusal", "images", "annotations")
 
 
-class Options(llm.Options):
-    """Options of a chat that a command line can give; see ``puter.options.ChatOptions``."""
-
-    temperature: float | None = Field(None, description="Randomness, about 0 to 2.")
-    max_tokens: int | None = Field(None, description="Most tokens in the answer, 1 or more.")
-    top_p: float | None = Field(None, description="Share of the probable words, 0 to 1.")
-    top_k: int | None = Field(None, description="Number of the most probable words.")
-    stop: str | None = Field(None, description="A text at which the answer ends.")
-    reasoning_effort: str | None = Field(
-        None, description="How much to think: none, minimal, low, medium, high, xhigh, max."
-    )
-    thinking: bool | None = Field(None, description="Whether Claude thinks first.")
-    verbosity: str | None = Field(None, description="How much to say: low, medium, high.")
-    web_search: bool | None = Field(None, description="Let the model search the web.")
-    provider: str | None = Field(None, description="The provider that is to serve the call.")
-    tool_choice: str | None = Field(
-        None, description="auto, none, required, or the name of the tool to call."
-    )
-    timeout: float | None = Field(None, description="Seconds of silence allowed, above 0.")
-
-
 class _Puter:
     """What both kinds share."""
 
@@ -68,6 +47,26 @@ class _Puter:
     key_env_var: str | None = "PUTER_AUTH_TOKEN"
     can_stream: bool = True
     supports_schema: bool = True
+
+    class Options(llm.Options):
+        """Options of a chat that a command line can give; see ``puter.options.ChatOptions``."""
+
+        temperature: float | None = Field(None, description="Randomness, about 0 to 2.")
+        max_tokens: int | None = Field(None, description="Most tokens in the answer, 1 or more.")
+        top_p: float | None = Field(None, description="Share of the probable words, 0 to 1.")
+        top_k: int | None = Field(None, description="Number of the most probable words.")
+        stop: str | None = Field(None, description="A text at which the answer ends.")
+        reasoning_effort: str | None = Field(
+            None, description="How much to think: none, minimal, low, medium, high, xhigh, max."
+        )
+        thinking: bool | None = Field(None, description="Whether Claude thinks first.")
+        verbosity: str | None = Field(None, description="How much to say: low, medium, high.")
+        web_search: bool | None = Field(None, description="Let the model search the web.")
+        provider: str | None = Field(None, description="The provider that is to serve the call.")
+        tool_choice: str | None = Field(
+            None, description="auto, none, required, or the name of the tool to call."
+        )
+        timeout: float | None = Field(None, description="Seconds of silence allowed, above 0.")
 
     def __init__(self, model: Model) -> None:
         self.name: str = model.id
@@ -80,8 +79,6 @@ class _Puter:
 
 class PuterModel(_Puter, llm.KeyModel):  # type: ignore[misc]
     """A model for ``llm`` and its Python library."""
-
-    Options = Options  # type: ignore[assignment] # pyright: ignore[reportAssignmentType]
 
     def execute(
         self,
@@ -105,8 +102,6 @@ class PuterModel(_Puter, llm.KeyModel):  # type: ignore[misc]
 
 class AsyncPuterModel(_Puter, llm.AsyncKeyModel):  # type: ignore[misc]
     """The same for async code."""
-
-    Options = Options  # type: ignore[assignment] # pyright: ignore[reportAssignmentType]
 
     async def execute(
         self,
