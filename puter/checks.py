@@ -159,20 +159,13 @@ SECONDS = Range(0, MOST, above=True, wanted="a number of seconds above 0")
 """How long to wait."""
 
 
-def whole_number(
-    name: str,
-    value: Any,
-    least: int | None = None,
-    most: int | None = None,
-    *,
-    above: bool = False,
-) -> int:
-    """The int within the bounds; True, False and 1.0 are none.
+def whole_number(name: str, value: Any, least: int) -> int:
+    """The int, ``least`` or more; True, False and 1.0 are none.
 
     Raises:
         PuterInputError: It is something else.
     """
-    found: int = Range(least, most, above).kind(whole=True)(name, value)
+    found: int = Range(least).kind(whole=True)(name, value)
     return found
 
 

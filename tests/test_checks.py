@@ -62,9 +62,11 @@ def test_a_function_is_the_check_instead() -> None:
 
 
 def test_what_is_told_of_numbers() -> None:
-    assert checks.whole_number("n", 3, 1, 5) == 3
+    assert checks.whole_number("n", 3, least=1) == 3
+    with pytest.raises(PuterInputError, match="n must be a whole number, 1 or more, not 0"):
+        checks.whole_number("n", 0, least=1)
     with pytest.raises(PuterInputError, match="n must be a whole number from 1 to 5, not 6"):
-        checks.whole_number("n", 6, 1, 5)
+        Range(1, 5).kind(whole=True)("n", 6)
     with pytest.raises(PuterInputError, match="Ask for less"):
         Range(most=5, hint="Ask for less.").kind(whole=True)("n", 6)
     assert checks.text_or_none("model", None) is None
