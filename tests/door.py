@@ -115,6 +115,18 @@ def chat_body(text: str | None = "Hello!", **changes: Any) -> dict[str, Any]:
     return {"success": True, "result": result, "service": {"name": "ai-chat"}, "metadata": metadata}
 
 
+def tool_call(identity: str, name: str, arguments: Any = "{}") -> dict[str, Any]:
+    """A call in an answer of the OpenAI family; arguments are JSON, or become it."""
+    text = arguments if isinstance(arguments, str) else json.dumps(arguments)
+    return {"id": identity, "type": "function", "function": {"name": name, "arguments": text}}
+
+
+def calls_body(*calls: tuple[str, Any], text: str | None = None, **changes: Any) -> dict[str, Any]:
+    """An answer of the OpenAI family that calls tools: ``(name, arguments)``."""
+    made = [tool_call(f"call_{n}", *one) for n, one in enumerate(calls, 1)]
+    return chat_body(text, message={"tool_calls": made}, finish_reason="tool_calls", **changes)
+
+
 USAGE: dict[str, Any] = {
     "type": "usage",
     "usage": {"prompt_tokens": 11, "completion_tokens": 7, "usd_cents": 0.0078},

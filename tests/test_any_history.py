@@ -21,7 +21,7 @@ from puter import ChatReply, PuterAI, ToolCall
 from puter.testing import MockTransport
 from puter.transports.mock import MockReply
 from puter.wire.json import MAX_DEPTH
-from tests.door import Door, chat_body
+from tests.door import Door, chat_body, tool_call
 from tests.test_any_answer import places
 
 DATA = "data:image/png;base64,iVBORw0KGgo="
@@ -40,9 +40,7 @@ MESSAGES: list[dict[str, Any]] = [
     {
         "role": "assistant",
         "content": None,
-        "tool_calls": [
-            {"id": "c", "type": "function", "function": {"name": "double", "arguments": "{}"}}
-        ],
+        "tool_calls": [tool_call("c", "double")],
     },
     {
         "role": "tool",
@@ -247,8 +245,7 @@ async def test_the_deepest_tool_input_can_be_kept_copied_and_loaded(
     door: Door, tmp_path: Path
 ) -> None:
     deep = nested(MAX_DEPTH)
-    function = {"name": "double", "arguments": json.dumps(deep)}
-    called = {"tool_calls": [{"id": "t", "type": "function", "function": function}]}
+    called = {"tool_calls": [tool_call("t", "double", deep)]}
     door.answers(chat_body(None, message=called), chat_body("Odd"), chat_body("Bye"))
     ai = door.client()
     talk: Any = ai.conversation()

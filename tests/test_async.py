@@ -14,7 +14,17 @@ import pytest
 from puter import PuterError
 from puter.engine import throttle as throttle_module
 from puter.transports.mock import MockRequest, MockTransport
-from tests.door import Door, chat_body, chunks, each, shut, step, stream_answer, until_done
+from tests.door import (
+    Door,
+    chat_body,
+    chunks,
+    each,
+    shut,
+    step,
+    stream_answer,
+    tool_call,
+    until_done,
+)
 
 TEXT = {"type": "text", "text": "Hello"}
 USAGE = {"type": "usage", "usage": {"prompt_tokens": 11, "completion_tokens": 7, "usd_cents": 0.5}}
@@ -460,8 +470,7 @@ def with_a_tool(request: MockRequest) -> Any:
     if last["role"] == "tool":
         return f"{last['tool_call_id']} {last['content']}"
     number = last["content"]
-    function = {"name": "double", "arguments": f'{{"n": {number}}}'}
-    calls = [{"id": f"call_{number}", "type": "function", "function": function}]
+    calls = [tool_call(f"call_{number}", "double", {"n": int(number)})]
     return {"message": {"role": "assistant", "content": None, "tool_calls": calls}}
 
 
@@ -511,7 +520,7 @@ async def test_conversations_whose_tools_ask_each_other_are_told_that_each_would
         messages = request.json["args"]["messages"]
         if any(one["role"] == "tool" for one in messages) or "go" not in str(messages[-1]):
             return "done"
-        call = {"id": "c", "type": "function", "function": {"name": "ask", "arguments": "{}"}}
+        call = tool_call("c", "ask")
         return {"message": {"role": "assistant", "content": None, "tool_calls": [call]}}
 
     ai = door.client(transport=MockTransport(answers))

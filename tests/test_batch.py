@@ -39,7 +39,7 @@ from puter import (
 from puter.batch import BatchResults
 from puter.extensions import Budget, Cache, sleep
 from puter.testing import MockReply, MockTransport
-from tests.door import Door, chat_body, error_body
+from tests.door import Door, calls_body, chat_body, error_body
 
 PRICE = Decimal("0.000078")
 """Of an answer of ``chat_body()``."""
@@ -103,13 +103,6 @@ def records(path: Path) -> list[Any]:
 
 def failure(status: int = 400, message: str = "No", code: str | None = None) -> MockReply:
     return MockReply(status, json=error_body(message, code))
-
-
-def calls_tool(name: str, **arguments: Any) -> Any:
-    """The body of an answer that calls a tool, without a word."""
-    call = {"name": name, "arguments": json.dumps(arguments)}
-    calls = [{"id": "1", "type": "function", "function": call}]
-    return chat_body(None, message={"tool_calls": calls}, finish_reason="tool_calls")
 
 
 # ------------------------------------------------------------ order, prompts
@@ -633,7 +626,7 @@ async def test_what_was_begun_is_not_begun_again_for_the_budget(
         booked.append(item)
         raise PuterBudgetError("Others reserved what was left")
 
-    server.replies["a"] = MockReply(200, json=calls_tool("book", city="a"))
+    server.replies["a"] = MockReply(200, json=calls_body(("book", {"city": "a"})))
     ai.use(Budget(9 * PRICE, estimate=lambda request: len(request.messages) * 3 * PRICE))
     for arguments in ({"tools": [book]}, {"function": refuse}):
         results = await door(ai, "batch", ["a"], concurrency=2, **arguments)
@@ -669,7 +662,10 @@ async def test_what_a_failed_call_paid_counts(
 async def test_what_a_tool_turn_paid_before_it_failed_counts(
     door: Door, ai: PuterAI, server: Server, output: Path
 ) -> None:
-    server.replies |= {"a": MockReply(200, json=calls_tool("add", a=1, b=2)), "3": failure()}
+    server.replies |= {
+        "a": MockReply(200, json=calls_body(("add", {"a": 1, "b": 2}))),
+        "3": failure(),
+    }
     results = await door(ai, "batch", ["a"], tools=[add], output=output)
     assert results.errors
     assert results.cost == PRICE

@@ -34,6 +34,7 @@ from tests.door import (
     REFUSED,
     SILENCE,
     Door,
+    calls_body,
     chat_body,
     chunks,
     error_body,
@@ -42,7 +43,7 @@ from tests.door import (
     stream_answer,
     until_done,
 )
-from tests.test_tools import add, calls_body
+from tests.test_tools import add
 
 CENT = Decimal("0.01")
 PICTURE = {"success": True, "result": "data:image/png;base64,iVBORw0KGgo="}

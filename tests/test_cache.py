@@ -38,6 +38,7 @@ from puter.testing import LocalPuter, MockReply, MockRequest, MockTransport
 from tests.door import (
     CUT,
     Door,
+    calls_body,
     chat_body,
     chunks,
     json_answer,
@@ -295,9 +296,7 @@ def book(seats: int) -> str:
 
 
 async def test_turns_that_run_tools_are_not_kept(door: Door) -> None:
-    function = {"name": "book", "arguments": '{"seats": 2}'}
-    calls = {"tool_calls": [{"id": "1", "type": "function", "function": function}]}
-    round_of_tools = chat_body(None, message=calls, finish_reason="tool_calls")
+    round_of_tools = calls_body(("book", {"seats": 2}))
     door.answers(round_of_tools, chat_body("Done"), round_of_tools, chat_body("Done"))
     ai = door.client().use(cache := Cache())
     for _ in range(2):

@@ -19,7 +19,7 @@ import puter
 from puter.config import ConfigOptions, PuterConfig
 from puter.engine.client import WINDOW_MARGIN, limits_of
 from puter.wire.http import driver_call
-from tests.door import Door, chat_body
+from tests.door import Door, calls_body, chat_body
 
 FIELDS = [one.name for one in dataclasses.fields(PuterConfig)]
 
@@ -538,8 +538,7 @@ async def test_a_call_under_way_keeps_its_headers(door: Door) -> None:
         ai.config.headers["X-A"] = "2"
         return "done"
 
-    call = {"id": "c", "type": "function", "function": {"name": "rename", "arguments": "{}"}}
-    door.answers(chat_body(None, message={"tool_calls": [call]}), chat_body())
+    door.answers(calls_body(("rename", {})), chat_body())
     await door(ai, "chat", "Hi", tools=[rename])
     await door(ai, "chat", "Hi")
     assert [sent.headers["X-A"] for sent in door.sent] == ["1", "1", "2"]

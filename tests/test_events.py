@@ -20,6 +20,7 @@ from puter.testing import LocalPuter
 from tests.door import (
     USAGE,
     Door,
+    calls_body,
     chat_body,
     chunks,
     error_body,
@@ -116,9 +117,8 @@ async def test_tools_and_media_tell_their_names_and_costs(door: Door) -> None:
 
     ai = door.client()
     told = listening(ai, "tool.start", "tool.end", "call.end")
-    call = {"id": "c1", "type": "function", "function": {"name": "add", "arguments": '{"a": 1}'}}
     door.answers(
-        chat_body(None, message={"tool_calls": [call]}, finish_reason="tool_calls"),
+        calls_body(("add", {"a": 1})),
         chat_body("2"),
         {"success": True, "result": "data:image/png;base64,iVBORw0KGgo="},
     )
@@ -247,10 +247,7 @@ async def test_what_tools_and_callbacks_raise_is_logged_without_the_token(
         fails()
 
     ai.on("call.end", fails)
-    call = {"id": "c1", "type": "function", "function": {"name": "pay", "arguments": "{}"}}
-    door.answers(
-        chat_body(None, message={"tool_calls": [call]}, finish_reason="tool_calls"), chat_body("2")
-    )
+    door.answers(calls_body(("pay", {})), chat_body("2"))
     await door(ai, "chat", "Pay", tools=[pay])
     shown = caplog.handler.format
     assert len(caplog.records) == 2

@@ -32,9 +32,18 @@ from puter.extensions.budget import Budget
 from puter.extensions.fallback import Fallback, bills_nothing, is_of_server
 from puter.extensions.openai_compatible import OpenAICompatible
 from puter.wire.errors import _BY_CODE, make_error, vendor_error
-from tests.door import REFUSED, Door, chat_body, chunks, error_body, stream_answer, until_done
+from tests.door import (
+    REFUSED,
+    Door,
+    calls_body,
+    chat_body,
+    chunks,
+    error_body,
+    stream_answer,
+    until_done,
+)
 from tests.test_budget import priced, state, streamed, usage
-from tests.test_tools import add, calls_body
+from tests.test_tools import add
 
 CALL = ToolCall("1", "f", {})
 

@@ -20,6 +20,7 @@ from tests.door import (
     shut,
     step,
     stream_answer,
+    tool_call,
     until_done,
 )
 
@@ -30,7 +31,7 @@ OPUS, SONNET = "claude-opus-4-6", "claude-sonnet-4-6"
 SIGNED = {"type": "thinking", "thinking": "First.", "signature": "c2ln"}
 REDACTED = {"type": "redacted_thinking", "data": "eHl6"}
 ENCRYPTED = {"type": "reasoning", "id": "rs_1", "encrypted_content": "c2Vj", "summary": []}
-CALL = {"id": "toolu_1", "type": "function", "function": {"name": "look", "arguments": '{"at":1}'}}
+CALL = tool_call("toolu_1", "look", '{"at":1}')
 LINE = {"type": "tool_use", "id": "toolu_1", "name": "look", "input": {"at": 1}, "text": ""}
 USAGE = {"type": "usage", "usage": {"input_tokens": 31, "output_tokens": 12, "usd_cents": 0.03}}
 

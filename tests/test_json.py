@@ -28,7 +28,7 @@ from puter.wire.json import (
 )
 from puter.wire.ndjson import MAX_LINE, LineError, NDJSONDecoder
 from puter.wire.redact import Redactor
-from tests.door import Answer, Door, chat_body, chunks, stream_answer
+from tests.door import Answer, Door, calls_body, chat_body, chunks, stream_answer
 
 VALUES = st.recursive(
     st.none()
@@ -294,9 +294,7 @@ async def test_a_tool_input_nested_too_deeply_is_told_with_what_came(
 
 
 async def test_a_tool_input_in_text_nested_too_deeply_goes_to_the_model(door: Door) -> None:
-    function = {"name": "double", "arguments": json.dumps(DEEP_INPUT)}
-    call = {"id": "t", "type": "function", "function": function}
-    door.answers(chat_body(None, message={"tool_calls": [call]}), chat_body("Sorry"))
+    door.answers(calls_body(("double", DEEP_INPUT)), chat_body("Sorry"))
     ai = door.client()
     assert await door(ai, "chat", "Hi", tools=[double]) == "Sorry"
     assert "JSON" in door.sent[1].args["messages"][-1]["content"]

@@ -32,6 +32,7 @@ from tests.door import (
     shut,
     step,
     stream_answer,
+    tool_call,
 )
 
 STREAMS = pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
@@ -261,7 +262,7 @@ async def test_tool_rounds_are_one_call(door: Door, stream: bool) -> None:
         calls.append(request)
         return (yield from map_chunks(call_next(request), lambda one: one.replace("l", "L")))
 
-    tool = {"id": "call_1", "type": "function", "function": {"name": "add", "arguments": "{}"}}
+    tool = tool_call("call_1", "add")
     first: Any = chat_body(None, message={"tool_calls": [tool]}, finish_reason="tool_calls")
     if stream:
         line = {"type": "tool_use", "id": "call_1", "name": "add", "input": {}}
@@ -328,13 +329,14 @@ async def test_other_operations_pass_it_too(door: Door) -> None:
         await door(ai, "txt2img", "A cat", size="big")
 
 
+def changing(**changes: Any) -> Any:
+    def mw(request: Request, call_next: Any) -> Flow[Any]:
+        return (yield from call_next(request.replace(**changes)))
+
+    return mw
+
+
 async def test_what_an_operation_does_not_have_is_not_changed(door: Door) -> None:
-    def changing(**changes: Any) -> Any:
-        def mw(request: Request, call_next: Any) -> Flow[Any]:
-            return (yield from call_next(request.replace(**changes)))
-
-        return mw
-
     for changes in ({"messages": ["Hi"]}, {"options": {"temperature": 1}}):
         with pytest.raises(puter.PuterInputError, match="txt2img has no messages and options"):
             await door(door.client().use(changing(**changes)), "txt2img", "A cat")
@@ -428,7 +430,7 @@ async def test_text_beside_tool_calls_is_remembered_as_the_user_saw_it(
     def mw(request: Request, call_next: Any) -> Flow[Any]:
         return (yield from map_chunks(call_next(request), lambda one: one.replace("4711", "****")))
 
-    tool = {"id": "call_1", "type": "function", "function": {"name": "add", "arguments": "{}"}}
+    tool = tool_call("call_1", "add")
     first: Any = chat_body("For 4711.", message={"tool_calls": [tool]}, finish_reason="tool_calls")
     if stream:
         line = {"type": "tool_use", "id": "call_1", "name": "add", "input": {}}
@@ -755,12 +757,6 @@ async def test_common_slips_are_told_in_a_sentence(door: Door) -> None:
 
 
 async def test_wrong_changes_are_refused_before_anything_is_sent(door: Door) -> None:
-    def changing(**changes: Any) -> Any:
-        def mw(request: Request, call_next: Any) -> Flow[Any]:
-            return (yield from call_next(request.replace(**changes)))
-
-        return mw
-
     for changes, told in (
         ({"modle": "x"}, "cannot change 'modle'. Did you mean 'model'"),
         ({"model": ""}, "model must be a non-empty str"),

@@ -21,7 +21,7 @@ import puter
 from puter import ChatReply, PuterInputError, PuterParseError
 from puter.schema import adapter
 from puter.wire.typed import correction, instructions, output_format, read_typed
-from tests.door import Door, chat_body, error_body
+from tests.door import Door, chat_body, error_body, tool_call
 
 
 class Mood(enum.Enum):
@@ -500,7 +500,7 @@ async def test_tools_may_help_and_are_remembered(door: Door) -> None:
         return "two"
 
     ai = door.client()
-    calls = [{"id": "c1", "type": "function", "function": {"name": "look", "arguments": "{}"}}]
+    calls = [tool_call("c1", "look")]
     door.answers(chat_body(None, message={"tool_calls": calls}), chat_body("2"))
     assert await door(ai, "parse", "Count", int, tools=[look]) == 2
     assert [one["role"] for one in ai.chat_history] == ["user", "assistant", "tool", "assistant"]
@@ -753,7 +753,7 @@ def test_defaults_do_not_stand_in_for_what_a_wrapper_holds(told: Any, of: Any, f
 
 # ------------------------------------------------------------ what several rounds leave behind
 
-LOOK = [{"id": "c1", "type": "function", "function": {"name": "look", "arguments": "{}"}}]
+LOOK = [tool_call("c1", "look")]
 CALL = chat_body(None, message={"tool_calls": LOOK})
 NO_FORMAT = (400, error_body("Invalid schema for response_format", "upstream_bad_request"))
 

@@ -18,9 +18,8 @@ import pytest
 
 from puter import PuterAI, PuterConfigError
 from puter.extensions.plugins import load
-from tests.door import Door, chat_body, chunks, stream_answer
+from tests.door import Door, calls_body, chat_body, chunks, stream_answer
 from tests.test_streams import USAGE
-from tests.test_tools import calls_body
 
 ROOT = Path(__file__).parents[1]
 

@@ -18,6 +18,7 @@ from puter.extensions.metrics import MOST_UNKNOWN, OTHER
 from tests.door import (
     USAGE,
     Door,
+    calls_body,
     chat_body,
     error_body,
     shut,
@@ -183,8 +184,7 @@ async def test_costs_of_answers_before_an_error_count(
     def nop() -> None:
         """Do nothing."""
 
-    call = {"id": "1", "type": "function", "function": {"name": "nop", "arguments": "{}"}}
-    door.answers(chat_body(None, message={"tool_calls": [call]}), (402, error_body("poor", "x")))
+    door.answers(calls_body(("nop", {})), (402, error_body("poor", "x")))
     ai = door.client().use(Prometheus(registry))
     with pytest.raises(PuterError):
         await door(ai, "chat", "hi", tools=[nop])
@@ -216,11 +216,8 @@ async def test_within_a_fallback_rounds_that_were_done_are_those_of_the_first_mo
     def nop() -> None:
         """Do nothing."""
 
-    call = {"id": "1", "type": "function", "function": {"name": "nop", "arguments": "{}"}}
     used = {"type": "tool_use", "id": "1", "name": "nop", "input": {}}
-    first = (
-        stream_answer(used, USAGE) if stream else chat_body(None, message={"tool_calls": [call]})
-    )
+    first = stream_answer(used, USAGE) if stream else calls_body(("nop", {}))
     down = (503, error_body("down", None))
     door.answers(first, down, stream_answer(TEXT, USAGE) if stream else chat_body())
     ai = door.client(max_retries=0).use(Fallback("gpt-4o")).use(Prometheus(registry))
@@ -234,9 +231,8 @@ async def test_a_call_of_unknown_cost_adds_none(door: Door, registry: CollectorR
     def nop() -> None:
         """Do nothing."""
 
-    call = {"id": "1", "type": "function", "function": {"name": "nop", "arguments": "{}"}}
     unpriced = {"usage": {"prompt_tokens": 11, "completion_tokens": 7}}
-    door.answers(chat_body(None, message={"tool_calls": [call]}), chat_body("Hello!", **unpriced))
+    door.answers(calls_body(("nop", {})), chat_body("Hello!", **unpriced))
     ai = door.client().use(Prometheus(registry))
     reply = await door(ai, "chat", "hi", tools=[nop])
     assert reply.cost is None

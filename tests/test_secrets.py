@@ -30,7 +30,7 @@ from puter.frames import chain
 from puter.secret import Secret, with_token
 from puter.wire.http import build_request
 from puter.wire.redact import LONGEST, MARK, Redactor, one_line, printable
-from tests.door import Door, chat_body, chunks, error_body, stream_answer, text_answer
+from tests.door import Door, chat_body, chunks, error_body, stream_answer, text_answer, tool_call
 
 TOKEN = 'tok"en/with\\slash-&-0123456789abcdef'
 BODIES = "hush-hush-body"
@@ -434,8 +434,7 @@ async def test_nor_does_a_model_by_the_name_of_a_tool(
         """Do nothing."""
         return "done"
 
-    made = {"id": FORGED, "type": "function", "function": {"name": "known", "arguments": "{}"}}
-    door.answers(chat_body(None, message={"tool_calls": [made]}), chat_body())
+    door.answers(chat_body(None, message={"tool_calls": [tool_call(FORGED, "known")]}), chat_body())
     await door(door.client(), "chat", "hi", tools=[known])
     assert caplog.records
     for record in caplog.records:

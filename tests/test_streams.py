@@ -31,6 +31,7 @@ from tests.door import (
     step,
     stream_answer,
     text_answer,
+    tool_call,
     until_done,
 )
 
@@ -468,7 +469,7 @@ async def test_retries_come_before_the_headers_and_never_after(door: Door) -> No
 
 
 async def test_a_whole_answer_to_a_streamed_request_will_do(door: Door) -> None:
-    calls = [{"id": "c", "type": "function", "function": {"name": "f", "arguments": "{}"}}]
+    calls = [tool_call("c", "f")]
     message = {"reasoning_content": "Hm.", "tool_calls": calls, "images": [PNG]}
     ai, stream = await streamed(door, chat_body("Hello!", message=message))
     got = await chunks(stream)

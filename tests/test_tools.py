@@ -48,6 +48,7 @@ from puter.tools import Toolbox
 from tests.door import (
     USAGE,
     Door,
+    calls_body,
     chat_body,
     chunks,
     each,
@@ -55,6 +56,7 @@ from tests.door import (
     lines,
     shut,
     stream_answer,
+    tool_call,
     until_done,
 )
 
@@ -78,17 +80,6 @@ def add(a: int, b: int = 1) -> int:
         b: The other.
     """
     return a + b
-
-
-def calls_body(*calls: tuple[str, Any], text: str | None = None, **changes: Any) -> dict[str, Any]:
-    """An answer of the OpenAI family that calls tools: ``(name, arguments)``."""
-    made = [_made(f"call_{n}", *one) for n, one in enumerate(calls, 1)]
-    return chat_body(text, message={"tool_calls": made}, finish_reason="tool_calls", **changes)
-
-
-def _made(identity: str, name: str, given: Any) -> dict[str, Any]:
-    arguments = given if isinstance(given, str) else json.dumps(given)
-    return {"id": identity, "type": "function", "function": {"name": name, "arguments": arguments}}
 
 
 async def after_calls(door: Door, *calls: tuple[str, Any], **arguments: Any) -> list[str]:
@@ -345,14 +336,6 @@ def looked_up(database: Database, key: str) -> str:
     return f"{type(database).__name__} {key}"
 
 
-def starred(function: Callable[..., Any]) -> Callable[..., Any]:
-    @functools.wraps(function)
-    def wrapper(*args: Any, **kwargs: Any) -> Any:
-        return function(*args, **kwargs)
-
-    return wrapper
-
-
 @pytest.mark.parametrize(
     ("tool", "asked", "given", "result"),
     [
@@ -361,7 +344,7 @@ def starred(function: Callable[..., Any]) -> Callable[..., Any]:
         (functools.partial(looked_up, Database()), {"key"}, {"key": "k"}, "Database k"),
         (functools.partial(looked_up, database=Database()), {"key"}, {"key": "k"}, "Database k"),
         (
-            Tool(starred(functools.partial(looked_up, database=Database())), name="found"),
+            Tool(logged(functools.partial(looked_up, database=Database())), name="found"),
             {"key"}, {"key": "k"}, "Database k",
         ),
         (functools.partial(Shop.price, self=Shop("s")), {"item"}, {"item": "x"}, "x at s"),
@@ -1147,7 +1130,7 @@ async def test_a_plain_function_may_return_a_coroutine(door: Door) -> None:
 
 
 def openai(text: str, calls: list[ToolCall]) -> dict[str, Any]:
-    made = [_made(one.id, one.name, one.arguments) for one in calls]
+    made = [tool_call(one.id, one.name, one.arguments) for one in calls]
     return chat_body(text or None, message={"tool_calls": made}, finish_reason="tool_calls")
 
 

@@ -41,6 +41,7 @@ from tests.door import (
     shut,
     step,
     stream_answer,
+    tool_call,
     until_done,
 )
 
@@ -111,14 +112,7 @@ def answer(stream: bool, text: str = "Hello!", *calls: ToolCall) -> Any:
             for one in calls
         ]
         return stream_answer(*([] if calls else [{**TEXT, "text": text}]), *uses, USAGE)
-    made = [
-        {
-            "id": one.id,
-            "type": "function",
-            "function": {"name": one.name, "arguments": json.dumps(one.arguments)},
-        }
-        for one in calls
-    ]
+    made = [tool_call(one.id, one.name, one.arguments) for one in calls]
     return chat_body(None if calls else text, message={"tool_calls": made} if calls else {})
 
 

@@ -29,6 +29,7 @@ from tests.door import (
     shut,
     step,
     stream_answer,
+    tool_call,
     until_done,
 )
 
@@ -51,14 +52,7 @@ def answer(stream: bool, text: str = "", *calls: ToolCall) -> Any:
         ]
         texts = [{"type": "text", "text": text}] if text else []
         return stream_answer(*texts, *uses, USAGE)
-    made = [
-        {
-            "id": one.id,
-            "type": "function",
-            "function": {"name": one.name, "arguments": json.dumps(one.arguments)},
-        }
-        for one in calls
-    ]
+    made = [tool_call(one.id, one.name, one.arguments) for one in calls]
     return chat_body(text or None, message={"tool_calls": made} if made else {})
 
 
