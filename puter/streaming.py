@@ -90,6 +90,14 @@ class _Stream:
         for permit in self._call.permits:
             permit.claim()
 
+    def _release(self, reader: object, whole: bool) -> None:
+        """Let others read, when it was this one that did; an error ends the stream."""
+        if self._reader and self._reader[0] is reader:
+            self._reader.clear()
+            self._over = self._over or not whole
+            if self._over:
+                self._end()
+
     def _park(self) -> None:
         for permit in self._call.permits:
             permit.park()
@@ -215,11 +223,7 @@ class ChatStream(_Stream):
             report(self._call, error)
             raise error
         finally:
-            if self._reader and self._reader[0] is reader:
-                self._reader.clear()
-                self._over = self._over or not whole  # an error ends the stream
-                if self._over:
-                    self._end()
+            self._release(reader, whole)
 
     def until_done(self) -> ChatReply:
         """Read on to the end and return the whole answer."""
@@ -317,11 +321,7 @@ class AsyncChatStream(_Stream):
             report(self._call, error)
             raise error
         finally:
-            if self._reader and self._reader[0] is reader:
-                self._reader.clear()
-                self._over = self._over or not whole  # an error ends the stream
-                if self._over:
-                    self._end()
+            self._release(reader, whole)
 
     async def until_done(self) -> ChatReply:
         """Read on to the end and return the whole answer."""
