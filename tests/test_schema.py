@@ -489,6 +489,9 @@ def test_what_a_type_itself_refuses_does_not_fit(error: Exception) -> None:
         (Level.LOW, 1),
         (enum.Enum("Real", {"A": 1.5}).A, 1.5),  # type: ignore[attr-defined]
         (float("inf"), "inf"),
+        (float("nan"), "nan"),
+        (dt.datetime(2025, 1, 2, tzinfo=UTC), "2025-01-02T00:00:00+00:00"),
+        (uuid.UUID(int=5), "00000000-0000-0000-0000-000000000005"),
         (dt.timedelta(minutes=1), 60.0),
         (Decimal("1.10"), "1.10"),
         (b"hi", "aGk="),
@@ -603,10 +606,11 @@ def test_pydantic_models_with_inner_namesakes() -> None:
     assert not Draft202012Validator(schema).is_valid(swapped)
 
 
-def test_generic_pydantic_models() -> None:
-    class Box(pydantic.BaseModel, Generic[T]):
-        item: T
+class Box(pydantic.BaseModel, Generic[T]):
+    item: T
 
+
+def test_generic_pydantic_models() -> None:
     assert read(Box[list[int]], {"item": [1]}).item == [1]
     Draft202012Validator(schema_of(list[Box[int]])).validate([{"item": 1}])
 
@@ -622,10 +626,6 @@ class Cat(pydantic.BaseModel):
 class Dog(pydantic.BaseModel):
     kind: Literal["dog"]
     name: str
-
-
-class Box(pydantic.BaseModel, Generic[T]):
-    item: T
 
 
 @dataclasses.dataclass

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import collections
 import contextvars
 import dataclasses
 import datetime as dt
@@ -18,10 +17,8 @@ import math
 import pickle
 import threading
 import types
-import uuid
 from collections.abc import Callable
 from decimal import Decimal
-from pathlib import PurePosixPath
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -698,17 +695,9 @@ def looped() -> list[Any]:
         (None, "null"),
         (5, "5"),
         ({"ä": Point(1)}, '{"ä": {"x": 1, "y": 0}}'),
-        ({3}, "[3]"),
         (b"hi", "hi"),
         (b"%PDF-\xff", "<application/pdf, 6 bytes>"),
         ([bytearray(b"\xff\x00")], '["<binary data, 2 bytes>"]'),
-        (Decimal("1.50"), '"1.50"'),
-        (dt.datetime(2025, 1, 2, tzinfo=dt.timezone.utc), '"2025-01-02T00:00:00+00:00"'),
-        (uuid.UUID(int=5), '"00000000-0000-0000-0000-000000000005"'),
-        (PurePosixPath("/a"), '"/a"'),
-        (collections.deque([1]), "[1]"),
-        (range(3), "[0, 1, 2]"),
-        ({"a": 1}.items(), '[["a", 1]]'),
         (Movie(title="Dune"), '{"title": "Dune"}'),
         (puter.Audio(b"ID3", mime_type="audio/mpeg"), "<audio/mpeg, 3 bytes>"),
         (puter.Video(url="https://x.invalid/a.mp4"), "<video/mp4, https://x.invalid/a.mp4>"),
@@ -717,7 +706,6 @@ def looped() -> list[Any]:
         (Database(), "Error: the result cannot be written as JSON: Database has no form in JSON"),
         ([print], "Error: the result cannot be written as JSON: builtin_function_or_method has"),
         (Unit.C, '"celsius"'),
-        (float("nan"), '"nan"'),
         (ChatReply("Hi", raw={"large": 1}), "Hi"),
         ("half \ud83d", "half ?"),
         (["half \ud83d"], '["half ?"]'),
@@ -806,16 +794,6 @@ async def test_a_result_that_no_request_holds_is_told(door: Door) -> None:
         f"Error: the result cannot be written as JSON: it is too large, {size} MiB"
         for size in (26, 27)
     ]
-
-
-async def test_results_of_numpy_come_whole(door: Door) -> None:
-    numpy = pytest.importorskip("numpy")
-
-    def matrix() -> Any:
-        return {"all": numpy.arange(3000), "one": numpy.float64(0.5)}
-
-    (got,) = await after_calls(door, ("matrix", {}), tools=[matrix])
-    assert json.loads(got) == {"all": list(range(3000)), "one": 0.5}
 
 
 async def test_an_asynchronous_generator_is_collected() -> None:
