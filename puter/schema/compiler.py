@@ -1,35 +1,19 @@
-"""Python types as JSON Schema, and JSON values as Python values: for tools and for typed answers.
-
-Plain types are read here, with pydantic and without: str, int, float, bool, None, Any, Literal,
-Enum, Optional and Union, list, set, frozenset, tuple, dict and their abstract forms, dataclass,
-TypedDict, NamedTuple, Annotated (a str in it is the description), datetime, date, time, timedelta,
-Decimal, UUID, Path, bytes, NewType. Any other type, or part of a type, is pydantic's: constraints,
-models, generic classes and so on.
-"""
+"""Types as adapters: what is plain is read here, anything else is pydantic's."""
 
 from __future__ import annotations
 
-import base64
-import binascii
 import contextlib
 import dataclasses
-import datetime as dt
 import enum
 import functools
 import inspect
 import json
-import math
 import re
-import sys
 import types
 import typing
-import uuid
 from collections import abc
 from collections.abc import Callable, Mapping
-from decimal import Decimal, InvalidOperation
-from pathlib import Path
 from typing import (
-    TYPE_CHECKING,
     Annotated,
     Any,
     Literal,
@@ -41,76 +25,14 @@ from typing import (
     get_origin,
 )
 
-from puter.exceptions import PuterInputError, repr_of, words_of
+from puter.exceptions import PuterInputError, words_of
 from puter.jsonable import refuse, to_json
-
-if TYPE_CHECKING:
-    from typing_extensions import Self
-
-Schema = dict[str, Any]
-Validate = Callable[[Any, str, bool], Any]
-
-
-class Exact(float):
-    """A number in JSON that knows how it was written: ``1.10`` is more than 1.1 to a Decimal."""
-
-    _text: str
-
-    def __new__(cls, text: str) -> Self:
-        self = super().__new__(cls, text)
-        self._text = text
-        return self
-
-    def __str__(self) -> str:
-        return self._text
-
-
-def plain(value: Any) -> Any:
-    """The JSON value with mere floats in it."""
-    match value:
-        case Exact():
-            return float(value)
-        case dict():
-            return {name: plain(each) for name, each in value.items()}
-        case list():
-            return [plain(each) for each in value]
-        case _:
-            return value
-
+from puter.schema.adapters import Mismatch, Schema, TypeAdapter, mismatch, type_name, under
+from puter.schema.pydantic_types import BRINGS_CHECKS, is_field_info, pydantic_adapter
+from puter.schema.scalars import SCALARS
 
 _MOST_FAULTS = 10
 """Faults of one object that are told; the model reads them, and they are billed."""
-
-
-class Mismatch(ValueError):
-    """A JSON value does not fit: where, and what is wrong there, in 1,000 characters at most."""
-
-    def __init__(self, told: str) -> None:
-        super().__init__(told if len(told) <= 1000 else told[:997] + "...")
-
-
-def _mismatch(path: str, wanted: str, found: Any) -> Mismatch:
-    return _fault(path, f"expected {wanted}, got {_shown(found)}")
-
-
-def _fault(path: str, told: str) -> Mismatch:
-    return Mismatch(f"{path or 'the value'}: {told}")
-
-
-def _shown(found: Any) -> str:
-    shown = json.dumps(found, default=lambda value: type(value).__name__)
-    return shown if len(shown) <= 80 else shown[:77] + "..."
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class TypeAdapter:
-    """How a type is written as JSON Schema, and read from JSON."""
-
-    schema: Schema
-    """The JSON Schema."""
-    validate: Validate
-    """``validate(value, path, lax)`` gives the Python value, or raises ``Mismatch``; lax takes
-    ``"5"`` for 5 and the like."""
 
 
 def adapter(of: Any) -> TypeAdapter:
@@ -146,27 +68,6 @@ def object_adapter(
     """
     compiler = _Compiler()
     return compiler.with_definitions(compiler.record(parameters, build, of, null_is_default=True))
-
-
-def convert(adapter: TypeAdapter, value: Any, *, lax: bool = True) -> Any:
-    """The Python value of a JSON value: taken strictly if that works, else laxly if it may be.
-
-    Raises:
-        Mismatch: It does not fit, or a check of the type's own raised something.
-    """
-    try:
-        try:
-            return adapter.validate(value, "", False)
-        except Mismatch:
-            if not lax:
-                raise
-            return adapter.validate(value, "", True)
-    except Mismatch:
-        raise
-    except RecursionError:
-        raise _fault("", "it is nested too deeply") from None
-    except Exception as error:
-        raise _fault("", words_of(error)) from error
 
 
 class _Compiler:
@@ -207,7 +108,7 @@ class _Compiler:
             return _one_of(args, {})
         if not isinstance(of, abc.Hashable):
             return None
-        found = _SCALARS.get(of)
+        found = SCALARS.get(of)
         if found is None and isinstance(of, type) and origin is None:
             found = self._class(of)  # list[int] is a type, too, in Python 3.10
         return self._container(origin or of, args) if found is None else found
@@ -236,12 +137,12 @@ class _Compiler:
                         return member.validate(value, path, laxly)
             if len(members) == 2 and type(None) in args:
                 return members[args.index(type(None)) - 1].validate(value, path, lax)
-            raise _mismatch(path, " or ".join(map(_name, args)), value)
+            raise mismatch(path, " or ".join(map(type_name, args)), value)
 
         return TypeAdapter({"anyOf": [member.schema for member in members]}, validate)
 
     def _class(self, of: type) -> TypeAdapter | None:
-        if any(hasattr(of, name) for name in _PYDANTIC):
+        if any(hasattr(of, name) for name in BRINGS_CHECKS):
             return None
         if issubclass(of, enum.Enum):
             return _one_of(tuple(of), of.__members__)
@@ -325,7 +226,7 @@ class _Compiler:
         def validate(value: Any, path: str, lax: bool) -> Any:
             value = _unpacked(value, lax)
             if not isinstance(value, Mapping):
-                raise _mismatch(path, f"an object ({of})", value)
+                raise mismatch(path, f"an object ({of})", value)
             known = f"there are {', '.join(parts)}" if parts else "there are none"
             values: dict[str, Any] = {}
             faults: list[str] = []
@@ -333,20 +234,20 @@ class _Compiler:
                 if len(faults) == _MOST_FAULTS:
                     break
                 if name not in parts:
-                    faults.append(f"{_under(path, str(name))}: no such field; {known}")
+                    faults.append(f"{under(path, str(name))}: no such field; {known}")
                 elif not (lax and null_is_default and left_out(name, part)):
                     try:
-                        values[name] = parts[name].validate(part, _under(path, name), lax)
+                        values[name] = parts[name].validate(part, under(path, name), lax)
                     except Mismatch as error:
                         faults.append(str(error))
-            absent = (_under(path, name) for name in required if name not in value)
+            absent = (under(path, name) for name in required if name not in value)
             faults += [f"{name}: it is missing" for name in absent]
             if faults:
                 raise Mismatch("; ".join(faults))
             try:
                 return build(values)
             except Exception as error:  # whatever the type's own checks raise
-                raise _mismatch(path, f"a valid {of} ({words_of(error)})", value) from error
+                raise mismatch(path, f"a valid {of} ({words_of(error)})", value) from error
 
         schema = {"type": "object", "properties": properties, "additionalProperties": False}
         return TypeAdapter({**schema, "required": required} if required else schema, validate)
@@ -364,21 +265,10 @@ class _Compiler:
 
     def _pydantic_once(self, of: Any) -> TypeAdapter:
         name = self._free_name(getattr(of, "__name__", "Type"))
-        reader, schema = _pydantic_adapter(of, f"#/$defs/{name}.{{model}}")
-        for inner, definition in schema.pop("$defs", {}).items():
+        made = pydantic_adapter(of, f"#/$defs/{name}.{{model}}")
+        for inner, definition in made.schema.pop("$defs", {}).items():
             self._definitions[f"{name}.{inner}"] = definition
-
-        def validate(value: Any, path: str, lax: bool) -> Any:
-            strict = None if lax else True  # None: as the type itself says
-            try:
-                return reader.validate_json(json.dumps(value), strict=strict)
-            except Exception as error:  # the type's own checks may raise anything
-                if lax and isinstance(value, str):
-                    with contextlib.suppress(Exception):
-                        return reader.validate_json(value)
-                raise Mismatch(_pydantic_faults(error, path)) from error
-
-        return TypeAdapter(schema, validate)
+        return made
 
     def _container(self, origin: Any, args: tuple[Any, ...]) -> TypeAdapter | None:
         if origin is tuple and args and args[-1] is not ...:
@@ -395,12 +285,12 @@ class _Compiler:
         def validate(value: Any, path: str, lax: bool) -> Any:
             value = _unpacked(value, lax)
             if not isinstance(value, (list, tuple)):
-                raise _mismatch(path, "an array", value)
+                raise mismatch(path, "an array", value)
             items = [item.validate(each, f"{path}[{i}]", lax) for i, each in enumerate(value)]
             try:
                 return build(items)
             except TypeError as error:
-                raise _mismatch(path, f"an array for a set ({error})", value) from error
+                raise mismatch(path, f"an array for a set ({error})", value) from error
 
         schema: Schema = {"type": "array", "items": item.schema}
         unique = build in (set, frozenset)
@@ -412,7 +302,7 @@ class _Compiler:
         def validate(value: Any, path: str, lax: bool) -> Any:
             value = _unpacked(value, lax)
             if not isinstance(value, (list, tuple)) or len(value) != len(items):
-                raise _mismatch(path, f"an array of {len(items)}", value)
+                raise mismatch(path, f"an array of {len(items)}", value)
             return tuple(
                 item.validate(value[i], f"{path}[{i}]", lax) for i, item in enumerate(items)
             )
@@ -423,15 +313,15 @@ class _Compiler:
     def _mapping(self, key: Any, value: Any) -> TypeAdapter:
         keys, values = self.compile(key), self.compile(value)
         if keys.schema.get("type") in ("array", "object"):
-            raise PuterInputError(f"The keys of a dict cannot be {_name(key)} in JSON")
+            raise PuterInputError(f"The keys of a dict cannot be {type_name(key)} in JSON")
 
         def validate(value: Any, path: str, lax: bool) -> Any:
             value = _unpacked(value, lax)
             if not isinstance(value, Mapping):
-                raise _mismatch(path, "an object", value)
+                raise mismatch(path, "an object", value)
             return {
                 keys.validate(name, f"{path} (key)", True): values.validate(
-                    each, _under(path, name), lax
+                    each, under(path, name), lax
                 )
                 for name, each in value.items()
             }
@@ -455,10 +345,6 @@ def _unpacked(value: Any, lax: bool) -> Any:
     return value
 
 
-def _under(path: str, name: str) -> str:
-    return f"{path}.{name}" if path else name
-
-
 def _one_of(members: tuple[Any, ...], names: Mapping[str, Any]) -> TypeAdapter:
     """One of these values or Enum members; laxly also by name."""
     try:
@@ -480,7 +366,7 @@ def _one_of(members: tuple[Any, ...], names: Mapping[str, Any]) -> TypeAdapter:
         for known, member in (*pairs, *names.items()) if lax else ():
             if str(known).lower() == str(value).lower():
                 return member
-        raise _mismatch(path, "one of " + ", ".join(map(json.dumps, shown)), value)
+        raise mismatch(path, "one of " + ", ".join(map(json.dumps, shown)), value)
 
     return TypeAdapter(schema, validate)
 
@@ -488,18 +374,6 @@ def _one_of(members: tuple[Any, ...], names: Mapping[str, Any]) -> TypeAdapter:
 def _json_type(value: Any) -> str:
     names = {type(None): "null", bool: "boolean", int: "integer", float: "number"}
     return names.get(type(value), "string")
-
-
-_PYDANTIC = (
-    "__get_pydantic_core_schema__", "__pydantic_validator__", "__pydantic_config__",
-)  # fmt: skip
-"""What classes have that bring checks for pydantic."""
-
-
-def is_field_info(value: Any) -> bool:
-    """Whether it is what pydantic's ``Field()`` makes."""
-    pydantic = sys.modules.get("pydantic.fields")
-    return pydantic is not None and isinstance(value, pydantic.FieldInfo)
 
 
 def _description(note: Any) -> str | None:
@@ -518,87 +392,9 @@ def _takes_its_fields(of: Any) -> bool:
     return named and not any(is_field_info(field.default) for field in fields)
 
 
-def _pydantic_adapter(of: Any, ref_template: str) -> tuple[Any, Schema]:
-    """The reader and the schema that pydantic makes of a type."""
-    if hint := _no_type(of):
-        raise PuterInputError(f"{repr_of(of, 80)} is a value, not a type", hint=hint)
-    try:
-        import pydantic
-    except ImportError:
-        raise PuterInputError(
-            f"The type {_name(of)!r} cannot be read without pydantic",
-            hint="pip install pydantic (the extra puter-python-sdk[pydantic]), or use str, int, "
-            "float, bool, list, dict, Literal, Enum, dataclass, TypedDict, datetime and the like.",
-        ) from None
-    config = pydantic.ConfigDict(coerce_numbers_to_str=True, allow_inf_nan=False)
-    try:
-        try:
-            reader: Any = pydantic.TypeAdapter(of, config=config)
-        except pydantic.PydanticUserError as error:
-            if error.code != "type-adapter-config-unused":
-                raise
-            reader = pydantic.TypeAdapter(of)  # it has a configuration of its own
-        return reader, reader.json_schema(ref_template=ref_template)
-    except Exception as error:  # noqa: BLE001 - the type's own code may raise anything
-        reason = re.split(r"\n|\. Set ", words_of(error))[0]
-        own = isinstance(error, pydantic.errors.PydanticErrorMixin)  # its frames say no more
-        is_class = own and isinstance(of, type) and get_origin(of) is None
-        raise PuterInputError(
-            f"The type {_name(of)!r} has no form in JSON: {reason}",
-            hint=f"{'Make it a dataclass, or use' if is_class else 'Use'} str, int, float, bool, "
-            "list, dict, Literal, Enum, dataclass, TypedDict, datetime, pydantic models and the "
-            "like.",
-        ) from (None if own else error)
-
-
-def _no_type(of: Any) -> str:
-    """What was meant by a value in the place of a type; "" for what may be a type."""
-    if isinstance(of, (list, tuple, set)):
-        inner = ", ".join(map(_name, of))
-        return f"Did you mean {type(of).__name__}[{inner or '...'}]?"
-    if isinstance(of, dict):
-        return "Write a TypedDict or a dataclass."
-    if isinstance(of, (bool, int, float, bytes, enum.Enum)) or dataclasses.is_dataclass(of):
-        return "" if isinstance(of, type) else f"Pass the type itself: {type(of).__name__}."
-    return ""
-
-
-def _pydantic_faults(error: Exception, path: str) -> str:
-    """The first faults that pydantic found, in short sentences."""
-    import pydantic
-
-    if not isinstance(error, pydantic.ValidationError):
-        return str(_fault(path, words_of(error)))
-    told = (_pydantic_fault({**fault}, path) for fault in error.errors())
-    return "; ".join(list(dict.fromkeys(told))[:3])
-
-
-def _pydantic_fault(fault: dict[str, Any], path: str) -> str:
-    for step in fault["loc"]:
-        path = f"{path}[{step}]" if isinstance(step, int) else _under(path, str(step))
-    if fault["type"] == "missing":
-        return str(_fault(path, "it is missing"))
-    if fault["type"] == "extra_forbidden":
-        return str(_fault(path, "no such field"))
-    told = re.sub(r"^(Value error|Assertion failed), ", "", fault["msg"])
-    told = re.sub(r"^Input should be ", "expected ", told)
-    told = told if told[1:2].isupper() else told[:1].lower() + told[1:]  # not "JSON ..."
-    return str(_fault(path, f"{told}, got {_shown(fault['input'])}"))
-
-
 def _is_typed_dict(of: type) -> bool:
     """Whether of ``typing`` or ``typing_extensions``, which are two before Python 3.13."""
     return issubclass(of, dict) and hasattr(of, "__required_keys__")
-
-
-def _name(of: Any) -> str:
-    """What errors call a type."""
-    if of is type(None):
-        return "null"
-    if get_origin(of) is Annotated:
-        return re.sub(r"\btyping\.", "", repr_of(of))
-    name = getattr(of, "__name__", of)
-    return name if isinstance(name, str) else repr_of(name)
 
 
 def _fields(of: type) -> list[Parameter]:
@@ -653,119 +449,3 @@ def hints_of(of: Any, names: dict[str, Any] | None = None) -> dict[str, Any]:
             f"The type hints of {getattr(of, '__name__', of)} cannot be read: {error}",
             hint="Types named in them must exist at module level, not for type checkers alone.",
         ) from error
-
-
-# ---------------------------------------------------------------- scalars
-
-
-def _str(value: Any, path: str, lax: bool) -> str:
-    if isinstance(value, str):
-        return value
-    if lax and isinstance(value, (int, float)) and not isinstance(value, bool):
-        return str(value)
-    raise _mismatch(path, "text", value)
-
-
-def _int(value: Any, path: str, lax: bool) -> int:
-    if isinstance(value, int) and not isinstance(value, bool):
-        return value
-    if isinstance(value, float) and lax and value.is_integer():
-        return int(value)
-    if lax and isinstance(value, str):
-        with contextlib.suppress(ValueError):
-            return int(value.strip())
-    raise _mismatch(path, "a whole number", value)
-
-
-def _float(value: Any, path: str, lax: bool) -> float:
-    number = math.nan
-    kinds = (int, float, str) if lax else (int, float)
-    if isinstance(value, kinds) and not isinstance(value, bool):
-        with contextlib.suppress(ValueError, OverflowError):
-            number = float(value)
-    if not math.isfinite(number):
-        raise _mismatch(path, "a number", value)
-    return number
-
-
-def _bool(value: Any, path: str, lax: bool) -> bool:
-    if isinstance(value, bool):
-        return value
-    if lax and isinstance(value, str) and value.strip().lower() in ("true", "false"):
-        return value.strip().lower() == "true"
-    raise _mismatch(path, "true or false", value)
-
-
-def _null(value: Any, path: str, lax: bool) -> None:
-    if value is not None and not (lax and value in ("", "null", "None")):
-        raise _mismatch(path, "null", value)
-
-
-def _decimal(value: Any, path: str, lax: bool) -> Decimal:
-    kinds = (str, int, float) if lax else str
-    try:
-        number = Decimal(str(value)) if isinstance(value, kinds) else None
-    except InvalidOperation:
-        number = None
-    if number is None or isinstance(value, bool) or not number.is_finite():
-        raise _mismatch(path, "a decimal number", value)
-    return number
-
-
-def _timedelta(value: Any, path: str, lax: bool) -> dt.timedelta:
-    try:
-        return dt.timedelta(seconds=_float(value, path, lax))
-    except OverflowError:
-        raise _mismatch(path, "a number of seconds", value) from None
-
-
-def _parsed(parse: Callable[[str], Any], wanted: str, **schema: str) -> TypeAdapter:
-    """The adapter of a type that JSON has as text."""
-
-    def validate(value: Any, path: str, lax: bool) -> Any:
-        if not isinstance(value, str):
-            raise _mismatch(path, wanted, value)
-        try:
-            return parse(value.strip())
-        except (ValueError, InvalidOperation, binascii.Error) as error:
-            raise _mismatch(path, wanted, value) from error
-
-    return TypeAdapter({"type": "string", **schema}, validate)
-
-
-def _zulu(text: str) -> str:
-    return text[:-1] + "+00:00" if text[-1:] in ("Z", "z") else text  # Python 3.10 knows no Z
-
-
-def _anything(value: Any, path: str, lax: bool) -> Any:
-    return plain(value)
-
-
-def _path(value: Any, path: str, lax: bool) -> Path:
-    return Path(_str(value, path, lax))
-
-
-_SCALARS: dict[Any, TypeAdapter] = {
-    str: TypeAdapter({"type": "string"}, _str),
-    int: TypeAdapter({"type": "integer"}, _int),
-    float: TypeAdapter({"type": "number"}, _float),
-    bool: TypeAdapter({"type": "boolean"}, _bool),
-    **dict.fromkeys((None, type(None)), TypeAdapter({"type": "null"}, _null)),
-    **dict.fromkeys((Any, object, inspect.Parameter.empty), TypeAdapter({}, _anything)),
-    dt.datetime: _parsed(
-        lambda text: dt.datetime.fromisoformat(_zulu(text)),
-        "a date and time (ISO 8601)",
-        format="date-time",
-    ),
-    dt.date: _parsed(dt.date.fromisoformat, "a date such as 2025-12-31", format="date"),
-    dt.time: _parsed(
-        lambda text: dt.time.fromisoformat(_zulu(text)), "a time such as 23:59:00", format="time"
-    ),
-    dt.timedelta: TypeAdapter({"type": "number", "description": "seconds"}, _timedelta),
-    Decimal: TypeAdapter({"type": ["string", "number"]}, _decimal),
-    uuid.UUID: _parsed(uuid.UUID, "a UUID", format="uuid"),
-    Path: TypeAdapter({"type": "string"}, _path),
-    bytes: _parsed(
-        lambda text: base64.b64decode(text, validate=True), "base64", contentEncoding="base64"
-    ),
-}
