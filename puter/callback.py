@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import base64
 import errno
-import hashlib
 import secrets
 import selectors
 import socket
@@ -13,6 +11,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import parse_qsl
 
+from puter.callback_page import NOT_FOUND, PAGE
 from puter.engine.clock import monotonic
 from puter.engine.credentials import check_token
 from puter.exceptions import PuterError, PuterInputError
@@ -161,7 +160,7 @@ class Callback:
                 return None
             token = self._token_in(connection.head)
         connection.head.clear()
-        connection.answer(_PAGE if token else _NOT_FOUND)
+        connection.answer(PAGE if token else NOT_FOUND)
         return token
 
     def _token_in(self, head: bytearray) -> Secret | None:
@@ -228,55 +227,3 @@ def _listener(family: socket.AddressFamily, host: str, port: int) -> socket.sock
         listener.close()
         raise
     return listener
-
-
-# ---------------------------------------------------------------- what a browser is told
-
-_SCRIPT = 'history.replaceState(null, "", "/")'  # the token leaves the address bar
-_STYLE = """
-:root { color-scheme: light dark; font-family: system-ui, sans-serif }
-body { display: grid; place-content: center; min-height: 90vh; margin: 1rem; text-align: center }
-"""
-_HTML = f"""<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width">
-<title>Your program has the token</title>
-<link rel="icon" href="data:,">
-<style>{_STYLE}</style>
-<script>{_SCRIPT}</script>
-</head>
-<body>
-<h1>Your program has the token</h1>
-<p>It tells whether Puter takes it. This tab may be closed.</p>
-</body>
-</html>
-"""
-
-
-def _hash(text: str) -> str:
-    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
-
-
-def _reply(status: str, body: str, **headers: str) -> bytes:
-    told = {
-        "Content-Length": str(len(body.encode())),
-        "Connection": "close",
-        "Cache-Control": "no-store",
-        "Referrer-Policy": "no-referrer",
-        "X-Content-Type-Options": "nosniff",
-        **{name.replace("_", "-"): value for name, value in headers.items()},
-    }
-    head = "".join(f"{name}: {value}\r\n" for name, value in told.items())
-    return f"HTTP/1.1 {status}\r\n{head}\r\n{body}".encode()
-
-
-_PAGE = _reply(
-    "200 OK",
-    _HTML,
-    Content_Type="text/html; charset=utf-8",
-    Content_Security_Policy=f"default-src 'none'; img-src data:; style-src {_hash(_STYLE)}; "
-    f"script-src {_hash(_SCRIPT)}; base-uri 'none'; frame-ancestors 'none'",
-)
-_NOT_FOUND = _reply("404 Not Found", "Not Found\n", Content_Type="text/plain; charset=utf-8")
