@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Callable, Generator
 from dataclasses import dataclass, field
 from typing import Any
 
-from puter import PuterAI
+from puter import PuterAI, ToolCall
 from puter.engine.effects import Send
 from puter.transports.connection_errors import Exchange
 from puter.transports.mock import MockReply, MockRequest, MockTransport
@@ -232,6 +232,19 @@ def stream_answer(*pieces: Any, **headers: str) -> Stream:
     """A streamed answer: a dict is a line, anything else a piece as :class:`Stream` says."""
     ready = tuple(lines(one) if isinstance(one, dict) else one for one in pieces)
     return Stream(headers={"Content-Type": "application/x-ndjson", **headers}, pieces=ready)
+
+
+def answer(stream: bool, text: str = "Hello!", *calls: ToolCall) -> Any:
+    """What the model says and calls, in one piece or streamed."""
+    if stream:
+        texts = [{"type": "text", "text": text}] if text else []
+        uses = [
+            {"type": "tool_use", "id": one.id, "name": one.name, "input": one.arguments}
+            for one in calls
+        ]
+        return stream_answer(*texts, *uses, USAGE)
+    made = [tool_call(one.id, one.name, one.arguments) for one in calls]
+    return chat_body(text or None, message={"tool_calls": made} if made else {})
 
 
 async def each(stream: Any) -> AsyncIterator[Any]:

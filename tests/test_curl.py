@@ -15,9 +15,9 @@ from typing import Any
 
 import pytest
 
-from puter import ChatReply, PuterAI, PuterError, StopChat
+from puter import ChatReply, PuterAI, PuterError, StopChat, ToolCall
 from puter.testing.samples import PNG
-from tests.door import Door, chat_body, error_body, stream_answer, until_done
+from tests.door import Door, answer, chat_body, error_body, until_done
 
 USAGE = {"type": "usage", "usage": {"prompt_tokens": 11, "completion_tokens": 7}}
 streams = pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
@@ -36,16 +36,6 @@ def words_of(command: str) -> tuple[list[str], Any]:
 async def asked(door: Door, ai: Any, *args: Any, **kwargs: Any) -> Any:
     reply = await door(ai, "chat", *args, **kwargs)
     return await until_done(reply) if kwargs.get("stream") else reply
-
-
-def answer(stream: bool, text: str = "Hello!", calls: tuple[dict[str, Any], ...] = ()) -> Any:
-    if stream:
-        uses = [{"type": "tool_use", "id": "1", "name": one["name"], "input": {}} for one in calls]
-        return stream_answer(*[{"type": "text", "text": text}][bool(uses) :], *uses, USAGE)
-    function = [
-        {"id": "1", "type": "function", "function": {**one, "arguments": "{}"}} for one in calls
-    ]
-    return chat_body(text, message={"tool_calls": function} if calls else {})
 
 
 def lookup() -> str:
@@ -75,8 +65,8 @@ async def test_it_is_the_request_that_was_sent(
 ) -> None:
     ai = door.client()
     ai.chat_history = past
-    calls = ({"name": "lookup"},) if "tools" in arguments else ()
-    door.answers(*[answer(stream, "", calls)] * len(calls), answer(stream))
+    calls = [ToolCall("1", "lookup")] if "tools" in arguments else []
+    door.answers(*(answer(stream, "", one) for one in calls), answer(stream))
     prompt = [] if "messages" in arguments else ["What's \"this\"? \\ 'ü'"]
     reply = await asked(door, ai, *prompt, stream=stream, **arguments)
     words, body = words_of(reply.as_curl())
@@ -100,7 +90,7 @@ async def test_a_typed_answer_that_had_to_be_corrected(door: Door) -> None:
 
 async def test_a_conversation_and_what_came_before_an_error(door: Door) -> None:
     talk: Any = door.client().conversation(system="Be brief.", messages=REMEMBERED)
-    door.answers(answer(False, "", ({"name": "lookup"},)), (402, error_body("poor", "no_money")))
+    door.answers(answer(False, "", ToolCall("1", "lookup")), (402, error_body("poor", "no_money")))
     with pytest.raises(PuterError) as caught:
         await door(talk, "chat", "Go", tools=[lookup])
     partial: Any = caught.value.partial
@@ -114,7 +104,7 @@ async def test_a_turn_that_a_tool_ended(door: Door) -> None:
     def stop() -> None:
         raise StopChat("That's all.")
 
-    door.answers(answer(False, "", ({"name": "stop"},)))
+    door.answers(answer(False, "", ToolCall("1", "stop")))
     reply = await door(door.client(), "chat", "Go", tools=[stop])
     assert reply == "That's all."
     assert words_of(reply.as_curl())[1] == door.sent[-1].json
@@ -215,7 +205,7 @@ async def test_a_reply_keeps_neither_the_client_nor_the_history_nor_the_tools_al
     ai: PuterAI | None = door.client()
     assert ai is not None
     ai.chat_history = REMEMBERED
-    door.answers(answer(False, "", ({"name": "kept"},)), answer(False))
+    door.answers(answer(False, "", ToolCall("1", "kept")), answer(False))
     reply = await door(ai, "chat", "hi", tools=[kept])
     gone = [weakref.ref(one) for one in (ai._shared, ai._history, kept)]
     del ai, kept, door.transport._effect

@@ -19,9 +19,9 @@ from typing import Any
 import pytest
 
 import puter
-from puter import PuterAI
+from puter import PuterAI, ToolCall
 from puter.engine import failures
-from tests.door import REFUSED, Door, chat_body, chunks, error_body, label, stream_answer, tool_call
+from tests.door import REFUSED, Door, answer, chunks, error_body, label, stream_answer
 
 FRAMES = 10
 """Frames of a traceback at most, those of the test included."""
@@ -164,12 +164,7 @@ async def test_what_a_tool_raises_for_the_caller_is_shown_without_our_frames(
 ) -> None:
     options = BROKEN[given]
     name = options["tools"][0].__name__
-    use = {"type": "tool_use", "id": "c1", "name": name, "input": {}, "text": ""}
-    made = tool_call("c1", name)
-    usage = {"type": "usage", "usage": {"usd_cents": 1}}
-    door.answers(
-        stream_answer(use, usage) if stream else chat_body(None, message={"tool_calls": [made]})
-    )
+    door.answers(answer(stream, "", ToolCall("c1", name)))
 
     async def go() -> None:
         await chunks(await door(door.client(), "chat", "hi", stream=stream, **options))

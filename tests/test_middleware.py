@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 import puter
-from puter import PuterAI
+from puter import PuterAI, ToolCall
 from puter.extensions import (
     AttemptRequest,
     Fallback,
@@ -23,17 +23,7 @@ from puter.extensions import (
     sleep,
 )
 from puter.types.replies import ChatChunk, ChatReply
-from tests.door import (
-    USAGE,
-    Door,
-    chat_body,
-    chunks,
-    error_body,
-    shut,
-    step,
-    stream_answer,
-    tool_call,
-)
+from tests.door import USAGE, Door, answer, chat_body, chunks, error_body, shut, step, stream_answer
 
 STREAMS = pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
 
@@ -262,13 +252,8 @@ async def test_tool_rounds_are_one_call(door: Door, stream: bool) -> None:
         calls.append(request)
         return (yield from map_chunks(call_next(request), lambda one: one.replace("l", "L")))
 
-    tool = tool_call("call_1", "add")
-    first: Any = chat_body(None, message={"tool_calls": [tool]}, finish_reason="tool_calls")
-    if stream:
-        line = {"type": "tool_use", "id": "call_1", "name": "add", "input": {}}
-        first = stream_answer({"type": "text", "text": "Well"}, line, USAGE)
     ran: list[int] = []
-    door.answers(first, hello(stream))
+    door.answers(answer(stream, "Well", ToolCall("call_1", "add")), hello(stream))
     got = await door(
         door.client().use(count), "chat", "Add", tools=[lambda: ran.append(1)] and [add_of(ran)],
         stream=stream,
@@ -430,11 +415,7 @@ async def test_text_beside_tool_calls_is_remembered_as_the_user_saw_it(
     def mw(request: Request, call_next: Any) -> Flow[Any]:
         return (yield from map_chunks(call_next(request), lambda one: one.replace("4711", "****")))
 
-    tool = tool_call("call_1", "add")
-    first: Any = chat_body("For 4711.", message={"tool_calls": [tool]}, finish_reason="tool_calls")
-    if stream:
-        line = {"type": "tool_use", "id": "call_1", "name": "add", "input": {}}
-        first = stream_answer({"type": "text", "text": "For 4711."}, line, USAGE)
+    first = answer(stream, "For 4711.", ToolCall("call_1", "add"))
     door.answers(first, hello(stream, "It is ", "4711."))
     ai = door.client().use(mw)
     told = ["4711?", {"role": "assistant", "content": "4711!"}, "And now?"]

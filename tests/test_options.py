@@ -9,7 +9,7 @@ import pytest
 
 import puter
 from puter.options import ChatOptions
-from tests.door import calls_body, chat_body, stream_answer, until_done
+from tests.door import answer, chat_body, stream_answer, until_done
 
 if TYPE_CHECKING:
     from tests.door import Door
@@ -386,12 +386,7 @@ async def test_on_the_responses_route_the_named_tool_is_the_only_one(door: Door)
 async def test_a_tool_is_forced_in_the_first_round_only(
     door: Door, choice: Any, stream: bool
 ) -> None:
-    line = {"type": "tool_use", "id": "c1", "name": "look", "input": {"at": "x"}}
-    if stream:
-        done = {"type": "text", "text": "done"}
-        door.answers(stream_answer(line, {"type": "usage"}), stream_answer(done, {"type": "usage"}))
-    else:
-        door.answers(calls_body(("look", {"at": "x"})), chat_body())
+    door.answers(answer(stream, "", puter.ToolCall("c1", "look", {"at": "x"})), answer(stream))
     reply = await door(
         door.client(), "chat", "Hi", CHAT, tools=[look, listen], tool_choice=choice, stream=stream
     )

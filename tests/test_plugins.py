@@ -16,9 +16,9 @@ from typing import Any
 
 import pytest
 
-from puter import PuterAI, PuterConfigError
+from puter import PuterAI, PuterConfigError, ToolCall
 from puter.extensions.plugins import load
-from tests.door import Door, calls_body, chat_body, chunks, stream_answer
+from tests.door import Door, answer, chat_body, chunks, stream_answer
 from tests.test_streams import USAGE
 
 ROOT = Path(__file__).parents[1]
@@ -162,9 +162,7 @@ def hello(stream: bool) -> Any:
 
 
 def rolling(stream: bool) -> Any:
-    given = {"count": 3, "sides": 1}
-    use = {"type": "tool_use", "id": "1", "name": "roll_dice", "input": given, "text": ""}
-    return stream_answer(use, USAGE) if stream else calls_body(("roll_dice", given))
+    return answer(stream, "", ToolCall("1", "roll_dice", {"count": 3, "sides": 1}))
 
 
 async def said(door: Door, ai: Any, *, stream: bool = False) -> str:

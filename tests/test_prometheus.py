@@ -12,12 +12,13 @@ import prometheus_client
 import pytest
 from prometheus_client import CollectorRegistry, Counter
 
-from puter import PuterConfigError, PuterError
+from puter import PuterConfigError, PuterError, ToolCall
 from puter.extensions import Fallback, OpenTelemetry, Prometheus
 from puter.extensions.metrics import MOST_UNKNOWN, OTHER
 from tests.door import (
     USAGE,
     Door,
+    answer,
     calls_body,
     chat_body,
     error_body,
@@ -216,10 +217,8 @@ async def test_within_a_fallback_rounds_that_were_done_are_those_of_the_first_mo
     def nop() -> None:
         """Do nothing."""
 
-    used = {"type": "tool_use", "id": "1", "name": "nop", "input": {}}
-    first = stream_answer(used, USAGE) if stream else calls_body(("nop", {}))
     down = (503, error_body("down", None))
-    door.answers(first, down, stream_answer(TEXT, USAGE) if stream else chat_body())
+    door.answers(answer(stream, "", ToolCall("1", "nop")), down, answer(stream))
     ai = door.client(max_retries=0).use(Fallback("gpt-4o")).use(Prometheus(registry))
     reply = await door(ai, "chat", "hi", tools=[nop], stream=stream)
     assert (await until_done(reply) if stream else reply) == "Hello!"

@@ -35,13 +35,13 @@ from tests.door import (
     CUT,
     USAGE,
     Door,
+    answer,
     chat_body,
     each,
     error_body,
     shut,
     step,
     stream_answer,
-    tool_call,
     until_done,
 )
 
@@ -103,17 +103,6 @@ class Telemetry:
 @pytest.fixture
 def told() -> Telemetry:
     return Telemetry()
-
-
-def answer(stream: bool, text: str = "Hello!", *calls: ToolCall) -> Any:
-    if stream:
-        uses = [
-            {"type": "tool_use", "id": one.id, "name": one.name, "input": one.arguments}
-            for one in calls
-        ]
-        return stream_answer(*([] if calls else [{**TEXT, "text": text}]), *uses, USAGE)
-    made = [tool_call(one.id, one.name, one.arguments) for one in calls]
-    return chat_body(None if calls else text, message={"tool_calls": made} if calls else {})
 
 
 async def asked(door: Door, ai: Any, *args: Any, **kwargs: Any) -> Any:

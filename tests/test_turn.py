@@ -21,15 +21,14 @@ from puter.wire.typed import correction
 from tests.door import (
     CUT,
     SILENCE,
-    USAGE,
     Door,
+    answer,
     chat_body,
     chunks,
     error_body,
     shut,
     step,
     stream_answer,
-    tool_call,
     until_done,
 )
 
@@ -41,19 +40,6 @@ GO: Message = {"role": "user", "content": "Go"}
 DONE: Message = {"role": "assistant", "content": "Done."}
 
 streams = pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
-
-
-def answer(stream: bool, text: str = "", *calls: ToolCall) -> Any:
-    """What the model says and calls."""
-    if stream:
-        uses = [
-            {"type": "tool_use", "id": one.id, "name": one.name, "input": one.arguments}
-            for one in calls
-        ]
-        texts = [{"type": "text", "text": text}] if text else []
-        return stream_answer(*texts, *uses, USAGE)
-    made = [tool_call(one.id, one.name, one.arguments) for one in calls]
-    return chat_body(text or None, message={"tool_calls": made} if made else {})
 
 
 def call(identity: str, a: int = 1, name: str = "add") -> ToolCall:
