@@ -391,6 +391,19 @@ async def test_a_server_is_ended_once_however_often_it_is_given_up(tmp_path: Pat
     await asyncio.to_thread(until, lambda: not is_alive(int(pid.read_text())))
 
 
+def test_a_program_that_ends_leaves_no_silent_server(tmp_path: Path) -> None:
+    pid = tmp_path / "pid"
+    program = f"""if True:
+        from puter.mcp import McpError, McpTools
+        try:
+            McpTools(command=["sh", "-c", "echo $$ > {pid}; exec sleep 60"], timeout=3).__enter__()
+        except McpError as error:
+            assert "did not answer" in str(error), error
+    """
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=60)
+    assert not is_alive(int(pid.read_text()))
+
+
 def test_what_is_given_up_before_it_begins_starts_nothing() -> None:
     async def transport(stack: AsyncExitStack) -> Any:
         raise AssertionError("it is not wanted")

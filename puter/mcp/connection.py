@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import concurrent.futures
 import os
 import threading
@@ -64,6 +65,9 @@ class Connection:
     def start(self) -> list[Any]:
         """Connect, and list the tools. Raises whatever goes wrong, TimeoutError among it."""
         self._thread.start()
+        atexit.register(
+            self.end
+        )  # which waits: the thread goes with the program, the server does not
         return self._listed.result(self._timeout)
 
     def _run(self) -> None:
@@ -75,6 +79,8 @@ class Connection:
         except BaseException as error:  # noqa: BLE001 - whoever waits has it
             if not self._listed.done():
                 self._listed.set_exception(error)
+        finally:
+            atexit.unregister(self.end)
 
     async def _serve(self) -> None:
         """All of the client's life in one task, as its library wants it."""

@@ -228,6 +228,7 @@ class McpTools(Sequence[Tool]):
                     args=arguments,
                     env=self._env,
                     cwd=None if self._cwd is None else os.fspath(self._cwd),
+                    encoding_error_handler="replace",  # a byte that is none would end all reading
                 )
                 return stdio_client(parameters, stack.enter_context(_stderr()))
             http = http_client(self._headers, max(self.timeout, 300.0))
