@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from aiohttp import web
 
 from puter.exceptions import PuterEmptyResponseError, PuterError
-from puter.serve.problems import Problem, problem_of
+from puter.serve.problems import Problem, Refused, problem_of
 from puter.serve.shared import LOGGER
 from puter.streaming import AsyncChatStream
 from puter.types.replies import ChatChunk, ChatReply
@@ -73,7 +73,7 @@ async def relay(
         except Exception as error:
             if not events.begun:
                 raise
-            if not isinstance(error, PuterError):
+            if not isinstance(error, (PuterError, Refused)):
                 LOGGER.exception("%s %r", request.method, request.path)
             await events.send(writer.failed(problem_of(error)))
         finally:

@@ -11,10 +11,12 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from time import monotonic
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
+from puter.engine.effects import Flow
+from puter.engine.middleware import CallNext, Request
 from puter.exceptions import PuterError
 from puter.serve.problems import ONCE, Refused, may_come_again
 from puter.serve.shared import CLIENT
@@ -54,17 +56,17 @@ class Repetitions:
         Whether an answer reached its caller is not known: it may be lost on its way. An error after
         which callers may ask again lets one of them: whose repetition then comes cannot be told.
 
-        Raises:
-            Refused: It is the repetition of one that may have been billed.
+        The repetition of one that may have been billed raises Refused where the client would ask
+        Puter: what it has the answer to without, as a cache does, is answered.
         """
         name = hashlib.sha256(request.path.encode() + b"\n" + body).digest()
         running = self._running.get(name, [])
-        if request.headers.get(_TRIES, "0") != "0":
-            self._check_repetition(name, running)
-        self._running[name] = [*running, request]
         calls: list[CallContext] = []
         watched = request.app[CLIENT]._twin()
         watched.on("call.start", lambda event: calls.append(event.call))
+        if request.headers.get(_TRIES, "0") != "0" and self._may_be_billed(name, running):
+            watched.use(_ask_no_more)  # innermost
+        self._running[name] = [*running, request]
         free = False
         try:
             yield watched
@@ -74,20 +76,14 @@ class Repetitions:
         finally:
             self._end(name, request, free=free, billed=any(call.spent for call in calls))
 
-    def _check_repetition(self, name: bytes, running: list[web.Request]) -> None:
+    def _may_be_billed(self, name: bytes, running: list[web.Request]) -> bool:
+        """Whether a repetition is of such a request; else one less is waited for."""
         self._forget(monotonic() - _LONGEST)
         ended = self._ended.get(name, _Ended())
         if ended.free:
             ended.free -= 1
-        elif ended.billed or any(map(_has_left, running)):
-            raise Refused(
-                409,
-                "This request was sent before, and its answer was lost, or its caller left before "
-                "it: it may be billed, so it was not asked again. Raise the timeout of your "
-                "client, or send it anew.",
-                "answer_lost",
-                ONCE,
-            )
+            return False
+        return ended.billed or any(map(_has_left, running))
 
     def _end(self, name: bytes, request: web.Request, *, free: bool, billed: bool) -> None:
         self._running[name] = [one for one in self._running[name] if one is not request]
@@ -114,6 +110,19 @@ class Repetitions:
 
 REPETITIONS: web.AppKey[Repetitions] = web.AppKey("repetitions", Repetitions)
 """Of requests to an application."""
+
+
+def _ask_no_more(_request: Request, _call_next: CallNext) -> Flow[Any]:
+    """Middleware for repetitions that Puter is not to be asked."""
+    yield from ()
+    raise Refused(
+        409,
+        "This request was sent before, and its answer was lost, or its caller left before it: it "
+        "may be billed, so it was not asked again. Raise the timeout of your client, or send it "
+        "anew.",
+        "answer_lost",
+        ONCE,
+    )
 
 
 def _has_left(request: web.Request) -> bool:

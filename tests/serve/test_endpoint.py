@@ -708,6 +708,20 @@ async def test_what_was_answered_is_not_paid_again_when_the_answer_is_lost(
     assert [await status(**REPEATED), paid()] == [200, 4]
 
 
+@pytest.mark.parametrize("stream", [False, True])
+@PATHS
+async def test_a_lost_answer_that_the_cache_holds_is_given_again(
+    puter: LocalPuter, path: str, stream: bool
+) -> None:
+    async with serving(puter.client(max_retries=0).use(Cache())) as caller:
+        answers = []
+        for headers in ({}, REPEATED):
+            async with caller.post(path, json=hello(stream=stream), headers=headers) as answer:
+                answers.append((answer.status, "LocalPuter" in await answer.text()))
+        assert answers == [(200, True)] * 2
+        assert len(puter.chats) == 1
+
+
 def test_so_many_answers_are_remembered() -> None:
     requests = repetitions.Repetitions()
     for number in range(repetitions._MOST + 5):
