@@ -15,7 +15,7 @@ import threading
 import zlib
 from collections.abc import AsyncIterator, Callable
 from time import monotonic
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import aiohttp
 import pytest
@@ -29,7 +29,8 @@ from puter.serve.unauthenticated import UNAUTHENTICATED, ConnectionLimiter
 from puter.testing import Gate, LocalPuter, MockTransport, Reply, faults, samples
 from puter.testing.replies import StreamDisconnect
 
-Caller = TestClient[Any, Any]
+if TYPE_CHECKING:  # the oldest aiohttp has no parameters here
+    Caller: TypeAlias = TestClient[Any, Any]
 BEARER = {"Authorization": "Bearer only-for-this-test"}
 OPENAI, ANTHROPIC = "/v1/chat/completions", "/v1/messages"
 REPEATED = {"x-stainless-retry-count": "1"}
