@@ -5,7 +5,7 @@ from __future__ import annotations
 import hmac
 import re
 import secrets
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -37,16 +37,18 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 KEYS: re.Pattern[str] = re.compile(r"[\x21-\x7e]{1,1000}")
 """What a key may be."""
-_ROUTES = (
-    web.post("/v1/chat/completions", openai_chat.completions),
-    web.post("/v1/messages", anthropic_messages.messages),
-    web.get("/v1/models", model_list.list_models),
-    web.get("/v1/models/{model:.+}", model_list.get_model),
-    web.post("/v1/images/generations", media.images),
-    web.post("/v1/audio/speech", media.speech),
-    web.post("/v1/audio/transcriptions", media.transcriptions),
-    web.post("/v1/audio/translations", media.translations),
-)
+_ROUTES: Mapping[str, tuple[Callable[..., web.RouteDef], Handler]] = {
+    "chat/completions": (web.post, openai_chat.completions),
+    "messages": (web.post, anthropic_messages.messages),
+    "models": (web.get, model_list.list_models),
+    "models/{model:.+}": (web.get, model_list.get_model),
+    "images/generations": (web.post, media.images),
+    "audio/speech": (web.post, media.speech),
+    "audio/transcriptions": (web.post, media.transcriptions),
+    "audio/translations": (web.post, media.translations),
+}
+_BASE = "/{base:/*(?:v1/+)*}"
+"""One ``v1``; none or two, where a base URL has it that must not, or lacks it."""
 
 
 def create_app(
@@ -106,7 +108,9 @@ def create_app(
     app[PING], app[STREAMS] = ping, set()
     app[REPETITIONS], app[THOUGHTS], app[media.ENGINES] = Repetitions(), Thoughts(), {}
     app[UNAUTHENTICATED] = ConnectionLimiter()
-    app.add_routes(_ROUTES)
+    app.add_routes(
+        make(f"{_BASE}{path}{{end:/*}}", handler) for path, (make, handler) in _ROUTES.items()
+    )
     app.on_shutdown.append(close_streams)
     return app
 
@@ -133,7 +137,7 @@ async def _guarded(request: web.Request, handler: Handler) -> web.StreamResponse
     except Exception as error:  # noqa: BLE001 - logged, and told as an error of the server
         LOGGER.exception("%s %r", request.method, request.path)
         problem = problem_of(error)
-    is_anthropic = "anthropic-version" in request.headers or request.path.startswith("/v1/messages")
+    is_anthropic = "anthropic-version" in request.headers or "/messages" in request.path
     body = problem.anthropic() if is_anthropic else problem.openai()
     response = web.json_response(body, status=problem.status, headers=problem.headers)
     if not authenticated:
@@ -172,15 +176,12 @@ def _name_in(host: str) -> str | None:
         return None
 
 
-_BASES = "The base URL of OpenAI's clients ends with /v1, that of Anthropic's does not."
-
-
 def _refused(request: web.Request, error: web.HTTPException) -> Refused:
     """An error of aiohttp in our words."""
     match error.status:
         case 404:
-            paths = ", ".join(route.path for route in _ROUTES if "{" not in route.path)
-            said = f"There is no {request.path} here, but {paths}. {_BASES}"
+            paths = ", ".join(f"/v1/{path}" for path in _ROUTES if "{" not in path)
+            said = f"There is no {request.path} here, but {paths}"
             return Refused(404, said, "not_found")
         case 405:
             said, allowed = f"{request.path} does not take {request.method}", error.headers["Allow"]

@@ -26,7 +26,7 @@ async def get_model(request: web.Request) -> web.Response:
     """Tell of one model, by its id or another name of it."""
     models = await _models(request, request.query.get("kind", "chat"))
     try:
-        return web.json_response(entry_of(models[request.match_info["model"]]))
+        return web.json_response(entry_of(models[request.match_info["model"].rstrip("/")]))
     except PuterInputError as error:
         raise PuterModelNotFoundError(error.message, hint=error.hint) from None
 

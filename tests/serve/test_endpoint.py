@@ -428,10 +428,22 @@ async def test_what_is_not_there(caller: Caller, method: str, path: str, status:
             assert answer.headers["Allow"] == "POST"
 
 
-async def test_wrong_base_urls_are_told_the_right_ones(caller: Caller) -> None:
-    for path in ("/models", "/v1/v1/messages"):
-        async with caller.get(path) as answer:
-            assert "OpenAI's clients ends with /v1" in (await answer.json())["error"]["message"]
+@pytest.mark.parametrize("base", ["", "/", "/v1", "/v1/", "/v1/v1", "//v1//"])
+async def test_base_urls_with_and_without_v1_are_understood(caller: Caller, base: str) -> None:
+    base, session = str(caller.make_url("/")).rstrip("/") + base, caller.session
+    for end in ("", "/"):
+        for path in ("/chat/completions", "/messages"):
+            async with session.post(f"{base}{path}{end}", json=hello()) as answer:
+                assert answer.status == 200
+        async with session.get(f"{base}/models{end}") as answer:
+            assert (await answer.json())["object"] == "list"
+        for name in ("openai/gpt-5-nano", "openai%2Fgpt-5-nano"):
+            async with session.get(f"{base}/models/{name}{end}") as answer:
+                assert (await answer.json())["id"] == "gpt-5-nano"
+    async with session.post(f"{base}/messages/count_tokens", json=hello()) as answer:
+        error = await answer.json()
+        assert (answer.status, error["type"]) == (404, "error")
+        assert "/v1/messages, /v1/models, " in error["error"]["message"]
 
 
 async def test_heads_of_lists_are_given(caller: Caller) -> None:
