@@ -16,8 +16,8 @@ from puter.exceptions import PuterConfigError, PuterError, PuterInputError
 from puter.serve import anthropic_messages, media, model_list, openai_chat
 from puter.serve.chat_request import THOUGHTS
 from puter.serve.event_stream import PING, STREAMS, close_streams
-from puter.serve.problems import Refused, problem_of
-from puter.serve.repetitions import REPETITIONS, Repetitions
+from puter.serve.problems import ONCE, Refused, problem_of
+from puter.serve.repetitions import BILLED, REPETITIONS, Repetitions
 from puter.serve.shared import CLIENT, LOGGER
 from puter.serve.thoughts import Thoughts
 from puter.serve.unauthenticated import UNAUTHENTICATED, ConnectionLimiter
@@ -139,7 +139,8 @@ async def _guarded(request: web.Request, handler: Handler) -> web.StreamResponse
         problem = problem_of(error)
     is_anthropic = "anthropic-version" in request.headers or "/messages" in request.path
     body = problem.anthropic() if is_anthropic else problem.openai()
-    response = web.json_response(body, status=problem.status, headers=problem.headers)
+    headers = {**problem.headers, **(ONCE if request.get(BILLED) else {})}
+    response = web.json_response(body, status=problem.status, headers=headers)
     if not authenticated:
         response.force_close()
     return response

@@ -76,7 +76,7 @@ async def _image(image: Image, wanted: str) -> dict[str, Any]:
     return {"url": image.address}
 
 
-async def speech(request: web.Request) -> web.StreamResponse:
+async def speech(request: web.Request) -> web.Response:
     """Speak a text."""
     raw, body = await read_body(request)
     refuse(body, _REFUSED_OF_SPEECH)
@@ -95,12 +95,8 @@ async def speech(request: web.Request) -> web.StreamResponse:
         )
     with request.app[REPETITIONS].once(request, raw) as client:
         sound = await client.async_txt2speech(body.get("input"), **options)
-        response = web.StreamResponse(headers={"Content-Type": sound.mime_type or "audio/mpeg"})
-        await response.prepare(request)
-        async for piece in sound.async_iter_bytes():
-            await response.write(piece)
-        await response.write_eof()
-    return response
+        data = await sound.async_read()
+    return web.Response(body=data, headers={"Content-Type": sound.mime_type or "audio/mpeg"})
 
 
 async def _provider_of(request: web.Request, model: Any) -> str:

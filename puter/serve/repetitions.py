@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from puter.ai import PuterAI
     from puter.engine.context import CallContext
 
+BILLED = "billed"
+"""Where a request tells whether something was paid for it."""
 _TRIES = "x-stainless-retry-count"
 _MOST = 1000
 """Requests remembered."""
@@ -74,7 +76,8 @@ class Repetitions:
             free = may_come_again(error)
             raise
         finally:
-            self._end(name, request, free=free, billed=any(call.spent for call in calls))
+            request[BILLED] = any(call.spent for call in calls)
+            self._end(name, request, free=free, billed=request[BILLED])
 
     def _may_be_billed(self, name: bytes, running: list[web.Request]) -> bool:
         """Whether a repetition is of such a request; else one less is waited for."""
@@ -92,10 +95,10 @@ class Repetitions:
         if free or billed:
             ended = self._ended.pop(name, _Ended())
             ended.at = monotonic()
-            if free:
-                ended.free += 1
-            else:
+            if billed:
                 ended.billed = True
+            else:
+                ended.free += 1
             self._ended[name] = ended
             self._forget(ended.at - _LONGEST)
 

@@ -721,6 +721,19 @@ async def test_what_was_answered_is_not_paid_again_when_the_answer_is_lost(
     assert [await status(**REPEATED), paid()] == [200, 4]
 
 
+async def test_what_an_earlier_attempt_may_have_paid_is_not_asked_again(puter: LocalPuter) -> None:
+    ai = puter.client(timeout=0.2, max_retries=1, retry_delay=0.0, retry_on_timeout=True)
+    async with serving(ai) as caller:
+        puter.inject(faults.late_silence())
+        puter.inject(faults.unavailable())
+        async with caller.post(OPENAI, json=hello()) as answer:
+            assert answer.status == 502
+            assert answer.headers["x-should-retry"] == "false"
+        async with caller.post(OPENAI, json=hello(), headers=REPEATED) as answer:
+            assert answer.status == 409
+        assert len(puter.chats) == 2
+
+
 @pytest.mark.parametrize("stream", [False, True])
 @PATHS
 async def test_a_lost_answer_that_the_cache_holds_is_given_again(
@@ -915,3 +928,16 @@ async def test_an_image_is_paid_once_where_its_download_fails(
         assert (answer.status, (await answer.json())["data"]) == (200, [{"url": url}])
     assert len(puter.requests) == 1
     assert "in place of it" in caplog.text
+
+
+async def test_a_sound_is_paid_once_where_its_download_fails(
+    puter: LocalPuter, caller: Caller
+) -> None:
+    asked = {"input": "Hello!"}
+    puter.media_with("http://127.0.0.1:9/x.mp3")
+    async with caller.post("/v1/audio/speech", json=asked) as answer:
+        assert answer.status == 502
+        assert answer.headers["x-should-retry"] == "false"
+    async with caller.post("/v1/audio/speech", json=asked, headers=REPEATED) as answer:
+        assert answer.status == 409
+    assert len(puter.requests) == 1
