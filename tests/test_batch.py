@@ -742,6 +742,11 @@ async def test_another_picture_is_another_key(
     assert len(server.asked) == 2
 
 
+async def test_the_keys_of_files_that_are_there_stay(door: Door, ai: PuterAI, output: Path) -> None:
+    await door(ai, "batch", ["a"], model="m", temperature=1, timeout=3, output=output)
+    assert records(output)[0]["key"] == "9e9b9679698c2910f20c011a8cdfb202"
+
+
 class Asker:
     """Asks in a language that only it knows."""
 

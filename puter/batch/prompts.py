@@ -29,7 +29,7 @@ _ALONE = {
     "tool_results": "An answer that failed is asked again when the batch is run again.",
 }
 """Arguments of a chat that a batch does not take, and why."""
-_NOT_ASKED = ("timeout", "raise_tool_errors", "max_rounds")
+_NOT_ASKED = ("timeout", "raise_tool_errors", "max_rounds", "remember")
 """Arguments that say how a chat runs, not what it asks."""
 
 
@@ -183,7 +183,7 @@ class Prompts:
         own = dict(said) if isinstance(said, Mapping) else {"prompt": said}
         if own.keys() & _ALONE.keys():
             raise PuterInputError(f"A template gives no {', '.join(own.keys() & _ALONE.keys())}")
-        return {"model": self.model, **self._arguments, **own}
+        return {"model": self.model, "remember": False, **self._arguments, **own}
 
     def _values(self, item: Any) -> Mapping[str, Any]:
         values = item if isinstance(item, Mapping) else {"item": item}

@@ -204,7 +204,7 @@ def beginner(
         awaited_by(line)
         if function is not None:
             return workers.call(function, client, request.item)
-        return client.chat(**(request.arguments or {}), remember=False)
+        return client.chat(**(request.arguments or {}))
 
     if executor is not None:
         return lambda request: executor.submit(contextvars.copy_context().run, here, request)
@@ -223,7 +223,7 @@ def async_beginner(
 
     async def here(request: BatchRequest) -> Any:
         if function is None:
-            return await client.async_chat(**(request.arguments or {}), remember=False)
+            return await client.async_chat(**(request.arguments or {}))
         if inspect.iscoroutinefunction(function):
             return await function(client, request.item)
         value = await in_thread(function, client, request.item)

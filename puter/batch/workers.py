@@ -75,7 +75,7 @@ def work(sent: bytes, arguments: dict[str, Any] | None, item: Any) -> Any:
                 hint="Set PUTER_AUTH_TOKEN in the environment of the workers: a client that is "
                 "sent to another process carries none.",
             )
-        return client.chat(**arguments, remember=False)
+        return client.chat(**arguments)
     except Exception as error:  # noqa: BLE001 - whatever the user's code does
         raise _sendable(error) from None
 
