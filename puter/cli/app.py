@@ -55,17 +55,17 @@ class Commands(click.Group):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
         """Load one; None when there is none."""
+        found: click.Command | None
         if cmd_name in COMMANDS:
-            found: click.Command = getattr(import_module(f"puter.cli.{cmd_name}"), cmd_name)
-            return _with_global_options(found)
-        if cmd_name in plugins.names():
-            return _with_global_options(plugins.load(cmd_name))
-        return None
+            found = getattr(import_module(f"puter.cli.{cmd_name}"), cmd_name)
+        else:
+            found = plugins.load(cmd_name)
+        return None if found is None else _with_global_options(found)
 
     def _summaries(self) -> list[tuple[str, str]]:
         """All names with what they do; only those of plugins are loaded for it."""
-        found = {name: plugins.load(name).get_short_help_str() for name in plugins.names()}
-        return sorted({**found, **COMMANDS}.items())
+        theirs = {name: one.get_short_help_str() for name, one in plugins.load_all().items()}
+        return sorted({**theirs, **COMMANDS}.items())
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
         """Write the part of ``--help`` with all commands."""
@@ -82,10 +82,13 @@ class Commands(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """The command of the first word, or the default one with all words."""
-        if args[0] not in COMMANDS and args[0] not in plugins.names():
+        name, *rest = args
+        command = self.get_command(ctx, name)
+        if command is None:
             self._check_spelling(ctx, *args)
-            args = [DEFAULT, *args]
-        return super().resolve_command(ctx, args)
+            name, rest = DEFAULT, args
+            command = self.get_command(ctx, DEFAULT)
+        return name, command, rest
 
     def _check_spelling(self, ctx: click.Context, word: str, *others: str) -> None:
         """Refuse what looks like a misspelt command: as a prompt it would be billed."""

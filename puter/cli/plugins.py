@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoints, entry_points
 
 import click
 
 from puter.exceptions import PuterConfigError
-from puter.extensions.plugins import entry_of, loaded, named
+from puter.extensions.plugins import loaded, named, the_only
 
 GROUP = "puter.commands"
 """The group of entry points."""
@@ -15,16 +15,29 @@ GROUP = "puter.commands"
 
 def names() -> set[str]:
     """Names of the commands that packages offer, which are not loaded for it."""
-    return {one.name for one in entry_points(group=GROUP)}
+    return entry_points(group=GROUP).names
 
 
-def load(name: str) -> click.Command:
-    """A command of a package.
+def load(name: str) -> click.Command | None:
+    """A command of a package, None where no package has it.
 
     One that cannot be had is a command as well: it tells why when it is run, and the others work.
     """
+    found = entry_points(group=GROUP, name=name)
+    return _loaded(found) if found else None
+
+
+def load_all() -> dict[str, click.Command]:
+    """All of them by name."""
+    found = entry_points(group=GROUP)
+    return {name: _loaded(found.select(name=name)) for name in found.names}
+
+
+def _loaded(found: EntryPoints) -> click.Command:
+    """The command of entry points of one name."""
+    first = next(iter(found))
     try:
-        entry = entry_of(GROUP, name)
+        entry = the_only(found)
         command = loaded(entry)
         if not isinstance(command, click.Command):
             raise PuterConfigError(
@@ -32,7 +45,7 @@ def load(name: str) -> click.Command:
                 hint="Its entry point has to name a function decorated with @click.command().",
             )
     except PuterConfigError as error:
-        return _broken(name, error)
+        return _broken(first.name, error)
     return command
 
 

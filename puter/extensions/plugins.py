@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
@@ -56,21 +56,32 @@ def entry_of(group: str, name: str) -> EntryPoint:
     Raises:
         PuterConfigError: No package does, or several do.
     """
-    installed, noun = entry_points(group=group), _noun(group)
-    found = [one for one in installed if one.name == name]
-    if len(found) > 1:
-        packages = ", ".join(sorted(map(package_of, found)))
-        raise PuterConfigError(
-            f"Several packages have a {noun} {name!r}: {packages}", hint="Uninstall all but one."
-        )
+    installed = entry_points(group=group)
+    found = installed.select(name=name)
     if not found:
-        names = sorted({one.name for one in installed})
+        names = sorted(installed.names)
         known = f"Installed are {', '.join(map(repr, names))}." if names else "None is installed."
         near = did_you_mean(near_misses(name, names))
         raise PuterConfigError(
-            f"There is no {noun} {repr_of(name)}", hint=f"{near} {known}".strip()
+            f"There is no {_noun(group)} {repr_of(name)}", hint=f"{near} {known}".strip()
         )
-    return found[0]
+    return the_only(found)
+
+
+def the_only(found: Collection[EntryPoint]) -> EntryPoint:
+    """What installed packages offer under one name.
+
+    Raises:
+        PuterConfigError: Several do.
+    """
+    first, *others = found
+    if others:
+        packages = ", ".join(sorted(map(package_of, found)))
+        raise PuterConfigError(
+            f"Several packages have a {_noun(first.group)} {first.name!r}: {packages}",
+            hint="Uninstall all but one.",
+        )
+    return first
 
 
 def loaded(entry: EntryPoint) -> Any:

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import textwrap
 from collections.abc import Callable, Iterator
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 from unittest.mock import Mock
@@ -22,6 +23,7 @@ import pytest
 import puter
 from puter.cli import batch, keyboard, main, parameters, plugins
 from puter.cli.app import COMMANDS, app
+from puter.extensions import plugins as extensions_plugins
 from puter.testing import LocalPuter, faults
 from tests.cli.conftest import Cli
 
@@ -432,6 +434,18 @@ def test_commands_of_packages_work_with_the_global_options(
     assert cli("hello").out == "hello None\n"
     assert cli("hello", "--local", "here").out == "hello here\n"
     assert cli("asks", "--local").out.startswith("Hello! I am LocalPuter")
+
+
+@pytest.mark.parametrize("words", [("hello",), ("--help",), ("Hi", "there", "--local")])
+def test_what_is_installed_is_looked_through_once(
+    cli: Cli, install: Any, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]
+) -> None:
+    install("greetings", HELLO, hello="hello", asks="asks")
+    looked = Mock(side_effect=metadata.entry_points)
+    monkeypatch.setattr(plugins, "entry_points", looked)
+    monkeypatch.setattr(extensions_plugins, "entry_points", looked)
+    assert cli(*words).code == 0
+    looked.assert_called_once()
 
 
 @pytest.mark.parametrize(
