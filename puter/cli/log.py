@@ -6,7 +6,7 @@ import os
 import sqlite3
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from datetime import datetime, timezone
+from datetime import date, datetime, timezone
 from decimal import Decimal
 from time import monotonic
 from typing import TYPE_CHECKING, Any
@@ -112,24 +112,24 @@ class Log:
         )
         return [dict(zip(COLUMNS, row, strict=True)) for row in reversed(rows.fetchall())]
 
-    def spent(self, by: str, since: datetime | None = None) -> dict[str, Spent]:
+    def spent(self, by: str, since: date = date.min, until: date = date.max) -> dict[str, Spent]:
         """Sums over calls: per ``"model"``, or per ``"day"`` as the clock here has it.
 
         Args:
             by: One of these.
-            since: When the first of them was. Default: at any time.
+            since: The first day that counts.
+            until: The last.
         """
         rows = self._database.execute(
-            "SELECT at, model, input_tokens, output_tokens, cost FROM calls WHERE at >= ?"
-            " ORDER BY at",
-            (_time(since) if since else "",),
+            "SELECT at, model, input_tokens, output_tokens, cost FROM calls ORDER BY at"
         )
         sums: dict[str, Spent] = {}
         for at, model, sent, received, cost in rows:
-            day = datetime.fromisoformat(at).astimezone().date().isoformat()
-            one = Spent(1, sent or 0, received or 0, Decimal(cost or 0), int(cost is None))
-            key = day if by == "day" else model or UNKNOWN_MODEL
-            sums.setdefault(key, Spent())._add(one)
+            day = datetime.fromisoformat(at).astimezone().date()
+            if since <= day <= until:
+                one = Spent(1, sent or 0, received or 0, Decimal(cost or 0), int(cost is None))
+                key = day.isoformat() if by == "day" else model or UNKNOWN_MODEL
+                sums.setdefault(key, Spent())._add(one)
         return sums
 
     def __enter__(self) -> Self:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import asdict
-from datetime import datetime
+from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 
@@ -57,6 +58,11 @@ def logs(
         _tell_empty(session)
 
 
+def _day(name: str, *, default: date, told: str) -> Callable[..., Any]:
+    kind = click.DateTime(["%Y-%m-%d"])
+    return click.option(name, type=kind, default=str(default), metavar="YYYY-MM-DD", help=told)
+
+
 @logs.command()
 @click.option(
     "--by",
@@ -65,18 +71,14 @@ def logs(
     show_default=True,
     help="What costs are summed up by.",
 )
-@click.option(
-    "--since",
-    type=click.DateTime(["%Y-%m-%d"]),
-    metavar="YYYY-MM-DD",
-    help="The first day. Default: that of the first call.",
-)
+@_day("--since", default=date.min, told="The first day. Default: that of the first call.")
+@_day("--until", default=date.max, told="The last day. Default: that of the last call.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @pass_session
-def costs(session: Session, by: str, since: datetime | None, as_json: bool) -> None:
+def costs(session: Session, by: str, since: datetime, until: datetime, as_json: bool) -> None:
     """Sum up what calls cost, by day or by model."""
     with log_if_any() as log:
-        sums = log.spent(by, since) if log else {}
+        sums = log.spent(by, since.date(), until.date()) if log else {}
     if as_json:
         write_json(session.output.file, [{by: key, **asdict(one)} for key, one in sums.items()])
     elif sums:

@@ -137,6 +137,11 @@ def test_costs_are_summed_up_by_day_and_by_model(cli: Cli, monkeypatch: pytest.M
     assert rows[2] == ["unknown", "1", "0", "0", "?"]
     assert total == ["all", "3", "1,400", "1,200", "0.2", "+", "?"]
     assert caption[:5] == ["?:", "1", "of", "unknown", "cost."]
+    assert cli("logs", "costs", "--until", "2026-11-25", "--json").json == [first]
+    for day, found in (("2026-11-25", [first]), ("2026-11-26", [second]), ("2026-11-27", [])):
+        assert cli("logs", "costs", "--since", day, "--until", day, "--json").json == found
+    ever = ("--since", "0001-01-01", "--until", "9999-12-31")
+    assert cli("logs", "costs", *ever, "--json").json == [first, second]
     assert cli("logs", "costs", "--since", "yesterday").code == 2
     page = Path(log.__file__).parents[2] / "docs" / "how-to" / "command-line.md"
     assert all(f"`{name}`" in page.read_text(encoding="utf-8") for name in columns)
