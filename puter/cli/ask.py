@@ -7,7 +7,6 @@ from typing import Any
 import click
 
 from puter.cli.parameters import (
-    STDIN,
     chat_options,
     cost_option,
     given,
@@ -51,10 +50,7 @@ def ask(
     """
     need_output()
     options = given(options, temperature=temperature, max_tokens=max_tokens)
-    sources = [*images, *files]
-    if sources.count(STDIN) > 1:
-        raise click.UsageError("Standard input can be one file only.")
-    text = " ".join(prompt) if STDIN in sources else text_of(prompt)
+    text = text_of(prompt, [*images, *files])
     with session.client() as ai, telling_cost(cost, session, ai):
         arguments: dict[str, Any] = {
             "system": system,

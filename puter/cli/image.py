@@ -49,7 +49,7 @@ def image(
 ) -> None:
     """Make an image from words, and print the name of its file."""
     check_names(options, PuterAI.txt2img)
-    text = " ".join(prompt) if images else text_of(prompt)
+    text = text_of(prompt, images)
     place = Output(output, text, overwrite=overwrite)
     sources = [source_of(one) for one in images] or None
     options = {"provider": provider, "ratio": ratio, "input_images": sources, **options}

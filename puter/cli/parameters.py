@@ -165,13 +165,33 @@ def told_as_wrong_use(
         raise kind(str(error)) from None
 
 
-def piped() -> str:
-    """What comes on standard input, ``""`` from a terminal.
+def text_of(words: Sequence[str], sources: Sequence[str] = ()) -> str:
+    """The text of a call: the words, a blank line, what is piped in.
+
+    ``-`` in place of words is standard input, also where somebody types it.
+
+    Args:
+        words: Those of the command line.
+        sources: Files that go along; where standard input is one of them, it has no text.
 
     Raises:
-        click.UsageError: It is no text, or too long.
+        click.UsageError: There is none; or standard input is no text, too long, or wanted twice.
     """
-    if sys.stdin is None or sys.stdin.isatty():  # None: it was closed
+    named = list(words) == [STDIN]
+    if [*sources, *words[:named]].count(STDIN) > 1:
+        raise click.UsageError("Standard input can be one of them only: the text, or a file.")
+    if STDIN in sources:
+        return " ".join(words)
+    parts = "" if named else " ".join(words), _piped(typed=named)
+    text = "\n\n".join(part for part in parts if part.strip())
+    if not text:
+        raise click.UsageError("There is no text, neither as words nor on standard input.")
+    return text
+
+
+def _piped(*, typed: bool) -> str:
+    """What comes on standard input; ``""`` from a terminal, unless it may be ``typed``."""
+    if sys.stdin is None or (sys.stdin.isatty() and not typed):  # None: it was closed
         return ""
     try:
         text: str = _whole(sys.stdin)
@@ -180,18 +200,6 @@ def piped() -> str:
     except UnicodeError:
         told = "Standard input is no text. An image or a file goes along with -i - or -f -."
         raise click.UsageError(told) from None
-
-
-def text_of(words: Sequence[str]) -> str:
-    """The text of a call: the words, a blank line, what is piped in.
-
-    Raises:
-        click.UsageError: There is neither.
-    """
-    text = "\n\n".join(part for part in (" ".join(words), piped()) if part.strip())
-    if not text:
-        raise click.UsageError("There is no text, neither as words nor on standard input.")
-    return text
 
 
 def source_of(name: str) -> str | bytes:

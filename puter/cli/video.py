@@ -44,7 +44,7 @@ def video(
 ) -> None:
     """Make a video from words, and print the name of its file. It takes some minutes."""
     check_names(options, PuterAI.txt2vid)
-    text = " ".join(prompt) if image else text_of(prompt)
+    text = text_of(prompt, [image] if image else [])
     place = Output(output, text, overwrite=overwrite)
     source = source_of(image) if image else None
     options = {"seconds": seconds, "size": size, "input_reference": source, **options}

@@ -36,6 +36,41 @@ def test_the_prompt_is_the_words_and_then_what_is_piped_in(
     assert sent(signed_in)["messages"] == [{"role": "user", "content": prompt}]
 
 
+@pytest.mark.parametrize(
+    "words",
+    [("-",), ("ask", "-"), ("-s", "Be brief.", "-"), ("-i", "cat.png", "-"),
+     ("image", "-"), ("image", "-i", "cat.png", "-"), ("video", "-", "-i", "cat.png"),
+     ("say", "-")],
+)  # fmt: skip
+@pytest.mark.parametrize("terminal", [False, True])
+def test_a_dash_is_standard_input(
+    cli: Cli, signed_in: LocalPuter, words: tuple[str, ...], terminal: bool
+) -> None:
+    Path("cat.png").write_bytes(PNG)
+    done = cli(*words, stdin="A red boat", terminal=terminal)
+    assert done.code == 0, done.err
+    assert '"A red boat"' in json.dumps([one.json for one in signed_in.requests])
+
+
+@pytest.mark.parametrize("command", ["ask", "image", "video"])
+def test_a_dash_is_one_thing(cli: Cli, signed_in: LocalPuter, command: str) -> None:
+    done = cli(command, "-i", "-", "-", stdin=PNG)
+    assert (done.code, signed_in.requests) == (2, [])
+    assert "one of them only" in done.err
+    done = cli("-")
+    assert (done.code, signed_in.requests) == (2, [])
+    assert "There is no text" in done.err
+
+
+@pytest.mark.parametrize("command", ["image", "video"])
+def test_what_is_piped_in_is_heeded_beside_an_image(
+    cli: Cli, signed_in: LocalPuter, command: str
+) -> None:
+    Path("cat.png").write_bytes(PNG)
+    assert cli(command, "-i", "cat.png", stdin="Make it blue").code == 0
+    assert '"Make it blue"' in json.dumps([one.json for one in signed_in.requests])
+
+
 def test_options_go_to_the_model(cli: Cli, signed_in: LocalPuter) -> None:
     words = ("-m", "gpt-4.1", "-s", "Be brief.", "--temperature", "0.5", "--max-tokens", "9")
     assert cli(*words, "-o", "top_p=0.1", "-o", "provider=a", "Hi").code == 0
@@ -62,7 +97,7 @@ def test_images_and_files_are_shown(cli: Cli, signed_in: LocalPuter) -> None:
     assert cli("What is this?", "-i", "-", stdin=PNG).code == 0
     assert "data:image/png;base64," in json.dumps(sent(signed_in)["messages"][0]["content"])
     done = cli("What?", "-i", "-", "-f", "-", stdin=PNG)
-    assert (done.code, "one file only" in done.err) == (2, True)
+    assert (done.code, "one of them only" in done.err) == (2, True)
     done = cli("What?", "-i", "notes.txt")
     assert (done.code, done.err.endswith("Was -f meant?\n")) == (1, True)
 
