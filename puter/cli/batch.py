@@ -58,7 +58,7 @@ def _budget(_ctx: click.Context, _option: click.Parameter, value: str | None) ->
 )
 @model_option()
 @system_option()
-@answer_options("--option")
+@answer_options()
 @click.option(
     "--format",
     "form",

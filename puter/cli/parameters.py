@@ -49,11 +49,10 @@ def model_option(told: str = "Which model. Default: the configured one.") -> Cal
     return click.option("-m", "--model", type=ModelName(), metavar="NAME", help=told)
 
 
-def more_options(*names: str) -> Callable[[F], F]:
-    """Any other option of the method, as ``name=value`` under these names."""
+def more_options() -> Callable[[F], F]:
+    """Any other option of the method, as ``name=value``."""
     return click.option(
-        *names,
-        "options",
+        *("--option", "options"),
         multiple=True,
         metavar="NAME=VALUE",
         callback=_pairs,
@@ -96,7 +95,7 @@ def chat_options(sources: str) -> Callable[[F], F]:
             metavar="FILE|URL",
             help=f"A file to send along{sources}. May be repeated.",
         ),
-        answer_options("-o", "--option"),
+        answer_options(),
     )
 
 
@@ -104,14 +103,14 @@ def system_option() -> Callable[[F], F]:
     return click.option("-s", "--system", metavar="TEXT", help="Instructions for the model.")
 
 
-def answer_options(*names: str) -> Callable[[F], F]:
-    """The options that shape an answer; the others as ``name=value`` under these names."""
+def answer_options() -> Callable[[F], F]:
+    """The options that shape an answer."""
     return all_of(
         click.option(
             "--temperature", type=float, metavar="NUMBER", help="Randomness, about 0 to 2."
         ),
         click.option("--max-tokens", type=int, metavar="NUMBER", help="Most tokens in the answer."),
-        more_options(*names),
+        more_options(),
     )
 
 
@@ -127,7 +126,7 @@ def all_of(*options: Callable[[F], F]) -> Callable[[F], F]:
 
 
 def given(options: dict[str, Any], **named: Any) -> dict[str, Any]:
-    """Options of a chat that were given, by name or as ``-o``.
+    """Options of a chat that were given, by name or as ``--option``.
 
     Raises:
         click.UsageError: There is no option of such a name.

@@ -22,7 +22,7 @@ PACKAGE = Path(_registry).parent
 @click.command()
 @click.option("--api-base", metavar="URL", help="The server to ask. Default: the configured one.")
 @click.option(
-    "--output",
+    *("-o", "--output"),
     type=click.Path(path_type=Path),
     default=PACKAGE,
     help="Folder to write to. Default: the package's own.",

@@ -91,6 +91,15 @@ def test_every_command_and_every_option_stands_in_the_docs(path: str) -> None:
             assert all(f"`{name}" in docs for name in option.opts), (path, option.opts)
 
 
+def test_a_letter_means_one_thing_in_all_commands() -> None:
+    meant: dict[str, set[str]] = {}
+    for command in TREE.values():
+        for option in command.params:
+            for letter in (one for one in option.opts if re.fullmatch(r"-\w", one)):
+                meant.setdefault(letter, set()).update({*option.opts} - {letter})
+    assert {letter: names for letter, names in meant.items() if len(names) > 1} == {}
+
+
 def test_help_fits_into_40_columns(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "40")
     for path in TREE:

@@ -73,7 +73,7 @@ def test_what_is_piped_in_is_heeded_beside_an_image(
 
 def test_options_go_to_the_model(cli: Cli, signed_in: LocalPuter) -> None:
     words = ("-m", "gpt-4.1", "-s", "Be brief.", "--temperature", "0.5", "--max-tokens", "9")
-    assert cli(*words, "-o", "top_p=0.1", "-o", "provider=a", "Hi").code == 0
+    assert cli(*words, "--option", "top_p=0.1", "--option", "provider=a", "Hi").code == 0
     args = sent(signed_in)
     assert args["model"] == "gpt-4.1"
     assert [one["content"] for one in args["messages"]] == ["Be brief.", "Hi"]
@@ -138,8 +138,11 @@ def test_the_cost_is_told_on_standard_error(cli: Cli, signed_in: LocalPuter) -> 
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (("-o", "temprature=1"), "There is no option 'temprature'. Did you mean 'temperature'?"),
-        (("-o", "temperature"), "'temperature' is not NAME=VALUE"),
+        (
+            ("--option", "temprature=1"),
+            "There is no option 'temprature'. Did you mean 'temperature'?",
+        ),
+        (("--option", "temperature"), "'temperature' is not NAME=VALUE"),
         (("--temperature", "hot"), "'hot' is not a valid float"),
         (("--modle", "x"), "No such option '--modle'"),
     ],

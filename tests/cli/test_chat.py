@@ -116,7 +116,7 @@ def test_options_of_a_chat_go_with_every_message_and_files_with_the_first(
 ) -> None:
     Path("cat.png").write_bytes(samples.PNG)
     Path("list.txt").write_text("Bread, milk")
-    options = ("--temperature", "0.5", "-o", "max_tokens=9")
+    options = ("--temperature", "0.5", "--option", "max_tokens=9")
     done = cli("chat", *options, "-i", "cat.png", "-f", "list.txt", stdin="One\nTwo\n")
     assert (done.code, done.err) == (0, "")
     sent = [one.json["args"] for one in server.chats]
@@ -129,7 +129,7 @@ def test_options_of_a_chat_go_with_every_message_and_files_with_the_first(
     ("arguments", "code", "told"),
     [
         (["-i", "-"], 2, "Standard input is what is said"),
-        (["-o", "temprature=1"], 2, "Did you mean 'temperature'?"),
+        (["--option", "temprature=1"], 2, "Did you mean 'temperature'?"),
         (["--load", "nowhere.json"], 1, "nowhere.json: No such file"),
         (["--load", __file__], 1, "not JSON"),
         (["hello"], 2, "puter-ai chat --help"),

@@ -287,7 +287,7 @@ def test_recordings_are_sent_as_they_are(cli: Cli, signed_in: LocalPuter) -> Non
     with wave.open("me.wav", "wb") as file:
         file.setparams((1, 2, 8000, 0, "NONE", ""))
         file.writeframes(bytes(800))
-    words = ("--provider", "openai", "--language", "en", "-o", "temperature=0.2")
+    words = ("--provider", "openai", "--language", "en", "--option", "temperature=0.2")
     assert cli("transcribe", "me.wav", *words).code == 0
     args = signed_in.requests[-1].json["args"]
     assert (args["language"], args["temperature"]) == ("en", 0.2)
