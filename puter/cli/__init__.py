@@ -13,8 +13,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: The words after ``puter-ai``. Default: those of this process.
 
     Returns:
-        The exit code: 0 good, 1 an error of Puter, the network or a file, 2 wrong use,
-        130 interrupted.
+        The exit code: 0 good, 1 an error of Puter, the network, a setting or in writing a file,
+        2 wrong use, 130 interrupted.
     """
     try:
         from puter.cli.app import run

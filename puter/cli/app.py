@@ -186,13 +186,13 @@ def run(arguments: Sequence[str] | None = None) -> int:
         session.tell("The input ended before all was answered.")
         return 1
     except (click.ClickException, PuterError, OSError) as error:
-        from puter.cli.errors import sentence
+        from puter.cli.errors import exit_code, sentence
 
         if session.debug:
             with suppress(OSError):
                 traceback.print_exc()
         session.tell(sentence(error), style="bold red")
-        return error.exit_code if isinstance(error, click.ClickException) else 1
+        return exit_code(error)
     finally:
         for stream in (sys.stdout, sys.stderr):
             if stream is not None:

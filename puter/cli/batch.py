@@ -40,7 +40,9 @@ def _budget(_ctx: click.Context, _option: click.Parameter, value: str | None) ->
 
 
 @click.command()
-@click.argument("source", metavar="INPUT")
+@click.argument(
+    "source", metavar="INPUT", type=click.Path(exists=True, dir_okay=False, allow_dash=True)
+)
 @click.option(
     "-t",
     "--template",

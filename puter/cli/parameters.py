@@ -12,8 +12,9 @@ from typing import IO, TYPE_CHECKING, Any, AnyStr, TypeVar
 import click
 from click.shell_completion import CompletionItem
 
+from puter.api.chat import chat_request
 from puter.checks import did_you_mean, near_misses
-from puter.exceptions import PuterInputError
+from puter.exceptions import PuterConfigError, PuterInputError
 from puter.money import usd
 from puter.options import ChatOptions
 from puter.wire.json import MAX_BODY
@@ -129,10 +130,13 @@ def given(options: dict[str, Any], **named: Any) -> dict[str, Any]:
     """Options of a chat that were given, by name or as ``--option``.
 
     Raises:
-        click.UsageError: There is no option of such a name.
+        click.UsageError: There is no option of such a name, or its value is not valid.
     """
     check_names(options, list(ChatOptions.__annotations__))
-    return {**{name: value for name, value in named.items() if value is not None}, **options}
+    found = {**{name: value for name, value in named.items() if value is not None}, **options}
+    with told_as_wrong_use():
+        chat_request("chat", None, None, found)
+    return found
 
 
 def check_names(options: dict[str, Any], allowed: Sequence[str] | Callable[..., Any]) -> None:
@@ -160,7 +164,7 @@ def told_as_wrong_use(
     """What the client refuses is refused as a wrong use of the command, with exit code 2."""
     try:
         yield
-    except PuterInputError as error:
+    except (PuterInputError, PuterConfigError) as error:
         raise kind(str(error)) from None
 
 

@@ -152,10 +152,8 @@ class Talk:
             self._over_the_line()
             return False
         except PuterInputError as error:
-            if not self._interactive:
-                raise
             self._fail(error)
-            return True
+            return self._interactive
         command, text = parse(message)
         if command == "/quit":
             return False

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from aiohttp import web
 
+from puter.checks import Range
 from puter.testing import app, weights
 from puter.testing.accounts import Requirement, TokenKind, User
 from puter.testing.backend import GENERATIONS, VENDORS, Backend, Generation
@@ -72,6 +73,7 @@ class LocalPuter:
         storage: bytes each account may store. Puter backend: 80,949,268,480.
 
     Raises:
+        PuterInputError: There is no such ``port``.
         PuterConfigError: ``model`` or llama.cpp is not on this machine; says what to install.
 
     Examples:
@@ -100,7 +102,8 @@ class LocalPuter:
         storage: int = CAPACITY,
         model: str | os.PathLike[str] | None = None,
     ) -> None:
-        self._host, self._port, self._one_port = host, port, one_port
+        self._host, self._one_port = host, one_port
+        self._port: int = Range(0, 65535).kind(whole=True)("port", port)
         self._keep_alive = keep_alive
         if generation not in GENERATIONS:
             raise ValueError(f"generation must be one of {GENERATIONS}, not {generation!r}")

@@ -132,7 +132,7 @@ def test_the_local_puter_is_closed_at_the_end(cli: Cli, monkeypatch: pytest.Monk
     start = LocalPuter.start
     monkeypatch.setattr(LocalPuter, "start", lambda self: servers.append(self) or start(self))  # type: ignore[func-returns-value]
     assert cli("--local", "models").code == 0
-    assert cli("--local", "models", "--provider", "nobody").code == 1
+    assert cli("--local", "models", "--provider", "nobody").code == 2
     assert [server._running for server in servers] == [None, None]
 
 
@@ -164,11 +164,37 @@ def test_the_version(cli: Cli) -> None:
         (("--nonsense", "Hello"), "No such option '--nonsense'. See: puter-ai ask --help"),
         (("models", "--kind", "smell"), "'smell' is not one of"),
         (("models", "nonsense"), "No such command 'nonsense'"),
+        (("--max-tokens", "0", "Hi"), "max_tokens must be a whole number, 1 or more, not 0"),
+        (("--option", "top_p=hot", "Hi"), "top_p must be a number, not 'hot'"),
+        (("-m", "", "Hi"), "model must be a non-empty str"),
+        (("-i", "notes.txt", "Hi"), "notes.txt is not an image but text/plain. Was -f meant?"),
+        (("-f", "gone", "Hi"), "'gone' cannot be read: No such file or directory."),
+        (("chat", "--max-tokens", "0"), "max_tokens must be a whole number, 1 or more, not 0"),
+        (("chat", "--load", "gone"), "File 'gone' does not exist"),
+        (("chat", "--load", "notes.txt"), "'notes.txt' is not JSON"),
+        (("image", "--ratio", "smell", "A cat"), "ratio='smell' is not valid"),
+        (("image", "-i", "gone", "A cat"), "'gone' cannot be read: No such file or directory."),
+        (("video", "-i", "notes.txt", "A cat"), "notes.txt is text/plain, not an image"),
+        (("say", "--language", "", "Hi"), "language must be a non-empty str"),
+        (("transcribe", "--language", "", "notes.txt"), "language must be a non-empty str"),
+        (("ocr", "notes.txt"), "notes.txt is text/plain, not an image or a PDF."),
+        (("models", "--provider", "nobody"), "lists no chat models of 'nobody'"),
+        (("models", "refresh", "--api-base", "here"), "api_base='here' is not valid"),
+        (("batch", "gone"), "File 'gone' does not exist"),
+        (("batch", "notes.txt", "--max-tokens", "0"), "max_tokens must be a whole number"),
+        (("batch", "notes.txt", "-o", "notes.csv"), "Line 1 of notes.csv is no record of a batch"),
+        (("local", "--port", "65536"), "port must be a whole number"),
+        (("local", "--model", "nobody"), "There is no model 'nobody'"),
     ],
 )
-def test_wrong_use_is_told_in_one_line(cli: Cli, words: tuple[str, ...], told: str) -> None:
+def test_wrong_use_is_told_in_one_line(
+    cli: Cli, signed_in: LocalPuter, words: tuple[str, ...], told: str
+) -> None:
+    for name in ("notes.txt", "notes.csv"):
+        Path(name).write_text("Bread, milk\n")
     done = cli(*words)
     assert (done.code, done.out) == (2, "")
+    assert [one for one in signed_in.requests if one.method == "POST"] == []
     assert done.err.startswith("puter-ai: ")
     assert told in done.err
     assert done.err.count("\n") == 1
@@ -194,7 +220,6 @@ def test_an_error_of_puter_is_one_line_with_its_hint(cli: Cli, signed_in: LocalP
         (("-m", "nope", "Hi"), " Run: puter-ai models\n"),
         (("image", "-m", "nope", "A cat"), " puter-ai models --kind image has the models and "),
         (("video", "-m", "nope", "A cat"), " puter-ai models --kind video has the models and "),
-        (("-f", "gone", "Hi"), "'gone' cannot be read: No such file or directory.\n"),
     ],
 )
 def test_hints_are_for_a_shell(
@@ -291,9 +316,9 @@ def test_with_a_closed_stream_nothing_is_paid_for_nobody(
         ("ask Look -i -", 2),
         ("ocr -", 2),
         ("transcribe -", 2),
-        ("batch -", 1),
-        ("batch - --format csv", 1),
-        ("batch long.txt", 1),
+        ("batch -", 2),
+        ("batch - --format csv", 2),
+        ("batch long.txt", 2),
         ("chat", 1),
     ],
 )
@@ -314,8 +339,8 @@ def test_an_input_without_an_end_is_read_up_to_the_largest_body(
     [
         ("ask --cost 2 + 2", 0),
         ("batch cats.txt", 0),
-        ("ask -o none=1 2 + 2", 2),
-        ("--debug ocr none.png", 1),
+        ("ask --option none=1 2 + 2", 2),
+        ("--debug ocr none.png", 2),
     ],
 )
 def test_a_standard_error_that_takes_nothing_changes_no_exit_code(

@@ -99,7 +99,7 @@ def test_images_and_files_are_shown(cli: Cli, signed_in: LocalPuter) -> None:
     done = cli("What?", "-i", "-", "-f", "-", stdin=PNG)
     assert (done.code, "one of them only" in done.err) == (2, True)
     done = cli("What?", "-i", "notes.txt")
-    assert (done.code, done.err.endswith("Was -f meant?\n")) == (1, True)
+    assert (done.code, done.err.endswith("Was -f meant?\n")) == (2, True)
 
 
 def test_what_is_piped_in_and_no_text_is_not_sent(cli: Cli, signed_in: LocalPuter) -> None:

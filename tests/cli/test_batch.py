@@ -119,7 +119,7 @@ def test_a_budget_stops_it(echo: LocalPuter, cli: Cli) -> None:
 @pytest.mark.parametrize(
     ("name", "content", "told"),
     [
-        ("none.txt", None, "none.txt: No such file"),
+        ("none.txt", None, "File 'none.txt' does not exist"),
         ("in.jsonl", b'"a"\n{\n', "in.jsonl, line 2 is no JSON"),
         ("in.txt", b"\xff\xfe\x00", "in.txt cannot be read"),
         ("in.csv", b'a\n"x', "in.csv cannot be read"),
@@ -138,25 +138,31 @@ def test_what_cannot_be_read_is_told(
     if content is not None:
         Path(name).write_bytes(content)
     done = cli("batch", name)
-    assert done.code == (2 if "template" in told else 1)
+    assert done.code == 2
     assert told in done.err
     assert done.err.count("\n") == 1
     assert cli("batch", name, "-t", "{").code == 2
     assert echo.chats == []
 
 
+@pytest.mark.usefixtures("echo")
+def test_what_is_found_after_something_was_asked_is_no_wrong_use(cli: Cli) -> None:
+    assert cli("batch", "-", "--format", "jsonl", stdin="{").code == 2
+    assert cli("batch", "-", "--format", "jsonl", stdin='"a"\n{').code == 1
+
+
 def test_it_writes_over_no_file_of_another_kind(echo: LocalPuter, cli: Cli) -> None:
     Path("in.txt").write_text("a\n")
     Path("notes.txt").write_text("mine\n")
     done = cli("batch", "in.txt", "-o", "notes.txt")
-    assert (done.code, Path("notes.txt").read_text()) == (1, "mine\n")
+    assert (done.code, Path("notes.txt").read_text()) == (2, "mine\n")
     assert "Line 1 of notes.txt is no record of a batch" in done.err
 
 
 def test_it_writes_to_no_device(echo: LocalPuter, cli: Cli) -> None:
     Path("in.txt").write_text("a\n")
     done = cli("batch", "in.txt", "-o", os.devnull)
-    assert (done.code, done.err.count("\n"), echo.chats) == (1, 1, [])
+    assert (done.code, done.err.count("\n"), echo.chats) == (2, 1, [])
     assert "no ordinary file" in done.err
 
 

@@ -130,8 +130,8 @@ def test_options_of_a_chat_go_with_every_message_and_files_with_the_first(
     [
         (["-i", "-"], 2, "Standard input is what is said"),
         (["--option", "temprature=1"], 2, "Did you mean 'temperature'?"),
-        (["--load", "nowhere.json"], 1, "nowhere.json: No such file"),
-        (["--load", __file__], 1, "not JSON"),
+        (["--load", "nowhere.json"], 2, "File 'nowhere.json' does not exist"),
+        (["--load", __file__], 2, "not JSON"),
         (["hello"], 2, "puter-ai chat --help"),
         (["--modle", "x"], 2, "--model"),
     ],

@@ -75,7 +75,7 @@ def test_tables_fit_into_40_columns(
 
 def test_an_unknown_provider_is_told_with_those_near(cli: Cli, signed_in: LocalPuter) -> None:
     done = cli("models", "--provider", "cluade")
-    assert done.code == 1
+    assert done.code == 2
     assert "claude" in done.err
 
 
@@ -155,7 +155,7 @@ def test_text_is_read_in_an_image(cli: Cli, signed_in: LocalPuter) -> None:
     assert "LocalPuter read" in cli("ocr", "receipt.png").out
     assert "LocalPuter read" in cli("ocr", "-", stdin=PNG).out
     done = cli("ocr", "gone.png")
-    assert (done.code, done.out) == (1, "")
+    assert (done.code, done.out) == (2, "")
     assert "gone.png" in done.err
 
 

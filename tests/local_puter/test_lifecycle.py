@@ -18,6 +18,7 @@ import aiohttp
 import pytest
 import requests
 
+from puter import PuterInputError
 from puter.testing import Hang, LocalPuter
 from tests.local_puter.support import Caller
 
@@ -253,6 +254,12 @@ def test_command_line(number: signal.Signals, session: requests.Session) -> None
         process.send_signal(number)
         assert process.wait(10) == 0
         assert process.stderr.read() == ""
+
+
+@pytest.mark.parametrize("port", [-1, 65536])
+def test_a_port_that_is_none(port: int) -> None:
+    with pytest.raises(PuterInputError, match="port must be a whole number from 0 to 65535"):
+        LocalPuter(port=port)
 
 
 def test_command_line_on_a_taken_port() -> None:

@@ -378,7 +378,7 @@ def test_the_command_line_without_the_model(capsys: pytest.CaptureFixture[str]) 
         main(["--model", "nonsense"])
     assert ended.value.code == 2
     assert "There is no model 'nonsense'" in capsys.readouterr().err
-    assert command_line(["local", "--model", "nonsense"]) == 1
+    assert command_line(["local", "--model", "nonsense"]) == 2
     said = capsys.readouterr().err
     assert "There is no model 'nonsense'" in said
     assert "GGUF" in said
