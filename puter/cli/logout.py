@@ -30,6 +30,7 @@ def logout(session: Session, force: bool) -> None:
     """
     profile = profile_of_user(session)
     is_saved = session.finds_files and saved.is_saved(profile)
+    token = None
     try:
         token = saved.token(profile) if is_saved else None
         if token or not is_saved:  # else the keyring has lost it, and nothing can be revoked
@@ -42,7 +43,7 @@ def logout(session: Session, force: bool) -> None:
         session.tell(error.message, style="yellow")
         session.tell("The token may still be used: end it in Puter's settings.", style="yellow")
     if is_saved:
-        _remove(session, profile, force=force)
+        _remove(session, profile, token, force=force)
     for name in TOKEN_VARIABLES:
         if os.environ.get(name) and not session.local:
             session.tell(f"{name} is still set here: unset {name}", style="yellow")
@@ -70,16 +71,17 @@ def _revoke(session: Session, token: Secret | None) -> None:
         session.tell("Nobody is signed in.")
 
 
-def _remove(session: Session, profile: str, *, force: bool) -> None:
+def _remove(session: Session, profile: str, token: Secret | None, *, force: bool) -> None:
     try:
-        saved.remove(profile)
+        removed = saved.remove(profile, token)
     except PuterConfigError as error:
         if not force:
             raise
         saved.forget(profile)
         session.tell(f"{error.message}: this program forgets it all the same.", style="yellow")
     else:
-        session.tell("The saved token is removed.")
+        told = "The saved token is removed." if removed else "A newer token is saved, and stays."
+        session.tell(told)
 
 
 def _is_revoked(ai: PuterAI) -> bool:

@@ -45,13 +45,15 @@ def save(profile: str, token: Secret, hosts: Mapping[str, str]) -> str:
         PuterConfigError: The file holds what is not ours, or the keyring keeps the token before.
         OSError: It cannot be written.
     """
-    before = _text(saved_tables(), profile)
     reference = f"{KEYRING}puter/{profile}" if profile else f"{KEYRING}puter-default/token"
-    in_keyring = _put_into_keyring(reference, token)
-    if before.startswith(KEYRING) and not in_keyring:
-        _take_out_of_keyring(before)
-    text = reference if in_keyring else token.reveal()
-    _replace(profile, {**hosts, "token": text})
+    with _alone():
+        tables = saved_tables()
+        before = _text(tables, profile)
+        in_keyring = _put_into_keyring(reference, token)
+        if before.startswith(KEYRING) and not in_keyring:
+            _take_out_of_keyring(before)
+        text = reference if in_keyring else token.reveal()
+        _replace(tables, profile, {**hosts, "token": text})
     return "the keyring" if in_keyring else users_file(SAVED)
 
 
@@ -66,22 +68,29 @@ def token(profile: str) -> Secret | None:
     Raises:
         PuterConfigError: The file cannot be read, or the keyring does not open.
     """
-    text = _text(saved_tables(), profile)
-    found = _in_keyring(text) if text.startswith(KEYRING) else text
-    return Secret(found) if found else None
+    return _meant(_text(saved_tables(), profile))
 
 
-def remove(profile: str) -> None:
-    """Remove what was saved for a profile.
+def remove(profile: str, token: Secret | None) -> bool:
+    """Remove the token of a profile; returns whether it was that one, and not a newer one.
+
+    Args:
+        profile: Its name.
+        token: What ``token()`` gave.
 
     Raises:
         PuterConfigError: The file cannot be read, or the keyring keeps the token.
         OSError: It cannot be written.
     """
-    text = _text(saved_tables(), profile)
-    if text.startswith(KEYRING):
-        _take_out_of_keyring(text)
-    forget(profile)
+    with _alone():
+        tables = saved_tables()
+        text = _text(tables, profile)
+        if text and _meant(text) != token:
+            return False
+        if text.startswith(KEYRING):
+            _take_out_of_keyring(text)
+        _replace(tables, profile, {})
+    return True
 
 
 def forget(profile: str) -> None:
@@ -91,7 +100,8 @@ def forget(profile: str) -> None:
         PuterConfigError: The file cannot be read.
         OSError: It cannot be written.
     """
-    _replace(profile, {})
+    with _alone():
+        _replace(saved_tables(), profile, {})
 
 
 def _text(tables: Mapping[str, Mapping[str, Any]], profile: str) -> str:
@@ -99,22 +109,29 @@ def _text(tables: Mapping[str, Mapping[str, Any]], profile: str) -> str:
     return str(tables.get(profile, {}).get("token", ""))
 
 
-def _replace(profile: str, ours: Mapping[str, str]) -> None:
+def _meant(text: str) -> Secret | None:
+    """The token that such a text means, None where the keyring has it no more."""
+    found = _in_keyring(text) if text.startswith(KEYRING) else text
+    return Secret(found) if found else None
+
+
+def _replace(tables: dict[str, dict[str, Any]], profile: str, ours: Mapping[str, str]) -> None:
     """Replace what we wrote into the table of a profile; what somebody else wrote there stays."""
-    with _alone():
-        tables = saved_tables()
-        others = {k: v for k, v in tables.get(profile, {}).items() if k not in OURS}
-        tables[profile] = {**others, **ours}
-        if any(tables.values()):
-            _write(tables)
-        else:
-            with suppress(FileNotFoundError):
-                os.unlink(users_file(SAVED))
+    others = {k: v for k, v in tables.get(profile, {}).items() if k not in OURS}
+    tables[profile] = {**others, **ours}
+    if any(tables.values()):
+        _write(tables)
+    else:
+        with suppress(FileNotFoundError):
+            os.unlink(users_file(SAVED))
 
 
 @contextmanager
 def _alone() -> Generator[None, None, None]:
-    """While no other process changes the file, which is read and written again as a whole."""
+    """While no other process changes the file, or what the keyring has for it.
+
+    The file is read and written again as a whole.
+    """
     with open(f"{_file()}.lock", "ab") as file:
         ends = time.monotonic() + _LONGEST
         with suppress(OSError):  # a file system without locks

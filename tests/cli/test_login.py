@@ -446,8 +446,8 @@ def test_what_somebody_else_wrote_into_the_file_stays() -> None:
         "": {"timeout": 5, "token": "top"},
         "work": {"default_model": "x", "token": "new"},
     }
-    saved.remove("work")
-    saved.remove("")
+    assert saved.remove("work", Secret("new"))
+    assert saved.remove("", Secret("top"))
     assert saved_tables() == {"": {"timeout": 5}, "work": {"default_model": "x"}}
 
 
@@ -455,7 +455,7 @@ def test_logins_and_logouts_at_once_lose_nothing() -> None:
     def change(number: int) -> None:
         saved.save(f"p{number}", Secret(f"token {number}"), {})
         if number % 2:
-            saved.remove(f"p{number}")
+            saved.remove(f"p{number}", Secret(f"token {number}"))
 
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(change, range(8)))
@@ -463,6 +463,26 @@ def test_logins_and_logouts_at_once_lose_nothing() -> None:
         "": {},
         **{f"p{number}": {"token": f"token {number}"} for number in range(0, 8, 2)},
     }
+
+
+def test_a_token_is_in_the_keyring_before_anybody_else_changes_what_is_saved(
+    ring: Ring, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    saved.save("", Secret("old"), {})
+    put, refused = ring.set_password, list[str]()
+
+    def set_password(*entry: str) -> None:
+        put(*entry)
+        try:
+            saved.remove("", Secret("new"))
+        except PuterConfigError as error:
+            refused.append(error.message)
+
+    monkeypatch.setattr(saved, "_LONGEST", 0.0)
+    monkeypatch.setattr(ring, "set_password", set_password)
+    saved.save("", Secret("new"), {})
+    assert [one.partition(" changes")[0] for one in refused] == ["Another program"]
+    assert saved.token("") == Secret("new")
 
 
 def test_a_file_that_another_program_does_not_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -493,7 +513,7 @@ def test_any_other_name(name: str) -> None:
     assert saved_tables()[name] == {"api_base": "http://127.0.0.1:1", "token": "tok"}
     assert saved.token(name) == Secret("tok")
     assert saved.is_saved(name)
-    saved.remove(name)
+    saved.remove(name, Secret("tok"))
     assert not saved.is_saved(name)
     assert saved.token("other") == Secret("tok2")
 
@@ -646,6 +666,30 @@ def test_the_saved_one_goes_first(
     cli("login", "--with-token", "--save", stdin=server.issue_token("alice"))
     monkeypatch.setenv("PUTER_AUTH_TOKEN", server.token)
     assert "revoked" in cli("logout").err
+    assert cli("whoami").out == "alice\n"
+
+
+@pytest.mark.parametrize("where", ["keyring", "file"])
+def test_a_login_at_the_same_time_keeps_its_token(
+    cli: Cli, server: LocalPuter, request: pytest.FixtureRequest, where: str, monkeypatch: Any
+) -> None:
+    if where == "keyring":
+        request.getfixturevalue("ring")
+    cli("login", "--with-token", "--save", stdin=server.token)
+    newer = Secret(server.issue_token("alice"))
+    end = PuterAI.logout
+
+    def logout(ai: PuterAI) -> None:
+        end(ai)
+        saved.save("", newer, {})
+
+    monkeypatch.setattr(PuterAI, "logout", logout)
+    done = cli("logout")
+    assert done.code == 0
+    assert "Signed out: the token is revoked." in done.err
+    assert "A newer token is saved, and stays." in done.err
+    assert "removed" not in done.err
+    assert saved.token("") == newer
     assert cli("whoami").out == "alice\n"
 
 
