@@ -197,7 +197,7 @@ def beginner(
 
     if executor is not None and not isinstance(executor, ThreadPoolExecutor):
         sent = workers.payload(client, function, executor)
-        return lambda request: executor.submit(workers.work, sent, request.arguments, request.item)
+        return lambda request: workers.submit(executor, sent, request.arguments, request.item)
     line = waiting()
 
     def here(request: BatchRequest) -> Any:

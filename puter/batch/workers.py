@@ -54,6 +54,24 @@ def _check_client(client: Any) -> None:
             )
 
 
+def submit(executor: Any, sent: bytes, arguments: dict[str, Any] | None, item: Any) -> Any:
+    """Have ``work`` run there.
+
+    Processes that start for it inherit that Ctrl-C is held back, until ``work`` ignores it: one
+    that ends while it starts, or before its first item, breaks the pool as well. (Those of a fork
+    server inherit from that, which serves others, too; Windows holds nothing back.)
+    """
+    context: Any = executor._mp_context if isinstance(executor, ProcessPoolExecutor) else None
+    inherits = context is not None and context.get_start_method() != "forkserver"
+    if not (inherits and hasattr(signal, "pthread_sigmask")):
+        return executor.submit(work, sent, arguments, item)
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        return executor.submit(work, sent, arguments, item)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def work(sent: bytes, arguments: dict[str, Any] | None, item: Any) -> Any:
     """Ask one item, in a worker.
 
@@ -126,3 +144,5 @@ def _ignore_interrupts() -> None:
     child = processes is not None and processes.parent_process() is not None
     if child and threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGINT, signal.SIG_IGN)
+        if hasattr(signal, "pthread_sigmask"):
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})

@@ -6,6 +6,7 @@ import multiprocessing
 import os
 import pickle
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import Executor, ProcessPoolExecutor
@@ -124,6 +125,23 @@ def test_a_pool_that_broke_ends_the_batch(ai: PuterAI) -> None:
     assert isinstance(results.stopped, BrokenProcessPool)
     assert results[0] == "a"
     assert len(results) == 4
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGINT for one process")
+async def test_ctrl_c_ends_no_worker_that_starts(kind: str, ai: PuterAI) -> None:
+    with ProcessPoolExecutor(1, mp_context=SPAWN) as own:
+
+        def items() -> Iterator[str]:
+            yield "a"
+            (started,) = own._processes
+            os.kill(started, signal.SIGINT)
+            yield "b"
+
+        arguments: dict[str, Any] = {"function": stop, "executor": own, "concurrency": 2}
+        assert await run(kind, ai, items(), **arguments) == ["a", "b"]
+        blocked = own.submit(signal.pthread_sigmask, signal.SIG_BLOCK, ())
+        assert blocked.result() == set()  # for what the workers start in their turn
+    assert signal.pthread_sigmask(signal.SIG_BLOCK, ()) == set()
 
 
 async def test_workers_without_a_token_end_the_batch(
