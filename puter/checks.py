@@ -283,11 +283,7 @@ def checker_of(annotation: Any) -> Check:
     for one in getattr(annotation, "__metadata__", ()):
         if callable(one):
             return one  # type: ignore[no-any-return]
-    return kind_of(annotation) or _unchecked
-
-
-def _unchecked(_name: str, value: Any) -> Any:
-    return value
+    return kind_of(annotation) or (lambda _name, value: value)
 
 
 @functools.cache

@@ -156,7 +156,7 @@ def _asked(function: Any, name: str) -> tuple[Mapping[str, inspect.Parameter], s
     A wrapper that names its parameters is asked itself: what it adds on its own is not among them.
     """
     try:
-        own = _signature(function, follow_wrapped=False)
+        own = _own_signature(function)
         if own is not None and not any(one.kind in _STARS for one in own.parameters.values()):
             return own.parameters, _filled(function, follow_wrapped=False)
         return inspect.signature(function).parameters, _filled(function, follow_wrapped=True)
@@ -168,9 +168,9 @@ def _asked(function: Any, name: str) -> tuple[Mapping[str, inspect.Parameter], s
         ) from error
 
 
-def _signature(function: Any, *, follow_wrapped: bool) -> inspect.Signature | None:
+def _own_signature(function: Any) -> inspect.Signature | None:
     try:
-        return inspect.signature(function, follow_wrapped=follow_wrapped)
+        return inspect.signature(function, follow_wrapped=False)
     except ValueError:  # of wrappers in C, such as that of functools.cache
         return None
 
