@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import os
 from copy import deepcopy
+from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
 from puter.engine.throttle import Throttle
@@ -163,10 +164,10 @@ def overflow(
 ) -> tuple[int, int]:
     """The oldest whole turns that must go for the rest to fit; the last turn always stays."""
     starts = turn_starts(messages)
-    sizes = [estimate_tokens(message) for message in messages]
+    tokens = [0, *accumulate(map(estimate_tokens, messages))]  # before each message, and of all
     for start in [0, *starts]:
         fits = max_messages is None or len(messages) - start <= max_messages
-        if fits and (max_tokens is None or sum(sizes[start:]) <= max_tokens):
+        if fits and (max_tokens is None or tokens[-1] - tokens[start] <= max_tokens):
             return 0, start
     return 0, starts[-1] if starts else 0
 

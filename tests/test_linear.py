@@ -15,6 +15,7 @@ from typing import Any, Literal
 import pytest
 
 from puter.display.markdown import safe_markdown
+from puter.history import overflow
 from puter.models import registry
 from puter.schema import Mismatch, TypeAdapter, adapter, convert
 from puter.wire.fragments import fragments
@@ -74,6 +75,11 @@ def test_the_text_of_a_model(name: str) -> None:
     assert spent(read_typed, text, of_type) < SECONDS
     for told, of in ((f"[{text}", TYPES[list[int]]), (f"is {text}x", TYPES[int])):
         assert spent(read_typed, told, of) < SECONDS
+
+
+def test_the_oldest_turns_of_a_long_conversation() -> None:
+    turn = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello!"}]
+    assert spent(overflow, turn * (SIZE // 2), None, 20) < SECONDS
 
 
 @pytest.mark.parametrize("name", TEXTS)
