@@ -186,11 +186,11 @@ def run(arguments: Sequence[str] | None = None) -> int:
         session.tell("The input ended before all was answered.")
         return 1
     except (click.ClickException, PuterError, OSError) as error:
-        from puter.cli.errors import exit_code, sentence
+        from puter.cli.errors import exit_code, sentence, without_secrets
 
         if session.debug:
             with suppress(OSError):
-                traceback.print_exc()
+                session.errors.file.write(without_secrets(traceback.format_exc()))
         session.tell(sentence(error), style="bold red")
         return exit_code(error)
     finally:

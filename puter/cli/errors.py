@@ -9,6 +9,7 @@ import click
 from puter.engine.credentials import HOW_TO_SIGN_IN, TOKEN_VARIABLES
 from puter.exceptions import PuterInputError
 from puter.wire.errors import SIGN_IN_AGAIN
+from puter.wire.redact import Redactor
 
 _IN_A_SHELL = {
     "See get_available_models() for names.": "Run: puter-ai models",
@@ -21,12 +22,22 @@ _IN_A_SHELL = {
 
 
 def sentence(error: Exception) -> str:
-    """What went wrong, and what to do.
+    """What went wrong, and what to do, without a token that was typed in the wrong place.
 
     Examples:
         >>> sentence(FileNotFoundError(2, "No such file", "cat.png"))
         'cat.png: No such file'
     """
+    return without_secrets(_told(error))
+
+
+def without_secrets(text: str) -> str:
+    """The text without what looks like a token."""
+    shown: str = Redactor().whole(text)
+    return shown
+
+
+def _told(error: Exception) -> str:
     if isinstance(error, click.UsageError) and error.ctx is not None:
         told = error.format_message()
         end = "" if told.endswith((".", "?")) else "."

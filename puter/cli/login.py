@@ -14,6 +14,7 @@ import click
 from puter.checks import SECONDS
 from puter.cli import saved
 from puter.cli.accounts import hosts_to_save, own_client, profile_of_user, token_of
+from puter.cli.errors import without_secrets
 from puter.cli.parameters import told_as_wrong_use
 from puter.cli.session import Session, pass_session
 from puter.config import PuterConfig
@@ -42,7 +43,7 @@ def _seconds(_: click.Context, option: click.Parameter, value: float) -> float:
         return seconds
 
 
-@click.command()
+@click.command(context_settings={"allow_extra_args": True})
 @_way("browser", "--browser", told="Sign in on Puter's page in the browser.")
 @_way("password", "--password", told="Sign in with user name and password, which are asked for.")
 @_way("token", "--with-token", told="Read a token from standard input.")
@@ -61,7 +62,9 @@ def _seconds(_: click.Context, option: click.Parameter, value: float) -> float:
     help="How long to wait for the browser.",
 )
 @pass_session
+@click.pass_context
 def login(
+    ctx: click.Context,
     session: Session,
     way: str | None,
     save: bool | None,
@@ -78,10 +81,13 @@ def login(
     puter-ai login --browser --save
     puter-ai login --with-token < file
     """  # noqa: D301 - click knows this character, not its escape
+    if ctx.args:  # a token, most likely: click's own message would show it
+        told = "login takes no words. A token comes on standard input: login --with-token < file."
+        raise click.UsageError(told)
     profile = profile_of_user(session)
     if session.local and save:
         raise click.UsageError("--local ends with this command: there is nothing to save.")
-    if not profile.isprintable():
+    if not profile.isprintable() or without_secrets(profile) != profile:
         raise click.UsageError("This cannot be the name of a profile.")
     asking = _at_terminal()
     way = way or (_ask_how() if asking else None)

@@ -200,6 +200,19 @@ def test_wrong_use_is_told_in_one_line(
     assert done.err.count("\n") == 1
 
 
+@pytest.mark.parametrize("path", TREE)
+def test_no_error_shows_a_token_that_was_typed(
+    path: str, cli: Cli, local_puter: LocalPuter
+) -> None:
+    token, command = local_puter.token, path.split()[1:]
+    wrong = [(token, token), (f"--{token}",), (f"--local={token}",)]
+    if command != ["local"]:  # which does not look at it, and serves
+        wrong.append(("--profile", token))
+    for words in wrong:
+        done = cli("--debug", *command, *words)
+        assert token.rpartition(".")[2] not in done.out + done.err, words
+
+
 def test_an_error_of_puter_is_one_line_with_its_hint(cli: Cli, signed_in: LocalPuter) -> None:
     signed_in.reply_with(faults.insufficient_funds())
     done = cli("Hello")

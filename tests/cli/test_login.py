@@ -106,6 +106,20 @@ def test_a_token_on_standard_input(cli: Cli, server: LocalPuter) -> None:
     assert server.token not in done.err
 
 
+@pytest.mark.parametrize("token", ["good", "misspelt"])
+def test_a_token_that_is_typed_as_a_word_is_not_shown(
+    cli: Cli, server: LocalPuter, token: str
+) -> None:
+    if token == "good":
+        token = server.token
+    for words in (("login", token), ("login", "--with-token", token), ("login", "--save", token)):
+        done = cli(*words, stdin=server.token)
+        assert (done.code, done.out) == (2, "")
+        assert "A token comes on standard input: login --with-token < file." in done.err
+        assert token not in done.err
+    assert cli("--profile", server.token, "login", "--with-token", stdin=server.token).code == 2
+
+
 @pytest.mark.parametrize("data", [b"", b"\n", b"  \nx", b"\xff\xfe", b"two words"])
 def test_no_token_on_standard_input(cli: Cli, server: LocalPuter, data: bytes) -> None:
     done = cli("login", "--with-token", "--save", stdin=data)
