@@ -16,8 +16,8 @@ from puter.exceptions import PuterConfigError, PuterError, PuterInputError
 from puter.serve import anthropic_messages, media, model_list, openai_chat
 from puter.serve.chat_request import THOUGHTS
 from puter.serve.event_stream import PING, STREAMS, close_streams
-from puter.serve.problems import ONCE, Refused, problem_of
-from puter.serve.repetitions import BILLED, REPETITIONS, Repetitions
+from puter.serve.problems import Paid, Refused, problem_of
+from puter.serve.repetitions import REPETITIONS, Repetitions
 from puter.serve.shared import CLIENT, LOGGER
 from puter.serve.thoughts import Thoughts
 from puter.serve.unauthenticated import UNAUTHENTICATED, ConnectionLimiter
@@ -126,7 +126,7 @@ async def _guarded(request: web.Request, handler: Handler) -> web.StreamResponse
         if request.headers.get("Content-Encoding", "identity") != "identity":
             raise Refused(415, "Send the request without Content-Encoding", "compressed_body")
         return await handler(request)
-    except (Refused, PuterError) as error:
+    except (Refused, Paid, PuterError) as error:
         problem = problem_of(error)
     except web.HTTPException as error:
         problem = problem_of(_refused(request, error))
@@ -139,8 +139,7 @@ async def _guarded(request: web.Request, handler: Handler) -> web.StreamResponse
         problem = problem_of(error)
     is_anthropic = "anthropic-version" in request.headers or "/messages" in request.path
     body = problem.anthropic() if is_anthropic else problem.openai()
-    headers = {**problem.headers, **(ONCE if request.get(BILLED) else {})}
-    response = web.json_response(body, status=problem.status, headers=headers)
+    response = web.json_response(body, status=problem.status, headers=problem.headers)
     if not authenticated:
         response.force_close()
     return response

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from puter.exceptions import (
@@ -80,6 +80,14 @@ class Refused(Exception):
         self.headers: Mapping[str, str] = headers or {}
 
 
+class Paid(Exception):
+    """An error after something was paid for its request, which must not come again."""
+
+    def __init__(self, error: PuterError) -> None:
+        super().__init__(str(error))
+        self.error: PuterError = error
+
+
 @dataclass(frozen=True, slots=True)
 class Problem:
     """What an answer says of an error."""
@@ -113,6 +121,9 @@ def problem_of(error: BaseException) -> Problem:
     ``x-should-retry: false`` keeps the vendors' clients from asking again, as they do after a 5xx,
     where the call may have been billed or would fail alike.
     """
+    if isinstance(error, Paid):
+        problem = problem_of(error.error)
+        return replace(problem, headers={**problem.headers, **ONCE})
     if isinstance(error, Refused):
         return Problem(error.status, str(error), error.code, "", error.headers)
     if not isinstance(error, PuterError):

@@ -18,15 +18,13 @@ from aiohttp import web
 from puter.engine.effects import Flow
 from puter.engine.middleware import CallNext, Request
 from puter.exceptions import PuterError
-from puter.serve.problems import ONCE, Refused, may_come_again
+from puter.serve.problems import ONCE, Paid, Refused, may_come_again
 from puter.serve.shared import CLIENT
 
 if TYPE_CHECKING:
     from puter.ai import PuterAI
     from puter.engine.context import CallContext
 
-BILLED = "billed"
-"""Where a request tells whether something was paid for it."""
 _TRIES = "x-stainless-retry-count"
 _MOST = 1000
 """Requests remembered."""
@@ -73,11 +71,12 @@ class Repetitions:
         try:
             yield watched
         except PuterError as error:
+            if any(call.spent for call in calls):
+                raise Paid(error) from None
             free = may_come_again(error)
             raise
         finally:
-            request[BILLED] = any(call.spent for call in calls)
-            self._end(name, request, free=free, billed=request[BILLED])
+            self._end(name, request, free=free, billed=any(call.spent for call in calls))
 
     def _may_be_billed(self, name: bytes, running: list[web.Request]) -> bool:
         """Whether a repetition is of such a request; else one less is waited for."""
