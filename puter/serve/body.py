@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import partial
 from typing import Any
 
 from aiohttp import web
 
 from puter.exceptions import PuterInputError, repr_of
 from puter.serve.shared import CLIENT, LOGGER
+from puter.threads import in_thread
 from puter.wire.json import read_json
 
 DEPTH = 200
@@ -22,9 +24,9 @@ async def read_body(request: web.Request) -> tuple[bytes, dict[str, Any]]:
         PuterInputError: There is none.
     """
     raw = await request.read()
-    try:
-        limit = request.app[CLIENT].config.max_response_bytes
-        body = read_json(raw, limit, depth=DEPTH, finite=True)
+    limit = request.app[CLIENT].config.max_response_bytes
+    try:  # pictures may take a second
+        body = await in_thread(partial(read_json, raw, limit, depth=DEPTH, finite=True))
     except ValueError as error:
         raise PuterInputError(f"The body of the request is no JSON: {error}") from None
     if not isinstance(body, dict):

@@ -446,26 +446,47 @@ async def test_base_urls_with_and_without_v1_are_understood(caller: Caller, base
         assert "/v1/messages, /v1/models, " in error["error"]["message"]
 
 
+@pytest.mark.parametrize(
+    ("asked", "answers"),
+    [
+        ("openai/gpt-5-nano", "gpt-5-nano"),
+        ("anthropic/claude-haiku-4-5", "claude-haiku-4-5-20251001"),
+    ],
+)
+@PATHS
+async def test_models_go_by_names_with_their_vendors(
+    caller: Caller, path: str, asked: str, answers: str
+) -> None:
+    async with caller.post(path, json=hello(asked)) as answer:
+        assert (answer.status, (await answer.json())["model"]) == (200, answers)
+
+
 async def test_heads_of_lists_are_given(caller: Caller) -> None:
     async with caller.head("/v1/models") as answer:
         assert answer.status == 200
 
 
 @pytest.mark.parametrize(
-    ("path", "module"), [(OPENAI, "openai_chat"), (ANTHROPIC, "anthropic_messages")]
+    ("path", "reader"),
+    [
+        (OPENAI, "body.read_json"),
+        (OPENAI, "openai_chat.read_chat"),
+        (ANTHROPIC, "anthropic_messages.read_chat"),
+    ],
 )
 async def test_a_request_that_takes_long_to_read_keeps_no_other_caller_waiting(
-    caller: Caller, monkeypatch: pytest.MonkeyPatch, path: str, module: str
+    caller: Caller, monkeypatch: pytest.MonkeyPatch, path: str, reader: str
 ) -> None:
     reading, done = threading.Event(), threading.Event()
-    read = importlib.import_module(f"puter.serve.{module}").read_chat
+    module, _, name = reader.partition(".")
+    read = getattr(importlib.import_module(f"puter.serve.{module}"), name)
 
-    def slow(body: Any) -> Any:
+    def slow(*args: Any, **options: Any) -> Any:
         reading.set()
         assert done.wait(20)
-        return read(body)
+        return read(*args, **options)
 
-    monkeypatch.setattr(f"puter.serve.{module}.read_chat", slow)
+    monkeypatch.setattr(f"puter.serve.{reader}", slow)
     asked = asyncio.ensure_future(caller.post(path, json=hello()))
     await until(reading.is_set)
     async with caller.get("/v1/models/gpt-5-nano") as answer:
