@@ -920,24 +920,100 @@ async def test_a_full_disk_costs_no_answer(
     assert [one["item"] for one in records(output)] == ["0", "1"]
 
 
-@pytest.mark.parametrize("removed_after", [1, 3])
-async def test_a_file_that_is_removed_costs_no_answer(
-    door: Door, ai: PuterAI, server: Server, output: Path, removed_after: int
+def moved(output: Path) -> None:
+    output.rename(output.with_name("moved.jsonl"))
+
+
+def replaced(output: Path) -> None:
+    """As an editor does, or ``sed -i``."""
+    other = output.with_name("edited.jsonl")
+    other.write_bytes(b"")
+    other.replace(output)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="an open file keeps its name there")
+@pytest.mark.parametrize("lose", [Path.unlink, moved, replaced])
+@pytest.mark.parametrize("lost_after", [1, 3])
+async def test_a_file_that_is_gone_costs_no_answer(
+    door: Door,
+    ai: PuterAI,
+    server: Server,
+    output: Path,
+    lose: Callable[[Path], object],
+    lost_after: int,
 ) -> None:
     def items() -> Iterator[str]:
         for number in range(3):
             yield str(number)
-            if number + 1 == removed_after:  # it was answered before the next is asked for
-                output.unlink()
+            if number + 1 == lost_after:  # it was answered before the next is asked for
+                lose(output)
 
     results = await door(ai, "batch", items(), output=output, concurrency=1)
-    asked = min(removed_after + 1, 3)
+    asked = min(lost_after + 1, 3)
     assert results == ["<0>", "<1>", "<2>"][:asked]
-    assert isinstance(results.stopped, OSError)
+    assert isinstance(results.stopped, FileNotFoundError)
     assert [one["item"] for one in results.unwritten] == ["0", "1", "2"][:asked]
-    with output.open("w") as file:
+    await check_rescued(door, ai, results, output, "012"[:asked])
+
+
+@pytest.mark.parametrize("left", ["nothing", "a line", "half a line", "all but the last byte"])
+@pytest.mark.parametrize("cut_after", [2, 3])
+async def test_a_file_that_is_cut_off_costs_no_answer(
+    door: Door, ai: PuterAI, server: Server, output: Path, left: str, cut_after: int
+) -> None:
+    def items() -> Iterator[str]:
+        for number in range(4):
+            yield str(number)
+            if number == cut_after:
+                whole = output.stat().st_size
+                first = len(output.read_bytes().splitlines(keepends=True)[0])
+                sizes = {"nothing": 0, "a line": first, "half a line": first // 2}
+                os.truncate(output, sizes.get(left, whole - 1))
+
+    await door(ai, "batch", ["0"], output=output)
+    results = await door(ai, "batch", items(), output=output, concurrency=1)
+    asked = cut_after + 2 if cut_after < 3 else 4
+    assert results == ["<0>", "<1>", "<2>", "<3>"][:asked]
+    assert isinstance(results.stopped, OSError)
+    await check_rescued(door, ai, results, output, "0123"[:asked])
+
+
+async def check_rescued(
+    door: Door, ai: PuterAI, results: BatchResults, output: Path, items: str
+) -> None:
+    """See that the file has all of these, once what it lacks is appended."""
+    with output.open("a", encoding="utf-8", newline="") as file:
         file.writelines(f"{json.dumps(one)}\n" for one in results.unwritten)
-    assert (await door(ai, "batch", list("012"), output=output)).reused == asked
+    assert (await door(ai, "batch", list(items), output=output)).reused == len(items)
+
+
+async def test_an_answer_that_is_not_where_it_was_is_not_taken_for_another(
+    door: Door, ai: PuterAI, server: Server, output: Path
+) -> None:
+    def items() -> Iterator[str]:
+        lines = output.read_bytes().splitlines(keepends=True)
+        output.write_bytes(b"".join(reversed(lines)))
+        yield from questions
+
+    questions = [digit * 9000 for digit in "012"]  # more than is read at once
+    await door(ai, "batch", questions, output=output, concurrency=1)
+    results = await door(ai, "batch", items(), output=output)
+    assert isinstance(results.stopped, OSError)
+    assert results == [results.stopped]
+    assert server.asked == questions
+
+
+async def test_an_output_is_found_wherever_the_program_goes(
+    door: Door, ai: PuterAI, server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def items() -> Iterator[str]:
+        yield "0"
+        monkeypatch.chdir(tmp_path.parent)
+        yield "1"
+
+    monkeypatch.chdir(tmp_path)
+    results = await door(ai, "batch", items(), output="answers.jsonl", concurrency=1)
+    assert (results, results.stopped) == (["<0>", "<1>"], None)
 
 
 async def test_it_does_not_read_its_own_answers(

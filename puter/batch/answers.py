@@ -9,6 +9,7 @@ import os
 import re
 import stat
 import weakref
+from contextlib import suppress
 from decimal import Decimal
 from typing import Any
 
@@ -81,7 +82,10 @@ class AnswerFile:
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path: str = os.fspath(path)
+        self._place = os.path.abspath(self.path)  # wherever the program goes
         self._places: dict[bytes, int] = {}
+        self._used: list[bytes] = []
+        """Lines that were read or written: another program may cut the file off."""
         flags = os.O_RDWR | os.O_CREAT | os.O_APPEND
         flags |= getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0)
         self._descriptor = os.open(self.path, flags, 0o666)
@@ -91,6 +95,7 @@ class AnswerFile:
             self._lock()
             self._reader = open(self.path, "rb")  # noqa: SIM115 - closed with it
             self._read()
+            self._size = os.fstat(self._descriptor).st_size
         except BaseException:
             self.close()
             raise
@@ -100,23 +105,32 @@ class AnswerFile:
         return bytes.fromhex(key) in self._places
 
     def __getitem__(self, key: str) -> Any:
-        """The answer of that key; one that a function returned may be None."""
+        """The answer of that key; one that a function returned may be None.
+
+        Raises:
+            OSError: It is not there any more.
+        """
         self._reader.seek(self._places[bytes.fromhex(key)])
-        return outcome_of(json.loads(self._reader.readline()))
+        line = self._reader.readline()
+        with suppress(ValueError, TypeError, KeyError):  # no JSON, or no record
+            record = json.loads(line)
+            if record["key"] == key:
+                self._used.append(line)
+                return outcome_of(record)
+        raise OSError(errno.EIO, "It was changed while answers came", self.path)
 
     def write(self, record: dict[str, Any]) -> None:
         """Append a record, wholly or not at all.
 
         Raises:
-            OSError: The disk is full, or fails, or the file was removed.
+            OSError: The disk is full, or fails, or ``check_there()`` does.
             TypeError: Something in it is no JSON.
         """
-        self.check_there()
+        ends = self.check_there()
         try:
             line = json.dumps(record, ensure_ascii=False).encode() + b"\n"
         except UnicodeEncodeError:  # half of a surrogate pair
             line = json.dumps(record).encode() + b"\n"
-        ends = os.fstat(self._descriptor).st_size
         try:
             written = 0
             while written < len(line):
@@ -124,16 +138,40 @@ class AnswerFile:
         except OSError:
             os.ftruncate(self._descriptor, ends)
             raise
+        self._size = ends + len(line)
+        self._used.append(line)
 
-    def check_there(self) -> None:
-        """Raise OSError when it was removed or replaced: what it holds is lost when it closes."""
-        if os.fstat(self._descriptor).st_nlink == 0:
-            raise OSError(errno.ENOENT, "It was removed while answers came", self.path)
+    def check_there(self) -> int:
+        """Its size.
 
-    def records(self) -> list[dict[str, Any]]:
-        """What it holds, also where it was removed."""
+        Raises:
+            OSError: Its name is not that of this file any more, whose answers would be paid for
+                again, or it is shorter than it was.
+        """
+        found = os.fstat(self._descriptor)
+        if not self._is_named(found):
+            raise OSError(errno.ENOENT, "It was removed or replaced while answers came", self.path)
+        if found.st_size < self._size:
+            raise OSError(errno.EIO, "It was cut off while answers came", self.path)
+        return found.st_size
+
+    def lost(self) -> list[dict[str, Any]]:
+        """The records that its name does not lead to, of those that were there or came."""
+        self._reader.seek(0, os.SEEK_END)  # forgets what it has read
         self._reader.seek(0)
-        return [json.loads(line) for line in self._reader]
+        with suppress(PuterInputError):
+            self._read()  # mends the end, as more is to be appended
+        self._reader.seek(0)
+        lines = list(self._reader)
+        kept = {*lines} if self._is_named(os.fstat(self._descriptor)) else ()
+        gone = [one for one in dict.fromkeys((*lines, *self._used)) if one not in kept]
+        return [record for record in map(_record_in, gone) if record is not None]
+
+    def _is_named(self, found: os.stat_result) -> bool:
+        try:
+            return os.path.samestat(found, os.stat(self._place))
+        except OSError:
+            return False
 
     def close(self) -> None:
         """Close it, which unlocks it. Safe to repeat."""

@@ -43,7 +43,7 @@ class BatchResults(list[Any]):
         """Why not all items were asked: a budget that is spent, a sign-in that is refused, a full
         disk. None when all were."""
         self.unwritten: list[dict[str, Any]] = []
-        """Records that the file lacks, as the disk is full, or as it was removed."""
+        """Records that the file lacks: the disk is full, or it was removed, replaced or cut off."""
         self.finished: list[tuple[float, Decimal]] = []
         """For each answer of this run, seconds since its beginning and US dollars paid so far."""
 

@@ -158,7 +158,11 @@ class Scheduler:
             self._start(Job(index, request))
             return
         with self._lock:
-            self.results[index] = self.file[request.key]
+            try:
+                self.results[index] = self.file[request.key]
+            except OSError as error:
+                self.stop(error)
+                return
             self._open.discard(index)
             self.results.reused += 1
             advance(self._bar, self.results.cost, self._failed, reused=True)
@@ -259,12 +263,12 @@ class Scheduler:
             ) from None
 
     def _check_file(self) -> None:
-        """Rescue what is in the file, if it was removed."""
+        """Rescue what the file lacks, if it was removed, replaced or cut off."""
         if self.file is not None:
             try:
                 self.file.check_there()
             except OSError as error:
-                self.results.unwritten[:0] = self.file.records()
+                self.results.unwritten[:0] = self.file.lost()
                 self.stop(error)
 
     def conclude(self, total: int | None) -> BatchResults:
