@@ -32,8 +32,8 @@ class ImageOptions(TypedDict, total=False):
     aspect_ratio: str | None
     negative_prompt: str | None
     seed: int | None
-    steps: int | None
-    n: int | None
+    steps: Annotated[int | None, Range(1)]
+    n: Annotated[int | None, Range(1)]
     image_url: str | None
     image_base64: str | None
     mask_image_url: str | None
@@ -107,7 +107,7 @@ def txt2img(
             Together, Cloudflare, FLUX on Replicate.
         steps: Number of diffusion steps: more take longer and show more detail. 1 to 50
             (Together); 1 to the model's own maximum (Cloudflare, FLUX.1 Schnell on Replicate).
-        n: Number of images to generate. The server returns one, whatever this is.
+        n: Number of images to generate, 1 or more. The server returns one, whatever this is.
         image_url: URL of an image to start from. Together.
         image_base64: An image to start from, in base64. Together.
         mask_image_url: URL of a mask for that image: the part that may change. Together.

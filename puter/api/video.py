@@ -28,12 +28,12 @@ SILENCE = 900.0
 class VideoOptions(TypedDict, total=False):
     """Options of ``txt2vid()`` that are passed on as they are."""
 
-    seconds: float | None
+    seconds: Annotated[float | None, Range(0, above=True)]
     size: str | None
     width: Annotated[int | None, Range(1)]
     height: Annotated[int | None, Range(1)]
-    fps: int | None
-    steps: int | None
+    fps: Annotated[int | None, Range(1)]
+    steps: Annotated[int | None, Range(1)]
     guidance_scale: float | None
     seed: int | None
     negative_prompt: str | None
@@ -90,14 +90,14 @@ def txt2vid(
             ``~/``. OpenAI's models need it: their videos are not in the answer, and are read from
             there. Default: not saved.
         test_mode: Return a sample video, free of charge. The prompt is required all the same.
-        seconds: Length in seconds. A length that the model does not have is silently replaced by
-            one that it has; newer servers also shorten it to what the balance pays for. All
-            providers.
+        seconds: Length in seconds, above 0. A length that the model does not have is silently
+            replaced by one that it has; newer servers also shorten it to what the balance pays
+            for. All providers.
         size: Such as ``"1280x720"`` (OpenAI, Gemini) or ``"720p"`` (BytePlus); replaced in the
             same way.
         width: Pixels, 1 or more. Together; BytePlus takes the aspect ratio from it.
         height: Pixels, 1 or more; as ``width``.
-        fps: Frames per second, such as 24. Together.
+        fps: Frames per second, 1 or more, such as 24. Together.
         steps: Number of diffusion steps, usually 10 to 50: more take longer and show more detail.
             Together.
         guidance_scale: How closely the video follows the prompt, usually 6 to 10. Together.
