@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from datetime import date, datetime, timezone
 from decimal import Decimal
 from time import monotonic
@@ -40,7 +40,6 @@ BILLED = frozenset(
 
 _SCHEMA = f"CREATE TABLE IF NOT EXISTS calls (id INTEGER PRIMARY KEY, {', '.join(COLUMNS[1:])})"
 _MOST = 2**31  # rows
-_OFF, _ON = 0, 1  # in user_version, so that the file says whether it is in use
 
 
 def place() -> str:
@@ -50,15 +49,25 @@ def place() -> str:
 
 
 def kept() -> bool:
-    """Whether calls are logged.
+    """Whether calls are logged."""
+    named = os.environ.get(VARIABLE)
+    return os.path.exists(_switch()) if named is None else bool(named)
 
-    Raises:
-        PuterConfigError: The file is no database, or cannot be opened.
-    """
-    if not os.environ.get(VARIABLE, os.path.exists(place())):
-        return False
-    with Log(place()) as log:
-        return VARIABLE in os.environ or log.on
+
+def turn_on() -> None:
+    """Log calls from now on, also those of later runs."""
+    open_private(_switch()).close()
+
+
+def turn_off() -> None:
+    """Log none any more; a log that is damaged does not stand in the way."""
+    with suppress(FileNotFoundError):
+        os.unlink(_switch())
+
+
+def _switch() -> str:
+    """The file that is there while a log is kept."""
+    return state_file("log.on")
 
 
 class Log:
@@ -82,17 +91,10 @@ class Log:
         except (OSError, sqlite3.Error) as error:
             raise PuterConfigError(
                 f"The log {path} cannot be used: {error}",
-                hint=f"{VARIABLE} names the file; puter-ai logs path tells it.",
+                hint=f"{VARIABLE} names it; with an empty one no log is kept."
+                if os.environ.get(VARIABLE)
+                else "Move it away, or keep no log: puter-ai logs off",
             ) from None
-
-    @property
-    def on(self) -> bool:
-        """Whether a log is to be kept here; it says so itself."""
-        return bool(self._database.execute("PRAGMA user_version").fetchone()[0] == _ON)
-
-    @on.setter
-    def on(self, on: bool) -> None:
-        self._database.execute(f"PRAGMA user_version = {_ON if on else _OFF}")
 
     def add(self, call: Mapping[str, Any]) -> None:
         names = [name for name in COLUMNS if name in call]
@@ -145,7 +147,13 @@ def log_if_any() -> AbstractContextManager[Log | None]:
 
 
 def logging_to(path: str, tell: Callable[[str], None]) -> Callable[..., Flow[Any]]:
-    """A middleware that logs each call, whatever becomes of it; ``tell`` is told what is not."""
+    """A middleware that logs each call, whatever becomes of it; ``tell`` is told what is not.
+
+    Raises:
+        PuterConfigError: The file is no database, or cannot be opened.
+    """
+    with Log(path):
+        pass  # told now, before anything is paid
 
     def log(request: Request, call_next: Callable[[Request], Flow[Any]]) -> Flow[Any]:
         if request.operation not in BILLED:

@@ -13,7 +13,7 @@ import click
 from rich.table import Table
 from rich.text import Text
 
-from puter.cli.log import VARIABLE, Log, kept, log_if_any, place
+from puter.cli.log import VARIABLE, Log, kept, log_if_any, place, turn_off, turn_on
 from puter.cli.session import Session, pass_session
 from puter.cli.text import one_line, printable, write_json
 from puter.engine.ledger import Spent
@@ -115,8 +115,8 @@ def _cells(spent: Spent) -> tuple[str, ...]:
 @pass_session
 def on(session: Session) -> None:
     """Keep a log from now on."""
-    with Log(place()) as log:
-        log.on = True
+    with Log(place()):
+        turn_on()
     session.tell(f"Prompts, answers and costs are logged in {place()}.")
 
 
@@ -124,9 +124,7 @@ def on(session: Session) -> None:
 @pass_session
 def off(session: Session) -> None:
     """Keep no log any more; what is in it stays."""
-    with log_if_any() as log:
-        if log:
-            log.on = False
+    turn_off()
     named = os.environ.get(VARIABLE)
     session.tell(f"{VARIABLE} is set, which turns it on." if named else "No log is kept.")
 
@@ -138,8 +136,7 @@ def path() -> None:
 
 
 def _tell_empty(session: Session) -> None:
-    on = kept() if os.path.exists(place()) else os.environ.get(VARIABLE)  # no file is made for it
-    session.tell("Nothing is in the log." if on else "No log is kept: puter-ai logs on.")
+    session.tell("Nothing is in the log." if kept() else "No log is kept: puter-ai logs on.")
 
 
 def _print(session: Session, call: dict[str, Any], *, full: bool) -> None:

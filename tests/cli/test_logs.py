@@ -184,6 +184,21 @@ def test_off_keeps_what_is_there(cli: Cli, signed_in: LocalPuter) -> None:
     assert len(cli("logs", "--json").json) == 2
 
 
+def test_a_damaged_log_can_be_turned_off(cli: Cli, signed_in: LocalPuter) -> None:
+    assert cli("logs", "on").code == 0
+    Path(log.place()).write_bytes(b"garbage" * 1000)
+    done = cli("Hello")
+    assert (done.code, signed_in.requests) == (1, [])
+    assert "is not a database. Move it away, or keep no log: puter-ai logs off" in done.err
+    assert cli("logs", "off").err == "puter-ai: No log is kept.\n"
+    assert cli("Hello").code == 0
+    assert cli("logs", "on").code == 1
+    assert cli("Hello").code == 0
+    os.unlink(log.place())
+    assert cli("logs", "on").code == cli("Hello").code == 0
+    assert len(cli("logs", "--json").json) == 1
+
+
 def test_an_empty_variable_turns_it_off(
     cli: Cli, signed_in: LocalPuter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -201,6 +216,7 @@ def test_what_is_no_log_is_left_alone_and_nothing_is_sent(
     done = cli("Hello")
     assert done.code == 1
     assert "The log thesis.txt cannot be used: file is not a database" in done.err
+    assert "PUTER_AI_LOG names it; with an empty one no log is kept." in done.err
     assert Path("thesis.txt").read_text() == "x" * 5000
     assert signed_in.requests == []
 
