@@ -10,6 +10,7 @@ import click
 from puter.cli import saved
 from puter.cli.accounts import own_client, profile_of_user
 from puter.cli.session import Session, pass_session
+from puter.config import profile_of
 from puter.engine.credentials import TOKEN_VARIABLES
 from puter.exceptions import PuterAuthError, PuterConfigError, PuterError
 
@@ -30,6 +31,11 @@ def logout(session: Session, force: bool) -> None:
     """
     profile = profile_of_user(session)
     is_saved = session.finds_files and saved.is_saved(profile)
+    if session.finds_files and not is_saved:
+        profile_of(None, profile, project=False)  # refuses one that is not there
+        if not any(map(os.environ.get, TOKEN_VARIABLES)):
+            session.tell(f"No token is saved{f' for the profile {profile}' if profile else ''}.")
+            return
     token = None
     try:
         token = saved.token(profile) if is_saved else None

@@ -382,6 +382,35 @@ def test_profiles_do_not_mix(
     assert cli("whoami").out == "ada\n"
 
 
+@pytest.mark.parametrize("profile", ["wrok", "cheap"])
+def test_logout_of_a_profile_without_a_saved_token_ends_no_other_session(
+    cli: Cli, server: LocalPuter, elsewhere: Any, monkeypatch: pytest.MonkeyPatch, profile: str
+) -> None:
+    cli("login", "--with-token", "--save", stdin=server.token)
+    config().write_text('[profile.cheap]\ndefault_model = "gpt-5-nano"\n')
+    elsewhere()
+    done = cli("--profile", profile, "logout")
+    told = "No token is saved for the profile cheap." if profile == "cheap" else "no profile 'wrok'"
+    assert (done.code, told in done.err) == (int(profile == "wrok"), True)
+    assert cli("whoami").out == "alice\n"
+    monkeypatch.setenv("PUTER_AUTH_TOKEN", server.issue_token("alice"))
+    monkeypatch.setenv("PUTER_API_BASE", server.api_base)
+    monkeypatch.setenv("PUTER_LOGIN_URL", server.login_url)
+    done = cli("--profile", profile, "logout")  # of the environment, where the profile is there
+    assert ("the token is revoked" in done.err) is (profile == "cheap")
+    elsewhere()
+    assert cli("whoami").out == "alice\n"
+
+
+def test_logout_lets_a_token_go_on_that_it_cannot_remove(cli: Cli, server: LocalPuter) -> None:
+    config().parent.mkdir(parents=True)
+    config().write_text(f'token = "{server.token}"\n')
+    config().chmod(0o600)
+    done = cli("logout")
+    assert (done.code, done.err) == (0, "puter-ai: No token is saved.\n")
+    assert cli("whoami").out == "alice\n"
+
+
 def test_it_replaces_the_token_before(cli: Cli, server: LocalPuter, elsewhere: Any) -> None:
     server.add_user("two", "long password")
     cli("login", "--browser", "--save")
@@ -662,7 +691,7 @@ def test_the_help_keeps_its_examples_apart(cli: Cli) -> None:
 def test_nobody_is_signed_in(cli: Cli, server: LocalPuter) -> None:
     done = cli("logout")
     assert (done.code, done.out) == (0, "")
-    assert "Nobody is signed in." in done.err
+    assert "No token is saved." in done.err
 
 
 def test_the_token_of_the_environment_is_revoked_and_told(
@@ -732,7 +761,7 @@ def test_a_token_that_could_not_be_revoked_is_kept(
         assert "The token may still be used: end it in Puter's settings." in done.err
         assert "The saved token is removed." in done.err
     assert not file().exists()
-    assert "Nobody is signed in." in cli("logout", "--force").err
+    assert "No token is saved." in cli("logout", "--force").err
 
 
 class Locking(Removing):
