@@ -20,6 +20,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         from puter.cli.app import run
 
         return run(arguments)
+    except KeyboardInterrupt:  # while modules are loaded; run() handles all others
+        return 130
     except ModuleNotFoundError as missing:
         if (missing.name or "").partition(".")[0] not in ("click", "rich"):
             raise

@@ -402,6 +402,21 @@ def test_without_the_libraries_it_says_what_to_install(missing: str) -> None:
     )
 
 
+def test_an_interrupt_while_modules_are_loaded_is_one_as_any_other() -> None:
+    done = python(
+        "import os, signal\n"
+        "from importlib.abc import MetaPathFinder\n"
+        "class Slow(MetaPathFinder):\n"
+        "    def find_spec(self, name, *_):\n"
+        "        if name == 'puter.cli.session':\n"
+        "            os.kill(os.getpid(), signal.SIGINT)\n"
+        "sys.meta_path.insert(0, Slow())\n"
+        "from puter.cli import main\n"
+        "sys.exit(main(['Hello']))"
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
+
+
 def test_a_command_loads_neither_the_others_nor_a_server() -> None:
     done = python(
         "from puter.cli import main\nmain(['ask', '--help'])\n"
