@@ -154,6 +154,7 @@ def read(
         theirs = next((file.tables for file in files if file.path == own), {})
         for table in ("", name):
             keys = (keys - {*theirs.get(table, ())}) | {*saved.tables.get(table, ())}
+        saved.said(name, check)  # what is wrong is told of this file, not of the one it is put into
         files = _with(files, own, saved.tables)
     if name and not may_be_new and not any(name in file.tables for file in files):
         raise _no_profile(name, files, places)

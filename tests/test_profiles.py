@@ -658,6 +658,14 @@ def test_a_project_may_say_what_leads_nowhere_else(folder: Folder, harmless: str
     assert ", signed in" in repr(PuterAI(profile=""))
 
 
+def test_what_is_wrong_with_a_saved_token_is_told_of_its_file(folder: Folder) -> None:
+    folder.users("")
+    saved = folder.write(folder.user.with_name("credentials.toml"), "token = 5", 0o600)
+    with pytest.raises(PuterConfigError, match="token must be") as caught:
+        PuterAI(profile="")
+    assert str(caught.value).startswith(str(saved))
+
+
 @pytest.mark.parametrize(
     ("saved", "profile", "told"), [(True, None, True), (True, "", False), (False, None, False)]
 )
