@@ -269,10 +269,13 @@ class Talk:
         path = _path(path)
         if os.path.exists(path):
             try:
-                self._ai.load_conversation(path)
+                there = self._ai.load_conversation(path)
             except PuterInputError as error:
                 told = f"{path} holds no conversation, and is left as it is"
                 raise PuterInputError(told, hint="Name another file.") from error
+            if there.messages and not self.conversation.messages:
+                told = f"Nothing was said yet, and {path} is left as it is"
+                raise PuterInputError(told, hint=f"To go on with it: /load {path}")
         self._tell(f"Written to {self.conversation.save(path)}")
 
     def _load(self, path: str) -> None:

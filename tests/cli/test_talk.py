@@ -209,6 +209,19 @@ def test_save_replaces_nothing_but_a_conversation(
     assert capsys.readouterr().err.count("holds no conversation, and is left as it is") == 2
 
 
+def test_an_empty_conversation_replaces_none(
+    typing: Typing, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "talk.json"
+    typing.type(f"/save {path}", f"/save {path}", "One", f"/save {path}")
+    before = path.read_text()
+    assert capsys.readouterr().err == ""
+    Typing().type(f"/save {path}")
+    assert path.read_text() == before
+    told = capsys.readouterr().err
+    assert f"Nothing was said yet, and {path} is left as it is" in " ".join(told.split())
+
+
 def test_a_file_that_holds_no_conversation_leaves_the_present_one(
     typing: Typing, tmp_path: Path
 ) -> None:
