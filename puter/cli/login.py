@@ -102,7 +102,8 @@ def login(
         try:
             account = ai.whoami()
         except PuterAuthError as error:
-            raise click.ClickException(f"{error.message}. Copy the token again.") from error
+            told = error.message.rstrip(".")
+            raise click.ClickException(f"{told}. Copy the token again.") from error
         where = "" if ai.config.api_base == PuterConfig().api_base else f" at {ai.config.api_base}"
         session.tell(f"Signed in as {account.username}{where}.", style="green")
         if save is None and asking and not print_token and not session.local:

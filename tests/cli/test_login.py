@@ -138,11 +138,13 @@ def test_no_standard_input(
     assert main(["login", *words]) == 2
 
 
-def test_a_token_that_is_refused_is_not_saved(cli: Cli, server: LocalPuter) -> None:
-    done = cli("login", "--with-token", "--save", stdin="not-a-token")
+@pytest.mark.parametrize("quoted", [True, False])
+def test_a_token_that_is_refused_is_not_saved(cli: Cli, server: LocalPuter, quoted: bool) -> None:
+    token = f'"{server.token}"' if quoted else "not-a-token"
+    done = cli("login", "--with-token", "--save", stdin=token)
     assert (done.code, done.out) == (1, "")
-    assert done.err.endswith(". Copy the token again.\n")
-    assert "not-a-token" not in done.err
+    assert re.search(r"[^.]\. Copy the token again\.\n$", done.err)
+    assert token not in done.err
     assert not file().exists()
 
 
