@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
+import subprocess
 import sys
 import tempfile
 import wave
@@ -281,6 +283,17 @@ def test_a_shell_completes(cli: Cli, monkeypatch: pytest.MonkeyPatch, shell: str
         done = cli()
         assert done.code == 0
         assert wanted in done.out
+
+
+@pytest.mark.skipif(not shutil.which("zsh"), reason="needs zsh")
+@pytest.mark.parametrize("begun", ["", "autoload -Uz compinit; compinit -i; "])
+def test_a_zsh_completes_whether_it_has_begun_to_or_not(cli: Cli, begun: str) -> None:
+    Path("script").write_text(cli("completion", "zsh").out)
+    program = f'{begun}eval "$(<script)"; print $_comps[puter-ai]'
+    done = subprocess.run(
+        ["zsh", "-f", "-c", program], capture_output=True, text=True, check=False, timeout=60
+    )
+    assert (done.stdout, done.stderr) == ("_puter_ai_completion\n", "")
 
 
 def test_recordings_are_sent_as_they_are(cli: Cli, signed_in: LocalPuter) -> None:
