@@ -40,6 +40,8 @@ BILLED = frozenset(
 
 _SCHEMA = f"CREATE TABLE IF NOT EXISTS calls (id INTEGER PRIMARY KEY, {', '.join(COLUMNS[1:])})"
 _MOST = 2**31  # rows
+_RUNS = "not ended"
+"""Stands for the error of a call that runs, or whose program was ended without a chance."""
 
 
 def place() -> str:
@@ -96,13 +98,14 @@ class Log:
                 else "Move it away, or keep no log: puter-ai logs off",
             ) from None
 
-    def add(self, call: Mapping[str, Any]) -> None:
+    def put(self, call: Mapping[str, Any]) -> int | None:
+        """Write a call, over the one of its ``id`` where it has one; returns that."""
         names = [name for name in COLUMNS if name in call]
         marks = ", ".join("?" * len(names))
-        self._database.execute(
-            f"INSERT INTO calls ({', '.join(names)}) VALUES ({marks})",  # noqa: S608 - our names
+        return self._database.execute(
+            f"INSERT OR REPLACE INTO calls ({', '.join(names)}) VALUES ({marks})",  # noqa: S608 - our names
             [_storable(call[name]) for name in names],
-        )
+        ).lastrowid
 
     def find(self, text: str | None = None, count: int = 20) -> list[dict[str, Any]]:
         """The last calls, oldest first; ``text`` is part of prompt, answer or model."""
@@ -158,35 +161,41 @@ def logging_to(path: str, tell: Callable[[str], None]) -> Callable[..., Flow[Any
     def log(request: Request, call_next: Callable[[Request], Flow[Any]]) -> Flow[Any]:
         if request.operation not in BILLED:
             return (yield from call_next(request))
-        at, began = _time(datetime.now(timezone.utc)), monotonic()
+        call = {"at": _time(datetime.now(timezone.utc)), **_asked(request)}
+        began = monotonic()
 
         def write(answer: Any, error: PuterError | str | None) -> None:
-            call = {"at": at, **_asked(request), **_answered(answer), "error": error and str(error)}
+            call.update({**_answered(answer), "error": error and str(error)})
             if answer is None and isinstance(error, PuterError) and not may_have_run(error):
                 call["cost"] = "0"
+            if error != _RUNS:
+                call["seconds"] = round(monotonic() - began, 3)
             try:
                 with Log(path) as file:
-                    file.add({**call, "seconds": round(monotonic() - began, 3)})
+                    call["id"] = file.put(call)
             except (PuterConfigError, sqlite3.Error) as lost:
                 told(lost)
 
         def told(lost: Exception) -> None:  # the answer is worth more
             tell(f"This call is not in the log: {lost}")
 
-        def written(answer: Any, error: PuterError | None) -> Flow[None]:
+        def written(answer: Any, error: PuterError | str | None) -> Flow[None]:
             try:
                 yield from invoke(write, answer, error)
             except PuterError as lost:  # no thread can be started
                 told(lost)
 
         try:
+            yield from written(None, _RUNS)
             answer = yield from call_next(request)
         except PuterError as failed:
             yield from written(failed.partial, failed)
             raise
         except BaseException:  # the flow may wait for nothing more, and the loop for no file
+            came = request.call.partial
+            ended = (came and came().text) or None, "interrupted"  # what it cost is not known
             try:
-                begun(write, None, "interrupted") if running_loop() else write(None, "interrupted")
+                begun(write, *ended) if running_loop() else write(*ended)
             except PuterError as lost:
                 told(lost)
             raise

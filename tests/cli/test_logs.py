@@ -117,11 +117,11 @@ def test_costs_are_summed_up_by_day_and_by_model(cli: Cli, monkeypatch: pytest.M
     assert "No log is kept" in cli("logs", "costs").err
     monkeypatch.setenv("PUTER_AI_LOG", "calls.sqlite")
     with closing(sqlite3.connect("calls.sqlite")) as file, log.Log("calls.sqlite") as kept:
-        kept.add({"at": "2026-11-25T14:59:59+00:00", "model": "o1", "cost": "0.10", "prompt": ""})
+        kept.put({"at": "2026-11-25T14:59:59+00:00", "model": "o1", "cost": "0.10", "prompt": ""})
         for model, cost in (("o1", "0.20"), ("o3", "0.00000001"), (None, None)):
             tokens = {"input_tokens": 700, "output_tokens": 600} if cost else {}
             at = "2026-11-25T15:00:00+00:00"
-            kept.add({"at": at, "model": model, "cost": cost, "prompt": "", **tokens})
+            kept.put({"at": at, "model": model, "cost": cost, "prompt": "", **tokens})
         columns = {row[1] for row in file.execute("PRAGMA table_info(calls)")}
     first, second = cli("logs", "costs", "--json").json
     assert (first["day"], first["requests"], first["cost"]) == ("2026-11-25", 1, "0.10")
@@ -155,6 +155,24 @@ def test_failures_are_kept_too(cli: Cli, signed_in: LocalPuter, logging: Path) -
     assert (refused["prompt"], refused["answer"]) == ("Hello", None)
     assert "insufficient_funds" in refused["error"]
     assert (refused["cost"], lost["cost"]) == ("0", None)
+
+
+def test_a_call_is_kept_from_its_beginning(cli: Cli, signed_in: LocalPuter, logging: Path) -> None:
+    """Its program may be killed, and it is billed all the same."""
+    running = []
+
+    def answer(_call: object) -> str:
+        with log.Log(str(logging)) as file:
+            running.extend(file.find())
+        return "Paris"
+
+    signed_in.respond(answer)
+    assert cli("Capital of France?").code == 0
+    [call] = running
+    assert (call["prompt"], call["error"]) == ("Capital of France?", "not ended")
+    assert call["cost"] is call["answer"] is call["seconds"] is None
+    [ended] = cli("logs", "--json").json
+    assert (ended["id"], ended["answer"], ended["error"]) == (call["id"], "Paris", None)
 
 
 def test_a_call_is_of_the_time_when_it_began(
@@ -265,10 +283,12 @@ async def test_no_event_loop_waits_for_the_file(
             await (shut(stream) if end == "left" else until_done(stream))
         for one in set(threading.enumerate()) - before:
             one.join()
-    assert len(loops) == 1
-    assert loops == [None] or door.kind == "sync"  # which blocks its caller anyway
+    assert len(loops) == 2  # as it begins, and as it ends
+    assert set(loops) == {None} or door.kind == "sync"  # which blocks its caller anyway
     with log.Log(path) as file:
         [call] = file.find()
     wanted = {"failed": "broken", "left": "interrupted"}.get(end, "None")
     assert wanted in str(call["error"])
+    assert call["answer"] == (None if end == "failed" else "Hello!")
+    assert (call["cost"] is None) is (end == "left")
     assert call["prompt"] == "Hi"
