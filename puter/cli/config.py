@@ -37,7 +37,7 @@ def config(session: Session, as_json: bool) -> None:
         table.add_column(name, overflow="fold")
     for name, value, source in rows:
         table.add_row(*map(one_line, (name, "" if value is None else str(value), source)))
-    session.output.print(table)
+    session.show(table)
 
 
 Row = tuple[str, Any, str]

@@ -82,7 +82,7 @@ def costs(session: Session, by: str, since: datetime, until: datetime, as_json: 
     if as_json:
         write_json(session.output.file, [{by: key, **asdict(one)} for key, one in sums.items()])
     elif sums:
-        session.output.print(_table(by, sums))
+        session.show(_table(by, sums))
     else:
         _tell_empty(session)
 

@@ -72,7 +72,7 @@ def models(
         write_json(session.output.file, [_data(one) for one in found])
     elif found:
         table = _of_chat if kind == "chat" else _of_media
-        session.output.print(table(found, session.output.width))
+        session.show(table(found, session.output.width))
     else:
         session.tell("No model matches.")
 

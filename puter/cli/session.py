@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from puter.cli.text import one_line
+from puter.cli.text import one_line, write
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.table import Table
     from typing_extensions import Self
 
     from puter.ai import PuterAI
@@ -135,6 +136,16 @@ class Session:
         """Whether standard output is a terminal with a cursor to move."""
         terminal = self.output.is_terminal and not self.output.is_dumb_terminal
         return terminal and self.output.file.isatty()  # FORCE_COLOR makes no terminal of a file
+
+    def show(self, table: Table) -> None:
+        """A table on standard output; in a pipe no line ends in spaces."""
+        if self.output.is_terminal:
+            self.output.print(table)
+            return
+        with self.output.capture() as padded:
+            self.output.print(table)
+        lines = padded.get().splitlines()
+        write(self.output.file, "".join(f"{line.rstrip()}\n" for line in lines))
 
     def tell(self, message: str, *, style: str = "") -> None:
         """One line on standard error, begun by the name of the program.

@@ -22,7 +22,7 @@ def usage(session: Session, as_json: bool) -> None:
         names = ("unit", "spent", "allowance", "remaining", "by_model", "by_operation", "by_app")
         write_json(session.output.file, {name: getattr(found, name) for name in names})
         return
-    session.output.print(_table(found))
+    session.show(_table(found))
 
 
 def _table(found: AccountUsage) -> Table:

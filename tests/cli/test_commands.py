@@ -75,6 +75,15 @@ def test_tables_fit_into_40_columns(
         assert ("US dollars per" in rows[-1]) is (width == 40)
 
 
+@pytest.mark.parametrize("words", ["models", "models --kind image", "usage", "config"])
+def test_no_line_of_a_table_in_a_pipe_ends_in_spaces(
+    cli: Cli, signed_in: LocalPuter, words: str
+) -> None:
+    lines = cli(*words.split()).out.splitlines()
+    assert len(lines) > 1
+    assert [one for one in lines if one != one.rstrip()] == []
+
+
 def test_an_unknown_provider_is_told_with_those_near(cli: Cli, signed_in: LocalPuter) -> None:
     done = cli("models", "--provider", "cluade")
     assert done.code == 2
