@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+from collections import deque
 from copy import deepcopy
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any
@@ -62,6 +63,8 @@ class History:
         """Lets one turn at a time through."""
         self.turn: Any = None
         """The turn under way, of whoever holds the queue; see ``puter.api.turn``."""
+        self.resumed: deque[int] = deque(maxlen=256)
+        """Marks of what was resumed here and ran tools, the newest; likewise."""
 
     @property
     def id(self) -> str:

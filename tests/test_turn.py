@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import copy
+import functools
 import json
 import pickle
 import threading
 from collections.abc import Callable
 from decimal import Decimal
+from pathlib import Path
 from typing import Any, cast
 
 import pytest
@@ -418,6 +420,10 @@ WHOLE = ChatReply("Done.", messages=(GO, DONE))
         ({"resume": "Hi"}, "resume must be a ChatReply or its to_dict.., not str"),
         ({"resume": {"text": "Hi", "usage": 5}}, "resume: this is no reply of to_dict"),
         ({"resume": {"a": 1}}, "resume: this is no reply of to_dict"),
+        *(
+            ({"resume": {**OPEN.to_dict(), "cost": cost}}, f"no reply of to_dict.*cost is {cost}")
+            for cost in ("NaN", "-5", -1)
+        ),
         ({"prompt": "And?", "resume": OPEN}, "takes nothing new to say"),
         ({"messages": [GO], "resume": OPEN}, "takes nothing new to say"),
         ({"images": b"x", "resume": OPEN}, "takes nothing new to say"),
@@ -438,6 +444,111 @@ async def test_what_cannot_be_resumed_is_said_before_anything_is_sent(
         await door(talk, "chat", stream=stream, **arguments)
     assert (door.sent, talk.messages) == ([], [BEFORE])
     free(talk)
+
+
+async def paused(door: Door, talk: Any, *calls: Any) -> ChatReply:
+    """A turn whose calls wait for an approval."""
+
+    def hold(_: ToolCall) -> bool:
+        raise PuterError("Somebody has to say yes first")
+
+    door.answers(answer(False, "", *(calls or [call("c1")])))
+    _, partial = await failing(door, talk, "Go", tools=[Adder().add], before_tool=hold)
+    return partial  # type: ignore[no-any-return]
+
+
+AGAIN = "was resumed before.*Go on with the .partial of the error that came then"
+
+
+@pytest.mark.parametrize("form", ["reply", "dict", "json"])
+@streams
+async def test_tools_of_a_resume_that_failed_do_not_run_again(
+    door: Door, adder: Adder, form: str, stream: bool
+) -> None:
+    talk = conversation(door)
+    partial: Any = await paused(door, talk)
+    if form != "reply":
+        partial = partial.to_dict()
+    if form == "json":
+        partial = json.loads(json.dumps(partial))
+    door.answers(POOR)
+    error, newer = await failing(door, talk, resume=partial, tools=[adder.add], stream=stream)
+    assert (type(error), adder.ran) == (puter.PuterInsufficientFundsError, [1])
+    sent = len(door.sent)
+    for _ in range(2):
+        with pytest.raises(PuterInputError, match=AGAIN):
+            await chat(door, talk, resume=partial, tools=[adder.add], stream=stream)
+    assert (len(door.sent), adder.ran) == (sent, [1])
+    door.answers(answer(stream, "Done."))
+    reply = await chat(door, talk, resume=newer, tools=[adder.add], stream=stream)
+    assert (reply, adder.ran) == ("Done.", [1])
+    assert talk.messages == [BEFORE, GO, *done(call("c1")), DONE]
+
+
+async def test_a_later_tool_of_a_resume_that_failed_does_not_run_again(
+    door: Door, adder: Adder
+) -> None:
+    talk = conversation(door)
+    door.answers(answer(False, "", call("c1", 1)), POOR)
+    _, partial = await failing(door, talk, "Go", tools=[adder.add])
+    door.answers(answer(False, "", call("c2", 2)), POOR)
+    await failing(door, talk, resume=partial, tools=[adder.add])
+    with pytest.raises(PuterInputError, match=AGAIN):
+        await door(talk, "chat", resume=partial, tools=[adder.add])
+    assert (adder.ran, len(door.sent)) == ([1, 2], 4)
+
+
+@pytest.mark.parametrize("kept", ["here", "in a file"])
+async def test_a_turn_that_is_in_the_conversation_is_not_run_again(
+    door: Door, adder: Adder, kept: str, tmp_path: Path
+) -> None:
+    talk = conversation(door)
+    partial = await paused(door, talk, call("c1", 1), call("c2", 2))
+    door.answers(answer(False, "Done."))
+    await door(talk, "chat", resume=partial, tools=[adder.add])
+    if kept == "in a file":
+        talk = door.client().load_conversation(talk.save(tmp_path / "talk.json"))
+    before, sent = list(talk.messages), len(door.sent)
+    with pytest.raises(PuterInputError, match=AGAIN):
+        await door(talk, "chat", resume=partial.to_dict(), tools=[adder.add])
+    assert (talk.messages, len(door.sent), adder.ran) == (before, sent, [1, 2])
+
+
+async def test_calls_that_are_answered_can_be_resumed_again(door: Door, adder: Adder) -> None:
+    talk = conversation(door)
+    partial = await paused(door, talk)
+    for _ in range(2):
+        door.answers(POOR)
+        await failing(door, talk, resume=partial, tool_results={"c1": 2})
+    door.answers(answer(False, "Done."))
+    assert await door(talk, "chat", resume=partial, tool_results={"c1": 2}) == "Done."
+    assert adder.ran == []
+
+
+async def test_a_vendor_that_repeats_ids_may_pause_twice(door: Door, adder: Adder) -> None:
+    talk = conversation(door)
+    for number in (1, 2):
+        partial = await paused(door, talk, call("c1", number))
+        door.answers(answer(False, "Done."))
+        await door(talk, "chat", resume=partial, tools=[adder.add])
+    assert adder.ran == [1, 2]
+
+
+async def test_one_of_two_that_resume_a_turn_at_once_runs_it(door: Door, adder: Adder) -> None:
+    talk = conversation(door)
+    partial = await paused(door, talk)
+    door.answers(answer(False, "Done."))
+
+    async def resume() -> Any:
+        return await talk.async_chat(resume=partial, tools=[adder.add])
+
+    def blocking() -> Any:
+        return talk.chat(resume=partial, tools=[adder.add])
+
+    each = resume if door.kind == "async" else functools.partial(asyncio.to_thread, blocking)
+    ended = await asyncio.gather(each(), each(), return_exceptions=True)
+    assert sorted(map(type, ended), key=str) == sorted([ChatReply, PuterInputError], key=str)
+    assert adder.ran == [1]
 
 
 @pytest.mark.parametrize("identity", ["x", ""])

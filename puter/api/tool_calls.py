@@ -148,6 +148,27 @@ def pending_calls(messages: Sequence[Message]) -> tuple[list[Message], tuple[Too
     return rest, tuple(calls)
 
 
+def is_within(past: Sequence[Message], turn: Sequence[Message], calls: Sequence[ToolCall]) -> bool:
+    """Whether these messages have a turn, as ``pending_calls()`` divides it, its calls made."""
+    told = [*_outline(turn), *map(wish_of, calls)]
+    there = _outline(normalize_tool_messages(list(past)))
+    return any(there[at : at + len(told)] == told for at in range(len(there)))
+
+
+def _outline(messages: Sequence[Message]) -> list[tuple[Any, ...]]:
+    """What was said and called, without results and what vendors keep of it."""
+    blocks = [(one, tool_use_in(one)) for one in messages if one.get("role") != "tool"]
+    return [
+        (one.get("role"), one.get("content")) if block is None else wish_of(read_tool_use(block))
+        for one, block in blocks
+    ]
+
+
+def wish_of(call: ToolCall) -> tuple[str, str, Mapping[str, Any]]:
+    """What a model calls, without what its vendor keeps of it."""
+    return call.id, call.name, call.arguments
+
+
 def _given(value: Any) -> Any:
     try:
         return result_content(value)

@@ -429,7 +429,8 @@ class Turn:
         """Go on where an earlier turn stopped: its calls without a result are run or answered.
 
         Raises:
-            PuterInputError: Nothing is left to do, or a call has neither a result nor a function.
+            PuterInputError: Nothing is left to do, a call has neither a result nor a function, or
+                it went on before.
         """
         self.messages, self.pending = tool_calls.pending_calls(self.messages)
         resumed = self.request.resume
@@ -439,7 +440,8 @@ class Turn:
             broken = {"role": "assistant", "content": resumed.text}
             if self.messages[-1:] == [broken]:
                 del self.messages[-1]  # the model is asked again
-        if [_wish(one) for one in shown] != [_wish(one) for one in self.pending]:
+        wishes = [[*map(tool_calls.wish_of, calls)] for calls in (shown, self.pending)]
+        if wishes[0] != wishes[1]:
             raise PuterInputError(
                 "The open calls are not the same in tool_calls and in messages of resume=",
                 hint="Leave both as they were: before_tool may change a call or say no, and "
@@ -458,12 +460,26 @@ class Turn:
                 f"The call {open_calls[0].id!r} of {open_calls[0].name} has no result",
                 hint="Pass tool_results={call_id: value}, or its function in tools=.",
             )
+        if (open_calls or not self.pending) and self._is_resumed():
+            raise PuterInputError(
+                "This turn was resumed before: tools of it have run, or it is in the conversation",
+                hint="Go on with the .partial of the error that came then, or answer the calls "
+                "with tool_results=.",
+            )
         last = self.messages[-1] if self.messages else {"role": "assistant"}
         if not self.pending and last.get("role") == "assistant":
             raise PuterInputError(
                 "There is nothing to resume: the turn is complete",
                 hint="Pass an error's .partial, or a reply with open tool_calls.",
             )
+
+    def _is_resumed(self) -> bool:
+        """Whether tools ran since, as far as is known here, or its open calls were made."""
+        history, resumed = self.history, self.request.resume
+        if resumed is not None and _mark_of(resumed) in history.resumed:
+            return True
+        past = () if self.request.standalone or not self.pending else history.messages
+        return tool_calls.is_within(past, self.messages, self.pending)
 
     def run_tools(self) -> Flow[None]:
         """Run the open calls, and add each with its result to the turn.
@@ -486,6 +502,8 @@ class Turn:
         finally:
             _running.set(outer)
         self.messages += done
+        if done and self.request.resume is not None:
+            self.history.resumed.append(_mark_of(self.request.resume))
         if isinstance(ended, tools.StopChat):
             text = tool_results.clean_text(ended.message).strip()
             closing = [{"role": "assistant", "content": text}] if text else []
@@ -551,9 +569,9 @@ class Turn:
             self.committed = len(self.messages)
 
 
-def _wish(call: ToolCall) -> tuple[str, str, Mapping[str, Any]]:
-    """What a model calls, without what its vendor keeps of it."""
-    return call.id, call.name, call.arguments
+def _mark_of(reply: ChatReply) -> int:
+    """Tells replies apart, in this process; a ``to_dict()`` has that of its reply."""
+    return hash((reply.elapsed, repr([*reply.messages])))
 
 
 def remember(

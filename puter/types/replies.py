@@ -302,7 +302,7 @@ class ChatReply(TextValue, beside=("_again",)):
             _check(int, usage.cached_tokens, usage.reasoning_tokens)
             cost = fields.get("cost")
             fields["cost"] = amount = None if cost is None else Decimal(cost)
-            if amount is not None and not amount.is_finite():
+            if amount is not None and (not amount.is_finite() or amount < 0):
                 raise ArithmeticError(f"cost is {cost}")
             calls = fields["tool_calls"] = [ToolCall(**one) for one in fields.get("tool_calls", ())]
             for call in calls:

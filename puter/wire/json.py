@@ -341,9 +341,9 @@ def number(value: Any) -> Decimal | None:
 
 
 def dollars(cents: Any) -> Decimal | None:
-    """US dollars of an amount in cents, a number or a str of one; None for anything else."""
+    """US dollars of an amount in cents, a number from 0 on or a str of one; None otherwise."""
     amount = number(cents)
-    return None if amount is None else amount / 100
+    return None if amount is None or amount < 0 else amount / 100
 
 
 def as_dict(value: Any) -> dict[str, Any]:

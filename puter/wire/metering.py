@@ -9,7 +9,7 @@ from typing import Any
 
 from puter.types.account import AccountUsage, Spending
 from puter.wire.errors import unknown_shape
-from puter.wire.json import as_dict, as_str, dollars, number
+from puter.wire.json import as_dict, as_str, number
 
 
 def read_account_usage(data: Any, models: AbstractSet[str] = frozenset()) -> AccountUsage:
@@ -84,4 +84,4 @@ def _amount(value: Any, unit: str) -> Decimal:
     """
     if unit:
         return number(value) or Decimal(0)
-    return (dollars(value) or Decimal(0)) / 1_000_000
+    return (number(value) or Decimal(0)) / 100_000_000
