@@ -64,10 +64,9 @@ class Connection:
 
     def start(self) -> list[Any]:
         """Connect, and list the tools. Raises whatever goes wrong, TimeoutError among it."""
+        # Which waits: a program that ends takes the thread with it, but not the server.
+        atexit.register(self.end)
         self._thread.start()
-        atexit.register(
-            self.end
-        )  # which waits: the thread goes with the program, the server does not
         return self._listed.result(self._timeout)
 
     def _run(self) -> None:
