@@ -219,13 +219,13 @@ def test_refresh_fails_with_a_sentence_and_touches_nothing(
 ) -> None:
     (tmp_path / "here").mkdir()
     here, gone = str(tmp_path / "here"), str(tmp_path / "gone")
-    for arguments, told in (
-        (["--api-base", "nonsense", "--output", here], "api_base"),
-        (["--api-base", "http://example.org", "--output", here], "allow_http"),
-        (["--api-base", server.api_base, "--output", gone], "no such folder"),
+    for arguments, code, told in (
+        (["--api-base", "nonsense", "--output", here], 2, "api_base"),
+        (["--api-base", "http://example.org", "--output", here], 2, "allow_http"),
+        (["--api-base", server.api_base, "--output", gone], 1, "no such folder"),
     ):
         done = refresh(*arguments)
-        assert done.returncode == 1
+        assert done.returncode == code
         assert done.stdout == ""
         assert done.stderr.startswith("puter-ai: ")
         assert told in done.stderr
