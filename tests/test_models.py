@@ -221,7 +221,7 @@ def test_refresh_fails_with_a_sentence_and_touches_nothing(
     here, gone = str(tmp_path / "here"), str(tmp_path / "gone")
     for arguments, code, told in (
         (["--api-base", "nonsense", "--output", here], 2, "api_base"),
-        (["--api-base", "http://example.org", "--output", here], 2, "allow_http"),
+        (["--api-base", "http://example.org", "--output", here], 1, "allow_http"),
         (["--api-base", server.api_base, "--output", gone], 1, "no such folder"),
     ):
         done = refresh(*arguments)
