@@ -440,8 +440,7 @@ class Turn:
             broken = {"role": "assistant", "content": resumed.text}
             if self.messages[-1:] == [broken]:
                 del self.messages[-1]  # the model is asked again
-        wishes = [[*map(tool_calls.wish_of, calls)] for calls in (shown, self.pending)]
-        if wishes[0] != wishes[1]:
+        if [*map(tool_calls.wish_of, shown)] != [*map(tool_calls.wish_of, self.pending)]:
             raise PuterInputError(
                 "The open calls are not the same in tool_calls and in messages of resume=",
                 hint="Leave both as they were: before_tool may change a call or say no, and "

@@ -19,6 +19,7 @@ from puter.batch.results import BatchResults, chart_place, check_chart
 from puter.cli.parameters import (
     STDIN,
     answer_options,
+    checked,
     given,
     model_option,
     system_option,
@@ -32,11 +33,6 @@ from puter.wire.json import MAX_BODY
 
 FORMATS = {".jsonl": "jsonl", ".ndjson": "jsonl", ".csv": "csv"}
 """What endings of names mean; any other file has an item in each line."""
-
-
-def _budget(_ctx: click.Context, _option: click.Parameter, value: str | None) -> Budget | None:
-    with told_as_wrong_use(click.BadParameter):
-        return None if value is None else Budget(value)
 
 
 @click.command()
@@ -59,8 +55,8 @@ def _budget(_ctx: click.Context, _option: click.Parameter, value: str | None) ->
     help="Where the answers go; what is there is not asked again. Default: answers.jsonl",
 )
 @model_option()
-@system_option()
-@answer_options()
+@system_option
+@answer_options
 @click.option(
     "--format",
     "form",
@@ -68,7 +64,9 @@ def _budget(_ctx: click.Context, _option: click.Parameter, value: str | None) ->
     help="What INPUT is. Default: as its name ends.",
 )
 @click.option("--concurrency", type=click.IntRange(1), metavar="N", help="Calls at a time at most.")
-@click.option("--budget", callback=_budget, metavar="USD", help="Stop before this run costs more.")
+@click.option(
+    "--budget", callback=checked(Budget), metavar="USD", help="Stop before this run costs more."
+)
 @click.option(
     "--on-error",
     type=click.Choice(["keep", "raise"]),

@@ -32,7 +32,7 @@ from puter.cli.session import Session, pass_session
     help="An image to start from, - for one piped in. May be repeated.",
 )
 @output_options
-@more_options()
+@more_options
 @cost_option
 @pass_session
 def image(

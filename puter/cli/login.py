@@ -7,6 +7,7 @@ import shlex
 import sys
 from collections.abc import Callable, Generator
 from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -15,7 +16,7 @@ from puter.checks import SECONDS
 from puter.cli import saved
 from puter.cli.accounts import hosts_to_save, own_client, profile_of_user, token_of
 from puter.cli.errors import without_secrets
-from puter.cli.parameters import told_as_wrong_use
+from puter.cli.parameters import checked
 from puter.cli.session import Session, pass_session
 from puter.config import PuterConfig
 from puter.engine.credentials import TOKEN_VARIABLES
@@ -37,12 +38,6 @@ def _way(name: str, *words: str, told: str) -> Callable[..., Any]:
     return click.option(*words, "way", flag_value=name, help=told)
 
 
-def _seconds(_: click.Context, option: click.Parameter, value: float) -> float:
-    with told_as_wrong_use(click.BadParameter):
-        seconds: float = SECONDS.kind(whole=False)(str(option.name), value)
-        return seconds
-
-
 @click.command(context_settings={"allow_extra_args": True})
 @_way("browser", "--browser", told="Sign in on Puter's page in the browser.")
 @_way("password", "--password", told="Sign in with user name and password, which are asked for.")
@@ -58,7 +53,7 @@ def _seconds(_: click.Context, option: click.Parameter, value: float) -> float:
     default=300,
     show_default=True,
     metavar="SECONDS",
-    callback=_seconds,
+    callback=checked(partial(SECONDS.kind(whole=False), "timeout")),
     help="How long to wait for the browser.",
 )
 @pass_session

@@ -24,7 +24,7 @@ from puter.cli.session import Session, pass_session
 @click.argument("document", metavar="FILE|URL")
 @click.option("--provider", metavar="NAME", help="Who reads: aws-textract or mistral.")
 @model_option("Which model of the provider. Default: the provider's.")
-@more_options()
+@more_options
 @cost_option
 @pass_session
 def ocr(

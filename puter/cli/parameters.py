@@ -50,17 +50,6 @@ def model_option(told: str = "Which model. Default: the configured one.") -> Cal
     return click.option("-m", "--model", type=ModelName(), metavar="NAME", help=told)
 
 
-def more_options() -> Callable[[F], F]:
-    """Any other option of the method, as ``name=value``."""
-    return click.option(
-        *("--option", "options"),
-        multiple=True,
-        metavar="NAME=VALUE",
-        callback=_pairs,
-        help="Any other option, see the reference; VALUE is JSON, or else text. May be repeated.",
-    )
-
-
 def _pairs(_ctx: click.Context, _param: click.Parameter, texts: Sequence[str]) -> dict[str, Any]:
     return dict(map(_pair, texts))
 
@@ -75,6 +64,18 @@ def _pair(text: str) -> tuple[str, Any]:
         return name.replace("-", "_"), value
 
 
+more_options = click.option(
+    *("--option", "options"),
+    multiple=True,
+    metavar="NAME=VALUE",
+    callback=_pairs,
+    help="Any other option, see the reference; VALUE is JSON, or else text. May be repeated.",
+)
+"""Any other option of the method, as ``name=value``."""
+
+system_option = click.option("-s", "--system", metavar="TEXT", help="Instructions for the model.")
+
+
 def chat_options(sources: str) -> Callable[[F], F]:
     """The options of a chat: ``ask`` and ``chat`` have the same.
 
@@ -83,7 +84,7 @@ def chat_options(sources: str) -> Callable[[F], F]:
     """
     return all_of(
         model_option(),
-        system_option(),
+        system_option,
         click.option(
             *("-i", "--image", "images"),
             multiple=True,
@@ -96,22 +97,7 @@ def chat_options(sources: str) -> Callable[[F], F]:
             metavar="FILE|URL",
             help=f"A file to send along{sources}. May be repeated.",
         ),
-        answer_options(),
-    )
-
-
-def system_option() -> Callable[[F], F]:
-    return click.option("-s", "--system", metavar="TEXT", help="Instructions for the model.")
-
-
-def answer_options() -> Callable[[F], F]:
-    """The options that shape an answer."""
-    return all_of(
-        click.option(
-            "--temperature", type=float, metavar="NUMBER", help="Randomness, about 0 to 2."
-        ),
-        click.option("--max-tokens", type=int, metavar="NUMBER", help="Most tokens in the answer."),
-        more_options(),
+        answer_options,
     )
 
 
@@ -124,6 +110,14 @@ def all_of(*options: Callable[[F], F]) -> Callable[[F], F]:
         return command
 
     return decorate
+
+
+answer_options = all_of(
+    click.option("--temperature", type=float, metavar="NUMBER", help="Randomness, about 0 to 2."),
+    click.option("--max-tokens", type=int, metavar="NUMBER", help="Most tokens in the answer."),
+    more_options,
+)
+"""The options that shape an answer."""
 
 
 def given(options: dict[str, Any], **named: Any) -> dict[str, Any]:
@@ -168,6 +162,16 @@ def told_as_wrong_use(
         raise kind(str(error)) from None
 
 
+def checked(check: Callable[[Any], Any]) -> Callable[..., Any]:
+    """A callback of an option: a value that the check refuses is a wrong use of it."""
+
+    def callback(_ctx: click.Context, _option: click.Parameter, value: Any) -> Any:
+        with told_as_wrong_use(click.BadParameter):
+            return None if value is None else check(value)
+
+    return callback
+
+
 def text_of(words: Sequence[str], sources: Sequence[str] = ()) -> str:
     """The text of a call: the words, a blank line, what is piped in.
 
@@ -181,7 +185,7 @@ def text_of(words: Sequence[str], sources: Sequence[str] = ()) -> str:
         click.UsageError: There is none; or standard input is no text, too long, or wanted twice.
     """
     named = list(words) == [STDIN]
-    if [*sources, *words[:named]].count(STDIN) > 1:
+    if sources.count(STDIN) + named > 1:
         raise click.UsageError("Standard input can be one of them only: the text, or a file.")
     if STDIN in sources:
         return " ".join(words)

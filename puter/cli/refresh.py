@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from datetime import datetime, timezone
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import click
 
 from puter.api.model_lists import fetch_catalogue
 from puter.atomic import write_whole
-from puter.cli.parameters import told_as_wrong_use
+from puter.cli.parameters import checked
 from puter.cli.session import Session, pass_session
 from puter.config import check_url
 from puter.models import __file__ as _registry
@@ -21,15 +22,10 @@ from puter.models import providers_of
 PACKAGE = Path(_registry).parent
 
 
-def _url(_ctx: click.Context, _option: click.Parameter, value: str | None) -> str | None:
-    with told_as_wrong_use(click.BadParameter):
-        return None if value is None else check_url("api_base", value)
-
-
 @click.command()
 @click.option(
     "--api-base",
-    callback=_url,
+    callback=checked(partial(check_url, "api_base")),
     metavar="URL",
     help="The server to ask. Default: the configured one.",
 )

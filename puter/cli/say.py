@@ -26,7 +26,7 @@ from puter.cli.session import Session, pass_session
 @click.option("--voice", metavar="NAME", help="Whose voice, such as Joanna or alloy.")
 @click.option("--language", metavar="CODE", help="Such as en-US.")
 @output_options
-@more_options()
+@more_options
 @cost_option
 @pass_session
 def say(

@@ -26,7 +26,7 @@ from puter.cli.session import Session, pass_session
 @model_option("Which model of the provider. Default: the server's choice.")
 @click.option("--language", metavar="CODE", help="The language spoken, such as en.")
 @click.option("--translate", is_flag=True, help="Translate into English.")
-@more_options()
+@more_options
 @cost_option
 @pass_session
 def transcribe(

@@ -27,7 +27,7 @@ from puter.cli.session import Session, pass_session
 @click.option("--size", metavar="SIZE", help="Such as 1280x720. Default: the model's.")
 @click.option("-i", "--image", metavar="FILE|URL", help="The image that it begins with.")
 @output_options
-@more_options()
+@more_options
 @cost_option
 @pass_session
 def video(
