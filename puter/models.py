@@ -119,13 +119,12 @@ class ModelRegistry:
         return frozenset(one["id"] for kind in kinds for one in self.catalogue.get(kind, ()))
 
     def suggest(
-        self, name: str, count: int = 3, kind: str = "chat", listed: Sequence[Any] = ()
+        self, name: str, *, kind: str = "chat", listed: Sequence[Any] = ()
     ) -> tuple[str, ...]:
-        """Known names close to one that is not known.
+        """Known names close to one that is not known, three at most.
 
         Args:
             name: The name.
-            count: How many at most.
             kind: ``chat``, ``image`` or ``video``.
             listed: Entries of the server's own list. Default: those of the snapshot.
         """
@@ -141,7 +140,7 @@ class ModelRegistry:
         if kind != "chat" and not listed and key in known:
             return ()  # this server lacks its vendor, and so the models like it
         others = [one for one in known if known[one].lower() != key]
-        return tuple(dict.fromkeys(known[one] for one in _near(key, others)))[:count]
+        return tuple(dict.fromkeys(known[one] for one in _near(key, others)))[:3]
 
     @computed_once
     def _spoken(self) -> dict[str, str]:

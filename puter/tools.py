@@ -9,11 +9,11 @@ import json
 import re
 import types
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
-from dataclasses import replace
 from typing import Any, TypeAlias
 
 from puter.exceptions import PuterError, PuterInputError, repr_of, words_of
 from puter.jsonable import to_json
+from puter.records import replace
 from puter.schema import Mismatch
 from puter.signatures import (
     arguments_of,

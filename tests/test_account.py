@@ -37,6 +37,8 @@ USED: dict[str, Any] = {
     "allowanceInfo": {"remaining": 24958329.97, "monthUsageAllowance": 25000000, "addons": {}},
 }
 
+NO_MODELS: frozenset[str] = frozenset()
+
 # ------------------------------------------------------------ spending
 
 
@@ -84,7 +86,7 @@ async def test_a_fresh_account_spent_nothing(door: Door) -> None:
     ],
 )
 def test_what_is_no_number_counts_nothing(change: dict[str, Any]) -> None:
-    usage = read_account_usage({**FRESH, **change})
+    usage = read_account_usage({**FRESH, **change}, NO_MODELS)
     assert usage.spent == 0
     assert set(usage.by_operation.values()) <= {Decimal(0)}
     assert usage.by_app == {}
@@ -136,8 +138,8 @@ async def test_credits_are_no_dollars(door: Door) -> None:
 
 
 def test_dollars_are_shown_as_dollars() -> None:
-    assert str(read_account_usage(USED)) == "0.0004167 USD spent, 0.249583 of 0.25 left"
-    assert str(read_account_usage(FRESH)) == "0 USD spent, 0.25 of 0.25 left"
+    assert str(read_account_usage(USED, NO_MODELS)) == "0.0004167 USD spent, 0.249583 of 0.25 left"
+    assert str(read_account_usage(FRESH, NO_MODELS)) == "0 USD spent, 0.25 of 0.25 left"
 
 
 @pytest.mark.parametrize(
@@ -165,10 +167,10 @@ async def test_an_app_is_named(door: Door) -> None:
 
 
 def test_usage_is_a_value() -> None:
-    usage = read_account_usage(USED)
+    usage = read_account_usage(USED, NO_MODELS)
     assert isinstance(usage, AccountUsage)
-    assert pickle.loads(pickle.dumps(usage)) == usage == read_account_usage(USED)
-    assert usage != read_account_usage(FRESH)
+    assert pickle.loads(pickle.dumps(usage)) == usage == read_account_usage(USED, NO_MODELS)
+    assert usage != read_account_usage(FRESH, NO_MODELS)
     assert "remaining=Decimal('0.2495832997')" in repr(usage)
     assert "allowanceInfo" not in repr(usage)
     with pytest.raises(FrozenInstanceError):

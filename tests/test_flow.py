@@ -700,7 +700,7 @@ def test_effects_are_values() -> None:
     for effect in (
         Send(request),
         Sleep(1.0),
-        Acquire(Permit(throttle, 1), 5.0),
+        Acquire(Permit(throttle), 5.0),
         Invoke(len, ("x",)),
     ):
         assert {effect} == {dataclasses.replace(effect)}

@@ -400,7 +400,7 @@ def test_errors_of_the_socket_are_mapped(transport: Any, error: Exception) -> No
 )
 @pytest.mark.parametrize("transport", TRANSLATE)
 def test_what_is_no_failure_of_the_network_is_left_alone(transport: Any, error: Exception) -> None:
-    assert transport._Exchange(REQUEST).translate(error) is None
+    assert transport._Exchange(REQUEST, None).translate(error) is None
 
 
 def test_the_enumeration_found_the_libraries() -> None:

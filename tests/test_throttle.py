@@ -157,11 +157,17 @@ def timers() -> int:
     return sum(not timer.cancelled() for timer in loop._scheduled)
 
 
+def at(permit: Permit, position: int | None) -> Permit:
+    if position is not None:
+        permit.position = position
+    return permit
+
+
 def acquire(
     throttle: Throttle, position: int | None = None, timeout: float | None = None
 ) -> Permit:
     """A permit, admitted; nothing is left of one that was not."""
-    permit = Permit(throttle, position)
+    permit = at(Permit(throttle), position)
     try:
         return permit.acquire(timeout)
     except BaseException:
@@ -172,7 +178,7 @@ def acquire(
 async def async_acquire(
     throttle: Throttle, position: int | None = None, timeout: float | None = None
 ) -> Permit:
-    permit = Permit(throttle, position)
+    permit = at(Permit(throttle), position)
     try:
         return await permit.async_acquire(timeout)
     except BaseException:

@@ -1757,7 +1757,7 @@ def by_hand(
     context: Any = SimpleNamespace(
         operation="chat", model="m", attempts=1, extensions=listening, time_left=lambda: None
     )
-    steps = run_calls(calls, Toolbox(tools), before, {}, context)
+    steps = run_calls(calls, Toolbox(tools), before, {}, context, ())
     seen: list[Any] = []
     script = iter(answers)
     value = None

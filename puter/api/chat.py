@@ -602,18 +602,14 @@ def _only(messages: Any, arguments: Mapping[str, Any]) -> Any:
     return messages
 
 
-def _reply_of(data: Mapping[str, Any]) -> ChatReply:
-    try:
-        return ChatReply.from_dict(data)
-    except ValueError as error:
-        raise PuterInputError(f"resume: {error}", hint="Pass reply.to_dict().") from error
-
-
 def _check_reply(name: str, value: Any) -> ChatReply:
     if isinstance(value, ChatReply):
         return value
     if isinstance(value, Mapping):
-        return _reply_of(value)
+        try:
+            return ChatReply.from_dict(value)
+        except ValueError as error:
+            raise PuterInputError(f"{name}: {error}", hint="Pass reply.to_dict().") from error
     raise PuterInputError(
         f"{name} must be a ChatReply or its to_dict(), not {type(value).__name__}",
         hint="Pass an error's .partial, or the reply whose tool_calls are open.",
@@ -660,6 +656,5 @@ _CHECKS: Mapping[str, checks.Check] = {
     "remember": checks.flag,
 }
 """What is no option of the server's, each checked and read into what a turn works with."""
-_NO_REQUEST: Mapping[str, Any] = {
-    name: getattr(ChatRequest(), name) for name in _CHECKS if name != "stream"
-}
+_NO_REQUEST: Mapping[str, Any] = {name: getattr(ChatRequest(), name) for name in _CHECKS}
+"""The same of a chat that says none of it."""

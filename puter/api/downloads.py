@@ -70,9 +70,8 @@ class Download:
         self.url = url
         self.data: bytes | None = None
         self.mime_type = ""
-        self.turn: Throttle = Throttle(
-            math.inf, max_concurrency=1
-        )  # whoever comes second finds the bytes
+        # Whoever comes second finds the bytes.
+        self.turn: Throttle = Throttle(math.inf, max_concurrency=1)
         self._runner = runner
 
     def read(self) -> bytes:

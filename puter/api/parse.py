@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -13,6 +12,7 @@ from puter.engine.effects import Flow
 from puter.exceptions import PuterBadRequestError, PuterError, PuterParseError
 from puter.history import History
 from puter.process import late
+from puter.records import replace
 from puter.schema import TypeAdapter
 from puter.types.replies import ChatReply
 from puter.wire.dialects.base import forces_tool
@@ -64,7 +64,7 @@ def typed_answer(
     instruction = instructions(wanted)
     system = request.system or history.system
     form = _form_of(wanted, request.options)
-    asked = dataclasses.replace(
+    asked = replace(
         request,
         system=f"{system}\n\n{instruction}" if system else instruction,
         options=request.options if form is None else {**request.options, "output_format": form},
@@ -100,7 +100,7 @@ def _fitting_answer(
     form: dict[str, Any] | None,
 ) -> Flow[tuple[Any, ChatReply]]:
     """The value and the answer, asked for until it fits."""
-    asked = dataclasses.replace(asked, remember=False)
+    asked = replace(asked, remember=False)
     while True:
         try:
             reply = yield from run_turn(call, history, asked)
@@ -114,7 +114,7 @@ def _fitting_answer(
                 asked = _going_on(asked, so_far)
             form, rest = None, {**asked.options}  # the instructions do
             rest.pop("output_format", None)
-            asked = dataclasses.replace(asked, options=rest)
+            asked = replace(asked, options=rest)
             continue
         try:
             value = _value_in(reply, wanted)
@@ -126,7 +126,7 @@ def _fitting_answer(
             asked = _going_on(asked, reply.copy_with(messages=messages))
             if forces_tool(asked.options.get("tool_choice", "auto")):
                 unforced = {**asked.options, "tool_choice": "auto"}
-                asked = dataclasses.replace(asked, options=unforced)
+                asked = replace(asked, options=unforced)
         else:
             return value, reply.copy_with(messages=tuple(without_corrections(reply.messages)))
 
@@ -142,7 +142,7 @@ def _going_on(asked: ChatRequest, reply: ChatReply) -> ChatRequest:
     composed = asked.composed
     if composed is not None:
         composed = composed._replace(turn=check_messages(reply.messages), known=0)
-    return dataclasses.replace(
+    return replace(
         asked,
         prompt=None,
         messages=None,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 from puter.engine.context import CallContext
 from puter.engine.effects import Flow, Invoke, InvokeAll, do
 from puter.engine.observing import notify
+from puter.records import replace
 from puter.tool_results import clean_text, collected, result_content, unwritable
 from puter.tools import BeforeTool, StopChat, Toolbox, apply_approval, error_text, raises_to_caller
 from puter.types.replies import ToolCall
@@ -26,7 +26,7 @@ def run_calls(
     before: BeforeTool | None,
     tool_results: Mapping[str, Any],
     context: CallContext,
-    raising: tuple[type[BaseException], ...] = (),
+    raising: tuple[type[BaseException], ...],
 ) -> Flow[tuple[list[Message], tuple[ToolCall, ...], Exception | None]]:
     """Run the calls; errors go to the model as results: unknown names, wrong arguments, exceptions.
 
@@ -98,7 +98,7 @@ def _carry_reasoning(calls: list[ToolCall], place: int) -> list[ToolCall]:
     """The calls with the reasoning of the first at another one."""
     extra = dict(calls[0].extra)
     beside = extra.pop("message", {})
-    calls = [dataclasses.replace(calls[0], extra=extra), *calls[1:]]
+    calls = [replace(calls[0], extra=extra), *calls[1:]]
     calls[place] = with_reasoning(calls[place], beside)
     return calls
 

@@ -186,7 +186,7 @@ def through(
     middleware: Sequence[Any],
     call_next: Callable[[Any], Flow[Any]],
     request: Any,
-    layer: Layer = begun,
+    layer: Layer,
 ) -> Flow[Any]:
     """The flow of a request through middleware, the first of which is outermost.
 

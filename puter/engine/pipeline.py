@@ -25,7 +25,7 @@ from puter.exceptions import (
 )
 from puter.process import late
 from puter.records import replace
-from puter.wire.errors import raise_for_error
+from puter.wire.errors import error_of
 from puter.wire.http import HttpReply, HttpRequest
 
 if TYPE_CHECKING:
@@ -112,7 +112,7 @@ def exchange(
                 if (serializer := call.extensions.serializer) is not None:
                     reply.serializer = serializer
                 if not reply.is_success(request.expect):
-                    raise_for_error(request, reply) if server is None else server.refuse(reply)
+                    raise error_of(request, reply) if server is None else server.error_of(reply)
                 lost = False
                 if (budget := call.shared.retry_budget).spent:
                     budget.earn()

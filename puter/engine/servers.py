@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from types import NoneType
-from typing import Any, NoReturn, Protocol
+from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 from puter.checks import MOST, SECONDS, Range, is_loopback, text
@@ -195,13 +195,9 @@ class Server:
         flush = getattr(reader, "flush", None)
         return ChunkAccumulator(model, self.name, reader.read_line, flush)
 
-    def refuse(self, reply: HttpReply) -> NoReturn:
-        """Raise the typed error of a reply that is no success.
-
-        Raises:
-            PuterError: Always.
-        """
-        raise server_error(self.name, reply)
+    def error_of(self, reply: HttpReply) -> PuterError:
+        """The typed error of a reply that is no success."""
+        return server_error(self.name, reply)
 
 
 def names_of(models: Any) -> tuple[str, ...]:

@@ -112,9 +112,9 @@ class Permit:
     _owner: Worker  # who used it last
     _since: float  # when it came to the queue
 
-    def __init__(self, throttle: Throttle, position: int | None = None) -> None:
+    def __init__(self, throttle: Throttle) -> None:
         self.throttle = throttle
-        self.position: int = next(throttle._positions) if position is None else position
+        self.position: int = next(throttle._positions)
         self._parked = self._released = False
 
     def acquire(self, timeout: float | None = None) -> Permit:

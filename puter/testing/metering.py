@@ -121,7 +121,7 @@ class Metering:
         """Micro-cents left of this month's allowance."""
         return max(0, allowance_of(user) - self.total(user))
 
-    def book(self, user: User, rate: float = 1) -> dict[str, dict[str, float]]:
+    def book(self, user: User, rate: float) -> dict[str, dict[str, float]]:
         """Units, cost (at ``rate`` for a micro-cent) and count by key."""
         lines = self._books[user.uuid].items()
         return {

@@ -70,7 +70,7 @@ class Exchange:
     _decoded: int = 0
     _began: bytes = b""  # the content, as far as is shown
 
-    def __init__(self, request: HttpRequest, time_left: float | None = None) -> None:
+    def __init__(self, request: HttpRequest, time_left: float | None) -> None:
         self.request = request
         self.time_left = time_left
         """Seconds until the deadline when it began."""

@@ -45,7 +45,7 @@ class Decoder:
         >>> decoder.end()
     """
 
-    def __init__(self, coding: str = "") -> None:
+    def __init__(self, coding: str) -> None:
         named = [one.strip().lower() for one in coding.split(",")]
         codings = [one for one in named if one not in ("", "identity")]
         if len(codings) > 1 or not _CODINGS.keys() >= set(codings):

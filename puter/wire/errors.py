@@ -153,17 +153,9 @@ def unknown_shape(what: str, body: Any = None, hint: str = NEWER_SERVER) -> Pute
     return PuterResponseError(f"{what} has an unknown shape", body=body, hint=hint)
 
 
-def raise_for_error(request: HttpRequest, reply: HttpReply) -> None:
-    """Return if the reply is the success that the request expects.
-
-    Raises:
-        PuterError: The typed error for anything else.
-    """
-    if not reply.is_success(request.expect):
-        raise _error_of(request, reply, reply.decoded())
-
-
-def _error_of(request: HttpRequest, reply: HttpReply, data: Any) -> PuterError:
+def error_of(request: HttpRequest, reply: HttpReply) -> PuterError:
+    """The typed error of a reply that is not the success that its request expects."""
+    data = reply.decoded()
     place = f"{request.method} {request.where}"
     what = _kind_of(reply)
     page = reply.body[:LONGEST].decode("utf-8", "replace")

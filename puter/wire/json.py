@@ -163,9 +163,9 @@ DECODER = json.JSONDecoder(parse_float=_float, parse_constant=_no_number)
 """Of ``read_json()``, for JSON that is too short to be nested too deeply."""
 
 
-def _finite(number: str, kind: type[float] = float) -> float:
+def _finite(number: str) -> float:
     """The number, unless it is NaN or infinite, which JSON does not know."""
-    value = kind(number)
+    value = float(number)
     if not math.isfinite(value):
         raise ValueError(f"{number} is not a number in JSON")
     return value
@@ -185,7 +185,8 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _exact(number: str) -> float:
-    return _finite(number, schema.Exact)
+    _finite(number)
+    return schema.Exact(number)
 
 
 def read_model_json(text: str, *, exact: bool = False) -> Any:
@@ -254,7 +255,7 @@ _TREES = json.JSONEncoder(
 """Of lists and dicts that do not hold themselves, and of nothing that needs a default."""
 
 
-def json_text(value: Any, default: Callable[[Any], Any], *, is_tree: bool = False) -> str:
+def json_text(value: Any, default: Callable[[Any], Any], *, is_tree: bool) -> str:
     """The JSON of a value for a request.
 
     Args:

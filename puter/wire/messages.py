@@ -229,8 +229,13 @@ def _check_part(part: Any, place: str, index: int | None, copy: bool) -> Any:
     raise PuterInputError(f"{where}{':' if not hint else ''} {fault}", hint=hint)
 
 
-def validate_reply(reply: ChatReply, *, model: str, provider: str | None = None) -> ChatReply:
-    """The reply, if it came from the model and has any content.
+def validate_reply(reply: ChatReply, *, model: str, provider: str | None) -> None:
+    """See that a reply came from the model, and has any content.
+
+    Args:
+        reply: The reply.
+        model: The model that was asked.
+        provider: Who was to serve it, if that was said.
 
     Raises:
         PuterBlockedError: The server's stand-in answered with filler.
@@ -254,10 +259,9 @@ def validate_reply(reply: ChatReply, *, model: str, provider: str | None = None)
             else "Ask again, or ask another model.",
             reply=reply,
         )
-    return reply
 
 
-def assistant_messages(reply: ChatReply, family: str = "", model: str = "") -> list[Message]:
+def assistant_messages(reply: ChatReply, family: str, model: str) -> list[Message]:
     """The reply in the form that every route keeps intact: text, then a message per call.
 
     Args:

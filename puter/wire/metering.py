@@ -12,7 +12,7 @@ from puter.wire.errors import unknown_shape
 from puter.wire.json import as_dict, as_str, number
 
 
-def read_account_usage(data: Any, models: AbstractSet[str] = frozenset()) -> AccountUsage:
+def read_account_usage(data: Any, models: AbstractSet[str]) -> AccountUsage:
     """The answer of ``GET /metering/usage``.
 
     Args:
@@ -39,7 +39,7 @@ def read_account_usage(data: Any, models: AbstractSet[str] = frozenset()) -> Acc
     )
 
 
-def read_app_usage(data: Any, models: AbstractSet[str] = frozenset()) -> Spending:
+def read_app_usage(data: Any, models: AbstractSet[str]) -> Spending:
     """The answer of ``GET /metering/usage/<app>``; see ``read_account_usage()``.
 
     Raises:

@@ -141,7 +141,7 @@ def json_parts(
     end: int | None = None,
     *,
     is_tree: bool = False,
-    serializer: Serializer | None = None,
+    serializer: Serializer | None,
 ) -> list[bytes | Part]:
     """The JSON of a value, or ``[start:end]`` of it, around ``Text`` and the like.
 

@@ -65,7 +65,7 @@ def find_provider(provider: str, known: Collection[str], kind: str) -> str:
     raise PuterInputError(f"This server lists no {kind} models of {provider!r}", hint=hint)
 
 
-def refuse_misspelt_provider(provider: object, kind: str, listed: Iterable[Model] = ()) -> None:
+def refuse_misspelt_provider(provider: object, kind: str, listed: Iterable[Model]) -> None:
     """Refuse a provider that is nearly a known one.
 
     For chats and videos the server ignores a provider that it does not know, and lets another one
@@ -74,7 +74,7 @@ def refuse_misspelt_provider(provider: object, kind: str, listed: Iterable[Model
     Args:
         provider: The name; what is no str is checked elsewhere.
         kind: ``chat``, ``image`` or ``video``.
-        listed: Providers that the server's own list has, where it was fetched.
+        listed: Models of the server's own list, where it was fetched.
 
     Raises:
         PuterInputError: It is nearly a known one.

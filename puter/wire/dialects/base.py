@@ -74,7 +74,6 @@ _DETAILS = {
 class Dialect:
     """How a family of routes writes a chat; it has no state, so one instance serves all calls."""
 
-    name: ClassVar[str] = "base"
     family: ClassVar[str] = ""
     """Whose reasoning and compaction the route reads; ``""``: its provider's own."""
     system_first: ClassVar[bool] = False
@@ -107,15 +106,15 @@ class Dialect:
             known: How many messages, from the first, are known to be plain.
         """
         if known < len(messages) and not is_plain(messages, known):
-            messages = self.encode_messages(messages, family, model)
+            own = self.family if family is None else family
+            messages = self.encode_messages(messages, own, model)
         args: dict[str, Any] = {"messages": messages}
         return self._with_options(args, options) if options else args
 
     def encode_messages(
-        self, messages: Sequence[Message], family: str | None = None, model: str = ""
+        self, messages: Sequence[Message], family: str, model: str
     ) -> list[Message]:
         """The messages with tool rounds, images and files in the form the routes read."""
-        family = self.family if family is None else family
         encoded: list[Message] = []
         for given in normalize_tool_messages(self._place_instructions(messages)):
             if is_text(given):

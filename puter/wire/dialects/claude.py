@@ -15,7 +15,6 @@ from puter.wire.pieces import text_from
 class ClaudeDialect(Dialect):
     """Anthropic's own models; resellers of them speak the neutral form."""
 
-    name = "claude"
     family = "claude"
     system_first = True  # older servers drop later ones, newer ones fold them into the first
     sees_results = True

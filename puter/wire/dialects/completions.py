@@ -29,10 +29,8 @@ READS = frozenset(
 class CompletionsDialect(Dialect):
     """The neutral form, with tool rounds as OpenAI has them."""
 
-    name = "chat-completions"
-
     def encode_messages(
-        self, messages: Sequence[Message], family: str | None = None, model: str = ""
+        self, messages: Sequence[Message], family: str, model: str
     ) -> list[Message]:
         encoded: list[Message] = []
         for message in super().encode_messages(messages, family, model):

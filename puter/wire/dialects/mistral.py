@@ -8,8 +8,6 @@ from puter.wire.dialects.base import Dialect, Part, file_in, image_in
 class MistralDialect(Dialect):
     """Mistral's own models; resellers of them speak the neutral form."""
 
-    name = "mistral"
-
     def encode_part(self, part: Part) -> Part:
         part = super().encode_part(part)
         image = image_in(part)

@@ -8,7 +8,6 @@ from puter.wire.dialects.base import Dialect
 class OpenAIDialect(Dialect):
     """The vendor that the neutral form comes from; others do not know all its roles."""
 
-    name = "openai"
     knows_developer = True
 
 

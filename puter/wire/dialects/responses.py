@@ -12,7 +12,6 @@ from puter.wire.dialects.base import CHOICES, Dialect, Part, file_in, image_in, 
 class ResponsesDialect(Dialect):
     """Models flagged ``responses_api_only``, and calls with web search or compaction."""
 
-    name = "responses"
     family = "openai-responses"
     knows_developer = True
     option_words: ClassVar[Mapping[str, tuple[str, str]]] = {
