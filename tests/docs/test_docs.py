@@ -22,6 +22,7 @@ import sys
 import textwrap
 import traceback
 import types
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -139,6 +140,20 @@ def run(where: object, command: list[str], folder: Path, **environment: str) -> 
     assert not COMPLAINTS.search(done.stderr), output
 
 
+@contextlib.contextmanager
+def served(settings: Mapping[str, str]) -> Iterator[dict[str, str]]:
+    """`puter-ai serve` on a port of its own: the variables that OpenAI's client reads."""
+    command = [sys.executable, "-m", "puter", "serve"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), **settings}
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as server:
+        try:
+            assert server.stdout is not None
+            address, _, key = server.stdout.readline().partition(" key=")
+            yield {"OPENAI_BASE_URL": address, "OPENAI_API_KEY": key.strip()}
+        finally:
+            server.terminate()
+
+
 def check(block: Block) -> None:
     """The block is of a kind that runs, or there is a reason why it does not."""
     assert block.no_run != "", f"{block}: say why: <!-- no-run: reason -->"
@@ -168,7 +183,8 @@ def test_page(page: Path, tmp_path: Path, request: pytest.FixtureRequest) -> Non
     for block in blocks:
         check(block)
     (tmp_path / "examples").symlink_to(ROOT / "examples")
-    with LocalPuter(tier=None) as puter:
+    text = page.read_text(encoding="utf-8")
+    with LocalPuter(tier=None) as puter, contextlib.ExitStack() as stack:
         settings = {
             "PUTER_API_BASE": puter.api_base,
             "PUTER_LOGIN_URL": puter.login_url,
@@ -176,8 +192,10 @@ def test_page(page: Path, tmp_path: Path, request: pytest.FixtureRequest) -> Non
             "PUTER_PROXY": "",
             "BROWSER": COMMAND,
         }
-        if "REDIS_URL" in page.read_text(encoding="utf-8"):
+        if "REDIS_URL" in text:
             settings["REDIS_URL"] = request.getfixturevalue("redis_server")
+        if "OPENAI_BASE_URL" in text:
+            settings.update(stack.enter_context(served(settings)))
         run(page.name, [sys.executable, __file__, str(page)], tmp_path, **settings)
         for block in blocks:
             if block.language in SHELL and not block.no_run:
