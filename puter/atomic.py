@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
-from puter.exceptions import PuterInputError
+from puter.exceptions import PuterInputError, with_article
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -133,7 +133,9 @@ def open_ordinary(path: str | os.PathLike[str], hint: str) -> IO[bytes]:
         kind = next((noun for is_kind, noun in _SPECIAL if is_kind(mode)), None)
         if kind is not None:
             shown = os.fsencode(path).decode(errors="replace")[:200]
-            raise PuterInputError(f"{shown!r} is a {kind}, not an ordinary file", hint=hint)
+            raise PuterInputError(
+                f"{shown!r} is {with_article(kind)}, not an ordinary file", hint=hint
+            )
 
     def opener(name: str, flags: int) -> int:
         check(os.stat(name).st_mode)  # opening a device may do something to it

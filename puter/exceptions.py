@@ -339,8 +339,23 @@ def repr_of(value: Any, most: int = 200) -> str:
     try:
         text = repr(value)
     except Exception:  # noqa: BLE001 - nested too deeply, too many digits, or its own code failed
-        return f"a {type(value).__name__}"
+        return with_article(type(value).__name__)
     return text if len(text) <= most else f"{text[:most]}..."
+
+
+def with_article(noun: str) -> str:
+    """The noun after "a" or "an", by how it sounds.
+
+    Examples:
+        >>> with_article("int"), with_article("UUID")
+        ('an int', 'a UUID')
+    """
+    word = noun.lower().lstrip("_")
+    vowel = word.startswith(tuple("aeiou")) and not word.startswith(_SOUND_LIKE_YOU)
+    return f"{'an' if vowel else 'a'} {noun}"
+
+
+_SOUND_LIKE_YOU = ("eu", "one", "uni", "url", "use", "uu")
 
 
 def words_of(error: BaseException) -> str:

@@ -21,7 +21,7 @@ MOST_ITEMS = 10_000
 
 def refuse(value: Any) -> Any:
     """Raise TypeError for a value that has no form in JSON."""
-    raise TypeError(f"a {type(value).__name__} has no form in JSON")
+    raise TypeError(f"{type(value).__name__} has no form in JSON")
 
 
 def to_json(

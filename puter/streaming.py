@@ -15,7 +15,7 @@ from puter.engine.context import CallContext
 from puter.engine.effects import Body, Done, Flow, StreamOpened, YieldChunks
 from puter.engine.failures import report, warn_of_blocking
 from puter.engine.transport import Transport
-from puter.exceptions import PuterError
+from puter.exceptions import PuterError, with_article
 from puter.threads import running_loop
 from puter.types.replies import ChatChunk, ChatReply
 
@@ -155,7 +155,8 @@ class _Stream:
         self._end()
         if not over:
             warnings.warn(
-                f"a {type(self).__name__} was dropped before its end; close it, or use `with`",
+                f"{with_article(type(self).__name__)} was dropped before its end; close it, or "
+                "use `with`",
                 ResourceWarning,
                 stacklevel=2,
                 source=self,

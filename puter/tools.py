@@ -11,7 +11,7 @@ import types
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from typing import Any, TypeAlias
 
-from puter.exceptions import PuterError, PuterInputError, repr_of, words_of
+from puter.exceptions import PuterError, PuterInputError, repr_of, with_article, words_of
 from puter.jsonable import to_json
 from puter.records import replace
 from puter.schema import Mismatch
@@ -230,8 +230,8 @@ def _check_function(function: Any) -> None:
     if inspect.isclass(function):
         raise PuterInputError(
             f"{function.__name__} is a class, and a tool is a function",
-            hint=f"Pass a function that takes a {function.__name__}, or a method of an object; "
-            f"for an answer of that type call parse(..., {function.__name__}).",
+            hint=f"Pass a function that takes {with_article(function.__name__)}, or a method of an "
+            f"object; for an answer of that type call parse(..., {function.__name__}).",
         )
     if not callable(function):
         raise PuterInputError(f"A tool must be callable, not {type(function).__name__}")

@@ -12,6 +12,7 @@ import logging
 import os
 import pickle
 import pydoc
+import re
 import subprocess
 import sys
 import traceback
@@ -35,6 +36,7 @@ from puter.engine.client import paired
 from puter.engine.context import CallContext
 from puter.engine.effects import Flow
 from puter.engine.pipeline import exchange
+from puter.exceptions import with_article
 from puter.testing import Disconnect, Failure, InvalidUtf8, LocalPuter, Redirect, Truncate
 from puter.transports import aiohttp_transport, requests_transport
 from puter.wire.http import HttpRequest, api_get
@@ -178,6 +180,19 @@ def test_every_error_is_exported() -> None:
     }
     assert errors == set(exceptions.__all__)
     assert errors <= set(NAMES)
+
+
+def test_articles_are_chosen_by_the_word_that_follows() -> None:
+    assert [with_article(one) for one in ("int", "_Odd", "UUID", "list", "user", "umbrella")] == [
+        "an int", "an _Odd", "a UUID", "a list", "a user", "an umbrella"
+    ]  # fmt: skip
+    fixed = [
+        f"{path.name}: {found}"
+        for path in sorted(ROOT.rglob("*.py"))
+        for found in re.findall(r"\b[Aa]n? \{.*", path.read_text("utf-8"))
+        if "with_article" not in found
+    ]
+    assert not fixed
 
 
 def test_all_is_sorted_complete_and_importable() -> None:

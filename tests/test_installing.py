@@ -193,7 +193,7 @@ WAYS: list[Callable[[Any], Any]] = [
 @pytest.mark.parametrize("way", WAYS)
 def test_none_is_copied_or_pickled(name: str, way: Callable[[Any], Any], tmp_path: Path) -> None:
     extension = SINGLE[name](tmp_path)
-    with pytest.raises(TypeError, match=f"A {name} is neither copied nor pickled") as caught:
+    with pytest.raises(TypeError, match=f"This {name} is neither copied nor pickled") as caught:
         way(extension)
     assert f"or make another: {name}(...)" in str(caught.value)
 

@@ -679,7 +679,7 @@ async def test_constraints_are_told_and_checked(door: Door) -> None:
     assert await door(door.client(), "parse", "How many?", stars) == 5
     first, second = (one.args["messages"] for one in door.sent)
     assert '"maximum": 5' in first[0]["content"]
-    assert "expected less than or equal to 5, got 9" in second[-1]["content"]
+    assert "must be less than or equal to 5, got 9" in second[-1]["content"]
 
 
 # ------------------------------------------------------------ the wrapper

@@ -622,7 +622,7 @@ async def test_constraints_of_parameters_are_told_and_checked(door: Door) -> Non
     assert got == [
         "1 7 ab ['new']",
         "1 6 ab []",
-        "Error: wrong arguments: count: expected greater than or equal to 1, got 0",
+        "Error: wrong arguments: count: must be greater than or equal to 1, got 0",
         'Error: wrong arguments: name: string should have at least 2 characters, got "a"',
         "Error: wrong arguments: name: it is missing",
     ]

@@ -210,17 +210,13 @@ def _read(source: Any, size: int) -> tuple[Iterator[bytes], str, str]:
             data, kind = _read_pil(source)
             return iter((data,)), "", f"image/{kind.lower()}"
         raise PuterInputError(
-            f"{_one(type(source).__name__)} is neither an image nor a file",
+            f"A value of type {type(source).__name__} is neither an image nor a file",
             hint="Pass a path, bytes, a file, (data, mime type), a URL, a PIL image or PuterFile.",
         )
     if isinstance(source, (str, os.PathLike)):
         return _read_path(source, size), _shown(os.fspath(source)), ""
     name = _shown(getattr(source, "name", ""))
     return _read_file(source, name, size), name, ""
-
-
-def _one(noun: str) -> str:
-    return f"{'An' if noun[0].lower() in 'aeiou' else 'A'} {noun}"
 
 
 def _read_path(path: str | os.PathLike[str], size: int) -> Iterator[bytes]:

@@ -11,7 +11,13 @@ from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from typing import Any
 
-from puter.exceptions import PuterAuthError, PuterConfigError, PuterInputError, words_of
+from puter.exceptions import (
+    PuterAuthError,
+    PuterConfigError,
+    PuterInputError,
+    with_article,
+    words_of,
+)
 
 _lock = threading.Lock()
 
@@ -41,7 +47,7 @@ def _check_client(client: Any) -> None:
     transports = client._shared.transports
     if (own := transports.get("sync")) is not None and own is transports.get("async"):
         raise PuterConfigError(
-            f"The client's transport, a {type(own).__name__}, stays in this process",
+            f"The client's transport, {with_article(type(own).__name__)}, stays in this process",
             hint="Leave out executor=, or make the client in function=.",
         )
     installed = client._extensions.installed

@@ -6,7 +6,7 @@ from importlib.metadata import EntryPoints, entry_points
 
 import click
 
-from puter.exceptions import PuterConfigError
+from puter.exceptions import PuterConfigError, with_article
 from puter.extensions.plugins import loaded, named, the_only
 
 GROUP = "puter.commands"
@@ -41,7 +41,7 @@ def _loaded(found: EntryPoints) -> click.Command:
         command = loaded(entry)
         if not isinstance(command, click.Command):
             raise PuterConfigError(
-                f"{named(entry)} is no click command but a {type(command).__name__}",
+                f"{named(entry)} is no click command but {with_article(type(command).__name__)}",
                 hint="Its entry point has to name a function decorated with @click.command().",
             )
     except PuterConfigError as error:

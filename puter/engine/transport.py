@@ -27,7 +27,13 @@ from puter.engine.effects import (
 )
 from puter.engine.events import async_tell, tell
 from puter.engine.throttle import Late, WouldDeadlock
-from puter.exceptions import PuterConfigError, PuterError, PuterInputError, PuterTimeoutError
+from puter.exceptions import (
+    PuterConfigError,
+    PuterError,
+    PuterInputError,
+    PuterTimeoutError,
+    with_article,
+)
 from puter.process import late
 from puter.threads import Worker, awaited_by, in_thread, workers
 from puter.wire.http import HttpReply
@@ -170,7 +176,7 @@ def _unknown(effect: Any) -> Exception:
         return TypeError(f"no transport knows the effect {effect!r}")
     kind = "flow" if inspect.isgenerator(effect) else type(effect).__name__
     return PuterConfigError(
-        f"A middleware yielded a {kind}",
+        f"A middleware yielded {with_article(kind)}",
         hint="Write `reply = yield from call_next(request)`, and `return reply` at its end.",
     )
 

@@ -8,7 +8,7 @@ from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
 from puter.checks import did_you_mean, near_misses
-from puter.exceptions import PuterConfigError, repr_of
+from puter.exceptions import PuterConfigError, repr_of, with_article
 
 GROUP = "puter.plugins"
 """The group of entry points."""
@@ -78,7 +78,7 @@ def the_only(found: Collection[EntryPoint]) -> EntryPoint:
     if others:
         packages = ", ".join(sorted(map(package_of, found)))
         raise PuterConfigError(
-            f"Several packages have a {_noun(first.group)} {first.name!r}: {packages}",
+            f"Several packages have {with_article(_noun(first.group))} {first.name!r}: {packages}",
             hint="Uninstall all but one.",
         )
     return first

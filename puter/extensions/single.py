@@ -23,6 +23,6 @@ class Single:
         """
         name = type(self).__name__
         raise TypeError(
-            f"A {name} is neither copied nor pickled. Give the same one to each client of this "
+            f"This {name} is neither copied nor pickled. Give the same one to each client of this "
             f"process, or make another: {name}(...)."
         )

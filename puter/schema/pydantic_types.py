@@ -67,7 +67,7 @@ def _reader_and_schema(of: Any, ref_template: str) -> tuple[Any, Schema]:
             reader = pydantic.TypeAdapter(of)  # it has a configuration of its own
         return reader, reader.json_schema(ref_template=ref_template)
     except Exception as error:  # noqa: BLE001 - the type's own code may raise anything
-        reason = re.split(r"\n|\. Set ", words_of(error))[0]
+        reason = re.split(r":?\n|\. Set ", words_of(error))[0]
         own = isinstance(error, pydantic.errors.PydanticErrorMixin)  # its frames say no more
         is_class = own and isinstance(of, type) and get_origin(of) is None
         raise PuterInputError(
@@ -108,6 +108,7 @@ def _sentence(detail: dict[str, Any], path: str) -> str:
     if detail["type"] == "extra_forbidden":
         return str(fault(path, "no such field"))
     told = re.sub(r"^(Value error|Assertion failed), ", "", detail["msg"])
-    told = re.sub(r"^Input should be ", "expected ", told)
+    told = re.sub(r"^Input should be (?=less|greater)", "must be ", told)
+    told = re.sub(r"^(?:URL |JSON )?[Ii]nput should be ", "expected ", told)
     told = told if told[1:2].isupper() else told[:1].lower() + told[1:]  # not "JSON ..."
     return str(fault(path, f"{told}, got {shown(detail['input'])}"))

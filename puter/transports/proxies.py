@@ -14,7 +14,7 @@ import certifi
 
 from puter.checks import is_loopback
 from puter.config import check_proxy
-from puter.exceptions import PuterConfigError
+from puter.exceptions import PuterConfigError, with_article
 from puter.process import loading
 from puter.records import dataclass, field
 
@@ -61,8 +61,9 @@ def _proxy_of(url: str) -> str | None:
     try:
         return str(check_proxy("proxy", proxy))
     except PuterConfigError:
+        kind = with_article(proxy.partition("://")[0])
         raise PuterConfigError(
-            f"The environment names a {proxy.partition('://')[0]} proxy that cannot be used",
+            f"The environment names {kind} proxy that cannot be used",
             hint="Set PUTER_PROXY to an http:// proxy, or to '' for none.",
         ) from None
 

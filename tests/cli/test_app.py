@@ -515,7 +515,7 @@ def test_what_is_installed_is_looked_through_once(
     [
         ("import no_such_module", "cannot be loaded: ModuleNotFoundError"),
         ("1 / 0", "cannot be loaded: ZeroDivisionError"),
-        ("hello = 5", "is no click command but a int"),
+        ("hello = 5", "is no click command but an int"),
     ],
 )
 def test_a_broken_command_tells_why_and_the_others_work(
