@@ -1,4 +1,4 @@
-"""A web endpoint that forwards a stream, here with aiohttp; FastAPI's StreamingResponse is alike.
+"""A web endpoint that forwards a stream, here with aiohttp; others: docs/how-to/web-frameworks.md.
 
     python examples/stream_server.py --port 8080     then: curl -N 'localhost:8080/?q=Hello'
 
