@@ -1,32 +1,32 @@
 """Every error the SDK raises, in one tree.
 
-    PuterError                                .partial: what was answered, and billed, before it
-      PuterConfigError (also ValueError)      a bad setting
-      PuterInputError (also ValueError)       a bad argument, found before any traffic
-      PuterAuthError                          not signed in, refused, account not verified; .reason
-        PuterTwoFactorRequired                the account has a second factor, no code was given
-      PuterBudgetError                        the budget that the user set is spent
-      PuterToolError                          a tool loop that did not come to an end; .messages
-      PuterAPIError                           the server's error, or no answer; .retry_after
-        PuterConnectionError                  no answer; .sent says whether the request may have run
-          PuterTimeoutError                   connecting, silence, or the deadline
-        PuterResponseError                    an answer that is not Puter's: HTML, redirect
-          PuterEmptyResponseError             an answer with nothing in it; .reply
-        PuterBadRequestError                  refused as it stands
-          PuterModelNotFoundError             .suggestions
-        PuterPermissionError                  the token may not do this
-        PuterNotFoundError                    no such driver, method, file or path
-        PuterRateLimitError                   waiting did not help
-        PuterQuotaError                       the account may not spend more
-          PuterInsufficientFundsError         the allowance is used up
-          PuterSubscriptionRequiredError      needs a paid plan
-        PuterUpstreamError                    the vendor behind Puter failed
-        PuterServerError                      Puter itself failed
-        PuterStreamError                      a stream failed or ended early
-        PuterBlockedError                     the stand-in answered instead of the model; .reply
-        PuterParseError                       the answer is not of the type asked for; .reply
-    PuterOptionWarning (a UserWarning)        an option that the model's provider does not read
-    PuterBlockingWarning (a RuntimeWarning)   a sync method where an event loop runs
+    PuterError                              .partial: what was billed before it
+      PuterConfigError (also ValueError)    a bad setting
+      PuterInputError (also ValueError)     a bad argument, before any traffic
+      PuterAuthError                        not signed in, or refused; .reason
+        PuterTwoFactorRequired              the account has 2FA: give a code
+      PuterBudgetError                      the budget you set is spent
+      PuterToolError                        tools called without end; .messages
+      PuterAPIError                         refused or unanswered; .retry_after
+        PuterConnectionError                no answer; .sent: it may have run
+          PuterTimeoutError                 connecting, silence, deadline
+        PuterResponseError                  not Puter's answer: HTML, redirect
+          PuterEmptyResponseError           an answer with nothing in it; .reply
+        PuterBadRequestError                refused as it stands
+          PuterModelNotFoundError           .suggestions
+        PuterPermissionError                the token may not do this
+        PuterNotFoundError                  no such driver, method, file or path
+        PuterRateLimitError                 waiting did not help
+        PuterQuotaError                     the account may not spend more
+          PuterInsufficientFundsError       the allowance is used up
+          PuterSubscriptionRequiredError    needs a paid plan
+        PuterUpstreamError                  the vendor behind Puter failed
+        PuterServerError                    Puter itself failed
+        PuterStreamError                    a stream failed or ended early
+        PuterBlockedError                   a stand-in answered; .reply
+        PuterParseError                     not of the type asked for; .reply
+    PuterOptionWarning (a UserWarning)      the model's provider ignores it
+    PuterBlockingWarning (a RuntimeWarning) a sync method in an event loop
 
 Every error has ``message``, ``hint`` (what to do next), ``status``, ``code``, ``body``,
 ``attempts``, ``elapsed``, ``retryable`` and ``partial``; those that did not come from the server

@@ -77,8 +77,8 @@ class ChatPuter(BaseChatModel):
         timeout: Seconds of silence allowed; also as ``request_timeout``.
         max_retries: How often a request is sent again at most.
         streaming: Whether ``invoke`` streams as well; False keeps all calls from it.
-        model_kwargs: More options of ``PuterAI.chat()``.
-        **options: The same one by one, and what all of LangChain's models take.
+        **options: More options of ``PuterAI.chat()``, one by one or as a dict ``model_kwargs``, and
+            what all of LangChain's models take.
 
     Raises:
         TypeError: An option is unknown; the message suggests the nearest.

@@ -92,6 +92,8 @@ def _chat(
 ) -> None:
     """Ask a model and remember the exchange.
 
+    Once a round was answered or a tool ran, an error has it in ``.partial``, for ``resume``.
+
     Args:
         prompt: What to say. A list of messages is the same as ``messages=``.
         model: Which model. Default: ``current_model``, or the conversation's own.
@@ -138,8 +140,6 @@ def _chat(
         PuterStreamError: While iterating a stream: it failed or was cut off.
         PuterConnectionError: No answer; a chat that may have run is not sent again.
         PuterAPIError: Anything else the server refused.
-
-        Once a round was answered or a tool ran, each has it in ``.partial``, for ``resume``.
 
     Examples:
         >>> reply = ai.chat("What is the capital of France?", "gpt-5-nano")
