@@ -1,63 +1,63 @@
-"""An agent with a calculator and a clock.
+"""An agent that looks after a folder; you are asked before it deletes anything.
 
-python examples/agent.py "Calculate 12 * 34, and tell the time."
+python examples/agent.py 'Delete the file "notes.txt".'
 """
 
 from __future__ import annotations
 
-import ast
-import datetime as dt
-import operator
 import sys
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from where import open_client
 
-if TYPE_CHECKING:
-    from puter import ToolCall
-
-SIGNS: dict[type[ast.AST], Any] = {
-    ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul,
-    ast.Div: operator.truediv, ast.USub: operator.neg,
-}  # fmt: skip
+from puter import StopChat, ToolCall
 
 
-def calculate(expression: str) -> float:
-    """Work out an arithmetic expression.
+class Folder:
+    """A folder that a model may look after."""
 
-    Args:
-        expression: Numbers with + - * / and parentheses, such as "2 * (3 + 4)".
-    """
-    number: float = value_of(ast.parse(expression, mode="eval").body)
-    return number
+    def __init__(self, path: str) -> None:
+        self._path = Path(path)
 
+    def list_files(self) -> list[str]:
+        """List the names of all files."""
+        return sorted(file.name for file in self._path.iterdir())
 
-def value_of(node: ast.expr) -> Any:
-    match node:
-        case ast.Constant(int() | float() as number):
-            return number
-        case ast.UnaryOp(sign, inner) if type(sign) in SIGNS:
-            return SIGNS[type(sign)](value_of(inner))
-        case ast.BinOp(left, sign, right) if type(sign) in SIGNS:
-            return SIGNS[type(sign)](value_of(left), value_of(right))
-        case _:
-            raise ValueError(f"{ast.unparse(node)} is not arithmetic")  # the model reads this
+    def delete_file(self, name: str) -> str:
+        """Delete a file for good.
 
-
-def clock() -> dt.datetime:
-    """Tell the current date and time, in UTC."""
-    return dt.datetime.now(dt.timezone.utc)
+        Args:
+            name: Its name, as listed.
+        """
+        if name not in self.list_files():
+            raise FileNotFoundError(name)  # the model is told
+        (self._path / name).unlink()
+        return "deleted"
 
 
-def show(call: ToolCall) -> None:
-    print(f"[{call.name} {call.arguments}]")
+def approve(call: ToolCall) -> bool | str:
+    """Asked before each call: a text is told the model instead of the tool's result."""
+    print(f"{call.name} {call.arguments}")
+    if call.name != "delete_file":
+        return True
+    try:
+        answer = input("allow? [y/N/q] ").strip().lower()
+    except EOFError:  # nobody is there
+        answer = ""
+    if answer == "q":
+        raise StopChat("Stopped by the user.")
+    return answer == "y" or "The user wants to keep this file. Do not ask again."
 
 
 def main() -> None:
-    prompt = " ".join(sys.argv[1:]) or "Calculate 12 * 34, and tell the time."
-    with open_client() as ai:
-        reply = ai.chat(prompt, tools=[calculate, clock], before_tool=show)
-        print(f"{reply}\n\n{reply.usage.output_tokens} tokens, {reply.cost} USD")
+    prompt = " ".join(sys.argv[1:]) or 'List all files, and then delete the file "draft.txt".'
+    with TemporaryDirectory() as path, open_client() as ai:
+        for name in ("notes.txt", "draft.txt"):
+            (Path(path) / name).touch()
+        folder = Folder(path)
+        reply = ai.chat(prompt, tools=[folder.list_files, folder.delete_file], before_tool=approve)
+        print(f"\n{reply}\n\nLeft: {', '.join(folder.list_files())}; {reply.cost} USD")
 
 
 if __name__ == "__main__":

@@ -1,45 +1,34 @@
-"""Several questions at once, from async code.
+"""Several questions at once, from async code; then an answer as it comes.
 
-With PUTER_AUTH_TOKEN (or PUTER_USERNAME and PUTER_PASSWORD) set it talks to your Puter and is
-billed; without, to a LocalPuter on this machine: no account, no network, no cost.
-
-    python examples/async_quickstart.py
+python examples/async_quickstart.py
 """
 
 from __future__ import annotations
 
 import asyncio
-import os
-from contextlib import AsyncExitStack
+from typing import TYPE_CHECKING
 
-from puter import PuterAI
-from puter.testing import LocalPuter
+from where import open_client
 
-CREDENTIALS = {"PUTER_AUTH_TOKEN", "PUTER_TOKEN", "PUTER_API_TOKEN", "PUTER_USERNAME"}
+if TYPE_CHECKING:
+    from puter import PuterAI
 
 
-async def main() -> None:
-    async with AsyncExitStack() as stack:
-        if os.environ.keys() & {
-            "PUTER_AUTH_TOKEN",
-            "PUTER_TOKEN",
-            "PUTER_API_TOKEN",
-            "PUTER_USERNAME",
-        }:
-            ai = await stack.enter_async_context(PuterAI())
-        else:
-            puter = await stack.enter_async_context(LocalPuter())
-            ai = await stack.enter_async_context(puter.client())
-            print(f"No credentials set: talking to a LocalPuter at {puter.url}\n")
-
+async def main(ai: PuterAI) -> None:
+    async with ai:
         # The client keeps to Puter's limits (3 at a time on a free account); no need to count.
         prompts = [f"What is {n} times {n}?" for n in range(2, 8)]
         replies = await asyncio.gather(*(ai.async_chat(p, remember=False) for p in prompts))
         for prompt, reply in zip(prompts, replies, strict=True):
             print(f"{prompt} {reply}")
 
-        print(f"\n{ai.usage.requests} calls, {ai.usage.output_tokens} tokens, {ai.usage.cost} USD")
+        async with await ai.async_chat("Hello! My name is Ada.", stream=True) as stream:
+            async for chunk in stream:
+                print(chunk, end="", flush=True)
+
+        print(f"\n\n{ai.usage.requests} calls, {ai.usage.cost} USD")
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    with open_client() as ai:
+        asyncio.run(main(ai))

@@ -1,6 +1,6 @@
 """Data out of a text, as a dataclass.
 
-python examples/extract.py < letter.txt
+python examples/extract.py letter.txt
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ import sys
 from dataclasses import dataclass, field
 from datetime import date
 from enum import Enum
+from pathlib import Path
 from typing import Annotated
 
 from where import open_client
@@ -40,12 +41,12 @@ class Invoice:
 
 
 def main() -> None:
-    text = LETTER if sys.stdin.isatty() else sys.stdin.read() or LETTER
     with open_client() as ai:
+        text = Path(sys.argv[1]).read_text(encoding="utf-8") if sys.argv[1:] else LETTER
         try:
             invoice = ai.parse(f"Take the data out of this invoice:\n\n{text}", Invoice)
         except PuterParseError as error:
-            sys.exit(f"{error}\nThe model said: {error.reply}")
+            sys.exit(f"{error} The model said: {error.reply!r}")
         print(invoice)
 
 

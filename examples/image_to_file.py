@@ -6,13 +6,16 @@ python examples/image_to_file.py "A cat on a boat" cat
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 from where import open_client
 
 
 def main() -> None:
     prompt = sys.argv[1] if len(sys.argv) > 1 else "A cat on a boat"
-    path = sys.argv[2] if len(sys.argv) > 2 else "image"
+    path = Path(sys.argv[2] if len(sys.argv) > 2 else "image")
+    if not path.parent.is_dir():
+        sys.exit(f"There is no folder {path.parent}")  # known before the image is paid for
     with open_client() as ai:
         models = ai.list_models(kind="image")
         model = models.cheapest("gpt-image") or models[0]

@@ -47,15 +47,15 @@ def main() -> None:
         if ai.config.api_base.startswith("http://127.0.0.1"):
             spend(ai)
         usage = ai.account_usage()
-    print(f"{usage}\n")
-    spent = sorted(usage.by_model.items(), key=lambda one: one[1], reverse=True)[:15]
-    if not spent:
-        print("Nothing was spent on models yet.")
-        return
-    try:
-        as_chart(spent, usage.unit, sys.argv[1] if sys.argv[1:] else "spending.png")
-    except ImportError:
-        as_text(spent)
+        print(f"{usage}\n")
+        spent = sorted(usage.by_model.items(), key=lambda one: one[1], reverse=True)[:15]
+        if not spent:
+            print("Nothing was spent on models yet.")
+            return
+        try:
+            as_chart(spent, usage.unit, sys.argv[1] if sys.argv[1:] else "spending.png")
+        except ImportError:
+            as_text(spent)
 
 
 if __name__ == "__main__":

@@ -1,15 +1,15 @@
 """A web endpoint that forwards a stream, here with aiohttp; others: docs/how-to/web-frameworks.md.
 
-    python examples/stream_server.py --port 8080     then: curl -N 'localhost:8080/?q=Hello'
+    python examples/stream_server.py 8080     then: curl -N 'localhost:8080/?q=Hello'
 
 When the visitor leaves, the handler is cancelled and the stream closed, which releases its permit.
-Without --port it serves one visit of its own and ends.
+Without a port it serves one visit of its own and ends.
 """
 
 from __future__ import annotations
 
-import argparse
 import asyncio
+import sys
 
 import aiohttp
 from aiohttp import web
@@ -21,12 +21,11 @@ AI = web.AppKey("ai", PuterAI)
 
 
 async def answer(request: web.Request) -> web.StreamResponse:
-    ai = request.app[AI]
     question = request.query.get("q", "Hello!")
     response = web.StreamResponse(headers={"Content-Type": "text/plain; charset=utf-8"})
     try:
         # Opened before the response, so that a refused call can still be answered with a status.
-        stream = await ai.async_chat(question, stream=True, remember=False)
+        stream = await request.app[AI].async_chat(question, stream=True, remember=False)
     except PuterError as error:
         return web.Response(status=502, text=f"{error}\n")
     async with stream:
@@ -40,30 +39,29 @@ async def answer(request: web.Request) -> web.StreamResponse:
     return response
 
 
-async def serve(port: int | None) -> None:
-    with open_client() as ai:
-        app = web.Application()
-        app[AI] = ai
-        app.router.add_get("/", answer)
-        runner = web.AppRunner(app, handler_cancellation=True)
-        await runner.setup()
-        site = web.TCPSite(runner, "127.0.0.1", port or 0)
-        await site.start()
-        print(f"Serving on {(url := f'http://{runner.addresses[0][0]}:{runner.addresses[0][1]}/')}")
-        try:
-            if port:
-                await asyncio.Event().wait()
-            async with (
-                aiohttp.ClientSession() as visitor,
-                visitor.get(url, params={"q": "What is 6 times 7?"}) as page,
-            ):
-                print(await page.text())
-        finally:
-            await runner.cleanup()
-            await ai.async_close()
+async def main(ai: PuterAI, port: int) -> None:
+    app = web.Application()
+    app[AI] = ai
+    app.router.add_get("/", answer)
+    runner = web.AppRunner(app, handler_cancellation=True)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, "127.0.0.1", port).start()
+        url = "http://{}:{}/".format(*runner.addresses[0])
+        print(f"Serving on {url}", flush=True)
+        if port:
+            await asyncio.Event().wait()
+        params = {"q": "What is 6 times 7?"}
+        async with aiohttp.request("GET", url, params=params) as page:
+            print(await page.text())
+    finally:
+        await runner.cleanup()
+        await ai.async_close()
 
 
 if __name__ == "__main__":
-    arguments = argparse.ArgumentParser(description=__doc__)
-    arguments.add_argument("--port", type=int)
-    asyncio.run(serve(arguments.parse_args().port))
+    with open_client() as ai:
+        port = int(sys.argv[1]) if sys.argv[1:] else 0
+        if port not in range(65536):
+            sys.exit(f"A port is at most 65535, not {port}")
+        asyncio.run(main(ai, port))

@@ -9,8 +9,6 @@ import sys
 
 from where import open_client
 
-from puter import PuterStreamError
-
 
 def main() -> None:
     prompt = " ".join(sys.argv[1:]) or "What is 6 times 7?"
@@ -20,13 +18,9 @@ def main() -> None:
                 if chunk.type == "reasoning":
                     print(f"({chunk.reasoning})", end="", flush=True)
                 print(chunk, end="", flush=True)
-        except PuterStreamError as error:
-            print(f"\n[{error}]\nso far: {error.partial}")
-            return
-        except KeyboardInterrupt:
-            print("\n[stopped]")
-            return
-        print(f"\n\n{stream.reply.usage.output_tokens} tokens, {stream.reply.cost} USD")
+        finally:
+            print()  # an answer that fails or is stopped ends its line, too
+        print(f"\n{stream.reply.usage.output_tokens} tokens, {stream.reply.cost} USD")
 
 
 if __name__ == "__main__":

@@ -1,28 +1,46 @@
-"""For the examples: your Puter when credentials are set, else a LocalPuter on this machine."""
+"""For the examples: your Puter when credentials are set, else a LocalPuter on this machine.
+
+With PUTER_AUTH_TOKEN (or PUTER_USERNAME and PUTER_PASSWORD) set, an example talks to your Puter
+and is billed; without, it needs no account and no network, and costs nothing.
+"""
 
 from __future__ import annotations
 
 import os
-from contextlib import contextmanager
+import sys
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
-from puter import PuterAI
-from puter.testing import LocalPuter
+from puter import PuterAI, PuterError
 
 if TYPE_CHECKING:
     from collections.abc import Generator
 
+CREDENTIALS = {"PUTER_AUTH_TOKEN", "PUTER_TOKEN", "PUTER_API_TOKEN", "PUTER_USERNAME"}
+
 
 @contextmanager
 def open_client() -> Generator[PuterAI, None, None]:
-    """A client that is closed at the end."""
-    if os.environ.keys() & {"PUTER_AUTH_TOKEN", "PUTER_TOKEN", "PUTER_API_TOKEN", "PUTER_USERNAME"}:
-        with PuterAI() as ai:
+    """A client that is closed at the end; what goes wrong meanwhile ends the program in a line."""
+    try:
+        with ExitStack() as stack:
+            if os.environ.keys() & CREDENTIALS:
+                ai = stack.enter_context(PuterAI())
+            else:
+                from puter.testing import LocalPuter
+
+                puter = stack.enter_context(LocalPuter())
+                ai = stack.enter_context(puter.client())
+                print(f"No credentials set: talking to a LocalPuter at {puter.url}\n")
             yield ai
-    else:
-        with LocalPuter() as puter, puter.client() as ai:
-            print(f"No credentials set: talking to a LocalPuter at {puter.url}\n")
-            yield ai
+            print(end="", flush=True)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except BrokenPipeError:  # `| head -1` has read enough; Python must not flush again at its end
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except (PuterError, OSError, ValueError) as error:
+        sys.exit(str(error))
 
 
 if __name__ == "__main__":

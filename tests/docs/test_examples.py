@@ -1,0 +1,153 @@
+"""Each example runs alone, and tells what is wrong in one line; Ctrl-C and closed pipes end it."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from puter.testing import Gate, LocalPuter, Reply, faults
+from tests.docs.test_docs import ROOT, run
+from tests.terminal import CTRL_C, CTRL_D, UP, Terminal
+
+EXAMPLES = sorted(path.name for path in (ROOT / "examples").glob("*.py"))
+ASKING = sorted({*EXAMPLES} - {"chatbot.py"})
+"""Those that ask a server by themselves."""
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where examples run, as users without an account."""
+    (tmp_path / "bad.json").write_text("{bad")
+    (tmp_path / "binary").write_bytes(b"\xff\xfe\x80")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    monkeypatch.setenv("PYTHONWARNINGS", "error")
+    return tmp_path
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[LocalPuter]:
+    """What examples talk to."""
+    with LocalPuter() as server:
+        monkeypatch.setenv("PUTER_API_BASE", server.api_base)
+        monkeypatch.setenv("PUTER_AUTH_TOKEN", server.token)
+        yield server
+
+
+def start(words: str, folder: Path, **streams: Any) -> subprocess.Popen[str]:
+    """An example with its arguments; its streams are pipes, and nothing is typed."""
+    name, *arguments = words.split()
+    command = [sys.executable, str(ROOT / "examples" / name), *arguments]
+    streams = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, **streams}
+    return subprocess.Popen(command, cwd=folder, stderr=subprocess.PIPE, text=True, **streams)
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_runs_without_arguments_and_account(name: str, tmp_path: Path) -> None:
+    run(name, [sys.executable, str(ROOT / "examples" / name)], tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ("batch.py bad.json", "bad.json is no record"),
+        ("batch.py missing/answers.jsonl", "No such file"),
+        ("chatbot.py bad.json", "is not JSON"),
+        ("chatbot.py missing/talk.json", "no such folder"),
+        ("extract.py missing.txt", "No such file"),
+        ("extract.py binary", "can't decode"),
+        ("image_to_file.py cat missing/cat", "no folder missing"),
+        ("price_table.py no-such-model", "'no-such-model'"),
+        ("show_image.py missing.png", "cannot be read"),
+        ("show_image.py bad.json", "not an image"),
+        ("spending_chart.py missing/chart.png", "No such file"),
+        ("stream_server.py eighty", "'eighty'"),
+        ("stream_server.py 99999", "99999"),
+        ("transcript.py missing.mp3", "cannot be read"),
+    ],
+)
+def test_bad_input_is_told_in_one_line(
+    words: str, told: str, server: LocalPuter, folder: Path
+) -> None:
+    with start(words, folder) as program:
+        _, err = program.communicate(timeout=50)
+    assert program.returncode == 1
+    assert told in err
+    assert err.count("\n") == 1
+    if not words.startswith("spending_chart"):  # which spends first, so that there is a chart
+        assert server.chats == []
+
+
+def test_a_refused_token_is_told_in_one_line(server: LocalPuter, folder: Path) -> None:
+    server.revoke(server.token)
+    with start("quickstart.py", folder) as program:
+        _, err = program.communicate(timeout=50)
+    assert (program.returncode, err.count("\n")) == (1, 1)
+
+
+@pytest.mark.parametrize("name", ASKING)
+def test_ctrl_c_ends_it(name: str, server: LocalPuter, folder: Path) -> None:
+    server.inject(faults.silence())
+    with start(name, folder) as program:
+        assert program.stderr is not None
+        server.wait_for(1, timeout=50)
+        program.send_signal(signal.SIGINT)
+        if name == "batch.py":  # waits for what is paid, until the second
+            assert "Ctrl-C again" in program.stderr.readline()
+            program.send_signal(signal.SIGINT)
+        _, err = program.communicate(timeout=50)
+    assert program.returncode == 130
+    assert "Traceback" not in err
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_a_closed_pipe_ends_it(name: str, server: LocalPuter, folder: Path) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    del server  # it spares each of them a server of its own
+    with start(name, folder, stdout=writer) as program:
+        os.close(writer)
+        _, err = program.communicate(timeout=50)
+    assert (program.returncode, err) == (1, "")
+
+
+def test_the_chatbot_outlives_ctrl_c(server: LocalPuter, folder: Path) -> None:
+    server.reply_with("Fine.", Reply(chunks=["Once upon ", "a time"], gate=Gate()), "Yes.")
+    command = [sys.executable, str(ROOT / "examples" / "chatbot.py"), "talk.json"]
+    with Terminal(command, folder=folder) as terminal:
+        terminal.at_prompt()
+        terminal.type("How are you?")
+        terminal.child.send("A story\r")
+        terminal.child.expect("Once upon")
+        terminal.child.send(CTRL_C)
+        terminal.child.expect(r"\[stopped\]")
+        terminal.at_prompt()
+        assert "no command /hlep" in " ".join(terminal.type("/hlep"))
+        assert "/undo takes" in " ".join(terminal.type("/help"))
+        terminal.child.send(f"never sent{CTRL_C}")
+        terminal.at_prompt()
+        terminal.type(f"{UP}{UP}{UP}{UP}")  # readline: the first question again
+        sent = [one.json["args"]["messages"] for one in server.chats]
+        assert [one["content"] for one in sent[-1][1:]] == ["How are you?", "Fine.", "How are you?"]
+        assert len(sent) == 3
+        assert terminal.leave(CTRL_D) == 0
+        assert "USD" in terminal.log.getvalue().splitlines()[-1]
+    with Terminal(command, folder=folder) as terminal:
+        terminal.at_prompt()
+        assert "[2 messages taken back]" in " ".join(terminal.type("/undo"))
+        assert terminal.leave(CTRL_D) == 0
+
+
+def test_the_table_lists_them_all() -> None:
+    table = (ROOT / "examples" / "README.md").read_text(encoding="utf-8")
+    listed = re.findall(r"^\| \[`(\S+)`\]", table, re.MULTILINE)
+    there = {path.name for path in (ROOT / "examples").iterdir()}
+    assert {*listed} == there - {"README.md", "where.py", "__pycache__"}
