@@ -69,8 +69,6 @@ def test_runs_without_arguments_and_account(name: str, tmp_path: Path) -> None:
         ("show_image.py missing.png", "cannot be read"),
         ("show_image.py bad.json", "not an image"),
         ("spending_chart.py missing/chart.png", "No such file"),
-        ("stream_server.py eighty", "'eighty'"),
-        ("stream_server.py 99999", "99999"),
         ("transcript.py missing.mp3", "cannot be read"),
     ],
 )
