@@ -252,7 +252,7 @@ class Exchange:
             f"{self.next_host.capitalize()} {told}",
             status=407,
             sent=False,
-            hint=f"Write them into {where}: http://user:password@host:port.",
+            hint=f"Write them into {where} before the host, as user:password@.",
         )
 
     def bad_certificate(self, error: BaseException) -> PuterError:

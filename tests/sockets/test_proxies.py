@@ -246,7 +246,7 @@ async def test_a_proxy_that_refuses_the_credentials(
     assert (caught.value.status, caught.value.attempts) == (407, 1)
     told = f"The proxy 127.0.0.1:{proxy.port} did not accept the user and password"
     assert told in str(caught.value)
-    assert "setting proxy" in caught.value.hint
+    assert "the setting proxy before the host, as user:password@." in str(caught.value)
     assert "swordfish" not in everything(caught.value) + caplog.text
     assert "test-token-secret" not in everything(caught.value) + caplog.text
 
