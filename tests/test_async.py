@@ -155,7 +155,7 @@ async def test_an_error_of_one_is_no_error_of_the_others(door: Door) -> None:
 # ------------------------------------------------------------ streams
 
 
-@pytest.mark.parametrize("limit", ["_OWN_STREAMS", "_NO_PROGRESS"])
+@pytest.mark.parametrize("limit", ["_OWN_STREAMS", "NO_PROGRESS"])
 async def test_a_call_that_waits_for_streams_left_open_is_told_so(
     door: Door, limit: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -182,7 +182,7 @@ async def test_a_call_that_waits_for_streams_left_open_is_told_so(
 async def test_four_streams_opened_at_once_and_not_read_are_one_too_many(
     door: Door, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(throttle_module, "_NO_PROGRESS", 0.1)
+    monkeypatch.setattr(throttle_module, "NO_PROGRESS", 0.1)
     ai = door.client()
     door.answers(*(hello() for _ in range(4)))
     opened = await at_once(door, ai, "chat", *[{"prompt": "Hi", "stream": True}] * 4)
@@ -257,7 +257,7 @@ async def test_a_second_stream_of_a_conversation_waits_for_the_first(
 async def test_a_turn_does_not_wait_for_ever_for_a_stream_that_nobody_reads(
     door: Door, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(throttle_module, "_NO_PROGRESS", 0.1)
+    monkeypatch.setattr(throttle_module, "NO_PROGRESS", 0.1)
     talk: Any = door.client().conversation()
     door.answers(hello(), chat_body())
     stream = await other(door, lambda: door(talk, "chat", "one", stream=True))

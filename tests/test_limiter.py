@@ -468,7 +468,7 @@ async def test_threads_and_tasks_share_it(redis_server: str, client: redis.Redis
 async def test_streams_that_nobody_reads_are_not_waited_for(
     door: Door, redis_server: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(leases, "_NO_PROGRESS", 0.2)
+    monkeypatch.setattr(leases, "NO_PROGRESS", 0.2)
     door.answers(stream_answer(TEXT, USAGE))
     first, second = (limited(door, redis_server) for _ in range(2))
     open_ = [await door(first, "chat", "hi", stream=True) for _ in range(3)]
@@ -481,7 +481,7 @@ async def test_streams_that_nobody_reads_are_not_waited_for(
 async def test_a_sync_method_does_not_hold_up_its_event_loop_for_ever(
     redis_server: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(limiter, "_NO_PROGRESS", 0.1)
+    monkeypatch.setattr(limiter, "NO_PROGRESS", 0.1)
     door = Door("async")
     door.answers(stream_answer(TEXT, USAGE))
     first, second = (limited(door, redis_server) for _ in range(2))

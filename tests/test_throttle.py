@@ -1740,7 +1740,7 @@ def test_waiting_for_the_window_or_a_hold_is_never_refused(why: str) -> None:
 
 
 @pytest.mark.usefixtures("timer")
-@pytest.mark.parametrize("limit", ["_OWN_STREAMS", "_NO_PROGRESS"])
+@pytest.mark.parametrize("limit", ["_OWN_STREAMS", "NO_PROGRESS"])
 @pytest.mark.parametrize("door", ["sync", "async"])
 def test_the_timer_itself_ends_waits_without_end(
     door: str, limit: str, monkeypatch: pytest.MonkeyPatch
@@ -1753,7 +1753,7 @@ def test_the_timer_itself_ends_waits_without_end(
         await async_acquire(throttle)
 
     def call() -> None:
-        if limit == "_NO_PROGRESS":
+        if limit == "NO_PROGRESS":
             start(lambda: acquire(throttle).park()).join(20)
         elif door == "sync":
             acquire(throttle)

@@ -60,10 +60,10 @@ def exchange(
         PuterError: The typed error of the last attempt, with ``attempts`` filled in.
     """
     priced: Request | None = None
-    if request.billed is not None and (budgets := call.extensions.budgets):
+    if request.billed is not None and call.extensions.budgets:
         priced = asked() if asked else middleware.Request(call.operation, request.billed)
         call.attempts = call.attempts if refused else 0
-        for limit in budgets:
+        for limit in call.extensions.budgets:
             limit.check(call, priced)  # before a sign-in, and a wait in the queue
     if request.authenticated and call.shared.credentials.token is None:
         yield from call.runner._sign_in(call)
@@ -85,11 +85,7 @@ def exchange(
                 if (waited := call.clock() - queued) >= WAITED:
                     yield from notify(call, "throttle.wait", seconds=waited)
             if priced is not None:
-                try:
-                    yield from call.reserve(priced)
-                except PuterBudgetError:
-                    throttle.unused()
-                    raise
+                yield from _reserve(call, priced, throttle)
             if not call.attempts:
                 call.requested = call.clock()
             lost, call.unsent = True, False  # may have run, and so be billed, without an answer
@@ -98,10 +94,7 @@ def exchange(
                 began = call.clock()
                 reply: HttpReply
                 if call.extensions.attempts:
-                    send = functools.partial(_send, priced)
-                    call.uncounted = False
-                    reply = yield from middleware.around_attempt(call, request, send)
-                    call.uncounted = False  # it is this reply that counts
+                    reply = yield from _through_middleware(call, request, priced)
                 else:
                     reply = yield _attempt(call, request)
                 if reply is None:
@@ -143,6 +136,25 @@ def exchange(
         if permit is not None:
             permit.release()
             call.permits.remove(permit)
+
+
+def _reserve(call: CallContext, priced: Request, throttle: Throttle) -> Flow[None]:
+    """Reserve what the attempt may cost; one that is not made leaves the window as it was."""
+    try:
+        yield from call.reserve(priced)
+    except PuterBudgetError:
+        throttle.unused()
+        raise
+
+
+def _through_middleware(
+    call: CallContext, request: HttpRequest, priced: Request | None
+) -> Flow[HttpReply]:
+    """The reply that comes out of the middleware around an attempt."""
+    call.uncounted = False
+    reply = yield from middleware.around_attempt(call, request, functools.partial(_send, priced))
+    call.uncounted = False  # it is this reply that counts
+    return reply
 
 
 def _plan_retry(

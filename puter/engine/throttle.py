@@ -36,8 +36,8 @@ else:
 
 # Seconds until a wait for streams of the same thread or task fails: another may take one over.
 _OWN_STREAMS = 5.0
-# Seconds until a wait for streams that nobody reads fails.
-_NO_PROGRESS = 60.0
+NO_PROGRESS = 60.0
+"""Seconds until a wait for streams that nobody reads fails."""
 # Deadlocks are looked for so often within the shorter of the two: once a second.
 _LOOKS = 5
 # Answers, while calls wait, before one more is tried after one was refused: first and at most.
@@ -58,7 +58,7 @@ class WouldDeadlock(RuntimeError):
         self.hint = hint
 
 
-class _Future:
+class ThreadFuture:
     """What a thread waits for, in C alone: interrupted, ``threading.Condition`` breaks."""
 
     result: Callable[[], Exception] | None
@@ -78,22 +78,22 @@ class _Future:
         return self._pending.acquire(timeout=max(0, min(timeout, threading.TIMEOUT_MAX)))
 
 
-def _finish(future: Any, failure: Callable[[], Exception] | None) -> None:
+def finish(future: Any, failure: Callable[[], Exception] | None) -> None:
     """Wake whoever waits, with what makes the error, if any: the error itself would be a cycle."""
     if not future.done():
         future.set_result(failure)
 
 
-def _tell(
+def wake(
     loop: asyncio.AbstractEventLoop | None, future: Any, failure: Callable[[], Exception] | None
 ) -> bool:
     """Wake a task of the loop, or a thread; False if the loop does not run."""
     if loop is None:
-        _finish(future, failure)
+        finish(future, failure)
         return True
     with suppress(RuntimeError):  # closed just now
         if loop.is_running():
-            loop.call_soon_threadsafe(_finish, future, failure)
+            loop.call_soon_threadsafe(finish, future, failure)
             return True
     return False
 
@@ -104,10 +104,11 @@ class Permit:
     ``with`` releases it, however far it came.
     """
 
-    __slots__ = "_future _line _loop _owner _parked _released _since position throttle".split()
+    __slots__ = "_future _line _owner _parked _released _since loop position throttle".split()
 
+    loop: asyncio.AbstractEventLoop | None
+    """Of the task that acquired it."""
     _future: Any  # of asyncio for a task, ours for a thread; set when it must wait
-    _loop: asyncio.AbstractEventLoop | None  # of the task that acquired it
     _line: tuple[Worker, ...]  # who waits for it in the queue, and who waits for them
     _owner: Worker  # who used it last
     _since: float  # when it came to the queue
@@ -127,8 +128,8 @@ class Permit:
                 after 60 s without progress when all permits belong to streams that nobody
                 reads, or to event loops that stand still.
         """
-        throttle, self._loop = self.throttle, None
-        if throttle._admit(self, _Future):
+        throttle, self.loop = self.throttle, None
+        if throttle._admit(self, ThreadFuture):
             return self
         if timeout is None or timeout > 0:
             throttle._check_own_loop()
@@ -145,11 +146,11 @@ class Permit:
         import asyncio
 
         throttle, timer = self.throttle, None
-        self._loop = loop = asyncio.get_running_loop()
+        self.loop = loop = asyncio.get_running_loop()
         if throttle._admit(self, loop.create_future):
             return self
         if timeout is not None and timeout < math.inf:
-            timer = loop.call_later(timeout, _finish, self._future, throttle._late)
+            timer = loop.call_later(timeout, finish, self._future, throttle._late)
         self._attend(loop)
         try:
             if failure := await self._future:
@@ -187,14 +188,14 @@ class Permit:
         self._parked, self.throttle._progress = True, self.throttle._clock()
 
     @property
-    def _idle(self) -> bool:
+    def idle(self) -> bool:
         """Nobody is at work on it: it is parked, or its event loop stands still."""
-        return self._parked or (self._loop is not None and not self._loop.is_running())
+        return self._parked or (self.loop is not None and not self.loop.is_running())
 
     def _is_own(self, other: Permit) -> bool:
         """Whether what it waits for is held by who waits here, or who waits for them."""
         thread, _ = self._line[0]
-        earlier = self._loop is None and other._owner[0] is thread  # a task of an earlier loop
+        earlier = self.loop is None and other._owner[0] is thread  # a task of an earlier loop
         return earlier or other._owner in self._line
 
     def __enter__(self) -> Self:
@@ -205,7 +206,7 @@ class Permit:
 
     def _tell(self, failure: Callable[[], Exception] | None) -> bool:
         """Wake the waiter; False if its event loop does not run."""
-        return _tell(self._loop, self._future, failure)
+        return wake(self.loop, self._future, failure)
 
 
 def _held_by(line: Iterable[Worker], permits: Iterable[Permit]) -> set[Permit]:
@@ -353,7 +354,7 @@ class Throttle:
     def _check_own_loop(self) -> None:
         loop = running_loop()
         with self._lock:
-            users = {one._loop for one in [*self._running, *self._waiting]}
+            users = {one.loop for one in [*self._running, *self._waiting]}
         if loop is not None and loop in users:
             raise WouldDeadlock(
                 "this thread would wait for tasks of its own event loop",
@@ -426,13 +427,13 @@ class Throttle:
                     self._running.add(permit)
                     if permit._released:  # meanwhile, and may not have found itself here
                         self._running.discard(permit)
-                elif permit._loop is None or not permit._loop.is_closed():
+                elif permit.loop is None or not permit.loop.is_closed():
                     place += 1  # its event loop stands still: others pass it
                     continue
                 waiting.discard(permit)
             del queue[place]  # last: an interrupt before it loses nobody
         if queue:
-            due, opens = now + min(_OWN_STREAMS, _NO_PROGRESS) / _LOOKS, self._opens()
+            due, opens = now + min(_OWN_STREAMS, NO_PROGRESS) / _LOOKS, self._opens()
             if now < opens < due:  # if it is open, those left are of loops that stand still
                 due = opens
             if due < self._due:
@@ -443,7 +444,7 @@ class Throttle:
         with self._lock:
             self._due = math.inf
             for permit in list(self._running):
-                if permit._loop is not None and permit._loop.is_closed():
+                if permit.loop is not None and permit.loop.is_closed():
                     self._running.discard(permit)  # nobody is left to give it back
             self._refuse_deadlocked(list(self._running), self._clock())
             self._hand_out()
@@ -454,7 +455,7 @@ class Throttle:
             return
         waiting = list(self._waiting)
         stuck = _held_by([one for permit in waiting for one in permit._line], running)
-        unread = all(one in stuck or one._idle for one in running)
+        unread = all(one in stuck or one.idle for one in running)
         for permit in waiting:
             owns, reason, hint = permit._is_own, "", _READ
             if all(one in stuck or owns(one) for one in running) and any(map(owns, running)):
@@ -462,8 +463,8 @@ class Throttle:
                     reason = "streams that its own code left open"
                     if stuck.issuperset(running):
                         reason, hint = "calls that wait for it, or for others made in them", _APART
-            elif unread and now - max(self._progress, permit._since) >= _NO_PROGRESS:
-                reason = f"streams that were left open and not read for {_NO_PROGRESS:g} s"
+            elif unread and now - max(self._progress, permit._since) >= NO_PROGRESS:
+                reason = f"streams that were left open and not read for {NO_PROGRESS:g} s"
             refused = partial(WouldDeadlock, f"this call would wait for {reason}", hint)
             if reason and permit._tell(refused):
                 self._waiting.discard(permit)

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from puter.engine.clock import monotonic
 from puter.engine.events import LOGGER
-from puter.engine.throttle import _NO_PROGRESS, WouldDeadlock, _Future, _tell
+from puter.engine.throttle import NO_PROGRESS, ThreadFuture, WouldDeadlock, wake
 from puter.exceptions import PuterConnectionError, words_of
 from puter.extensions.limiter_script import SCRIPT
 
@@ -65,11 +65,11 @@ class Lease:
         self.since: float = since  # when its call began to wait
         self.limits: Limits = limits
         self.future: Any = future
-        self.loop: asyncio.AbstractEventLoop | None = permit._loop
+        self.loop: asyncio.AbstractEventLoop | None = permit.loop
 
     def tell(self, failure: Callable[[], Exception] | None = None) -> bool:
         """Wake the waiter; False if its event loop does not run."""
-        return _tell(self.loop, self.future, failure)
+        return wake(self.loop, self.future, failure)
 
 
 class Keeper:
@@ -138,7 +138,7 @@ class Keeper:
         """Give everything back: this process ends."""
         if self.pid != os.getpid():
             return
-        done = _Future()
+        done = ThreadFuture()
         with self._lock:
             if self._thread is None:
                 return
@@ -196,7 +196,7 @@ class Keeper:
     def _note_hold(self, seconds: float) -> None:
         self._hold = max(self._hold, seconds)
 
-    def _end(self, done: _Future) -> None:
+    def _end(self, done: ThreadFuture) -> None:
         for lease in [*self._waiting.values(), *self._held.values()]:
             self._drop(lease)
         try:
@@ -224,7 +224,7 @@ class Keeper:
         ask = {
             "done": [[name, _milliseconds(period)] for name, (period, _) in done.items()],
             "held": [one.id for one in held] if renews else [],
-            "busy": renews and any(not one.permit._idle for one in held),
+            "busy": renews and any(not one.permit.idle for one in held),
             "hold": _milliseconds(hold),
             "wait": [_as_asked(one, now) for one in wait],
             "lease": _milliseconds(self._lease),
@@ -232,7 +232,7 @@ class Keeper:
             "poll": _milliseconds(_POLL),
             "longest": _milliseconds(_LONGEST),
             "silence": _milliseconds(_SILENCE),
-            "patience": _milliseconds(_NO_PROGRESS),
+            "patience": _milliseconds(NO_PROGRESS),
         }
         delay, answers = self._call(json.dumps(ask))
         for name in done:
@@ -308,7 +308,7 @@ def _as_asked(lease: Lease, now: float) -> tuple[str, int, int, int, int]:
 def _stuck() -> Exception:
     return WouldDeadlock(
         "this call would wait for streams that some process of the fleet left open and did not "
-        f"read for {_NO_PROGRESS:g} s",
+        f"read for {NO_PROGRESS:g} s",
         "Read the open streams to their end, or close them.",
     )
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from puter.checks import Range, one_of, text
 from puter.engine.client import Client, limits_of
 from puter.engine.clock import monotonic
-from puter.engine.throttle import _NO_PROGRESS, Permit, Throttle, WouldDeadlock, _finish, _Future
+from puter.engine.throttle import NO_PROGRESS, Permit, ThreadFuture, Throttle, WouldDeadlock, finish
 from puter.extensions.leases import Keeper, Lease, Limits, OnUnavailable
 from puter.extensions.redis_client import connect
 from puter.extensions.single import Single
@@ -168,10 +168,10 @@ class FleetPermit(Permit):
         began = monotonic()
         ends = math.inf if timeout is None else began + timeout
         super().acquire(timeout)
-        lease = self._ask(began, _Future())
+        lease = self._ask(began, ThreadFuture())
         bound = math.inf
         if (loop := running_loop()) is not None and _any_lease_of(loop):
-            bound = monotonic() + _NO_PROGRESS  # its tasks stand still meanwhile
+            bound = monotonic() + NO_PROGRESS  # its tasks stand still meanwhile
         if not lease.future.wait(min(ends, bound) - monotonic()):
             raise self.throttle._late() if ends <= bound else _standing_still()
         if failure := lease.future.result:
@@ -187,7 +187,7 @@ class FleetPermit(Permit):
         lease = self._ask(began, loop.create_future())
         if timeout is not None and timeout < math.inf:
             left = began + timeout - monotonic()
-            timer = loop.call_later(left, _finish, lease.future, self.throttle._late)
+            timer = loop.call_later(left, finish, lease.future, self.throttle._late)
         try:
             if failure := await lease.future:
                 raise failure()
@@ -215,7 +215,7 @@ class FleetPermit(Permit):
 
 def _standing_still() -> WouldDeadlock:
     return WouldDeadlock(
-        f"this thread waited {_NO_PROGRESS:g} s for other calls, and its event loop with it",
+        f"this thread waited {NO_PROGRESS:g} s for other calls, and its event loop with it",
         "In async code await the async_ method.",
     )
 
