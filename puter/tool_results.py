@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import AsyncIterable
 from typing import Any
 
@@ -11,17 +10,13 @@ from puter.exceptions import words_of
 from puter.jsonable import MOST_ITEMS, to_json
 from puter.types.media import Image, Media, in_base64
 from puter.types.mime import mime_of
-from puter.wire.json import MAX_BODY
+from puter.types.puter_file import is_pil
+from puter.wire.json import MAX_BODY, clean_text
 
 Part = dict[str, Any]
 
 _SEEN = ("image/png", "image/jpeg", "image/gif", "image/webp")
 """Pictures that every vendor reads; others would have the whole request refused."""
-
-
-def clean_text(text: str) -> str:
-    """The text as it can be sent: half an emoji fits no request."""
-    return str.encode(text, errors="replace").decode()
 
 
 def result_content(value: Any) -> str | list[Part]:
@@ -93,8 +88,7 @@ def unwritable(error: Exception) -> str:
 
 def _drawn(value: Any) -> bytes | None:
     """The bytes of a picture of PIL, or of whatever else notebooks show as one."""
-    pil = sys.modules.get("PIL.Image")
-    if pil is not None and isinstance(value, pil.Image):
+    if is_pil(value):
         from PIL import ImageOps
 
         value = ImageOps.exif_transpose(value)

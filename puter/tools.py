@@ -25,8 +25,9 @@ from puter.signatures import (
     is_unbound,
     name_of,
 )
-from puter.tool_results import clean_text, result_content
+from puter.tool_results import result_content
 from puter.types.replies import ToolCall
+from puter.wire.json import clean_text
 from puter.wire.messages import result_message
 
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")

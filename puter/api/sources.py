@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import os
 import re
-import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
@@ -19,8 +18,8 @@ from puter.engine.effects import Flow, Invoke, do
 from puter.exceptions import PuterInputError
 from puter.types.media import Media, from_data_uri, joined, shown_url
 from puter.types.mime import canonical, is_textual, mime_of, mime_of_bytes
-from puter.types.puter_file import PuterFile, Source
-from puter.wire.json import MAX_BODY
+from puter.types.puter_file import PuterFile, Source, is_pil
+from puter.wire.json import MAX_BODY, clean_text
 
 MAX_FILE = MAX_BODY * 3 // 4
 """Bytes of one file: as base64 it must fit into the server's 50 MB of JSON."""
@@ -278,21 +277,12 @@ def _shown(path: Any) -> str:
     """The last part of a path as text, ``?`` for what is not UTF-8; ``""`` for no path."""
     if isinstance(path, bytes):
         path = os.fsdecode(path)
-    return _cleaned(os.path.basename(path)) if isinstance(path, str) else ""
-
-
-def _cleaned(text: str) -> str:
-    return text.encode(errors="replace").decode()
+    return clean_text(os.path.basename(path)) if isinstance(path, str) else ""
 
 
 def _unreadable(name: Any, error: Exception, hint: str) -> PuterInputError:
     reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-    return PuterInputError(f"{_cleaned(str(name))[:200]!r} cannot be read: {reason}", hint=hint)
-
-
-def is_pil(source: Any) -> bool:
-    module = sys.modules.get("PIL.Image")
-    return module is not None and isinstance(source, module.Image)
+    return PuterInputError(f"{clean_text(str(name))[:200]!r} cannot be read: {reason}", hint=hint)
 
 
 _KINDS = ("JPEG", "PNG", "WEBP", "GIF")

@@ -10,10 +10,11 @@ from puter.engine.context import CallContext
 from puter.engine.effects import Flow, Invoke, InvokeAll, do
 from puter.engine.observing import notify
 from puter.records import replace
-from puter.tool_results import clean_text, collected, result_content, unwritable
+from puter.tool_results import collected, result_content, unwritable
 from puter.tools import BeforeTool, StopChat, Toolbox, apply_approval, error_text, raises_to_caller
 from puter.types.replies import ToolCall
 from puter.wire.dialects.base import read_tool_use
+from puter.wire.json import clean_text
 from puter.wire.messages import Message, call_message, result_message, with_reasoning
 from puter.wire.tool_messages import normalize_tool_messages, tool_use_in
 

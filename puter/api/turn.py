@@ -34,7 +34,7 @@ from puter.types.replies import ChatReply, ToolCall, total_of
 from puter.wire.dialects import Provider, route_of
 from puter.wire.dialects.base import forces_tool
 from puter.wire.http import HttpReply, HttpRequest, driver_call
-from puter.wire.json import as_int_or_none
+from puter.wire.json import as_int_or_none, clean_text
 from puter.wire.messages import (
     CANNED,
     Message,
@@ -49,7 +49,7 @@ from puter.wire.messages import (
 )
 
 if TYPE_CHECKING:
-    from puter import tool_results, tools
+    from puter import tools
     from puter.api import attachments, curl, downloads, sources, tool_calls
     from puter.engine import middleware
     from puter.engine.servers import Server
@@ -61,7 +61,6 @@ else:
     curl = late("puter.api.curl")
     sources = late("puter.api.sources")
     middleware, tool_calls = late("puter.engine.middleware"), late("puter.api.tool_calls")
-    tool_results = late("puter.tool_results")
     tools = late("puter.tools")
 
 T = TypeVar("T")
@@ -504,7 +503,7 @@ class Turn:
         if done and self.request.resume is not None:
             self.history.resumed.append(_mark_of(self.request.resume))
         if isinstance(ended, tools.StopChat):
-            text = tool_results.clean_text(ended.message).strip()
+            text = clean_text(ended.message).strip()
             closing = [{"role": "assistant", "content": text}] if text else []
             answer = self._answers[-1]
             self._finish(

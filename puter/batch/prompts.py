@@ -10,13 +10,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from puter.api.chat import chat_request
-from puter.api.sources import is_pil
 from puter.batch.identity import identity
 from puter.exceptions import PuterInputError, repr_of, words_of
 from puter.jsonable import to_json
 from puter.records import dataclass
 from puter.tools import Toolbox
 from puter.types.media import Media
+from puter.types.puter_file import is_pil
 
 EACH = "{item}"
 """The template that says the item as it is."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import IO, Any, Protocol, TypeAlias
@@ -70,3 +71,9 @@ _Data: TypeAlias = str | os.PathLike[str] | bytes | bytearray | memoryview | Sup
 Source: TypeAlias = _Data | tuple[_Data, str] | Media | PuterFile | Mapping[str, object]
 """Path or URL or data URI, bytes, open file, PIL image, any of these as ``(source, mime type)``, a
 ``Media`` of an earlier call, a ``PuterFile`` or path beginning with ``~/``, or a ready part."""
+
+
+def is_pil(value: object) -> bool:
+    """Whether it is an image of PIL's, which is not loaded to find out."""
+    module = sys.modules.get("PIL.Image")
+    return module is not None and isinstance(value, module.Image)

@@ -137,10 +137,15 @@ _TOO_DEEP = "nested too deeply"
 _UNREAD: Any = object()
 
 
+def clean_text(text: str) -> str:
+    """The text with ``?`` for half an emoji, such as max_tokens cuts off: it fits no request."""
+    return str.encode(text, errors="replace").decode()
+
+
 def replace_lone_surrogates(value: Any) -> Any:
-    """The value with ``?`` for half an emoji, such as max_tokens cuts off: it fits no request."""
+    """The value with each text in it clean."""
     if isinstance(value, str):
-        return value if value.isascii() else value.encode(errors="replace").decode()
+        return value if value.isascii() else clean_text(value)
     if isinstance(value, list):
         return [replace_lone_surrogates(one) for one in value]
     if isinstance(value, dict):
@@ -202,7 +207,7 @@ def read_model_json(text: str, *, exact: bool = False) -> Any:
     Raises:
         ValueError: It is none, or has a comment, NaN, or a key with two values.
     """
-    text = text.encode(errors="replace").decode().strip(BLANKS)
+    text = clean_text(text).strip(BLANKS)
     hooks = {
         "strict": False,
         "parse_float": _exact if exact else _finite,
