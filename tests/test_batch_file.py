@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 from puter import ChatReply, PuterInputError, PuterStreamError, ToolCall, Usage
-from puter.batch.answers import AnswerFile, outcome_of, record_of
+from puter.batch.answers import AnswerFile
+from puter.batch.records import outcome_of, record_of
 
 KEY, OTHER = "ab" * 16, "cd" * 16
 REPLY = ChatReply(

@@ -68,6 +68,7 @@ OF_A_CHAT = OF_A_CLIENT | {
     "puter.transports.connection_errors",
     "puter.transports.proxies",
     "puter.transports.requests_transport",
+    "puter.transports.strict_response",
     "puter.types",
     "puter.types.immutable",
     "puter.types.replies",

@@ -20,9 +20,9 @@ import pytest
 
 import puter
 from puter import Audio, Image, Media, OcrText, PuterAI, PuterFile, Transcript, Video
-from puter.api.downloads import SPOOLED
 from puter.api.images import ImageOptions, OcrOptions
 from puter.api.speech import SpeechOptions, TranscriptionOptions, VoiceConversionOptions
+from puter.api.spooled import SPOOLED
 from puter.api.video import SILENCE, VideoOptions
 from puter.docstrings import describe
 from puter.wire.json import MAX_BODY

@@ -16,7 +16,7 @@ import pytest
 
 import puter
 from puter import Image
-from puter.api.downloads import SPOOLED
+from puter.api.spooled import SPOOLED
 from puter.atomic import AtomicFile, check_writable, write_whole
 from tests.door import Door, stream_answer
 from tests.test_media import PNG, call, generate, png

@@ -6,9 +6,10 @@ import functools
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, TypedDict
 
-from puter.api.downloads import attach_download, fetch, read_all, spool
+from puter.api.downloads import attach_download, fetch, read_all
 from puter.api.drivers import driver_args, invoke, result
 from puter.api.sources import ResolvedSource, media_source
+from puter.api.spooled import spool
 from puter.checks import Range, flag
 from puter.checks import text as check_text
 from puter.engine.context import CallContext

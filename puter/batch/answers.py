@@ -6,64 +6,17 @@ import errno
 import json
 import logging
 import os
-import re
 import stat
 import weakref
 from contextlib import suppress
-from decimal import Decimal
 from typing import Any
 
+from puter.batch.records import BEGINNING, begins_record, is_torn, outcome_of, record_in
 from puter.exceptions import PuterInputError, words_of
 from puter.locks import lock
 from puter.process import short_lock
-from puter.types.replies import ChatReply
 
 LOGGER = logging.getLogger("puter.batch")
-_BEGINS = b'{"key": "' + b"0" * 32 + b'"'
-"""What each line begins with, if with other digits."""
-_RECORD = re.compile(rb'{"key": "[0-9a-f]{32}"')
-_KEYS = ("key", "item", "text", "model", "usage", "cost", "error")
-_MORE = ("finish_reason", "refusal", "reasoning", "images", "tool_calls")
-"""Attributes of a reply that are written where they say something."""
-_USUAL = ChatReply("").to_dict()
-
-
-def record_of(key: str, item: Any, outcome: Any) -> dict[str, Any]:
-    """A line of the file.
-
-    Args:
-        key: Of the item.
-        item: As JSON.
-        outcome: A reply, any JSON that a function returned, or an exception.
-    """
-    record: dict[str, Any] = dict.fromkeys(_KEYS)
-    record.update(key=key, item=item)
-    if isinstance(outcome, BaseException):
-        record["error"] = f"{type(outcome).__name__}: {words_of(outcome)}"
-    else:
-        record["text"] = str(outcome) if isinstance(outcome, ChatReply) else outcome
-    if (paid := paid_of(outcome)) is not None:
-        said = paid.to_dict()
-        said["usage"].pop("raw")
-        record.update({name: said[name] for name in ("model", "usage", "cost")})
-        if paid is outcome:
-            record |= {name: said[name] for name in _MORE if said[name] != _USUAL[name]}
-    return record
-
-
-def paid_of(outcome: Any) -> ChatReply | None:
-    """The reply that was paid: the outcome itself, or what came before an error."""
-    if isinstance(outcome, BaseException):
-        partial = getattr(outcome, "partial", None)  # one without text is falsy
-        outcome = getattr(outcome, "reply", None) if partial is None else partial
-    return outcome if isinstance(outcome, ChatReply) else None
-
-
-def outcome_of(record: dict[str, Any]) -> Any:
-    """What a good line of the file says: the reply, or what the function returned."""
-    if record["model"] is None:
-        return record["text"]
-    return ChatReply.from_dict({name: one for name, one in record.items() if one is not None})
 
 
 class AnswerFile:
@@ -165,7 +118,7 @@ class AnswerFile:
         lines = list(self._reader)
         kept = {*lines} if self._is_named(os.fstat(self._descriptor)) else ()
         gone = [one for one in dict.fromkeys((*lines, *self._used)) if one not in kept]
-        return [record for record in map(_record_in, gone) if record is not None]
+        return [record for record in map(record_in, gone) if record is not None]
 
     def _is_named(self, found: os.stat_result) -> bool:
         try:
@@ -211,9 +164,9 @@ class AnswerFile:
     def _read(self) -> None:
         place = 0
         for number, line in enumerate(self._reader, 1):
-            record = _record_in(line)
+            record = record_in(line)
             if record is None:
-                if not line.endswith(b"\n") and _is_torn(line):
+                if not line.endswith(b"\n") and is_torn(line):
                     os.ftruncate(self._descriptor, place)
                     return
                 raise PuterInputError(
@@ -269,38 +222,10 @@ def check_holds_no_answers(path: str | os.PathLike[str]) -> None:
     """
     if os.path.isfile(path):
         with open(path, "rb") as file:
-            if _RECORD.match(file.read(len(_BEGINS))):
+            if begins_record(file.read(BEGINNING)):
                 raise PuterInputError(
                     f"{os.fspath(path)} holds the answers of a batch", hint="Name another file."
                 )
-
-
-def _is_torn(line: bytes) -> bool:
-    """Whether a kill, or a loss of power that left NUL bytes, may have left that of a record."""
-    begins = line.rstrip(b"\0")
-    if _RECORD.match(begins + _BEGINS[len(begins) :]) is None:
-        return False
-    try:
-        json.loads(line)
-    except ValueError:
-        return True
-    return False  # another's, and whole
-
-
-def _record_in(line: bytes) -> Any:
-    """The record in a line, None when it is none."""
-    try:
-        record = json.loads(line)
-        bytes.fromhex(record["key"])
-        if not record.keys() >= {*_KEYS}:
-            return None
-        if record["cost"] is not None:
-            Decimal(record["cost"])
-        if record["error"] is None:
-            outcome_of(record)
-    except (ValueError, TypeError, KeyError, AttributeError, ArithmeticError, RecursionError):
-        return None
-    return record
 
 
 _opened: weakref.WeakSet[AnswerFile] = weakref.WeakSet()

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import io
 import os
 from decimal import Decimal
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from puter.atomic import check_writable, write_whole
-from puter.batch.answers import check_holds_no_answers
-from puter.exceptions import PuterInputError, words_of
+from puter.atomic import write_whole
+from puter.batch.chart import chart_place, drawn
 from puter.money import usd
-from puter.process import library
 
 
 class BatchResults(list[Any]):
@@ -74,44 +70,6 @@ class BatchResults(list[Any]):
             OSError: It cannot be written.
         """
         place = chart_place(path)
-        return write_whole(place, self._chart(place))
-
-    def _chart(self, place: Path) -> bytes:
-        """What is to be written there."""
-        check_holds_no_answers(place)
-        with library("matplotlib", "charts", "A chart"):
-            figure = import_module("matplotlib.figure").Figure((9, 5), layout="constrained")
-        answers, costs = figure.subplots(2, sharex=True)
-        seconds = [0.0, *(at for at, _ in self.finished)]
-        answers.step(seconds, range(len(seconds)), where="post", color="tab:blue")
-        paid = [0.0, *(float(cost) for _, cost in self.finished)]
-        costs.step(seconds, paid, where="post", color="tab:orange")
         rate = len(self.finished) / self.elapsed if self.elapsed else 0.0
-        answers.set_title(f"{self.summary()}: {rate:.3g} a second", fontsize=10)
-        answers.set_ylabel("answers")
-        costs.set_ylabel("US dollars")
-        costs.set_xlabel("seconds")
-        drawn = io.BytesIO()
-        try:
-            figure.savefig(drawn, format=place.suffix[1:])
-        except ValueError as error:  # of its ending
-            raise PuterInputError(f"{place}: {words_of(error)}") from None
-        return drawn.getvalue()
-
-
-def chart_place(path: str | os.PathLike[str]) -> Path:
-    """The file of a chart, which is a PNG when its name does not say what it is."""
-    place = Path(path)
-    return place if place.suffix else place.with_name(f"{place.name}.png")
-
-
-def check_chart(path: str | os.PathLike[str]) -> None:
-    """See that ``save_chart()`` can do its work, and write nothing.
-
-    Raises:
-        PuterError: As there.
-        OSError: Likewise.
-    """
-    place = chart_place(path)
-    BatchResults()._chart(place)
-    check_writable(place)
+        title = f"{self.summary()}: {rate:.3g} a second"
+        return write_whole(place, drawn(place, title, self.finished))

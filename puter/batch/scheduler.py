@@ -11,10 +11,11 @@ from decimal import Decimal
 from functools import partial
 from typing import Any, Literal
 
-from puter.batch.answers import LOGGER, AnswerFile, paid_of, record_of
+from puter.batch.answers import LOGGER, AnswerFile
 from puter.batch.progress import advance
 from puter.batch.prompts import BatchRequest, Prompts
 from puter.batch.queued import NotAsked
+from puter.batch.records import paid_of, record_of
 from puter.batch.results import BatchResults
 from puter.engine.clock import monotonic
 from puter.exceptions import (

@@ -14,8 +14,9 @@ from typing import Any, Literal, TextIO
 import click
 
 from puter.batch.answers import check_apart, is_same
+from puter.batch.chart import chart_place, check_chart
 from puter.batch.prompts import EACH, Prompts
-from puter.batch.results import BatchResults, chart_place, check_chart
+from puter.batch.results import BatchResults
 from puter.cli.parameters import (
     STDIN,
     answer_options,

@@ -16,6 +16,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from puter.engine.chunk_mapping import map_chunks as map_chunks
     from puter.engine.effects import Flow as Flow
     from puter.engine.events import Event as Event
     from puter.engine.middleware import AttemptMiddleware as AttemptMiddleware
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from puter.engine.middleware import Middleware as Middleware
     from puter.engine.middleware import Request as Request
     from puter.engine.middleware import invoke as invoke
-    from puter.engine.middleware import map_chunks as map_chunks
     from puter.engine.middleware import notify as notify
     from puter.engine.middleware import sleep as sleep
     from puter.engine.servers import ChatRequest as ChatRequest
@@ -43,11 +43,12 @@ if TYPE_CHECKING:
     from puter.wire.serializing import Serializer as Serializer
 
 _MODULES = {
+    "puter.engine.chunk_mapping": ("map_chunks",),
     "puter.engine.effects": ("Flow",),
     "puter.engine.events": ("Event",),
     "puter.engine.middleware": (
         "AttemptMiddleware", "AttemptRequest", "CallNext", "Middleware", "Request", "invoke",
-        "map_chunks", "notify", "sleep",
+        "notify", "sleep",
     ),
     "puter.engine.servers": ("ChatRequest", "Driver"),
     "puter.extensions.budget": ("Budget",),

@@ -29,7 +29,7 @@ Bytes: TypeAlias = bytes  # the class below has a property of the name
 
 
 class Content(Protocol):
-    """What brings the bytes of a ``Media`` that does not hold them; see ``puter.api.downloads``."""
+    """What brings the bytes of a ``Media`` that does not hold them; see ``puter.api``."""
 
     @property
     def data(self) -> bytes | None:
