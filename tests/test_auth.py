@@ -636,6 +636,15 @@ async def test_what_is_missing_to_sign_in_is_told(
     assert door.sent == []
 
 
+@pytest.mark.parametrize("call", [("chat", "hi"), ("whoami",), ("login",)])
+async def test_who_has_no_account_is_told_of_the_puter_that_needs_none(
+    door: Door, call: tuple[str, ...]
+) -> None:
+    with pytest.raises(puter.PuterAuthError, match="Not signed in") as caught:
+        await door(puter.PuterAI(transport=door.transport), *call)
+    assert "No account? `python -m puter.testing` serves a Puter" in (caught.value.hint or "")
+
+
 @pytest.mark.parametrize(
     ("variable", "meant"),
     [

@@ -47,8 +47,8 @@ def _told(error: Exception) -> str:
     if isinstance(error, OSError) and error.strerror:
         return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
     told = str(error)
-    for hint in (HOW_TO_SIGN_IN, SIGN_IN_AGAIN):
-        told = told.replace(hint, _how_to_sign_in())
+    told = told.replace(HOW_TO_SIGN_IN, f"{SIGN_IN_AGAIN} (without an account: puter-ai --local)")
+    told = told.replace(SIGN_IN_AGAIN, _how_to_sign_in())
     for hint, here in _IN_A_SHELL.items():
         told = told.replace(hint, here)
     return told

@@ -26,7 +26,8 @@ TOKEN_VARIABLES = ("PUTER_AUTH_TOKEN", "PUTER_TOKEN", "PUTER_API_TOKEN")
 """Environment variables that may hold the token; the first that does counts."""
 HOW_TO_SIGN_IN = (
     "Pass token=... or set PUTER_AUTH_TOKEN, or call login_with_browser(), or pass username=... "
-    "and password=... (PUTER_USERNAME, PUTER_PASSWORD) and call login()."
+    "and password=... (PUTER_USERNAME, PUTER_PASSWORD) and call login(). "
+    "No account? `python -m puter.testing` serves a Puter on this machine."
 )
 
 _JWT = r"(?a:eyJ[\w-]*\.[\w-]+\.[\w-]*)"

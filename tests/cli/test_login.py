@@ -676,7 +676,8 @@ def test_an_api_token_cannot_revoke_itself(cli: Cli, server: LocalPuter) -> None
 def test_who_is_not_signed_in_is_told_the_command(
     cli: Cli, server: LocalPuter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert cli("whoami").err == "puter-ai: Not signed in. Run: puter-ai login\n"
+    told = "Not signed in. Run: puter-ai login (without an account: puter-ai --local)"
+    assert cli("whoami").err == f"puter-ai: {told}\n"
     assert cli("login", "--with-token", "--save", stdin=server.token).code == 0
     assert cli("config", "--json").json["token"] == {"value": "***", "from": str(file())}
     server.revoke(server.token)
