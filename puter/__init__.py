@@ -1,4 +1,4 @@
-"""Puter's AI for Python: 500+ models behind one account, from sync and from async code.
+"""Puter's AI for Python: hundreds of models behind one account, from sync and from async code.
 
     from puter import PuterAI
 

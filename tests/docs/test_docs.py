@@ -221,5 +221,22 @@ def test_pages_tell_this_package_from_the_other_of_its_name(page: Path) -> None:
     assert not re.search(r"pip install (-U )?'?puter-python-sdk\b", text)
 
 
+def test_models_are_counted_on_one_page_as_the_shipped_catalogue_has_them() -> None:
+    from puter.models import registry
+
+    catalogue = json.loads((ROOT / "puter" / "catalogue.json").read_text(encoding="utf-8"))
+    chat, image, video = (len(catalogue[kind]) for kind in ("chat", "image", "video"))
+    assert chat == len(registry().providers)
+    page = ROOT / "docs" / "how-to" / "models-and-prices.md"
+    text = " ".join(page.read_text(encoding="utf-8").split())
+    told = f"{chat} chat models (and {image} of images, {video} of video)"
+    assert f"{told} that the open-source server listed on {catalogue['captured']}" in text
+    counted = re.compile(r"\b\d{2,}\+? (?:chat )?models")
+    for other in [*PAGES, ROOT / "puter" / "__init__.py"]:
+        assert counted.findall(other.read_text(encoding="utf-8")) == (
+            [f"{chat} chat models"] if other == page else []
+        ), other
+
+
 if __name__ == "__main__":
     run_python(Path(sys.argv[1]))
