@@ -2,7 +2,8 @@
 
 Python blocks run from top to bottom of their page, in one namespace, against a LocalPuter; `await`
 may stand at top level. Shell blocks run when they call this project. A block that cannot run here
-says why in a comment before it: `<!-- no-run: needs a browser -->`. Text blocks are output.
+says why in a comment before it: `<!-- no-run: needs a browser -->`. Text blocks are output; one
+with `title="output"` is all that the Python block before it prints.
 
 Run as a script (`python test_docs.py page.md`), this file executes the Python blocks of one page.
 """
@@ -14,6 +15,7 @@ import asyncio
 import builtins
 import contextlib
 import inspect
+import io
 import json
 import os
 import re
@@ -37,6 +39,7 @@ PAGES = [README, ROOT / "ARCHITECTURE.md", *sorted((ROOT / "docs").rglob("*.md")
 SHELL = {"bash", "console", "sh"}
 NOT_CODE = {"http", "text", "toml"}
 FENCE = re.compile(r"^ *(?P<ticks>`{3,}|~{3,})(?P<info>.*)$")
+TITLE = re.compile(r'\btitle="([^"]*)"')
 NO_RUN = re.compile(r"^ *<!-- *no-run\b:?(?P<reason>.*?)-->$")
 OURS = re.compile(r"^export |\bputer-ai\b|\bpython (-m puter\b|-c \"import puter\b|examples/)")
 COMPLAINTS = re.compile(
@@ -53,6 +56,7 @@ class Block:
     language: str
     code: str
     no_run: str | None
+    title: str
 
     def __str__(self) -> str:
         return f"{self.page.relative_to(ROOT)}:{self.line}"
@@ -75,7 +79,9 @@ def blocks_of(page: Path) -> list[Block]:
             code = textwrap.dedent("\n".join(lines[start:number])) + "\n"
             marker = NO_RUN.match(before)
             no_run = marker["reason"].strip() if marker else None
-            blocks.append(Block(page, start + 1, language, code, no_run))
+            title = TITLE.search(opening["info"])
+            named = title[1] if title else ""
+            blocks.append(Block(page, start + 1, language, code, no_run, named))
             opening, before = None, ""
     assert opening is None, f"{page.relative_to(ROOT)}:{start}: this fence is never closed"
     return blocks
@@ -86,14 +92,19 @@ def run_python(page: Path) -> None:
     main = sys.modules["__main__"] = types.ModuleType("__main__")
     vars(main)["__builtins__"] = builtins
     with contextlib.closing(asyncio.new_event_loop()) as loop:
+        printed = ""
         for block in blocks_of(page):
+            if block.title == "output" and block.code != printed:
+                sys.exit(f"{block}: this is printed:\n{printed}")
             if block.language != "python" or block.no_run:
                 continue
             try:
-                run_block(block, vars(main), loop)
+                with contextlib.redirect_stdout(io.StringIO()) as output:
+                    run_block(block, vars(main), loop)
             except BaseException:  # noqa: BLE001 -- SystemExit would end a page too early as well
                 traceback.print_exc()
                 sys.exit(f"{block}: this block fails")
+            printed = output.getvalue()
         loop.run_until_complete(loop.shutdown_asyncgens())
 
 
@@ -219,6 +230,20 @@ def test_pages_tell_this_package_from_the_other_of_its_name(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
     assert f"`{puter.__version__} {hasattr(puter, 'Conversation')}` for this SDK" in text
     assert not re.search(r"pip install (-U )?'?puter-python-sdk\b", text)
+
+
+def test_the_figures_of_the_readme_are_those_of_the_performance_page() -> None:
+    text = README.read_text(encoding="utf-8").partition("\n## Measured\n")[2].partition("\n## ")[0]
+    measured = (ROOT / "docs" / "performance.md").read_text(encoding="utf-8")
+    rows = [line.split("|") for line in measured.splitlines() if line.startswith("| `")]
+    medians = {row[2].strip(): re.findall(r"(\w+) ([\d.]+ \ws)", row[6]) for row in rows}
+    shown = [line for line in text.splitlines() if line.startswith("| a")]
+    assert len(shown) == 4
+    for line in shown:
+        (library, by_hand), (puter, ours), (openai, theirs) = medians[line.split("|")[1].strip()]
+        assert (puter, openai) == ("puter", "openai")
+        assert line.endswith(f" | {library} {by_hand} | {ours} | {theirs} |")
+    assert all(fact in measured for fact in re.findall(r"CPython [\d.]+|AMD \w+|\d+ rounds", text))
 
 
 def test_models_are_counted_on_one_page_as_the_shipped_catalogue_has_them() -> None:

@@ -1,6 +1,9 @@
-"""The first ten minutes of the documentation are those of today."""
+"""Pages that show a terminal show that of today."""
 
 from __future__ import annotations
+
+import re
+from pathlib import Path
 
 import pytest
 
@@ -10,13 +13,14 @@ from tests.screen import Screen
 HOW = "python -m tests.docs.transcript --write"
 
 
-def test_the_page_and_its_pictures_are_what_a_terminal_shows() -> None:
-    page = transcript.PAGE.read_text("utf-8")
-    now, pictures = transcript.written(page)
-    assert page == now, HOW
-    assert {"one-shot", "models", "chat", "usage"} <= {path[:-4].split("/")[1] for path in pictures}
+@pytest.mark.parametrize("page", transcript.PAGES, ids=lambda page: page.name)
+def test_a_page_and_its_pictures_are_what_a_terminal_shows(page: Path) -> None:
+    text = page.read_text("utf-8")
+    now, pictures = transcript.written(text)
+    assert text == now, HOW
+    assert pictures.keys() == set(re.findall(r"\(([\w/-]+\.svg)\)", text))
     for path, picture in pictures.items():
-        assert (transcript.PAGE.parent / path).read_text("utf-8") == picture, HOW
+        assert (page.parent / path).read_text("utf-8") == picture, HOW
         assert "http" not in picture.replace("http://www.w3.org/2000/svg", "")
 
 

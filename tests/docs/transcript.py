@@ -1,8 +1,9 @@
-"""The first ten minutes as they are: commands of a page, run on a terminal, and what that shows.
+"""Pages that show a terminal as it is: their commands, run on one, and what that shows.
 
-The page says what is typed: lines of its ``console`` blocks that begin with ``$ ``, and after a
-chat those that begin with ``> `` or ``... ``. ``python -m tests.docs.transcript --write`` runs them
-and writes all other lines of these blocks, and a picture of the block above each link to one.
+A page says what is typed: lines of its ``console`` blocks that begin with ``$ ``, and after a chat
+those that begin with ``> `` or ``... ``. ``python -m tests.docs.transcript --write`` runs them and
+writes all other lines of these blocks, and a picture of the block above each link to one. Blocks
+with ``title="program.py"`` are files in the folder where the commands run.
 """
 
 from __future__ import annotations
@@ -24,13 +25,16 @@ from puter.testing import LocalPuter
 from tests.terminal import CTRL_D, MORE, PROMPT, Terminal
 
 ROOT = Path(__file__).parents[2]
-PAGE = ROOT / "docs" / "first-ten-minutes.md"
+PAGES = [ROOT / "docs" / "first-ten-minutes.md", ROOT / "docs" / "tutorial.md"]
 COLUMNS = 80
 SHELL = "$ "
 BLOCK = re.compile(
     r"(?P<begin><!-- no-run: [^\n]* -->\n```console\n)(?P<body>.*?)(?P<end>```\n)"
     r"(?:\n!\[.*?\]\((?P<picture>.*?\.svg)\)\n)?",
     re.DOTALL,
+)
+PROGRAM = re.compile(
+    r'^```python title="(?P<name>\w+\.py)"\n(?P<code>.*?)^```$', re.MULTILINE | re.DOTALL
 )
 SVG = """\
 <svg class="rich-terminal" viewBox="0 0 {width} {height}" xmlns="http://www.w3.org/2000/svg">
@@ -88,6 +92,8 @@ def written(page: str) -> tuple[str, dict[str, str]]:
     pictures: dict[str, str] = {}
     with tempfile.TemporaryDirectory() as name, LocalPuter(tier="user_free") as server:
         folder, environment = _place(Path(name), server)
+        for program in PROGRAM.finditer(page):
+            (folder / program["name"]).write_text(program["code"], "utf-8")
 
         def renew(block: re.Match[str]) -> str:
             shown = Text()
@@ -105,14 +111,15 @@ def written(page: str) -> tuple[str, dict[str, str]]:
 
 def _place(folder: Path, server: LocalPuter) -> tuple[Path, dict[str, str]]:
     """An empty folder to type in, and variables: this tree's ``puter-ai``, a server, no network."""
-    program = folder / "bin" / "puter-ai"
-    program.parent.mkdir()
-    program.write_text(f'#!/bin/sh\nexec {sys.executable} -W error -m puter "$@"\n')
-    program.chmod(0o755)
-    here = folder / "here"
+    programs, here = folder / "bin", folder / "here"
+    programs.mkdir()
     here.mkdir()
+    for name, arguments in {"python": "", "puter-ai": "-m puter"}.items():
+        program = programs / name
+        program.write_text(f'#!/bin/sh\nexec {sys.executable} -W error {arguments} "$@"\n')
+        program.chmod(0o755)
     return here, {
-        "PATH": f"{program.parent}{os.pathsep}{os.environ['PATH']}",
+        "PATH": f"{programs}{os.pathsep}{os.environ['PATH']}",
         "PYTHONPATH": str(ROOT),
         "HOME": str(folder),
         "XDG_CONFIG_HOME": str(folder),
@@ -142,13 +149,14 @@ def drawn(shown: Text, name: str) -> str:
 
 
 def main() -> int:
-    """Run the commands of the page; say what is no longer true, or write it."""
+    """Run the commands of the pages; say what is no longer true, or write it."""
     parser = argparse.ArgumentParser(description=main.__doc__)
-    parser.add_argument("--write", action="store_true", help=f"write {PAGE.name} and its pictures")
+    parser.add_argument("--write", action="store_true", help="write the pages and their pictures")
     write = parser.parse_args().write
-    old = PAGE.read_text("utf-8")
-    new, pictures = written(old)
-    files = {PAGE: new, **{PAGE.parent / path: svg for path, svg in pictures.items()}}
+    files: dict[Path, str] = {}
+    for page in PAGES:
+        text, pictures = written(page.read_text("utf-8"))
+        files |= {page: text, **{page.parent / path: svg for path, svg in pictures.items()}}
     stale = [path for path, text in files.items() if _text_of(path) != text]
     for path in stale:
         if write:
