@@ -22,6 +22,9 @@ def test_a_page_and_its_pictures_are_what_a_terminal_shows(page: Path) -> None:
     for path, picture in pictures.items():
         assert (page.parent / path).read_text("utf-8") == picture, HOW
         assert "http" not in picture.replace("http://www.w3.org/2000/svg", "")
+        lines = set(re.findall(r"<text[^>]* (clip-path=[^>]*)>[^\s<]", picture))
+        played = set(re.findall(r"^\[(clip-path=.*)\] {", picture, re.MULTILINE))
+        assert played >= lines if path.endswith("/chat.svg") else not played
 
 
 @pytest.mark.parametrize(

@@ -2,8 +2,9 @@
 
 A page says what is typed: lines of its ``console`` blocks that begin with ``$ ``, and after a chat
 those that begin with ``> `` or ``... ``. ``python -m tests.docs.transcript --write`` runs them and
-writes all other lines of these blocks, and a picture of the block above each link to one. Blocks
-with ``title="program.py"`` are files in the folder where the commands run.
+writes all other lines of these blocks, and a picture of the block above each link to one; that of
+a talk is a recording. Blocks with ``title="program.py"`` are files in the folder where the commands
+run.
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ SVG = """\
 }}
 .{unique_id}-title {{ font-size: 18px; font-family: system-ui, sans-serif; }}
 {styles}
-</style>
+%s</style>
 <defs><clipPath id="{unique_id}-clip-terminal">
 <rect x="0" y="0" width="{terminal_width}" height="{terminal_height}" />
 </clipPath>{lines}</defs>
@@ -59,6 +60,7 @@ SVG = """\
 </svg>
 """
 """As rich has it, without fonts from elsewhere: the documentation is complete in itself."""
+TYPING, ANSWERING = 0.9, 0.3  # seconds before a line of a recording
 
 
 def typed_in(body: str) -> Iterator[tuple[str, list[str]]]:
@@ -97,12 +99,14 @@ def written(page: str) -> tuple[str, dict[str, str]]:
 
         def renew(block: re.Match[str]) -> str:
             shown = Text()
-            for command, typed in typed_in(block["body"]):
+            commands = list(typed_in(block["body"]))
+            for command, typed in commands:
                 shown.append(SHELL, "bold green").append(f"{command}\n", "bold")
                 output = run(command, typed, folder, environment)
                 shown.append_text(output).append("\n" if output else "")
             if picture := block["picture"]:
-                pictures[picture] = drawn(shown, Path(picture).stem)
+                talk = any(typed for _, typed in commands)
+                pictures[picture] = drawn(shown, Path(picture).stem, recording=talk)
             old, body = block["body"], shown.plain
             return block[0].replace(old, "\n".join(map(str.rstrip, body.splitlines())) + "\n", 1)
 
@@ -132,8 +136,8 @@ def _place(folder: Path, server: LocalPuter) -> tuple[Path, dict[str, str]]:
     }
 
 
-def drawn(shown: Text, name: str) -> str:
-    """A picture of a terminal that shows this."""
+def drawn(shown: Text, name: str, *, recording: bool) -> str:
+    """A picture of a terminal that shows this; in a recording line after line."""
     console = Console(
         record=True,
         width=COLUMNS,
@@ -143,9 +147,22 @@ def drawn(shown: Text, name: str) -> str:
         legacy_windows=False,
     )
     console.print(shown, no_wrap=True, crop=False)
+    style = _line_after_line(shown.plain.splitlines(), name) if recording else ""
+    code_format = SVG % style.replace("{", "{{").replace("}", "}}")
     return console.export_svg(
-        title="puter-ai", theme=DIMMED_MONOKAI, code_format=SVG, unique_id=name
+        title="puter-ai", theme=DIMMED_MONOKAI, code_format=code_format, unique_id=name
     )
+
+
+def _line_after_line(lines: Sequence[str], name: str) -> str:
+    """The style of a recording. Where nothing moves, all lines are there from the beginning."""
+    rules, seconds = [f"@keyframes {name}-line {{ from {{ visibility: hidden; }} }}"], 0.0
+    for number, line in enumerate(lines):
+        seconds += TYPING if line.startswith((SHELL, PROMPT, MORE)) else ANSWERING
+        shown_at = f"animation: {name}-line 1ms {seconds:.1f}s backwards;"
+        rules.append(f'[clip-path="url(#{name}-line-{number})"] {{ {shown_at} }}')
+    inside = "\n".join(rules)
+    return f"@media (prefers-reduced-motion: no-preference) {{\n{inside}\n}}\n"
 
 
 def main() -> int:
