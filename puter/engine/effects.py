@@ -54,6 +54,7 @@ class Effect(Generic[R]):
 
 
 Flow: TypeAlias = Generator[Effect[Any], Any, T]
+"""A generator that yields effects, is sent their results and returns a ``T``."""
 
 
 def do(effect: Effect[R]) -> Flow[R]:

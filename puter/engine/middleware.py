@@ -135,6 +135,7 @@ def _refuse_others(request: Any, changes: Mapping[str, Any], known: Sequence[str
 
 
 CallNext = Callable[[Request], Flow[Any]]
+"""What a middleware stands around: ``reply = yield from call_next(request)`` goes on with it."""
 
 
 class Middleware(Protocol):
