@@ -1,24 +1,9 @@
 // Asks a LocalPuter what Puter's own client asks a Puter, and prints what came back as JSON.
-// Takes PUTER_API_BASE and PUTER_AUTH_TOKEN from the environment. Reaches nothing but loopback.
+// Takes PUTER_API_BASE and PUTER_AUTH_TOKEN from the environment.
 
 import { createRequire } from 'node:module';
-import net from 'node:net';
+import { outside } from './loopback.mjs';
 
-const outside = [];
-const connect = net.Socket.prototype.connect;
-net.Socket.prototype.connect = function (...given) {
-    const [options] = Array.isArray(given[0]) ? given[0] : given;
-    const host = options?.host ?? '127.0.0.1';
-    if (!['127.0.0.1', 'localhost', '::1'].includes(host)) {
-        outside.push(host);
-        this.destroy(new Error(`${host} is outside`));
-        return this;
-    }
-    return connect.apply(this, given);
-};
-
-globalThis.PUTER_API_ORIGIN = process.env.PUTER_API_BASE;
-globalThis.PUTER_ORIGIN = process.env.PUTER_API_BASE;
 const require = createRequire(import.meta.url);
 const { init } = require('@heyputer/puter.js/src/init.cjs');
 const puter = init(process.env.PUTER_AUTH_TOKEN);
@@ -74,7 +59,7 @@ const questions = {
         const { size } = await puter.fs.stat(path);
         return [size, await (await puter.fs.read(path)).text()];
     },
-    outside: () => fetch('http://192.0.2.1/'), // the guard above works
+    outside: () => fetch('http://192.0.2.1/'), // the guard of loopback.mjs works
 };
 
 const answers = {};

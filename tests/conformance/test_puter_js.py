@@ -10,6 +10,7 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +18,13 @@ import pytest
 
 from puter.testing import LocalPuter, RecordedRequest
 from puter.testing.backend import GENERATIONS
+from tests.docs.test_docs import ROOT, blocks_of
 
 pytestmark = pytest.mark.conformance
 
 HERE = Path(__file__).parent
 SCRIPT = "expectations.mjs"
+GUARD = "loopback.mjs"
 MANIFESTS = ("package.json", "package-lock.json")
 
 
@@ -48,7 +51,8 @@ def folder(pytestconfig: pytest.Config) -> Path:
         except subprocess.SubprocessError as error:
             pytest.skip(f"npm cannot install puter.js here: {error}")
         done.touch()
-    shutil.copy(HERE / SCRIPT, home)
+    for name in (SCRIPT, GUARD):
+        shutil.copy(HERE / name, home)
     return home
 
 
@@ -63,18 +67,24 @@ def told(folder: Path, generation: Any) -> tuple[dict[str, Any], list[RecordedRe
     """What the script printed, and the requests it made."""
     with LocalPuter(tier=None, generation=generation) as puter:
         puter.files["~/Documents/note.txt"] = b"Bread"
-        environment = {"PUTER_API_BASE": puter.api_base, "PUTER_AUTH_TOKEN": puter.token}
-        run = subprocess.run(
-            ["node", SCRIPT],
-            cwd=folder,
-            env={**os.environ, **environment},
-            capture_output=True,
-            text=True,
-            timeout=50,
-            check=False,
-        )
-        assert run.returncode == 0, run.stderr
-        return json.loads(run.stdout.splitlines()[-1]), puter.requests
+        output = run(["node", SCRIPT], folder, puter)
+        return json.loads(output.splitlines()[-1]), puter.requests
+
+
+def run(command: list[str], folder: Path, puter: LocalPuter) -> str:
+    """What a program prints that asks `puter`."""
+    settings = {"PUTER_API_BASE": puter.api_base, "PUTER_AUTH_TOKEN": puter.token}
+    done = subprocess.run(
+        command,
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(ROOT), **settings},
+        capture_output=True,
+        text=True,
+        timeout=50,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
 
 
 SAMPLES = "https://puter-sample-data.puter.site"
@@ -153,3 +163,16 @@ def test_puter_js_talks_as_the_protocol_says(told: Any) -> None:
 
 def test_nobody_outside_was_asked(told: Any) -> None:
     assert told[0]["outside"] == ["192.0.2.1"]  # tried on purpose, and refused
+
+
+def test_the_programs_of_the_page_on_moving_print_the_same(folder: Path) -> None:
+    blocks = blocks_of(ROOT / "docs" / "how-to" / "migrate-from-puter-js.md")
+    (before,) = [block.code for block in blocks if block.language == "js"]
+    after = next(block.code for block in blocks if block.language == "python")
+    (folder / "before.mjs").write_text(before)
+    with LocalPuter(tier=None) as puter:
+        old = run(["node", "--import", f"./{GUARD}", "before.mjs"], folder, puter)
+    with LocalPuter(tier=None) as puter:
+        new = run([sys.executable, "-c", after], folder, puter)
+    assert old == new
+    assert "Your name is Ada." in old
