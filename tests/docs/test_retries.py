@@ -16,8 +16,8 @@ from puter.testing.faults import Fault
 
 PAGE = Path(__file__).parents[2] / "docs" / "explanation" / "retries.md"
 CALLS: dict[str, tuple[Callable[[PuterAI], Any], str]] = {
-    "may cost or change something": (lambda ai: ai.chat("Hello!"), "/drivers/call"),
-    "costs nothing": (lambda ai: ai.whoami(), "/whoami"),
+    "billed, or a change": (lambda ai: ai.chat("Hello!"), "/drivers/call"),
+    "free": (lambda ai: ai.whoami(), "/whoami"),
     "`login()`": (lambda ai: ai.login(), "/login"),
 }
 
