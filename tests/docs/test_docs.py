@@ -36,6 +36,20 @@ from tests.consenting import COMMAND
 ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"
 PAGES = [README, ROOT / "ARCHITECTURE.md", *sorted((ROOT / "docs").rglob("*.md"))]
+ENTRANCES = [README, ROOT / "docs" / "index.md"]
+ANSWERS = {
+    "2fa": "how-to/sign-in.md",
+    "sent again": "explanation/retries.md",
+    "fastapi stream": "how-to/web-frameworks.md",
+    "cost": "how-to/costs.md",
+    "without account": "how-to/test-your-program.md",
+    "proxy": "how-to/proxies.md",
+    "provider": "how-to/add-a-provider.md",
+    "at once why": "explanation/limits.md",
+    "openai-python": "how-to/migrate-from-openai.md",
+    "aider": "how-to/editors.md",
+}
+"""Words of what is asked most, and the page that answers."""
 SHELL = {"bash", "console", "sh"}
 NOT_CODE = {"http", "text", "toml"}
 FENCE = re.compile(r"^ *(?P<ticks>`{3,}|~{3,})(?P<info>.*)$")
@@ -223,7 +237,28 @@ def test_tests_on_pages_pass(tmp_path: Path) -> None:
     run(page.name, command, tmp_path, PYTEST_DISABLE_PLUGIN_AUTOLOAD="1")
 
 
-@pytest.mark.parametrize("page", [README, ROOT / "docs" / "index.md"], ids=lambda page: page.name)
+def links_of(page: Path) -> set[str]:
+    """The pages of the documentation that a page links to."""
+    links = re.findall(r"\]\(([\w./-]+\.md)(?:#[\w.-]+)?\)", page.read_text(encoding="utf-8"))
+    return {os.path.relpath(page.parent / link, ROOT / "docs") for link in links}
+
+
+@pytest.mark.parametrize("page", ENTRANCES, ids=lambda page: page.name)
+@pytest.mark.parametrize("question", ANSWERS)
+def test_a_common_question_is_answered_in_one_hop(page: Path, question: str) -> None:
+    answer = ANSWERS[question]
+    assert answer in links_of(page)
+    text = (ROOT / "docs" / answer).read_text(encoding="utf-8").lower()
+    assert all(word in text for word in question.split())
+
+
+def test_the_welcome_page_leads_to_every_page() -> None:
+    pages = {page.relative_to(ROOT / "docs").as_posix() for page in (ROOT / "docs").rglob("*.md")}
+    asked = {page for page in pages if not page.startswith("reference/")}
+    assert asked - links_of(ROOT / "docs" / "index.md") == {"index.md"}
+
+
+@pytest.mark.parametrize("page", ENTRANCES, ids=lambda page: page.name)
 def test_pages_tell_this_package_from_the_other_of_its_name(page: Path) -> None:
     import puter
 
