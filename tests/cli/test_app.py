@@ -91,6 +91,19 @@ def test_every_command_and_every_option_stands_in_the_docs(path: str) -> None:
             assert all(f"`{name}" in docs for name in option.opts), (path, option.opts)
 
 
+def test_every_option_in_a_table_of_the_docs_exists() -> None:
+    known = {
+        name
+        for command in TREE.values()
+        for one in command.params
+        for name in (*one.opts, *one.secondary_opts)
+    }
+    cells = re.findall(r"^\| (`-.*?) \|", "\n".join(SECTIONS), re.MULTILINE)
+    named = {name for cell in cells for name in re.findall(r"--?[a-z][a-z-]*", cell)}
+    assert len(named) > 40
+    assert named <= known, named - known
+
+
 def test_a_letter_means_one_thing_in_all_commands() -> None:
     meant: dict[str, set[str]] = {}
     for command in TREE.values():
