@@ -27,7 +27,7 @@ from puter.extensions import plugins as extensions_plugins
 from puter.testing import LocalPuter, faults
 from tests.cli.conftest import Cli
 
-ROOT = Path(puter.__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 HOW_TO = {path.name: path.read_text(encoding="utf-8") for path in ROOT.glob("docs/how-to/*.md")}
 
 
