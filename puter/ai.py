@@ -77,9 +77,10 @@ class PuterAI(Client, ChatMethods):
     """A client of Puter's AI, for sync and async code alike.
 
     The constructor does no I/O, except that it reads config files for a ``profile``, and needs no
-    event loop. Threads and tasks may share the client; it pickles (settings and history, never
-    token or password) and survives fork and several ``asyncio.run`` calls. Each method that talks
-    to Puter has a twin ``async_<name>`` with the same parameters.
+    event loop. Make one for an account, and share it: threads, tasks and ``with_options()`` copies
+    queue together for Puter's limits, and two clients of one account do not. It pickles (settings
+    and history, never token or password) and survives fork and several ``asyncio.run`` calls. Each
+    method that talks to Puter has a twin ``async_<name>`` with the same parameters.
 
     Args:
         username: Account name or e-mail address. Default: ``PUTER_USERNAME``.

@@ -6,7 +6,8 @@ import time
 
 import pytest
 
-from puter.testing import Failure, LocalPuter, Tier
+import puter as sdk
+from puter.testing import Failure, Gate, LocalPuter, Reply, Tier
 from tests.sockets.live import Live, crowd
 
 
@@ -103,3 +104,19 @@ async def test_without_limits_calls_run_side_by_side(live: Live) -> None:
         ai = live.client(puter, rate_limit_requests=None, max_concurrency=None)
         await live.at_once(20, ai, "chat", "number {}")
     assert puter.peak_running > 10
+
+
+async def test_copies_queue_together_and_other_clients_of_the_account_do_not(live: Live) -> None:
+    with LocalPuter(tier=Tier("small", requests=30, period=10.0, concurrency=1)) as puter:
+        ai = live.client(puter, max_concurrency=1, max_retries=0)
+        puter.reply_with(Reply(chunks=["one", "two"], gate=Gate()))  # it does not end
+        stream = await live(ai, "chat", "Tell me a story", stream=True)
+        try:
+            with pytest.raises(sdk.PuterTimeoutError):
+                await live(ai.with_options(deadline=0.1), "chat", "Hi")
+            assert len(puter.chats) == 1  # it waited for its turn
+            other = live.client(puter, max_concurrency=1, max_retries=0)
+            with pytest.raises(sdk.PuterRateLimitError):
+                await live(other, "chat", "Hi")
+        finally:
+            stream.close() if live.kind == "sync" else await stream.aclose()
