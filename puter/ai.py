@@ -207,7 +207,14 @@ class PuterAI(Client, ChatMethods):
         self._history.replace("chat_history", messages)
 
     def clear_chat_history(self) -> None:
-        """Forget the messages exchanged so far."""
+        """Forget the messages exchanged so far.
+
+        Examples:
+            >>> _ = ai.chat("Say hello")
+            >>> ai.clear_chat_history()
+            >>> ai.chat_history
+            []
+        """
         self._history.clear()
 
     @suggesting

@@ -413,6 +413,13 @@ class PuterConfig:
 
         Raises:
             PuterConfigError: A variable or an override is not valid; the message names it.
+
+        Examples:
+            >>> import os
+            >>> os.environ["PUTER_MAX_RETRIES"] = "2"
+            >>> PuterConfig.from_env(timeout=60).max_retries
+            2
+            >>> del os.environ["PUTER_MAX_RETRIES"]
         """
         return cls._over({}, overrides)
 
@@ -480,14 +487,24 @@ class PuterConfig:
 
     @without_arguments
     def replace(self, **changes: Unpack[ConfigOptions]) -> Self:
-        """A copy with the changes; see ``update()``."""
+        """A copy with the changes; see ``update()``.
+
+        Examples:
+            >>> PuterConfig(timeout=60).replace(max_retries=2).timeout
+            60
+        """
         _check_names(changes)
         values = self.to_dict()
         values.update(changes)
         return type(self)(**values)
 
     def to_dict(self) -> dict[str, Any]:
-        """The settings, as ``PuterConfig(**d)`` takes them; a derived ``login_url`` is None."""
+        """The settings, as ``PuterConfig(**d)`` takes them; a derived ``login_url`` is None.
+
+        Examples:
+            >>> PuterConfig(**PuterConfig(timeout=60).to_dict()).timeout
+            60
+        """
         values: dict[str, Any] = {name: self.__dict__[name] for name in _checks()}
         values["headers"] = dict(self.headers)
         if not self.__dict__.get("_login_given"):

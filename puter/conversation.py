@@ -113,7 +113,16 @@ class Conversation(ChatMethods):
         return dump(self._history, path)
 
     def fork(self) -> Conversation:
-        """A copy that goes its own way from here."""
+        """A copy that goes its own way from here.
+
+        Examples:
+            >>> talk = ai.conversation()
+            >>> _ = talk.chat("Say hello")
+            >>> other = talk.fork()
+            >>> _ = other.chat("What is the capital of France?")
+            >>> len(talk.messages), len(other.messages)
+            (2, 4)
+        """
         return Conversation(self._client, self._history.copy())
 
     def trim(
@@ -150,11 +159,26 @@ class Conversation(ChatMethods):
         return self._history.cut(lambda messages: overflow(messages, max_messages, max_tokens))
 
     def undo(self) -> list[dict[str, Any]]:
-        """Take back the last turn and return its messages; ``[]`` when there is none."""
+        """Take back the last turn and return its messages; ``[]`` when there is none.
+
+        Examples:
+            >>> talk = ai.conversation()
+            >>> _ = talk.chat("Say hello")
+            >>> [one["content"] for one in talk.undo()]
+            ['Say hello', 'Hello!']
+        """
         return self._history.cut(last_turn)
 
     def clear(self) -> None:
-        """Forget all messages; instructions and model stay."""
+        """Forget all messages; instructions and model stay.
+
+        Examples:
+            >>> talk = ai.conversation(system="Be brief.")
+            >>> _ = talk.chat("Say hello")
+            >>> talk.clear()
+            >>> talk.messages, talk.system
+            ([], 'Be brief.')
+        """
         self._history.clear()
 
     def _repr_html_(self) -> str:

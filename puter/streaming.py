@@ -227,7 +227,12 @@ class ChatStream(_Stream):
             self._release(reader, whole)
 
     def until_done(self) -> ChatReply:
-        """Read on to the end and return the whole answer."""
+        """Read on to the end and return the whole answer.
+
+        Examples:
+            >>> print(ai.chat("Say hello", stream=True).until_done())
+            Hello!
+        """
         for _ in self:
             pass
         return self.reply
@@ -245,6 +250,10 @@ class ChatStream(_Stream):
         Examples:
             >>> ai.chat("Say hello", stream=True).display()
             Hello!
+
+        Examples:
+            >>> ai.chat("Say hello", stream=True).display()
+            Hello!
         """
         shown = _live(self)
         try:
@@ -258,7 +267,14 @@ class ChatStream(_Stream):
         self.display()
 
     def close(self) -> None:
-        """Free the connection and the permit. Safe to repeat; nothing is remembered."""
+        """Free the connection and the permit. Safe to repeat; nothing is remembered.
+
+        Examples:
+            >>> stream = ai.chat("Say hello", stream=True)
+            >>> stream.close()
+            >>> ai.chat_history
+            []
+        """
         self._close()
 
     def __enter__(self) -> Self:
@@ -325,13 +341,28 @@ class AsyncChatStream(_Stream):
             self._release(reader, whole)
 
     async def until_done(self) -> ChatReply:
-        """Read on to the end and return the whole answer."""
+        """Read on to the end and return the whole answer.
+
+        Examples:
+            >>> async def tell() -> None:
+            ...     stream = await ai.async_chat("Say hello", stream=True)
+            ...     print(await stream.until_done())
+            >>> asyncio.run(tell())
+            Hello!
+        """
         async for _ in self:
             pass
         return self.reply
 
     async def display(self) -> None:
-        """Read on to the end and show the answer while it comes; see ``ChatStream.display()``."""
+        """Read on to the end and show the answer while it comes; see ``ChatStream.display()``.
+
+        Examples:
+            >>> async def tell() -> None:
+            ...     await (await ai.async_chat("Say hello", stream=True)).display()
+            >>> asyncio.run(tell())
+            Hello!
+        """
         shown = _live(self)
         try:
             async for chunk in self:
@@ -345,7 +376,16 @@ class AsyncChatStream(_Stream):
         return came if self._over else f"{came}\n\n*`await stream.display()` reads on.*"
 
     async def aclose(self) -> None:
-        """Free the connection and the permit. Safe to repeat; nothing is remembered."""
+        """Free the connection and the permit. Safe to repeat; nothing is remembered.
+
+        Examples:
+            >>> async def tell() -> None:
+            ...     stream = await ai.async_chat("Say hello", stream=True)
+            ...     await stream.aclose()
+            >>> asyncio.run(tell())
+            >>> ai.chat_history
+            []
+        """
         self._close()
 
     async def __aenter__(self) -> Self:

@@ -144,6 +144,11 @@ class Tool:
 
         Raises:
             ValueError: They do not fit; the message says where.
+
+        Examples:
+            >>> def add(a: int, b: int = 1) -> int: return a + b
+            >>> Tool(add).bind({"a": 2})()
+            3
         """
         if arguments.keys() == {"_unreadable"}:
             raise Mismatch("the arguments: they are no JSON object")

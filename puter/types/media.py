@@ -245,7 +245,12 @@ class Media(Immutable):
                     yield piece
 
     def close(self) -> None:
-        """Remove the temporary file of long audio now, not together with the value."""
+        """Remove the temporary file of long audio now, not together with the value.
+
+        Examples:
+            >>> audio = ai.txt2speech("Good evening")
+            >>> audio.close()
+        """
         if self._content is not None:
             self._content.close()
 
@@ -271,7 +276,12 @@ class Media(Immutable):
         return self.url or self.data_uri()
 
     def data_uri(self) -> str:
-        """``data:<mime type>;base64,...`` of bytes in memory."""
+        """``data:<mime type>;base64,...`` of bytes in memory.
+
+        Examples:
+            >>> Image(b"GIF89a").data_uri()
+            'data:image/gif;base64,R0lGODlh'
+        """
         return in_base64(f"data:{self.mime_type};base64,", (self.bytes,))
 
     def __eq__(self, other: object) -> bool:
@@ -332,6 +342,10 @@ class Image(Media):
         Raises:
             ImportError: Pillow is not installed.
             PuterAPIError: The URL could not be downloaded.
+
+        Examples:
+            >>> ai.txt2img("A cat").to_pil().size
+            (1, 1)
         """
         try:
             import PIL.Image

@@ -89,6 +89,11 @@ class Model:
             input_tokens: Tokens sent, without those that the vendor had cached.
             output_tokens: Tokens received.
             cached_tokens: Tokens sent that the vendor had cached.
+
+        Examples:
+            >>> model = Model("m", "p", input_price=Decimal(2), output_price=Decimal(8))
+            >>> model.cost(1000, 500)
+            Decimal('0.006')
         """
         if self.input_price is None or self.output_price is None:
             return None
@@ -161,6 +166,10 @@ class ModelList(list[Model]):
 
         Raises:
             PuterInputError: An argument is of another type.
+
+        Examples:
+            >>> ai.list_models().find("gpt-5", vision=True, max_input_price=0.1)[0].id
+            'gpt-5-nano'
         """
         _TEXT("text", text)
         _TEXT("provider", provider)
@@ -205,7 +214,12 @@ class ModelList(list[Model]):
         return tables.table(columns, rows, caption=count, more="; find() narrows them down")
 
     def cheapest(self, text: str | None = None, **wanted: Any) -> Model | None:
-        """The first that ``find()`` finds, if it has a price; None when there is none."""
+        """The first that ``find()`` finds, if it has a price; None when there is none.
+
+        Examples:
+            >>> ai.list_models().cheapest("claude", tools=True).provider
+            'claude'
+        """
         found = self.find(text, **wanted)
         return found[0] if found and _price(found[0])[0] == _KNOWN else None
 

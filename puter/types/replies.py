@@ -289,6 +289,12 @@ class ChatReply(TextValue, beside=("_again",)):
 
         Raises:
             ValueError: It is not one.
+
+        Examples:
+            >>> import json
+            >>> kept = json.dumps(ai.chat("Say hello").to_dict())
+            >>> ChatReply.from_dict(json.loads(kept)).text
+            'Hello!'
         """
         fields = {name: data[name] for name in cls._fields if name in data}
         text: Any = data.get("text")

@@ -9,7 +9,9 @@ from __future__ import annotations
 import asyncio
 import doctest
 import importlib
+import inspect
 import pkgutil
+import re
 import wave
 import webbrowser
 from collections.abc import Iterator
@@ -23,6 +25,7 @@ from puter import PuterAI
 from puter.testing import LocalPuter
 from puter.testing.samples import PNG
 from tests.consenting import allow
+from tests.test_guards import PUBLIC, public_methods
 
 LIBRARIES = {  # that whole modules are for
     "puter.langchain": "langchain_core",
@@ -87,10 +90,24 @@ def test_docstrings(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         assert failed == 0
 
 
-def test_every_example_runs() -> None:
-    examples = [one for name in MODULES for test in docstrings_of(name) for one in test.examples]
-    assert len(examples) > 100
-    assert [one.source for one in examples if one.options.get(doctest.SKIP)] == []
+@pytest.mark.parametrize("name", MODULES)
+def test_every_example_is_found_and_runs(name: str) -> None:
+    module = importlib.import_module(name)
+    examples = [one for test in docstrings_of(name) for one in test.examples]
+    written = re.findall(r"^ *>>> ", inspect.getsource(module), re.MULTILINE)
+    assert len(examples) == len(written)
+    assert not any(one.options.get(doctest.SKIP) for one in examples)
+
+
+@pytest.mark.parametrize("kind", [one for one in PUBLIC if inspect.isclass(one)])
+def test_every_public_method_has_an_example(kind: type) -> None:
+    without = {
+        name
+        for name, method in public_methods(kind).items()
+        if (getattr(method, "__module__", None) or "").startswith("puter")
+        and ">>>" not in (method.__doc__ or "")
+    }
+    assert without <= {"open"}  # of AsyncChatStream, which `async_chat` opens
 
 
 def docstrings_of(name: str) -> list[doctest.DocTest]:
