@@ -39,7 +39,6 @@ if TYPE_CHECKING:
     )
     from puter.api import auth as signing_in
     from puter.batch import calls as batches
-    from puter.config import ConfigOptions
     from puter.conversation import Conversation
     from puter.engine import events, log
     from puter.engine import transport as engine_transport
@@ -51,6 +50,7 @@ if TYPE_CHECKING:
     from puter.extensions import installing
     from puter.extensions.installing import Extension
     from puter.profiles import Profile
+    from puter.settings import ConfigOptions
     from puter.types import model as model_types
     from puter.types.model import CostEstimate
     from puter.wire import catalogue

@@ -9,10 +9,11 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from puter.checks import did_you_mean, near_misses
-from puter.config import CREDENTIALS, MEANT, ConfigOptions
+from puter.config import CREDENTIALS, MEANT
 from puter.exceptions import PuterConfigError
 from puter.frames import without_arguments
 from puter.process import late
+from puter.settings import ConfigOptions
 
 if TYPE_CHECKING:
     import inspect

@@ -11,9 +11,9 @@ import pytest
 import puter
 from puter import checks
 from puter.checks import Range, checker_of
-from puter.config import ConfigOptions
 from puter.exceptions import PuterConfigError, PuterInputError
 from puter.options import ChatOptions
+from puter.settings import ConfigOptions
 from puter.testing import MockTransport
 
 

@@ -16,8 +16,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import puter
-from puter.config import ConfigOptions, PuterConfig
+from puter.config import PuterConfig
 from puter.engine.client import WINDOW_MARGIN, limits_of
+from puter.settings import ConfigOptions
 from puter.wire.http import driver_call
 from tests.door import Door, calls_body, chat_body
 

@@ -7,7 +7,6 @@ from collections.abc import Awaitable, Callable
 from typing import Any, TypeAlias
 
 from puter.checks import text
-from puter.config import origin_of
 from puter.engine.context import CallContext
 from puter.engine.effects import Acquire, Flow, Invoke, do
 from puter.engine.pipeline import exchange
@@ -21,6 +20,7 @@ from puter.exceptions import (
     PuterTwoFactorRequired,
 )
 from puter.secret import Secret
+from puter.settings import origin_of
 from puter.types.account import Account
 from puter.wire.errors import WRONG_HOST, unknown_shape
 from puter.wire.http import api_get, build_request

@@ -10,11 +10,11 @@ from urllib.parse import quote
 from puter.browser import show
 from puter.callback import Callback
 from puter.checks import SECONDS, flag
-from puter.config import origin_of
 from puter.engine.context import CallContext
 from puter.engine.credentials import client_closed
 from puter.engine.effects import Flow, Invoke, do
 from puter.exceptions import PuterTimeoutError
+from puter.settings import origin_of
 
 
 def login_with_browser(

@@ -15,9 +15,9 @@ from puter.api.model_lists import fetch_catalogue
 from puter.atomic import write_whole
 from puter.cli.parameters import checked
 from puter.cli.session import Session, pass_session
-from puter.config import check_url
 from puter.models import __file__ as _registry
 from puter.models import providers_of
+from puter.settings import check_url
 
 PACKAGE = Path(_registry).parent
 

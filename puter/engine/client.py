@@ -7,12 +7,13 @@ import functools
 from collections.abc import Callable, Coroutine, Mapping
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Protocol, TypeVar
 
-from puter.config import AUTO, PuterConfig
+from puter.config import PuterConfig
 from puter.engine.clock import monotonic
 from puter.engine.context import CallContext, SharedState
 from puter.engine.extensions import Extensions
 from puter.engine.throttle import Throttle
 from puter.process import late, short_lock
+from puter.settings import AUTO
 from puter.threads import running_loop
 
 if TYPE_CHECKING:

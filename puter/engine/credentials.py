@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
 from puter import checks
-from puter.config import MEANT, PuterConfig, origin_of, secret_headers
+from puter.config import MEANT, PuterConfig
 from puter.engine.throttle import Throttle
 from puter.exceptions import PuterAuthError, PuterConfigError, PuterError, PuterInputError
 from puter.process import late
 from puter.secret import Secret
+from puter.settings import origin_of, secret_headers
 
 if TYPE_CHECKING:
     from puter import profiles

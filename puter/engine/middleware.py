@@ -19,12 +19,12 @@ from types import GeneratorType, MappingProxyType
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from puter.checks import did_you_mean, near_misses
-from puter.config import origin_of
 from puter.engine import observing
 from puter.engine.context import CallContext
 from puter.engine.effects import Flow, Invoke, Sleep, do
 from puter.exceptions import PuterConfigError, PuterInputError
 from puter.records import dataclass, field, replace
+from puter.settings import origin_of
 from puter.types.replies import ChatReply
 from puter.wire.http import HttpReply, HttpRequest
 from puter.wire.messages import Message, check_messages

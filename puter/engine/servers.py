@@ -8,13 +8,14 @@ from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 from puter.checks import MOST, SECONDS, Range, is_loopback, text
-from puter.config import PuterConfig, secret_headers
+from puter.config import PuterConfig
 from puter.engine.extensions import key_of
 from puter.engine.middleware import Request
 from puter.engine.throttle import Throttle
 from puter.exceptions import PuterConfigError, PuterError, PuterResponseError, repr_of
 from puter.records import replace
 from puter.secret import Secret
+from puter.settings import secret_headers
 from puter.types.replies import ChatChunk, ChatReply
 from puter.wire.chunk_accumulator import ChunkAccumulator, ReadLine
 from puter.wire.dialects import READ_SOMEWHERE, Provider

@@ -6,12 +6,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from puter.checks import flag, text
-from puter.config import check_url
 from puter.engine.credentials import check_token
 from puter.engine.servers import ChatRequest, names_of
 from puter.exceptions import PuterConfigError, PuterInputError
 from puter.frames import without_arguments
 from puter.secret import Secret
+from puter.settings import check_url
 from puter.types.replies import ChatChunk, ChatReply
 from puter.wire.completion_stream import CompletionStream
 from puter.wire.dialects.completions import COMPLETIONS, READS

@@ -13,10 +13,10 @@ from urllib.request import getproxies
 import certifi
 
 from puter.checks import is_loopback
-from puter.config import check_proxy
 from puter.exceptions import PuterConfigError, with_article
 from puter.process import loading
 from puter.records import dataclass, field
+from puter.settings import check_proxy
 
 _CA_VARIABLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE")
 
