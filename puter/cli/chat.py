@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from contextlib import ExitStack
 from functools import partial
 from typing import Any
@@ -12,7 +11,7 @@ import click
 from puter.cli.errors import sentence
 from puter.cli.keyboard import History, Keyboard, history_path, read_message, read_piped_line
 from puter.cli.parameters import STDIN, chat_options, given, need_output, spent_by
-from puter.cli.session import Session, pass_session
+from puter.cli.session import Session, pass_session, somebody_types
 from puter.cli.talk import Talk
 from puter.exceptions import PuterInputError
 
@@ -49,7 +48,7 @@ def chat(
         raise click.UsageError("Standard input is what is said, and no file.")
     need_output()
     options = given(options, temperature=temperature, max_tokens=max_tokens)
-    interactive = sys.stdin is not None and sys.stdin.isatty()  # None: it was closed
+    interactive = somebody_types()
     with session.client() as ai, ExitStack() as stack:
         conversation = ai.load_conversation(load) if load else ai.conversation()
         conversation.model = model or conversation.model

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from contextlib import suppress
 from functools import cached_property
 from importlib.util import find_spec
@@ -174,6 +175,11 @@ class Session:
 
 pass_session = click.make_pass_decorator(Session)
 """Decorates a command: its first argument becomes the ``Session``."""
+
+
+def somebody_types() -> bool:
+    """Whether standard input is a terminal, where somebody may be asked."""
+    return sys.stdin is not None and sys.stdin.isatty()  # None: it was closed
 
 
 def _console(*, stderr: bool) -> Console:

@@ -88,7 +88,7 @@ class McpTools(Sequence[Tool]):
                 "command must be a list of words",  # untold: its words may be secret
                 hint="McpTools(command=['python', 'server.py']); shlex.split() makes one.",
             )
-        if url is not None and not _is_address(url):
+        if url is not None and not _is_http_url(url):
             raise PuterInputError("url must begin with https:// or http:// and a host")
         for name, pairs in (("headers", headers), ("env", env)):
             if pairs is not None and not (
@@ -303,7 +303,7 @@ class McpTools(Sequence[Tool]):
         return Tool(function, name=name, description=description, parameters=listed.input_schema)
 
 
-def _is_address(value: object) -> bool:
+def _is_http_url(value: object) -> bool:
     if not isinstance(value, str):
         return False
     try:

@@ -14,7 +14,7 @@ from typing import Any
 from aiohttp import web
 
 from puter.exceptions import PuterInputError
-from puter.serve.body import boolean, objects_in, read_body, tell_ignored
+from puter.serve.body import flag_in, objects_in, read_body, tell_ignored
 from puter.serve.chat_request import OPTIONS, IncomingChat, add_form, add_tools, carry_out
 from puter.serve.event_stream import event
 from puter.serve.problems import Problem
@@ -65,7 +65,7 @@ def read_chat(body: Mapping[str, Any]) -> IncomingChat:
     said = [read_message(one, is_claude=is_claude) for one in objects_in(body, "messages")]
     system = _system(body, is_claude=is_claude)
     messages = [*system, *(one for one in said if one)]
-    asked = IncomingChat(body.get("model"), messages, boolean(body, "stream"))
+    asked = IncomingChat(body.get("model"), messages, flag_in(body, "stream"))
     options, known = asked.options, OPTIONS - _ELSEWHERE
     options.update({name: body[name] for name in known & body.keys() if body[name] is not None})
     if body.get("stop_sequences"):

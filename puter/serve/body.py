@@ -35,7 +35,7 @@ async def read_body(request: web.Request) -> tuple[bytes, dict[str, Any]]:
     return raw, body
 
 
-def boolean(body: Mapping[str, Any], name: str) -> bool:
+def flag_in(body: Mapping[str, Any], name: str) -> bool:
     """True or False in a request; left out, or null, is False.
 
     Raises:

@@ -10,7 +10,7 @@ from typing import Any
 from aiohttp import web
 
 from puter.exceptions import PuterInputError, repr_of
-from puter.serve.body import Refusals, boolean, objects_in, read_body, refuse, tell_ignored
+from puter.serve.body import Refusals, flag_in, objects_in, read_body, refuse, tell_ignored
 from puter.serve.chat_request import OPTIONS, IncomingChat, add_form, add_tools, carry_out
 from puter.serve.event_stream import event
 from puter.serve.problems import Problem
@@ -68,7 +68,7 @@ def read_chat(body: Mapping[str, Any]) -> IncomingChat:
         )
     messages = [read_message(one) for one in objects_in(body, "messages")]
     asked = IncomingChat(
-        body.get("model"), [one for one in messages if one], boolean(body, "stream")
+        body.get("model"), [one for one in messages if one], flag_in(body, "stream")
     )
     options = asked.options
     options.update({name: body[name] for name in OPTIONS & body.keys() if body[name] is not None})
