@@ -49,6 +49,7 @@ OF_A_CLIENT = {
     "puter.process",
     "puter.records",
     "puter.secret",
+    "puter.settings",
     "puter.threads",
     "puter.version",
 }
