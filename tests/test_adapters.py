@@ -31,7 +31,7 @@ def test_a_missing_library_is_named(module: str, library: str, told: str) -> Non
         capture_output=True,
         text=True,
         check=False,
-        timeout=50,
+        timeout=150,
         cwd=ROOT,
     )
     extra = module.removesuffix("_plugin").replace("_", "-")

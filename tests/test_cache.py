@@ -758,7 +758,7 @@ def test_processes_share_a_file(tmp_path: Path) -> None:
             )
             for _ in range(3)
         ]
-        told = [one.communicate(timeout=50) for one in many]
+        told = [one.communicate(timeout=150) for one in many]
         last = subprocess.run(command, env=here, capture_output=True, text=True, check=True)
         asked = len(puter.chats)
     assert [one.returncode for one in many] == [0, 0, 0], told

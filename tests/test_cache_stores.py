@@ -249,7 +249,7 @@ def test_processes_share_a_file_that_none_of_them_has_made(tmp_path: Path) -> No
         subprocess.Popen([*command, name], stderr=subprocess.PIPE, text=True) for name in "abcd"
     ]
     for writer in writers:
-        _, complaints = writer.communicate(timeout=50)
+        _, complaints = writer.communicate(timeout=150)
         assert (writer.returncode, complaints) == (0, "")
     store = SqliteStore(path, 150)
     found = [name for name in "abcd" for number in range(50) if store.get(f"{name}{number}")]

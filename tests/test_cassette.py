@@ -246,7 +246,7 @@ os._exit(3)
 
 
 def test_a_crash_loses_no_exchange(path: Path) -> None:
-    done = subprocess.run([sys.executable, "-c", CRASH, str(path)], timeout=50, check=False)
+    done = subprocess.run([sys.executable, "-c", CRASH, str(path)], timeout=150, check=False)
     assert done.returncode == 3
     assert replaying(path).chat("Hi") == "Hello!"
     assert [one.name for one in path.parent.iterdir()] == ["tape.json"]

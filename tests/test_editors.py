@@ -305,7 +305,6 @@ ATTRIBUTES = {
 
 
 @needs("pyright")
-@pytest.mark.timeout(120)
 @pytest.mark.parametrize("name", METHODS)
 def test_hover_shows_parameters_and_docstring_of_both_twins(editor: Editor, name: str) -> None:
     shown = editor.hover(f"ai.{name}")
@@ -313,7 +312,6 @@ def test_hover_shows_parameters_and_docstring_of_both_twins(editor: Editor, name
 
 
 @needs("pyright")
-@pytest.mark.timeout(120)
 @pytest.mark.parametrize("name", ATTRIBUTES)
 def test_hover_shows_what_an_attribute_means(editor: Editor, name: str) -> None:
     shown = editor.hover(name)

@@ -233,7 +233,6 @@ def test_the_token_of_the_environment_counts_and_a_tool_runs(
     assert token not in out + err
 
 
-@pytest.mark.timeout(120)  # it takes seconds to start
 def test_the_real_command_finds_the_plugin_and_lists_the_models_without_network(
     tmp_path: Path,
 ) -> None:

@@ -279,7 +279,7 @@ def test_what_is_left_behind(stdio: McpTools) -> None:
         print(tools[0](), flush=True)
     """
     done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, timeout=50, check=False
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=150, check=False
     )
     assert done.returncode == 0
     pid = int(done.stdout)  # nothing else of the server is on stdout

@@ -309,7 +309,7 @@ def example(tmp_path_factory: pytest.TempPathFactory) -> Path:
             *("--target", str(folder / "installed"), str(folder / "source")),
         ],
         check=True,
-        timeout=50,
+        timeout=150,
     )
     return folder / "installed"
 

@@ -1217,7 +1217,7 @@ def test_a_forked_child_starts_with_free_permits_and_the_same_window() -> None:
         [sys.executable, "-c", textwrap.dedent(script)],
         capture_output=True,
         text=True,
-        timeout=50,
+        timeout=150,
         check=False,
     )
     assert (done.returncode, done.stderr) == (0, "")

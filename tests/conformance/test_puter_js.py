@@ -46,7 +46,7 @@ def folder(pytestconfig: pytest.Config) -> Path:
         install = [npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--fetch-retries=1"]
         try:
             subprocess.run(
-                install, cwd=home, capture_output=True, text=True, timeout=50, check=True
+                install, cwd=home, capture_output=True, text=True, timeout=150, check=True
             )
         except subprocess.SubprocessError as error:
             pytest.skip(f"npm cannot install puter.js here: {error}")
@@ -80,7 +80,7 @@ def run(command: list[str], folder: Path, puter: LocalPuter) -> str:
         env={**os.environ, "PYTHONPATH": str(ROOT), **settings},
         capture_output=True,
         text=True,
-        timeout=50,
+        timeout=150,
         check=False,
     )
     assert done.returncode == 0, done.stderr

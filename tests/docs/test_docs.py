@@ -156,7 +156,7 @@ def run(where: object, command: list[str], folder: Path, **environment: str) -> 
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
-        timeout=50,
+        timeout=150,
         check=False,
     )
     output = f"{where}\n{done.stdout}\n{done.stderr}"

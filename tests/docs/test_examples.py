@@ -76,7 +76,7 @@ def test_bad_input_is_told_in_one_line(
     words: str, told: str, server: LocalPuter, folder: Path
 ) -> None:
     with start(words, folder) as program:
-        _, err = program.communicate(timeout=50)
+        _, err = program.communicate(timeout=150)
     assert program.returncode == 1
     assert told in err
     assert err.count("\n") == 1
@@ -87,7 +87,7 @@ def test_bad_input_is_told_in_one_line(
 def test_a_refused_token_is_told_in_one_line(server: LocalPuter, folder: Path) -> None:
     server.revoke(server.token)
     with start("quickstart.py", folder) as program:
-        _, err = program.communicate(timeout=50)
+        _, err = program.communicate(timeout=150)
     assert (program.returncode, err.count("\n")) == (1, 1)
 
 
@@ -96,12 +96,12 @@ def test_ctrl_c_ends_it(name: str, server: LocalPuter, folder: Path) -> None:
     server.inject(faults.silence())
     with start(name, folder) as program:
         assert program.stderr is not None
-        server.wait_for(1, timeout=50)
+        server.wait_for(1, timeout=150)
         program.send_signal(signal.SIGINT)
         if name == "batch.py":  # waits for what is paid, until the second
             assert "Ctrl-C again" in program.stderr.readline()
             program.send_signal(signal.SIGINT)
-        _, err = program.communicate(timeout=50)
+        _, err = program.communicate(timeout=150)
     assert program.returncode == 130
     assert "Traceback" not in err
 
@@ -113,7 +113,7 @@ def test_a_closed_pipe_ends_it(name: str, server: LocalPuter, folder: Path) -> N
     del server  # it spares each of them a server of its own
     with start(name, folder, stdout=writer) as program:
         os.close(writer)
-        _, err = program.communicate(timeout=50)
+        _, err = program.communicate(timeout=150)
     assert (program.returncode, err) == (1, "")
 
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
     from pathlib import Path
 
-pytestmark = [pytest.mark.local_model, pytest.mark.timeout(150)]
+pytestmark = pytest.mark.local_model
 
 
 @pytest.fixture(scope="module", params=GENERATIONS)

@@ -19,7 +19,7 @@ from tests.door import Door, chunks, each
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-pytestmark = [pytest.mark.local_model, pytest.mark.timeout(150)]
+pytestmark = pytest.mark.local_model
 
 
 @pytest.fixture(scope="module")

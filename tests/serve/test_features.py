@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import pytest
-
 from tests.serve.features import CLIENTS, FEATURES, PAGE, Matrix, table_in
-
-pytestmark = pytest.mark.timeout(180)  # in one process: the clients take seconds to import
 
 
 def test_all_clients_and_the_table() -> None:

@@ -209,7 +209,6 @@ def test_workers_keep_the_limits_together(ai: PuterAI, pool: Executor, server: L
 # ------------------------------------------------------------ Dask
 
 
-@pytest.mark.timeout(150)  # its process imports much
 @pytest.mark.filterwarnings("ignore::DeprecationWarning:distributed")
 async def test_workers_of_dask(server: LocalPuter, ai: PuterAI, tmp_path: Path) -> None:
     distributed = pytest.importorskip("distributed")

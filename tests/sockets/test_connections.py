@@ -53,7 +53,6 @@ async def test_threads_and_tasks_need_no_more_connections_than_calls_at_a_time(l
     assert server.connections <= 4
 
 
-@pytest.mark.timeout(90)
 async def test_a_pause_of_six_seconds_goes_unnoticed() -> None:
     """Slow (6 s): the server closes idle connections after 5 s, as the Puter backend does."""
     with LocalPuter(tier=None) as local:

@@ -70,7 +70,6 @@ if __name__ == "__main__":
 """
 
 
-@pytest.mark.timeout(90)
 def test_eight_processes_of_four_threads_share_a_free_account(redis_server: str) -> None:
     """Slow (about 15 s): 56 calls, through two real windows of 30 calls per 10 s."""
     with LocalPuter(tier="user_free", latency=0.05) as puter:

@@ -88,7 +88,7 @@ def test_a_program_that_loads_all_while_time_stands_still_does_not_hang() -> Non
         capture_output=True,
         text=True,
         check=False,
-        timeout=50,
+        timeout=150,
     )
     assert ran.returncode == 0, ran.stderr
 

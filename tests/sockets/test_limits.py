@@ -35,7 +35,6 @@ async def test_fifty_threads_and_fifty_tasks_share_one_client() -> None:
     assert ai.usage.requests == 100
 
 
-@pytest.mark.timeout(90)
 async def test_a_free_account_is_used_to_the_full_without_a_429() -> None:
     """Slow (about 11 s): the real window of a free account, 30 calls per 10 s and 3 at a time."""
     begun = time.monotonic()
@@ -50,7 +49,6 @@ async def test_a_free_account_is_used_to_the_full_without_a_429() -> None:
     assert len(puter.chats) <= 55
 
 
-@pytest.mark.timeout(90)
 async def test_a_temporary_account_serves_a_client_with_wider_limits() -> None:
     """Slow (15 to 20 s): the server allows 20 per 10 s and 2 at a time, the client 30 and 3."""
     with LocalPuter(tier="temp_free", latency=0.01) as puter:

@@ -135,7 +135,7 @@ thread.join()
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", program],
         check=False,
-        timeout=50,
+        timeout=150,
         capture_output=True,
         text=True,
     )

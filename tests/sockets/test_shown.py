@@ -7,8 +7,6 @@ import sys
 from collections import defaultdict
 from pathlib import Path
 
-import pytest
-
 from tests.sockets.shown import CASES, CORE, DOORS, TOOLS
 
 ROOT = Path(__file__).parents[2]
@@ -21,7 +19,6 @@ def run(*arguments: str) -> str:
     return ran.stdout + ran.stderr
 
 
-@pytest.mark.timeout(180)
 def test_no_tool_shows_a_secret_of_any_error() -> None:
     out = run("-m", "tests.sockets.shown")
     found: dict[str, set[str]] = defaultdict(set)
@@ -34,7 +31,6 @@ def test_no_tool_shows_a_secret_of_any_error() -> None:
     assert found == dict.fromkeys((*TOOLS, "log"), everything)
 
 
-@pytest.mark.timeout(180)
 def test_pytest_with_showlocals_shows_none() -> None:
     options = "--showlocals", "-n0", "-p", "no:cacheprovider", "-W", "default"
     out = run("-m", "pytest", *options, "tests/sockets/shown.py")
