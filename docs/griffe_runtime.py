@@ -98,7 +98,10 @@ class RuntimeMethods(griffe.Extension):
 def _default(parameter: inspect.Parameter) -> str | None:
     if parameter.kind is parameter.VAR_KEYWORD:
         return "{}"
-    return None if parameter.default is parameter.empty else repr(parameter.default)
+    if parameter.default is parameter.empty:
+        return None
+    text = repr(parameter.default)
+    return "..." if text.startswith("<") else text  # ruff formats what Python can read
 
 
 def _rest_of(method: Any) -> inspect.Parameter | None:

@@ -145,7 +145,8 @@ class Conversation(ChatMethods):
             PuterInputError: Neither limit is given, or one is not a whole number above 0.
 
         Examples:
-            >>> talk = ai.conversation(messages=["First", {"role": "assistant", "content": "Yes?"}])
+            >>> answer = {"role": "assistant", "content": "Yes?"}
+            >>> talk = ai.conversation(messages=["First", answer])
             >>> print(talk.chat("Say hello"))
             Hello!
             >>> [message["content"] for message in talk.trim(max_messages=2)]

@@ -86,6 +86,25 @@ class Page:
     async def go(self, url: str) -> None:
         await self._do("Page.navigate", url=url)
 
+    async def load(self, url: str) -> None:
+        """Go there, and wait until all of the page has come."""
+        await self.go(url)
+        await self.until(f"document.readyState == 'complete' && location.href == {json.dumps(url)}")
+
+    async def resize(self, width: int, height: int = 1000) -> None:
+        """Give the page a window of so many pixels, narrower than browsers allow."""
+        await self._do(
+            "Emulation.setDeviceMetricsOverride",
+            width=width,
+            height=height,
+            deviceScaleFactor=1,
+            mobile=False,
+        )
+
+    async def type(self, text: str) -> None:
+        """Type into what has the focus."""
+        await self._do("Input.insertText", text=text)
+
     async def see(self, expression: str) -> Any:
         """The value of an expression in the page."""
         found = await self._do("Runtime.evaluate", expression=expression, returnByValue=True)
@@ -106,7 +125,7 @@ class Page:
         place = f"document.querySelector({json.dumps(selector)})"
         await self.until(f"{place} != null")
         await self.see(f"{place}.focus(), {place}.select()")
-        await self._do("Input.insertText", text=text)
+        await self.type(text)
 
     async def click(self, selector: str) -> None:
         """Press and release the mouse in the middle of an element."""

@@ -66,7 +66,8 @@ class Fallback(Single):
         PuterInputError: A name is no str, there is none, or ``sticky`` is no number of seconds.
 
     Examples:
-        >>> print(ai.with_options().use(Fallback("gpt-5-nano")).chat("Say hello", "no-such-model"))
+        >>> careful = ai.with_options().use(Fallback("gpt-5-nano"))
+        >>> print(careful.chat("Say hello", "no-such-model"))
         Hello!
     """
 

@@ -45,7 +45,8 @@ class OpenAICompatible:
         PuterConfigError: An argument is not valid.
 
     Examples:
-        >>> server = OpenAICompatible("http://127.0.0.1:8080/v1", models={"smollm2": "SmolLM2"})
+        >>> address = "http://127.0.0.1:8080/v1"
+        >>> server = OpenAICompatible(address, models={"smollm2": "SmolLM2"})
         >>> server.models["smollm2"]
         'SmolLM2'
     """

@@ -57,7 +57,7 @@ class McpTools(Sequence[Tool]):
         PuterInputError: Neither or both of ``command`` and ``url`` are given, or one is not usable.
 
     Examples:
-        >>> McpTools(command=["uvx", "mcp-server-time"])  # `with` starts it: docs/how-to/mcp.md
+        >>> McpTools(command=["uvx", "mcp-server-time"])  # `with` starts it
         <McpTools uvx (closed)>
     """
 

@@ -6,9 +6,12 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from tests.chromium import chromium
 
 ROOT = Path(__file__).parents[2]
 USUAL = ("Build started", "No issues found", "Build finished in ")
@@ -30,3 +33,10 @@ def site() -> Path:
     told = [line for line in lines if not line.startswith(USUAL)]
     assert (build.returncode, told) == (0, []), "\n".join(told)
     return ROOT / "site"
+
+
+@pytest.fixture(scope="session")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a browser, where there is one."""
+    with chromium(tmp_path_factory.mktemp("chromium")) as address:
+        yield address
