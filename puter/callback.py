@@ -53,7 +53,7 @@ class Callback:
         """Where it listens; None before and after."""
         self._path: Final = f"/{secrets.token_urlsafe(32)}"
         self._stopped = False
-        self._sockets: list[socket.socket] = []
+        self._sockets: list[socket.socket] = []  # the pair by which stop() wakes wait(), listeners
         self._connections: list[_Connection] = []  # the oldest first
 
     def open(self) -> str:

@@ -27,7 +27,6 @@ OUR_HEADERS = frozenset(
 )
 """Headers that the client sets, or that break or leak a call; none may be configured."""
 
-
 _SECRET = re.compile("auth|token|key|secret|password|session|cookie", re.IGNORECASE)
 
 
@@ -119,7 +118,8 @@ class _Proxy(str):
         return str(without_credentials(self))
 
 
-def without_credentials(proxy: str | None, stand_in: str = "") -> Any:
+def without_credentials(proxy: str | None, stand_in: str = "") -> str | None:
+    """The URL of a proxy without user name and password, ``stand_in`` in their place."""
     parts = urlsplit(proxy or "")
     if parts.username is None:
         return proxy and str(proxy)
@@ -228,6 +228,7 @@ def _check_model(name: str, value: Any) -> str:
 
 _Patience = Annotated[float | None, SECONDS]
 _Delay = Annotated[float, Range(0, MOST, wanted="a number of seconds, 0 or more")]
+_Limit = Annotated[int | None, Range(1, MOST, wanted="a whole number, 1 or more")]
 
 
 def _check_concurrency(name: str, value: Any) -> Any:
@@ -237,9 +238,6 @@ def _check_concurrency(name: str, value: Any) -> Any:
     if value is not None and not kind.accepts(value):
         raise _fail(name, value, "a whole number, 1 or more, or 'auto', or None for no limit")
     return value
-
-
-_Limit = Annotated[int | None, Range(1, MOST, wanted="a whole number, 1 or more")]
 
 
 class ConfigOptions(TypedDict, total=False):

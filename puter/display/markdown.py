@@ -25,6 +25,12 @@ _SUSPECT = re.compile(
 )
 _INSTEAD = {"<": "&lt;", "!": "", "&": "&amp;", "": "\u2060"}
 """An image becomes a link; an invisible sign comes before the colon, or the name of a command."""
+_SHOWN = ("image/png", "image/jpeg", "image/gif", "image/webp")
+"""Images that frontends show out of Markdown."""
+_FENCE = re.compile(r"([ \t]*)(`{3,}(?!`)|~{3,}(?!~))(?=[^`]*\Z)[ \t]*([\w+#.-]*)[^`]*")
+_PARAGRAPH = re.compile(r"(\n[ \t]*\n)")
+_MATH = re.compile(r"(\$\$[^$]+\$\$|\$[^$\n]+\$)")
+_PUNCTUATION = re.compile(r"[\t\n!-/:-@\[-`{-~]")
 
 
 class Picture(Protocol):
@@ -36,12 +42,6 @@ class Picture(Protocol):
     def mime_type(self) -> str: ...
     def data_uri(self) -> str: ...
     def _in_memory(self) -> bytes | None: ...
-
-
-_FENCE = re.compile(r"([ \t]*)(`{3,}(?!`)|~{3,}(?!~))(?=[^`]*\Z)[ \t]*([\w+#.-]*)[^`]*")
-_PARAGRAPH = re.compile(r"(\n[ \t]*\n)")
-_MATH = re.compile(r"(\$\$[^$]+\$\$|\$[^$\n]+\$)")
-_PUNCTUATION = re.compile(r"[\t\n!-/:-@\[-`{-~]")
 
 
 def safe_markdown(text: str) -> str:
@@ -77,10 +77,6 @@ def picture(image: Picture) -> str:
     if data is not None and image.mime_type in _SHOWN:
         return f"![image]({image.data_uri()})"
     return safe_markdown(f"[image]({image.url})" if image.url else repr(image))
-
-
-_SHOWN = ("image/png", "image/jpeg", "image/gif", "image/webp")
-"""Images that frontends show out of Markdown."""
 
 
 def _block(fence: re.Match[str], lines: Iterator[str]) -> list[str]:

@@ -97,7 +97,7 @@ def _system(body: Mapping[str, Any], *, is_claude: bool) -> list[Message]:
     return [{"role": "system", "content": "\n\n".join(str(one.get("text", "")) for one in blocks)}]
 
 
-def read_message(given: Mapping[str, Any], *, is_claude: bool = True) -> Message:
+def read_message(given: Mapping[str, Any], *, is_claude: bool) -> Message:
     """A message as it goes into a chat; ``{}`` for one of the model that says nothing.
 
     Thoughts without a signature are of other vendors' models, and Anthropic refuses them; marks of

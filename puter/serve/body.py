@@ -16,6 +16,12 @@ from puter.wire.json import read_json
 DEPTH = 200
 """Lists and objects inside each other in a request at most; the client checks what it sends."""
 
+Refusals = Mapping[str, tuple[tuple[Any, ...], str]]
+"""Parameters that change the answer and that Puter does not have: harmless values, and advice."""
+
+REFUSED_OF_ALL: Refusals = {"test_mode": ((False,), "What is asked here is billed.")}
+"""Those of all requests."""
+
 
 async def read_body(request: web.Request) -> tuple[bytes, dict[str, Any]]:
     """The body of a request, and the JSON object in it.
@@ -31,7 +37,7 @@ async def read_body(request: web.Request) -> tuple[bytes, dict[str, Any]]:
         raise PuterInputError(f"The body of the request is no JSON: {error}") from None
     if not isinstance(body, dict):
         raise PuterInputError("The body of the request must be a JSON object")
-    refuse(body, NOWHERE)
+    refuse(body, REFUSED_OF_ALL)
     return raw, body
 
 
@@ -45,14 +51,6 @@ def flag_in(body: Mapping[str, Any], name: str) -> bool:
     if value is not None and not isinstance(value, bool):
         raise PuterInputError(f"{name} must be true or false, not {repr_of(value)}")
     return bool(value)
-
-
-Refusals = Mapping[str, tuple[tuple[Any, ...], str]]
-"""Parameters that change the answer and that Puter does not have: harmless values, and advice."""
-
-
-NOWHERE: Refusals = {"test_mode": ((False,), "What is asked here is billed.")}
-"""Those of all requests."""
 
 
 def refuse(body: Mapping[str, Any], refusals: Refusals) -> None:

@@ -14,7 +14,7 @@ from aiohttp.http import HttpProcessingError
 from puter.api.images import ImageOptions
 from puter.api.speech import SpeechOptions, TranscriptionOptions
 from puter.exceptions import PuterError, PuterInputError, PuterModelNotFoundError, repr_of, words_of
-from puter.serve.body import NOWHERE, Refusals, flag_in, read_body, refuse, tell_ignored
+from puter.serve.body import REFUSED_OF_ALL, Refusals, flag_in, read_body, refuse, tell_ignored
 from puter.serve.repetitions import REPETITIONS
 from puter.serve.shared import CLIENT, LOGGER
 from puter.types.media import Image
@@ -138,7 +138,7 @@ async def _hear(request: web.Request, *, translate: bool) -> web.Response:
     if not isinstance(file, web.FileField):
         raise PuterInputError("file is missing", hint="Send the recording as the part file.")
     body: dict[str, Any] = {name: _read(name, found) for name, found in fields.items()}
-    refuse(body, NOWHERE)
+    refuse(body, REFUSED_OF_ALL)
     if flag_in(body, "stream"):
         raise PuterInputError("stream=true cannot be done: Puter does not stream transcripts")
     options = _taken(body, _HEARD, "response_format", "include", "stream")

@@ -46,6 +46,9 @@ _KEPT = (413, 422)
 _WAIT = 10.0
 """Seconds of Puter's rate window, where an error does not say how long to wait."""
 
+ONCE: Mapping[str, str] = {"x-should-retry": "false"}
+"""Headers that keep the vendors' clients from asking again."""
+
 _OPENAI = {
     401: "authentication_error",
     402: "insufficient_quota",
@@ -144,10 +147,6 @@ def problem_of(error: BaseException) -> Problem:
         headers["Retry-After"] = str(math.ceil(seconds))
         headers["retry-after-ms"] = str(math.ceil(seconds * 1000))  # for the vendors' clients
     return Problem(status, message, code, type(error).__name__, headers)
-
-
-ONCE: Mapping[str, str] = {"x-should-retry": "false"}
-"""Headers that keep the vendors' clients from asking again."""
 
 
 def may_come_again(error: PuterError) -> bool:

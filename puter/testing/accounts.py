@@ -61,7 +61,7 @@ class Token:
     user: User
     kind: TokenKind
     uid: str
-    expires: float | None = None
+    expires: float | None
     revoked: bool = False
 
     def may_use(self, path: str) -> bool:

@@ -32,13 +32,14 @@ class Backend:
     """Settings of one server, and what it stores."""
 
     tier: Tier | None
-    generation: Generation = GENERATIONS[-1]
+    generation: Generation
+    latency: float
+    default_model: str | None
+    allowance: float | None
+    credits_per_dollar: float | None
+    vendors: tuple[str, ...]
+    files: FileTree
     gui_origin: str = ""  # the only one that logins accept
-    latency: float = 0.0
-    default_model: str | None = None
-    allowance: float | None = None
-    credits_per_dollar: float | None = None
-    vendors: tuple[str, ...] = VENDORS
     accounts: Accounts = field(default_factory=Accounts)
     limits: Limits = field(default_factory=Limits)
     journal: Journal = field(default_factory=Journal)
@@ -48,7 +49,6 @@ class Backend:
     # The latest results of media calls that are told by URL: bytes and type by path.
     samples: dict[str, tuple[bytes, str]] = field(default_factory=dict)
     sample_numbers: Iterator[int] = field(default_factory=itertools.count)
-    files: FileTree = field(default_factory=FileTree)
     llama: Llama | None = None  # a real model
     running_now: int = 0
     peak_running: int = 0

@@ -270,7 +270,7 @@ class DriverCall:
     interface: str
     method: str
     args: Mapping[str, Any]
-    asked: str | None = None
+    asked: str | None
 
     @property
     def backend(self) -> Backend:

@@ -57,7 +57,7 @@ def decode_base64(text: str) -> bytes:
 class FileTree:
     """A file system; each change is one step, so any thread may make it."""
 
-    def __init__(self, capacity: int = CAPACITY) -> None:
+    def __init__(self, capacity: int) -> None:
         self._capacity = capacity
         self._entries: dict[str, Entry] = {}
 
@@ -104,7 +104,7 @@ class FileTree:
         return full
 
     def write(
-        self, path: str, data: bytes, content_type: str = OCTETS, *, overwrite: bool = True
+        self, path: str, data: bytes, content_type: str, *, overwrite: bool = True
     ) -> tuple[Entry, bool]:
         """Store a file; returns it, and if one was there before. Raises ApiError."""
         old = self.get(path)
