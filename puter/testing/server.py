@@ -205,6 +205,9 @@ class LocalPuter:
 
         Where the server has no limits, ``rate_limit_requests`` is None; where it has a real model,
         that is the ``default_model``.
+
+        Args:
+            **options: as `PuterAI` takes them.
         """
         from puter.ai import PuterAI
 
@@ -260,7 +263,11 @@ class LocalPuter:
         return user
 
     def issue_token(self, user: str | User, kind: TokenKind = "session") -> str:
-        """A new token for ``user``: ``session``, ``api``, ``app``, ``scoped`` or ``worker``.
+        """A new token for ``user``.
+
+        Args:
+            user: the account, or its name.
+            kind: ``session``, ``api``, ``app``, ``scoped`` or ``worker``.
 
         Raises:
             LookupError: there is no such user.
@@ -271,11 +278,36 @@ class LocalPuter:
         return self._backend.accounts.issue(found, kind)
 
     def revoke(self, token: str) -> None:
-        """Revoke a token: it answers 401 ``session_revoked`` from now on."""
+        """Revoke a token: it answers 401 ``session_revoked`` from now on.
+
+        Args:
+            token: its text, or its uuid.
+
+        Raises:
+            LookupError: this server did not issue it.
+        """
         self._backend.accounts.known(token).revoked = True
 
     def expire(self, token: str) -> None:
-        """Let a token expire: it answers 401 ``session_expired`` from now on."""
+        """Let a token expire: it answers 401 ``session_expired`` from now on.
+
+        Args:
+            token: its text, or its uuid.
+
+        Raises:
+            LookupError: this server did not issue it.
+
+        Examples:
+            >>> from puter.exceptions import PuterAuthError
+            >>> with LocalPuter() as puter:
+            ...     client = puter.client()
+            ...     puter.expire(puter.token)
+            ...     try:
+            ...         client.whoami()
+            ...     except PuterAuthError as error:
+            ...         error.status
+            401
+        """
         self._backend.accounts.known(token).expires = 0.0
 
     def reply_with(self, *replies: Answer | Responder) -> None:
@@ -313,7 +345,17 @@ class LocalPuter:
         """Answer every chat that finds no queued reply with ``responder(call)``.
 
         A plain function runs in a thread of its own and may block; an ``async`` one runs on the
-        server's event loop. ``None`` brings the built-in partner back. Usable as a decorator.
+        server's event loop. Usable as a decorator.
+
+        Args:
+            responder: takes a `ChatCall` and returns what `reply_with` takes; ``None`` brings the
+                built-in partner back.
+
+        Examples:
+            >>> with LocalPuter() as puter:
+            ...     _ = puter.respond(lambda call: call.last_text.upper())
+            ...     print(puter.client().chat("hello"))
+            HELLO
         """
         self._backend.script.responder = responder
         return responder
@@ -327,11 +369,27 @@ class LocalPuter:
         times: int | None = None,
         after: int = 0,
     ) -> None:
-        """Let requests meet ``fault``; see `faults.Plan.inject`.
+        """Let requests meet ``fault``.
+
+        Args:
+            fault: such as ``faults.reset()``, or ``faults.sometimes(0.1, seed=1)``.
+            operation: only requests of this one of `faults.OPERATIONS`, such as ``"chat"``.
+            path: only requests to this path, such as ``"/whoami"``.
+            times: how many requests; ``None`` = one, and with ``sometimes`` any number.
+            after: how many of these requests pass unharmed before.
 
         Raises:
             TypeError: it is no fault, or a number is none.
             ValueError: there is no such operation, ``times`` is below 1, or ``after`` below 0.
+
+        Examples:
+            >>> from puter.testing import faults
+            >>> with LocalPuter() as puter:
+            ...     puter.inject(faults.status(503), path="/whoami")
+            ...     print(puter.client(retry_delay=0).whoami().username)  # sent again
+            ...     print([request.status for request in puter.requests])
+            alice
+            [503, 200]
         """
         plan = self._backend.script.plan
         plan.inject(fault, operation=operation, path=path, times=times, after=after)
@@ -370,7 +428,7 @@ class LocalPuter:
     def wait_for(
         self, wanted: int | Callable[[RecordedRequest], object], timeout: float = 5.0
     ) -> list[RecordedRequest]:
-        """Block until requests arrived. Raises TimeoutError when they do not.
+        """Block until requests arrived.
 
         Args:
             wanted: how many in all, or a condition that at least one must satisfy.
@@ -378,6 +436,9 @@ class LocalPuter:
 
         Returns:
             All requests received, or those that satisfy the condition.
+
+        Raises:
+            TimeoutError: they did not arrive in time.
         """
         return self._backend.journal.wait_for(wanted, timeout)
 
