@@ -37,6 +37,8 @@ def check_refused(names: Iterable[str]) -> None:
             raise PuterInputError(f"{name} cannot be used with Puter", hint=REFUSED[name])
 
 
+_NO_PROBABILITIES = "Puter tells no probabilities."
+_OTHER_MEDIA = "Use txt2speech() for sound, txt2img() for pictures."
 _NO_TEST_MODE = "Chat has no test mode and would be billed; model='fake' is free."
 _NOT_EXTRA = {
     "messages": "Pass messages=... to chat itself.",
@@ -151,6 +153,18 @@ CHAT_HINTS = {
     "max_completion_tokens": "Use max_tokens=...",
     "reasoning": "Use reasoning_effort=...",
     "text": "Use verbosity=...",
+    "web_search_options": "Use web_search=True.",
+    "functions": "Use tools=[...]",
+    "function_call": "Use tool_choice=...",
+    "n": "Puter gives one answer: several are several calls.",
+    "logprobs": _NO_PROBABILITIES,
+    "top_logprobs": _NO_PROBABILITIES,
+    "logit_bias": "Puter passes no bias on.",
+    "audio": _OTHER_MEDIA,
+    "modalities": _OTHER_MEDIA,
+    "stream_options": "Leave it out: stream.reply.usage has the tokens.",
+    "extra_body": "Use extra={...}.",
+    "extra_headers": "Use PuterAI(headers={...}).",
     "history": "Pass the messages as messages=[...], or use conversation().",
     "chat_history": "Pass the messages as messages=[...], or use conversation().",
     "prompts": "Pass one prompt; several questions are several calls.",
