@@ -34,6 +34,7 @@ from tests.door import (
     chunks,
     error_body,
     json_answer,
+    shut,
     stream_answer,
     text_answer,
     until_done,
@@ -412,7 +413,16 @@ async def test_a_free_server_costs_nothing(door: Door) -> None:
     door.answers(completion(), sse(*events({"content": "Hi"})))
     reply = await door(ai, "chat", "Hi", "smollm2")
     streamed = await until_done(await door(ai, "chat", "Hi", "smollm2", stream=True))
-    assert [reply.cost, streamed.cost, ai.usage.cost, ai.usage.unpriced] == [0, 0, 0, 0]
+    early = await door(ai, "chat", "Hi", "smollm2", stream=True)
+    await shut(early)
+    spent = ai.usage.total
+    assert [reply.cost, streamed.cost, spent.cost, spent.unpriced, spent.requests] == [
+        0,
+        0,
+        0,
+        0,
+        3,
+    ]
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ import pytest
 
 import puter
 from puter.engine.ledger import Ledger, Spent
+from puter.extensions import Budget
 from puter.process import short_lock
 from puter.types.replies import Usage
 from tests.door import (
@@ -24,6 +25,7 @@ from tests.door import (
     chat_body,
     error_body,
     json_answer,
+    lines,
     shut,
     step,
     stream_answer,
@@ -142,6 +144,27 @@ async def test_a_stream_that_is_given_up_counts_once(door: Door, read: int) -> N
     for _ in range(2):
         await shut(stream)
     assert ai.usage.by_model == {"gpt-5-nano": Spent(1, 0, 0, Decimal(0), 1)}
+
+
+async def test_a_stream_that_is_closed_after_its_cost_came_counts_that(door: Door) -> None:
+    budget = Budget(1, estimate="0.5")
+    ai = door.client().use(budget)
+    door.answers(stream_answer(lines(HEL, HEL, USAGE)))  # in one read
+    stream = await door(ai, "chat", "Hi", stream=True)
+    await step(stream)
+    await shut(stream)
+    assert (stream.partial, stream.partial.cost) == ("HelHel", Decimal("0.005"))
+    assert ai.usage.by_model == {"gpt-5-nano": Spent(1, 11, 7, Decimal("0.005"))}
+    assert (budget.spent, budget.reserved) == (Decimal("0.005"), Decimal(0))
+
+
+async def test_a_stream_of_a_free_model_that_is_closed_early_cost_nothing(door: Door) -> None:
+    ai = door.client()
+    door.answers(stream_answer(HEL, HEL))
+    stream = await door(ai, "chat", "Hi", "fake", stream=True)
+    await step(stream)
+    await shut(stream)
+    assert ai.usage.by_model == {"fake": Spent(1, 0, 0, Decimal(0), 0)}
 
 
 async def test_a_stream_that_is_dropped_counts_once(door: Door) -> None:

@@ -392,13 +392,7 @@ class Turn:
             )
         for image in answer.images:
             downloads.attach_download(image, call)
-        cost = answer.cost
-        if cost is None and self.target.model in CANNED:
-            cost = Decimal(0)
-        model = answer.model or self.target.model
-        usage = answer.usage
-        call.record(model, usage if usage.raw or usage.total_tokens else None, cost)
-        self.unsettled = False
+        self._record(answer)
         self._answers += (answer,)
         self.stream = None
         pinned = request.options.get("provider") if request.options else None
@@ -423,6 +417,19 @@ class Turn:
             )
         self._rounds += 1
         return False
+
+    def give_up(self) -> None:
+        """Count an answer that was given up or cut off: what it told before that, if anything."""
+        told = ChatReply("") if self.stream is None else self.stream.reply()
+        self._record(told, answered=False)
+
+    def _record(self, answer: ChatReply, *, answered: bool = True) -> None:
+        cost, usage = answer.cost, answer.usage
+        if cost is None and (self._free or self.target.model in CANNED):
+            cost = Decimal(0)
+        known = usage if usage.raw or usage.total_tokens else None
+        self.call.record(answer.model or self.target.model, known, cost, answered=answered)
+        self.unsettled = False
 
     def resume(self) -> None:
         """Go on where an earlier turn stopped: its calls without a result are run or answered.
@@ -718,7 +725,7 @@ def run_turn(
         if history.turn is turn:
             history.turn = None
         if turn.unsettled:  # given up, or cut off
-            call.record(target.model, answered=False)
+            turn.give_up()
         if settled is None and answer is not None:
             settled = turn.so_far()
         call.partial = None if settled is None else lambda: settled  # no cycle of call and turn

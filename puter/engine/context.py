@@ -211,7 +211,7 @@ class CallContext:
             model: The model that answered, or was asked; ``""`` when not known.
             usage: Its tokens. Default: not known.
             cost: US dollars. Default: not known.
-            answered: It was answered. Else nobody knows whether it ran.
+            answered: It was answered. Else nobody knows whether it ran, unless it told its cost.
         """
         self.shared.ledger.record(self.operation, model, usage, cost)
         self.spent += ((usage, cost),)

@@ -35,8 +35,8 @@ class Spent:
     """US dollars of the calls whose cost is known: all but ``unpriced`` of them."""
     unpriced: int = 0
     """Calls of unknown cost: pictures, speech and video, whose price the server does not tell,
-    streams that did not come to their end, and calls that were sent and failed, or were given up,
-    where they may have run all the same."""
+    streams that ended before they told their cost, and calls that were sent and failed, or were
+    given up, where they may have run all the same."""
 
     def _add(self, other: Spent) -> None:
         self.requests += other.requests

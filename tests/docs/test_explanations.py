@@ -10,7 +10,7 @@ import pytest
 
 import puter
 from puter import PuterAI, PuterOptionWarning
-from puter.testing import LocalPuter, faults
+from puter.testing import LocalPuter, MockReply, MockTransport, faults
 from puter.testing.faults import Fault
 from puter.testing.limits import TIERS
 from puter.wire.dialects import PROVIDERS, READ_SOMEWHERE
@@ -54,23 +54,37 @@ def test_the_limits_are_those_of_the_backend() -> None:
 
 FAILED: dict[str, tuple[Fault, ...]] = {
     "refused": (
-        *(faults.status(number, "none_that_we_know") for number in (400, 403, 404, 500)),
+        *(faults.status(number, "none_that_we_know") for number in (400, 403, 404)),
         faults.token_expired(),
         faults.insufficient_funds(),
+        faults.too_large(),
         faults.rate_limited(),
+    ),
+    "Puter or the vendor failed": (
+        *(faults.status(number, "internal_error") for number in (408, 500, 502, 503, 504)),
         faults.unavailable(),
+        faults.status(400, "upstream_provider_unavailable"),
+        faults.status(502, "upstream_failed"),
     ),
     "the connection was not made": (),
     "sent, and no answer": (faults.closed(), faults.lost_answer(), faults.late_silence()),
     "502 or 504 that is a proxy's": (
         faults.bad_gateway(),
         faults.gateway_timeout(),
+        faults.status(504, "upstream_timeout"),
         faults.not_json(),
     ),
     "an empty answer": (faults.empty_answer(),),
     "Puter's stand-in": (faults.filler(),),
     "a stream broke off": (faults.stream_cut(), faults.stream_error_line()),
-    "a stream was closed early": (),
+}
+TEXT = b'{"type": "text", "text": "Once"}\n'
+USAGE = (
+    b'{"type": "usage", "usage": {"prompt_tokens": 1, "completion_tokens": 1, "usd_cents": 1}}\n'
+)
+CLOSED = {
+    "a stream was closed early": [TEXT, USAGE],
+    "the same, when its last line had come": [TEXT + USAGE],  # in one read
 }
 
 
@@ -80,10 +94,22 @@ def counted(ai: PuterAI) -> str:
     return "unknown cost" if ai.usage.unpriced else "its cost"
 
 
+def told_of(name: str) -> list[str]:
+    page = (PAGES / "costs.md").read_text("utf-8")
+    return re.findall(rf"^\| {re.escape(name)}.* \| ([^|]+) \|$", page, re.MULTILINE)
+
+
+@pytest.mark.parametrize("name", CLOSED)
+def test_a_closed_stream_counts_as_the_table_says(name: str) -> None:
+    transport = MockTransport(lambda _request: MockReply(lines=CLOSED[name]))
+    ai = PuterAI(token="t", transport=transport)
+    with ai.chat("Tell me a story", stream=True) as stream:
+        next(stream)
+    assert told_of(name) == [counted(ai)]
+
+
 @pytest.mark.parametrize("name", FAILED)
 def test_a_failed_call_counts_as_the_table_says(name: str) -> None:
-    page = (PAGES / "costs.md").read_text("utf-8")
-    told = re.findall(rf"^\| {re.escape(name)}.* \| ([^|]+) \|$", page, re.MULTILINE)
     found: list[str] = []
     with LocalPuter() as local:
         for fault in FAILED[name]:
@@ -97,9 +123,4 @@ def test_a_failed_call_counts_as_the_table_says(name: str) -> None:
             with pytest.raises(puter.PuterConnectionError):
                 ai.chat("Hi")
             found.append(counted(ai))
-        if name == "a stream was closed early":
-            ai = local.client()
-            with ai.chat("Tell me a story", stream=True) as stream:
-                next(stream)
-            found.append(counted(ai))
-    assert told == [*set(found)]
+    assert told_of(name) == [*set(found)]
