@@ -36,18 +36,18 @@ _VENDOR_FAILED = frozenset(
         "upstream_rate_limited",
     )
 )
-"""The server's codes for a vendor that did not answer, for which nothing is billed."""
+"""The server's codes for a vendor that did not answer: nothing is billed as far as is known."""
 
 
 class Fallback(Single):
     """Other models to ask, in order, when the one asked for is down.
 
-    A call goes on to the next model only after a failure for which certainly nothing was billed:
-    the vendor is down or overloaded (429), Puter answered 503, or there is no such model; and, if
-    the next one is at another server (``OpenAICompatible``), when this one was not reached or
-    allows no more calls. Anything else is raised: what was refused for its arguments, credentials
-    or funds, what timed out, and a stream that broke off. ``reply.model`` is the model that
-    answered, and each call that another one takes over is an event ``fallback``.
+    A call goes on to the next model only after a failure for which nothing is billed as far as is
+    known: the vendor is down or overloaded (429), Puter answered 503, or there is no such model;
+    and, if the next one is at another server (``OpenAICompatible``), when this one was not reached
+    or allows no more calls. Anything else is raised: what was refused for its arguments,
+    credentials or funds, what timed out, and a stream that broke off. ``reply.model`` is the model
+    that answered, and each call that another one takes over is an event ``fallback``.
 
     In a turn with tools the next model goes on after the rounds that are done: none runs twice.
     Models that do not call tools are passed over then. Pictures and videos fall back to models that
@@ -145,7 +145,7 @@ class Fallback(Single):
 
 
 def bills_nothing(error: PuterError) -> bool:
-    """Whether a call failed for its model alone, and certainly nothing is billed for that.
+    """Whether a call failed for its model alone, and nothing is billed as far as is known.
 
     What was answered before it, in rounds of tools, is billed: it is in ``error.partial``.
     """

@@ -150,5 +150,5 @@ def problem_of(error: BaseException) -> Problem:
 
 
 def may_come_again(error: PuterError) -> bool:
-    """Whether nothing was billed, and the next try may do better."""
+    """Whether nothing was billed, as far as is known, and the next try may do better."""
     return not isinstance(error, PuterAuthError) and (bills_nothing(error) or is_of_server(error))
