@@ -7,16 +7,23 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from tempfile import TemporaryFile
 
 from where import open_client
+
+
+def check(path: Path) -> None:
+    """See that it can be written, before the image is paid for."""
+    if path.exists() and not path.is_file():
+        sys.exit(f"{path} is there, and is no file")
+    TemporaryFile(dir=path.parent).close()
 
 
 def main() -> None:
     prompt = sys.argv[1] if len(sys.argv) > 1 else "A cat on a boat"
     path = Path(sys.argv[2] if len(sys.argv) > 2 else "image")
-    if not path.parent.is_dir():
-        sys.exit(f"There is no folder {path.parent}")  # known before the image is paid for
     with open_client() as ai:
+        check(path)
         models = ai.list_models(kind="image")
         model = models.cheapest("gpt-image") or models[0]
         print(f"{model.id}: {model.unit_price} USD for {model.unit}")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from where import open_client
@@ -38,7 +39,7 @@ def as_chart(spent: list[tuple[str, Decimal]], unit: str, path: str) -> None:
     axes.invert_yaxis()
     axes.locator_params(axis="x", nbins=6)
     axes.set_xlabel(f"{unit} this month")
-    figure.savefig(path)
+    figure.savefig(path, format=Path(path).suffix[1:] or "png")
     print(f"saved as {path}")
 
 

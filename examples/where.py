@@ -6,12 +6,16 @@ and is billed; without, it needs no account and no network, and costs nothing.
 
 from __future__ import annotations
 
+import io
 import os
+import signal
 import sys
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
-from puter import PuterAI, PuterError
+ON_CTRL_C = signal.signal(signal.SIGINT, signal.SIG_DFL)  # no traceback while modules load
+
+from puter import PuterAI, PuterError  # noqa: E402 - as above
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -23,6 +27,8 @@ CREDENTIALS = {"PUTER_AUTH_TOKEN", "PUTER_TOKEN", "PUTER_API_TOKEN", "PUTER_USER
 def open_client() -> Generator[PuterAI, None, None]:
     """A client that is closed at the end; what goes wrong meanwhile ends the program in a line."""
     try:
+        signal.signal(signal.SIGINT, ON_CTRL_C)
+        sys.stdin = sys.stdin or io.StringIO()  # closed, `<&-`: input() is at its end then
         with ExitStack() as stack:
             if os.environ.keys() & CREDENTIALS:
                 ai = stack.enter_context(PuterAI())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -27,6 +28,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Where examples run, as users without an account."""
     (tmp_path / "bad.json").write_text("{bad")
     (tmp_path / "binary").write_bytes(b"\xff\xfe\x80")
+    (tmp_path / "folder").mkdir()
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     monkeypatch.setenv("PYTHONWARNINGS", "error")
@@ -44,7 +46,7 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[LocalPuter]:
 
 def start(words: str, folder: Path, **streams: Any) -> subprocess.Popen[str]:
     """An example with its arguments; its streams are pipes, and nothing is typed."""
-    name, *arguments = words.split()
+    name, *arguments = shlex.split(words)
     command = [sys.executable, str(ROOT / "examples" / name), *arguments]
     streams = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, **streams}
     return subprocess.Popen(command, cwd=folder, stderr=subprocess.PIPE, text=True, **streams)
@@ -60,15 +62,22 @@ def test_runs_without_arguments_and_account(name: str, tmp_path: Path) -> None:
     [
         ("batch.py bad.json", "bad.json is no record"),
         ("batch.py missing/answers.jsonl", "No such file"),
+        ("batch.py folder", "Is a directory"),
         ("chatbot.py bad.json", "is not JSON"),
         ("chatbot.py missing/talk.json", "no such folder"),
+        ("chatbot.py folder", "Is a directory"),
         ("extract.py missing.txt", "No such file"),
         ("extract.py binary", "can't decode"),
-        ("image_to_file.py cat missing/cat", "no folder missing"),
+        ("image_to_file.py cat missing/cat", "No such file"),
+        ("image_to_file.py cat folder", "folder is there, and is no file"),
+        ("image_to_file.py cat ''", "is there, and is no file"),
+        ("image_to_file.py cat /dev/null", "/dev/null is there, and is no file"),
         ("price_table.py no-such-model", "'no-such-model'"),
         ("show_image.py missing.png", "cannot be read"),
         ("show_image.py bad.json", "not an image"),
         ("spending_chart.py missing/chart.png", "No such file"),
+        ("spending_chart.py folder", "Is a directory"),
+        ("spending_chart.py ''", "No such file"),
         ("transcript.py missing.mp3", "cannot be read"),
     ],
 )
@@ -81,7 +90,28 @@ def test_bad_input_is_told_in_one_line(
     assert told in err
     assert err.count("\n") == 1
     if not words.startswith("spending_chart"):  # which spends first, so that there is a chart
-        assert server.chats == []
+        assert not any(request.billed for request in server.requests)
+
+
+def test_the_chart_is_the_file_that_was_named(server: LocalPuter, folder: Path) -> None:
+    del server
+    with start("spending_chart.py chart", folder) as program:
+        out, _ = program.communicate(timeout=150)
+    assert out.endswith("saved as chart\n")
+    assert (folder / "chart").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("name", ["agent.py", "chatbot.py"])
+def test_nobody_types_where_the_input_is_closed(
+    name: str, server: LocalPuter, folder: Path
+) -> None:
+    del server
+    closing = ["sh", "-c", 'exec "$@" <&-', "sh", sys.executable, str(ROOT / "examples" / name)]
+    done = subprocess.run(
+        closing, cwd=folder, capture_output=True, text=True, timeout=150, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.endswith("USD\n")
 
 
 def test_a_refused_token_is_told_in_one_line(server: LocalPuter, folder: Path) -> None:
@@ -104,6 +134,21 @@ def test_ctrl_c_ends_it(name: str, server: LocalPuter, folder: Path) -> None:
         _, err = program.communicate(timeout=150)
     assert program.returncode == 130
     assert "Traceback" not in err
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_ctrl_c_ends_it_while_modules_load(
+    name: str, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loading = "import time; print('loading', flush=True); time.sleep(150)"
+    (folder / "puter.py").write_text(loading)
+    monkeypatch.setenv("PYTHONPATH", str(folder))
+    with start(name, folder) as program:
+        assert program.stdout is not None
+        assert program.stdout.readline() == "loading\n"
+        program.send_signal(signal.SIGINT)
+        _, err = program.communicate(timeout=150)
+    assert (program.returncode, err) == (-signal.SIGINT, "")  # 130 in a shell
 
 
 @pytest.mark.parametrize("name", EXAMPLES)
