@@ -1269,6 +1269,8 @@ def test_a_chart_for_those_who_want_one(
     assert results.save_chart(tmp_path / "batch.svg").read_text(encoding="utf-8").count("<svg")
     with pytest.raises(PuterInputError, match=r"batch\.foo: .*foo"):
         results.save_chart(tmp_path / "batch.foo")
+    with pytest.raises(PuterInputError, match="A chart needs a name"):
+        results.save_chart("")
     assert results.save_chart(tmp_path / "batch").read_bytes().startswith(b"\x89PNG")
     ai.batch(["a"], output=tmp_path / "answers.svg")
     with pytest.raises(PuterInputError, match=r"answers\.svg holds the answers of a batch"):

@@ -18,6 +18,8 @@ from puter.process import library
 def chart_place(path: str | os.PathLike[str]) -> Path:
     """The file of a chart, which is a PNG when its name does not say what it is."""
     place = Path(path)
+    if not place.name:
+        raise PuterInputError("A chart needs a name", hint="Name a file: 'batch.png'.")
     return place if place.suffix else place.with_name(f"{place.name}.png")
 
 

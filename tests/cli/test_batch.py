@@ -220,6 +220,8 @@ def test_a_chart(echo: LocalPuter, cli: Cli) -> None:
     assert cli("batch", "in.txt", "-t", "{none}", "--chart", "batch.svg").code == 2
     assert Path("batch.svg").read_text(encoding="utf-8") == drawn
     assert cli("batch", "in.txt", "--chart", "gone/batch.svg").code == 1
+    done = cli("batch", "in.txt", "--chart", "")
+    assert (done.code, "A chart needs a name" in done.err) == (2, True)
     assert len(echo.chats) == 1
 
 
