@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable
 
 import click
 from aiohttp import web
+from click.core import ParameterSource
 
 from puter.checks import is_loopback
 from puter.cli.session import Session, pass_session
@@ -19,6 +20,11 @@ from puter.serve.unauthenticated import UNAUTHENTICATED
 
 PATIENCE = 8.0
 """Seconds that calls under way have to end, once the server shall."""
+
+SOURCES: dict[ParameterSource | None, str] = {
+    ParameterSource.COMMANDLINE: "the key of --key",
+    ParameterSource.ENVIRONMENT: "the key of PUTER_SERVE_KEY",
+}
 
 
 def _key(_context: click.Context, _option: click.Parameter, key: str | None) -> str | None:
@@ -46,6 +52,7 @@ def _key(_context: click.Context, _option: click.Parameter, key: str | None) -> 
 def serve(session: Session, host: str, port: int, key: str | None) -> int:
     """Let programs made for OpenAI or Anthropic use Puter."""
     is_here = is_loopback(host.lower())
+    source = click.get_current_context().get_parameter_source("key")
     if key is None and not is_here:
         raise click.UsageError(f"Others can reach {host}: choose what they have to show, --key.")
     with session.client() as ai:
@@ -54,10 +61,11 @@ def serve(session: Session, host: str, port: int, key: str | None) -> int:
 
         def announce(bound: int) -> None:
             address = f"http://{f'[{host}]' if ':' in host else host}:{bound}"
-            click.echo(f"{address}/v1 key={app[KEY]}")
+            # A chosen key is good for long, and this line may go to a journal.
+            click.echo(f"{address}/v1" if key else f"{address}/v1 key={app[KEY]}")
             session.tell(
                 f"Give OpenAI's clients {address}/v1 as base URL, Anthropic's {address}, and both "
-                "the key as API key. Ctrl-C ends this server."
+                f"{SOURCES.get(source, 'the key')} as API key. Ctrl-C ends this server."
             )
             if not is_here:
                 session.tell(

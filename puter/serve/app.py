@@ -162,8 +162,8 @@ def _check_caller(request: web.Request) -> None:
     if not any(hmac.compare_digest(one.encode(errors="replace"), key) for one in shown):
         raise Refused(
             401,
-            "This is not the key of this server. It is told when the server starts, after key=, "
-            "and is no key of Puter, OpenAI or Anthropic.",
+            "This is not the key of this server: the one that was chosen for it, or else the one "
+            "that it tells when it starts, after key=. It is no key of Puter, OpenAI or Anthropic.",
             "invalid_api_key",
         )
 
