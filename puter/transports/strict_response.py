@@ -45,6 +45,14 @@ class StrictResponse(http.client.HTTPResponse):
     """Believes a head only when it is whole and plain; hands out all that came in one read."""
 
     fp: Any  # it is None once the body has ended
+    status: int
+    code: int
+    version: int
+    reason: str
+    headers: http.client.HTTPMessage
+    msg: http.client.HTTPMessage
+    chunked: bool
+    will_close: bool
     length: int | None
     fields: dict[str, str]
     """Of its head, by lower-case names."""
