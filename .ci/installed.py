@@ -1,14 +1,14 @@
 """What an installed wheel has to hold: python .ci/installed.py PYRIGHT LIBRARIES.
 
 Every module is imported that needs no more than the three libraries; and pyright, which is shown
-a folder with those of the extras, too, finds the type of every public name.
+a folder with those of the extras, too, finds the type of every public name. It does not see the
+methods of ``PuterAI``, which tests/test_editors.py tries, and ``puter.cli`` is not for import.
 """
 
 from __future__ import annotations
 
 import importlib
 import importlib.metadata
-import importlib.resources
 import json
 import os
 import pkgutil
@@ -22,9 +22,6 @@ EXTRAS = ("cli", "langchain", "llm_plugin", "mcp.http", "pydantic_ai", "testing.
 
 assert puter.__file__.startswith(sys.prefix), puter.__file__
 assert puter.__version__ == importlib.metadata.version("puter-python-sdk")
-assert importlib.resources.files(puter).joinpath("py.typed").is_file()
-loaded = {"requests", "aiohttp"} & sys.modules.keys()
-assert not loaded, f"`import puter` loads {loaded}"
 
 for module in pkgutil.walk_packages(puter.__path__, "puter."):
     run_by_others = module.name.endswith("__main__") or ".hook-" in module.name
@@ -35,7 +32,7 @@ pyright, libraries = sys.argv[1:]
 with tempfile.TemporaryDirectory() as elsewhere:  # where no puter/ lies about
     told = subprocess.run(
         [pyright, "--verifytypes", "puter", "--ignoreexternal", "--outputjson"],
-        check=False,  # it knows no PuterAI, as paired() makes it
+        check=False,  # it does not know PuterAI
         cwd=elsewhere,
         env={**os.environ, "PYTHONPATH": libraries},
         stdout=subprocess.PIPE,

@@ -1,7 +1,7 @@
 """``PuterConfig``: the settings of one client, each assignment checked; where they come from.
 
 A new setting is a field of ``PuterConfig``, with its default and its docstring, and a line in
-``ConfigOptions``, with its check. Its environment variable is read by its type.
+``puter.settings.ConfigOptions``, with its check. Its environment variable is read by its type.
 """
 
 from __future__ import annotations
