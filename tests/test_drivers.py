@@ -25,6 +25,7 @@ from puter.extensions import (
 from puter.testing import Cassette
 from puter.types.replies import ChatChunk, ChatReply, Usage
 from tests.door import (
+    CONNECT_TIMEOUT,
     CUT,
     REFUSED,
     SILENCE,
@@ -408,6 +409,28 @@ async def test_a_refused_connection_is_made_again(door: Door) -> None:
     assert await door(client(door), "chat", "Hi") == "Hello!"
 
 
+@pytest.mark.parametrize(
+    ("fault", "told"),
+    [
+        (REFUSED, "No connection to 127.0.0.1:8080: Connection refused (ECONNREFUSED)."),
+        (CONNECT_TIMEOUT, "No connection to 127.0.0.1:8080 within 10 s."),
+    ],
+    ids=["refused", "no answer"],
+)
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
+async def test_a_server_that_is_down_is_named(
+    door: Door, fault: Any, told: str, stream: bool
+) -> None:
+    ai = client(door, max_retries=0).use(server(name="ollama"))
+    door.answers(fault)
+    with pytest.raises(puter.PuterConnectionError) as caught:
+        await until_done(await door(ai, "chat", "Hi", stream=stream))
+    where = f"Check the network, and that ollama runs at {BASE}/chat/completions"
+    assert str(caught.value).startswith(f"{told} {where}")
+    assert "api_base" not in str(caught.value)
+    assert not caught.value.sent
+
+
 async def test_a_free_server_costs_nothing(door: Door) -> None:
     ai = door.client(token=None).use(server(free=True))
     door.answers(completion(), sse(*events({"content": "Hi"})))
@@ -694,12 +717,14 @@ def test_what_is_no_driver_is_refused(change: dict[str, Any], told: str) -> None
         (HttpRequest("POST", "https://shout.example/", body="{}"), "body of type str"),  # type: ignore[arg-type]
         (HttpRequest("POST", "ftp://x/y"), "no http or https address"),
         (HttpRequest("POST", "/chat"), "no http or https address"),
+        (HttpRequest("POST", f"https://ada:{KEY}@shout.example/"), "user or a password in its URL"),
     ],
 )
 async def test_what_is_no_request_is_refused(door: Door, made: Any, told: str) -> None:
     wrong = type("Wrong", (Shouting,), {"prepare": lambda self, request: made})()
-    with pytest.raises(puter.PuterConfigError, match=told):
+    with pytest.raises(puter.PuterConfigError, match=told) as caught:
         await door(door.client().use(wrong), "chat", "Hi", "shouting")
+    assert KEY not in str(caught.value)
     assert door.sent == []
 
 

@@ -126,7 +126,8 @@ class Server:
             timeout: Seconds of silence allowed.
 
         Raises:
-            PuterConfigError: It is no request, or would go over plain http to another machine.
+            PuterConfigError: It is no request, would go over plain http to another machine, or has
+            a password in its URL.
         """
         made: Any = self.driver.prepare(asked)
         if not isinstance(made, HttpRequest):
@@ -158,6 +159,7 @@ class Server:
             max_bytes=config.max_response_bytes,
             proxy="" if is_loopback(host) else config.proxy,
             verify=config.verify,
+            driver=self.name,
         )
 
     def read(self, reply: HttpReply) -> ChatReply:
@@ -239,6 +241,11 @@ def _host_of(url: str, name: str, *, allow_http: bool) -> str:
         raise PuterConfigError(
             f"The driver {name} made a request to no http or https address",
             hint="Check its base_url.",
+        )
+    if "@" in parts.netloc:
+        raise PuterConfigError(
+            f"The driver {name} made a request with a user or a password in its URL",
+            hint="Send them in a header: errors show the URL.",
         )
     if parts.scheme == "http" and not allow_http and not is_loopback(host):
         raise PuterConfigError(

@@ -193,6 +193,9 @@ class Exchange:
 
     @property
     def _check_network(self) -> str:
+        if self._proxy_host is None and self.request.driver:
+            where = f"{self.request.driver} runs at {self.request.where}"
+            return f"Check the network, and that {where}."
         if self._proxy_host is None:
             return "Check the network, api_base and the proxy."
         if self.request.proxy:

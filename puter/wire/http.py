@@ -58,6 +58,8 @@ class HttpRequest:
     verify: bool | str | None = None
     private: bool = False
     """It or its answer holds a password, code or token: callbacks and middleware do not see it."""
+    driver: str = ""
+    """Whose server it is for, by the driver's name; ``""`` for Puter's."""
 
     def __hash__(self) -> int:
         return hash((self.method, self.url))

@@ -17,7 +17,7 @@ import pytest
 
 import puter
 from puter import PuterAI, exceptions
-from puter.extensions import Budget, Orjson
+from puter.extensions import Budget, OpenAICompatible, Orjson
 from puter.testing import LocalPuter, MockTransport, Reply, faults
 from puter.testing.faults import Fault
 from puter.transports.connection_errors import Exchange
@@ -64,6 +64,10 @@ def needs_a_captcha(local: LocalPuter) -> None:
     with_password("correct horse")(local)
 
 
+def forgets_await(local: LocalPuter) -> None:
+    local.client().async_chat("Hello!")  # type: ignore[unused-coroutine]
+
+
 def misses_a_package(local: LocalPuter) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(sys.modules, "orjson", None)
@@ -93,6 +97,11 @@ def spends_too_much(local: LocalPuter) -> None:
 def is_no_number(local: LocalPuter) -> None:
     mock = MockTransport(lambda request: "A few.")
     PuterAI(token="t", transport=mock).parse("How many?", int, retries=0)
+
+
+def asks_a_server_that_is_down(local: LocalPuter) -> None:
+    ollama = OpenAICompatible(f"{NOBODY}/v1", models=["llama3.2"], name="ollama")
+    PuterAI(max_retries=0).use(ollama).chat("Hi", "llama3.2")
 
 
 def goes_on_when_closed(local: LocalPuter) -> None:
@@ -130,10 +139,12 @@ def runs_twice(local: LocalPuter) -> None:
 CASES: dict[str, Case] = {
     "not signed in": lambda local: local.client(token=None).chat("Hello!"),
     "wrong password": with_password("wrong horse"),
+    "short password": with_password("short"),
     "unknown user": with_password("correct horse", "Ada"),
     "captcha": needs_a_captcha,
     "e-mail": meets(faults.status(403, "email_confirmation_required", "Confirm your email.")),
     "expired": meets(faults.token_expired()),
+    "no token": lambda local: local.client(token="not-a-token").chat("Hello!"),
     "second factor": with_password("long password", "grace"),
     "wrong code": with_password("long password", "grace", otp="000000"),
     "not allowed": meets(faults.status(403, "permission_denied", "Permission denied.")),
@@ -143,6 +154,8 @@ CASES: dict[str, Case] = {
     "missing package": misses_a_package,
     "input": chats(""),
     "misspelt": chats("Hello!", temprature=1),
+    "setting of the client": chats("Hello!", deadline=60),
+    "no such file": chats("What is this?", images="nope.png"),
     "model": chats("Hello!", model="gpt-5-nanoo"),
     "too large": meets(faults.too_large()),
     "no file": lambda local: local.client().read_file("~/report.pdf"),
@@ -155,6 +168,7 @@ CASES: dict[str, Case] = {
     "nobody there": lambda local: PuterAI(
         token="t", api_base=NOBODY, proxy="", max_retries=0
     ).chat("Hello!"),
+    "own server": asks_a_server_that_is_down,
     "proxy": lambda local: PuterAI(token="t", proxy=NOBODY, max_retries=0).chat("Hello!"),
     "certificate": has_its_own_ca,
     "lost answer": meets(faults.lost_answer()),
@@ -174,6 +188,7 @@ CASES: dict[str, Case] = {
     "tools": calls_for_ever,
     "closed client": is_closed,
     "blocking": blocks,
+    "no await": forgets_await,
     "asyncio.run": runs_twice,
 }  # fmt: skip
 
