@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from puter.testing.media_call import MediaCall
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class RecordedRequest:
-    """A request as it arrived, and what became of it.
+    """A request as it arrived, and what became of it; its ``repr`` shows method and path alone.
 
     ``json`` is the parsed body (``None`` when the server did not parse it). ``started`` and
     ``finished`` are ``time.monotonic()`` seconds. ``status`` is ``None`` before the answer begins
@@ -46,6 +46,9 @@ class RecordedRequest:
     media: MediaCall | None = None
     fault: Fault | None = None
     ran: bool = False
+
+    def __repr__(self) -> str:
+        return f"<RecordedRequest {self.method} {self.path}>"
 
     @property
     def operation(self) -> str:

@@ -71,6 +71,12 @@ def test_a_responder_sees_the_call(caller: Caller) -> None:
     assert "LocalPuter" in caller.text("hi")
 
 
+def test_the_repr_of_a_request_is_short_and_shows_no_token(caller: Caller) -> None:
+    caller.text("hi")
+    assert repr(caller.puter.chats) == "[<RecordedRequest POST /drivers/call>]"
+    assert caller.puter.chats[0].headers["Authorization"].startswith("Bearer ")
+
+
 def test_a_blocking_responder_does_not_block_the_server(caller: Caller) -> None:
     puter, release = caller.puter, threading.Event()
 
