@@ -35,7 +35,7 @@ from tests.consenting import COMMAND
 
 ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"
-PAGES = [README, ROOT / "ARCHITECTURE.md", *sorted((ROOT / "docs").rglob("*.md"))]
+PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
 ENTRANCES = [README, ROOT / "docs" / "index.md"]
 ANSWERS = {
     "2fa": "how-to/sign-in.md",
@@ -235,6 +235,22 @@ def test_tests_on_pages_pass(tmp_path: Path) -> None:
     plugins = ["-p", "puter.testing.plugin", "-p", "pytest_asyncio.plugin"]
     command = [sys.executable, "-m", "pytest", "-q", *plugins, "-p", "no:cacheprovider"]
     run(page.name, command, tmp_path, PYTEST_DISABLE_PLUGIN_AUTOLOAD="1")
+
+
+def names_in(code: str, kind: type[ast.AST]) -> set[str]:
+    """The names that nodes of this kind hold: `ast.Name` uses them, `ast.alias` imports them."""
+    nodes = [node for node in ast.walk(ast.parse(code)) if isinstance(node, kind)]
+    return {vars(node).get("id") or vars(node)["name"] for node in nodes}
+
+
+def test_readers_may_begin_anywhere_on_the_page_about_tests() -> None:
+    """Each block imports what it uses of what any block of the page imports."""
+    page = ROOT / "docs" / "how-to" / "test-your-program.md"
+    blocks = [block for block in blocks_of(page) if block.language == "python"]
+    known = set().union(*(names_in(block.code, ast.alias) for block in blocks))
+    for block in blocks:
+        used = names_in(block.code, ast.Name) & known
+        assert used <= names_in(block.code, ast.alias), block
 
 
 def links_of(page: Path) -> set[str]:
