@@ -31,10 +31,6 @@
 Every error has ``message``, ``hint`` (what to do next), ``status``, ``code``, ``body``,
 ``attempts``, ``elapsed``, ``retryable`` and ``partial``; those that did not come from the server
 keep the defaults. All of them can be pickled and copied; ``copy.copy(error)`` shares no traceback.
-
-Their tracebacks show your lines and a few of ours, as do those of what your own functions raise.
-What the HTTP library raised is kept without frames, and not shown, as ``error.__context__``; the
-logger ``puter.errors`` tells the places, at DEBUG.
 """
 
 from __future__ import annotations
