@@ -17,6 +17,7 @@ SCROLLED = """
 """
 TOO_WIDE = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
 WIDE_TABLES = {"reference/faults.html"}  # a column for each kind of call
+FLOWING = {"troubleshooting.html"}  # its blocks are sentences
 
 
 def pages(site: Path) -> list[Path]:
@@ -39,4 +40,6 @@ async def test_nothing_is_cut_off(site: Path, browser: str) -> None:
                 await tab.resize(width)
                 if (more := await tab.see(TOO_WIDE)) > 0:
                     wrong.append(f"{name} at {width}: the page is {more} pixels too wide")
+            if name in FLOWING:
+                wrong += [f"{name} at {NARROW}: {one}" for one in await tab.see(SCROLLED)]
     assert wrong == []
