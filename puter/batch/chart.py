@@ -15,7 +15,7 @@ from puter.exceptions import PuterInputError, words_of
 from puter.process import library
 
 
-def chart_place(path: str | os.PathLike[str]) -> Path:
+def chart_path(path: str | os.PathLike[str]) -> Path:
     """The file of a chart, which is a PNG when its name does not say what it is."""
     place = Path(path)
     if not place.name:
@@ -30,13 +30,13 @@ def check_chart(path: str | os.PathLike[str]) -> None:
         PuterError: As there.
         OSError: Likewise.
     """
-    place = chart_place(path)
-    drawn(place, "", ())
+    place = chart_path(path)
+    render_chart(place, "", ())
     check_writable(place)
 
 
-def drawn(place: Path, title: str, finished: Sequence[tuple[float, Decimal]]) -> bytes:
-    """What is to be written there.
+def render_chart(place: Path, title: str, finished: Sequence[tuple[float, Decimal]]) -> bytes:
+    """The chart as the bytes of a file.
 
     Args:
         place: A file, whose ending names the format.

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from puter.atomic import write_whole
-from puter.batch.chart import chart_place, drawn
+from puter.batch.chart import chart_path, render_chart
 from puter.money import usd
 
 
@@ -69,7 +69,7 @@ class BatchResults(list[Any]):
             PuterInputError: Its ending names no format, or the answers of a batch are there.
             OSError: It cannot be written.
         """
-        place = chart_place(path)
+        place = chart_path(path)
         rate = len(self.finished) / self.elapsed if self.elapsed else 0.0
         title = f"{self.summary()}: {rate:.3g} a second"
-        return write_whole(place, drawn(place, title, self.finished))
+        return write_whole(place, render_chart(place, title, self.finished))

@@ -16,7 +16,7 @@ from click.shell_completion import CompletionItem
 
 from puter.checks import did_you_mean, near_misses
 from puter.cli import plugins
-from puter.cli.session import Session, somebody_types
+from puter.cli.session import Session, stdin_is_interactive
 from puter.exceptions import PuterError
 from puter.version import __version__
 
@@ -93,7 +93,7 @@ class Commands(click.Group):
     def _check_spelling(self, ctx: click.Context, word: str, *others: str) -> None:
         """Refuse what looks like a misspelt command: as a prompt it would be billed."""
         prompt_goes_on = others and not others[0].startswith("-")
-        if prompt_goes_on or ctx.resilient_parsing or not somebody_types():
+        if prompt_goes_on or ctx.resilient_parsing or not stdin_is_interactive():
             return
         if near := near_misses(word, self.list_commands(ctx)):
             told = f"There is no command {word!r}. {did_you_mean(near)}"

@@ -14,7 +14,7 @@ from typing import Any, Literal, TextIO
 import click
 
 from puter.batch.answers import check_apart, is_same
-from puter.batch.chart import chart_place, check_chart
+from puter.batch.chart import chart_path, check_chart
 from puter.batch.prompts import EACH, Prompts
 from puter.batch.results import BatchResults
 from puter.cli.parameters import (
@@ -113,7 +113,7 @@ def batch(
         check_apart(questions, output)
         prompts = Prompts(template, None, "any", "chat", arguments)
         if chart is not None:  # what cannot be drawn is told before anything is paid
-            if is_same(questions, place := chart_place(chart)) or is_same(output, place):
+            if is_same(questions, place := chart_path(chart)) or is_same(output, place):
                 raise PuterInputError(
                     f"The chart would take the place of {place}", hint="Name another file."
                 )

@@ -11,7 +11,7 @@ import click
 from puter.cli.errors import sentence
 from puter.cli.keyboard import History, Keyboard, history_path, read_message, read_piped_line
 from puter.cli.parameters import STDIN, chat_options, given, need_output, spent_by
-from puter.cli.session import Session, pass_session, somebody_types
+from puter.cli.session import Session, pass_session, stdin_is_interactive
 from puter.cli.talk import Talk
 from puter.exceptions import PuterInputError
 
@@ -48,7 +48,7 @@ def chat(
         raise click.UsageError("Standard input is what is said, and no file.")
     need_output()
     options = given(options, temperature=temperature, max_tokens=max_tokens)
-    interactive = somebody_types()
+    interactive = stdin_is_interactive()
     with session.client() as ai, ExitStack() as stack:
         conversation = ai.load_conversation(load) if load else ai.conversation()
         conversation.model = model or conversation.model

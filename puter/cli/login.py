@@ -17,7 +17,7 @@ from puter.cli import saved
 from puter.cli.accounts import hosts_to_save, own_client, profile_of_user, token_of
 from puter.cli.errors import without_secrets
 from puter.cli.parameters import checked
-from puter.cli.session import Session, pass_session, somebody_types
+from puter.cli.session import Session, pass_session, stdin_is_interactive
 from puter.config import PuterConfig
 from puter.engine.credentials import TOKEN_VARIABLES
 from puter.exceptions import PuterAuthError, PuterConfigError, PuterError
@@ -84,7 +84,7 @@ def login(
         raise click.UsageError("--local ends with this command: there is nothing to save.")
     if not profile.isprintable() or without_secrets(profile) != profile:
         raise click.UsageError("This cannot be the name of a profile.")
-    asking = somebody_types()
+    asking = stdin_is_interactive()
     way = way or (_ask_how() if asking else None)
     if way is None:
         raise click.UsageError("Say how: --browser, --password or --with-token.")
@@ -154,12 +154,12 @@ def _signed_in(
     else:
         username, password = _username_and_password()
         with own_client(session, username=username, password=password) as ai:
-            ai.login(otp=_code if somebody_types() else None)
+            ai.login(otp=_code if stdin_is_interactive() else None)
             yield ai
 
 
 def _token() -> str:
-    if somebody_types():
+    if stdin_is_interactive():
         return _hidden("Token")
     try:
         token = "" if sys.stdin is None else sys.stdin.readline(LONGEST)
@@ -172,7 +172,7 @@ def _token() -> str:
 
 def _username_and_password() -> tuple[str, str]:
     username, password = os.environ.get("PUTER_USERNAME"), os.environ.get("PUTER_PASSWORD")
-    if not somebody_types() and not (username and password):
+    if not stdin_is_interactive() and not (username and password):
         raise click.UsageError("Set PUTER_USERNAME and PUTER_PASSWORD, or sign in at a terminal.")
     username = username or str(click.prompt("User name or e-mail address", err=True))
     return username, password or _hidden(f"Password of {username}")

@@ -177,7 +177,7 @@ pass_session = click.make_pass_decorator(Session)
 """Decorates a command: its first argument becomes the ``Session``."""
 
 
-def somebody_types() -> bool:
+def stdin_is_interactive() -> bool:
     """Whether standard input is a terminal, where somebody may be asked."""
     return sys.stdin is not None and sys.stdin.isatty()  # None: it was closed
 
