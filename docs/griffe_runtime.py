@@ -188,7 +188,7 @@ def _line_of(name: str, scope: griffe.Class) -> int:
 
 
 def _annotation(hint: Any, home: Any) -> griffe.Expr | str | None:
-    """The hint, without the checks that stand in ``Annotated``."""
+    """The hint, without the checks that a name for ``Annotated`` stands for."""
     if hint is inspect.Signature.empty:
         return None
     tree = ast.parse(str(hint), mode="eval").body
@@ -196,9 +196,4 @@ def _annotation(hint: Any, home: Any) -> griffe.Expr | str | None:
         named = getattr(importlib.import_module(home.path), tree.id, None)
         if typing.get_origin(named) is typing.Annotated:
             tree = ast.parse(inspect.formatannotation(typing.get_args(named)[0]), mode="eval").body
-    match tree:
-        case ast.Subscript(ast.Name("Annotated"), ast.Tuple([first, *_])):
-            tree = first
-        case _:
-            pass
     return griffe.get_expression(tree, parent=home)
